@@ -1,0 +1,41 @@
+# `make` lists the targets. All of them work from a fresh clone and may be repeated.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
+PYTHON := .venv/bin/python
+SCENARIO ?= scenarios/quickstart.yaml
+
+.PHONY: help demo test provision prepared lint format bench lock clean
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: provision ## install what is missing and run the quickstart end to end (ARGS="--requests 20")
+	@$(AS_ROOT) .venv/bin/testbed run $(SCENARIO) $(ARGS)
+
+test: provision ## install what is missing and run all tests (ONLY="lint types fast host netem")
+	@.ci/test $(ONLY)
+
+provision: ## Debian packages and .venv
+	@testbed/provision.sh
+
+prepared: ## the same, the tier image and the embedded models
+	@testbed/provision.sh --prepared
+
+lint: provision ## style, types and shell scripts
+	@.ci/test lint types
+
+format: ## put the code in the house style
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+bench: provision ## print speeds and sizes
+	@$(AS_ROOT) $(PYTHON) -m pytest tests/bench -m bench -s --timeout=1800
+
+lock: ## write both lock files anew, from what pyproject.toml and tiers/requirements.txt ask for
+	@.ci/lock
+
+clean: ## remove what runs left in the kernel and in Docker, the environment and tools' caches
+	@if [ -x .venv/bin/testbed ]; then $(AS_ROOT) .venv/bin/testbed clean; fi
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

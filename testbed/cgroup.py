@@ -1,0 +1,173 @@
+"""What a container used, as the kernel's control groups count it (cgroups(7)), version 1 and version 2.
+
+Read from files, without the Docker engine: in user-mode Linux an engine's answer costs more than what it
+would measure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from testbed.errors import TestbedError
+
+MOUNTINFO = Path("/proc/self/mountinfo")
+N = TypeVar("N", int, float)
+_CONTROLLERS = ("memory", "cpu", "cpuacct")
+_DEPTH = 6
+"""How deep a container's group lies at most: engines nest in slices, and in containers."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A container's anonymous memory now, and its CPU time since it was made.
+
+    ``anon_bytes`` leaves out files that the page cache holds for it. In ``throttled_periods`` of its
+    ``periods`` (100 ms each, with a CPU limit) it wanted more than its quota, and waited ``throttled_s``
+    in all. What its controllers do not say is ``None``.
+    """
+
+    anon_bytes: int | None
+    cpu_s: float | None
+    periods: int | None
+    throttled_periods: int | None
+    throttled_s: float | None
+
+    def since(self, earlier: Usage) -> Usage:
+        """The same, but for the time from ``earlier`` to now; memory stays what it is now."""
+        return Usage(
+            self.anon_bytes,
+            _less(self.cpu_s, earlier.cpu_s),
+            _less(self.periods, earlier.periods),
+            _less(self.throttled_periods, earlier.throttled_periods),
+            _less(self.throttled_s, earlier.throttled_s),
+        )
+
+    def to_json(self) -> dict[str, int | float | None]:
+        return asdict(self)
+
+
+def _less(now: N | None, then: N | None) -> N | None:
+    return None if now is None or then is None else now - then
+
+
+@dataclass(frozen=True)
+class _Mount:
+    """Where a hierarchy is mounted, and the controllers that it has; ``unified`` is version 2."""
+
+    path: Path
+    controllers: frozenset[str]
+    unified: bool
+
+
+class ContainerGroup:
+    """The control groups of one container, found by its id.
+
+    Raises:
+        TestbedError: no group bears the id; the container has ended, or is another engine's.
+    """
+
+    def __init__(self, container_id: str, mountinfo: Path = MOUNTINFO) -> None:
+        self._directories: dict[str, tuple[Path, bool]] = {}
+        for mount in _mounts(mountinfo):
+            wanted = [name for name in _CONTROLLERS if name in mount.controllers]
+            if wanted and (found := _find(mount.path, container_id)) is not None:
+                self._directories |= dict.fromkeys(wanted, (found, mount.unified))
+        if not self._directories:
+            raise TestbedError(f"no control group of container {container_id[:12]}; has it ended?")
+        self.container_id = container_id
+
+    def usage(self) -> Usage:
+        """Read it now.
+
+        Raises:
+            TestbedError: the container has ended.
+        """
+        if not all(directory.is_dir() for directory, _ in self._directories.values()):
+            raise TestbedError(f"container {self.container_id[:12]} has ended; its control group is gone")
+        cpu, unified = self._table("cpu", "cpu.stat")
+        return Usage(
+            self._anonymous(),
+            self._cpu_seconds(),
+            cpu.get("nr_periods"),
+            cpu.get("nr_throttled"),
+            _scaled(cpu.get("throttled_usec"), 1e-6) if unified else _scaled(cpu.get("throttled_time"), 1e-9),
+        )
+
+    def _anonymous(self) -> int | None:
+        memory, unified = self._table("memory", "memory.stat")
+        return memory.get("anon") if unified else memory.get("total_rss", memory.get("rss"))
+
+    def _cpu_seconds(self) -> float | None:
+        table, unified = self._table("cpuacct", "cpu.stat")
+        if unified:
+            return _scaled(table.get("usage_usec"), 1e-6)
+        directory, _ = self._directories.get("cpuacct", (None, False))
+        text = _read(directory / "cpuacct.usage") if directory else ""
+        return _scaled(int(text), 1e-9) if text else None
+
+    def _table(self, controller: str, file: str) -> tuple[dict[str, int], bool]:
+        """A file of ``name value`` lines, and whether it is version 2's; empty without the controller."""
+        if controller not in self._directories:
+            return {}, False
+        directory, unified = self._directories[controller]
+        lines = (line.split() for line in _read(directory / file).splitlines())
+        return {words[0]: int(words[1]) for words in lines if len(words) == 2}, unified
+
+
+def _mounts(mountinfo: Path) -> Iterator[_Mount]:
+    """Hierarchies of proc_pid_mountinfo(5), version 1's controllers before the unified one's."""
+    unified = []
+    for line in mountinfo.read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        path = Path(before.split()[4])
+        if kind == "cgroup":
+            yield _Mount(path, frozenset(options.split(",")), unified=False)
+        elif kind == "cgroup2":
+            # `cpuacct` has no controller of its own there: cpu.stat counts usage in every group.
+            controllers = {*_read(path / "cgroup.controllers").split(), "cpuacct"}
+            if len(controllers) > 1:  # on a hybrid host version 1 has them all
+                unified.append(_Mount(path, frozenset(controllers), unified=True))
+    yield from unified
+
+
+def _find(root: Path, container_id: str) -> Path | None:
+    """The group's directory, as Docker's two cgroup drivers name it, looked for at the usual places first."""
+    names = (container_id, f"docker-{container_id}.scope")
+    for parent in ("docker", "system.slice"):
+        for name in names:
+            if (root / parent / name).is_dir():
+                return root / parent / name
+    level = [root]
+    for _ in range(_DEPTH):
+        deeper: list[Path] = []
+        for directory in level:
+            for entry in _directories(directory):
+                if entry.name in names:
+                    return entry
+                deeper.append(entry)
+        level = deeper
+    return None
+
+
+def _directories(directory: Path) -> list[Path]:
+    try:
+        with os.scandir(directory) as entries:
+            return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:  # ended meanwhile
+        return []
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _scaled(value: int | None, factor: float) -> float | None:
+    return None if value is None else value * factor

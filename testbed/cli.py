@@ -1,0 +1,253 @@
+"""The command line: reads arguments, calls the part that does it, says what came of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from testbed.errors import TestbedError
+
+app = typer.Typer(
+    help="Emulated-network testbed for multi-tier LLM serving.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models_app = typer.Typer(help="The embedded demonstration models.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+_ScenarioPath = Annotated[Path, typer.Argument(help="Scenario file (YAML).", show_default=False)]
+_RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.", show_default=False)]
+Vm = Literal["auto", "always", "never"]
+
+
+@app.command()
+def run(
+    scenario: _ScenarioPath,
+    methods: Annotated[str | None, typer.Option(help="Only these of its methods: a,b")] = None,
+    requests: Annotated[int | None, typer.Option(help="Number of requests.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of trace and policies (not of losses).")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a field.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory to make.")] = None,
+    vm: Annotated[Vm, typer.Option(help="Run in user-mode Linux: where needed, always, or never.")] = "auto",
+) -> None:
+    """Run a scenario end to end and print its tables; results go to results/<scenario>-<UTC time>/."""
+    from testbed import launch
+
+    loaded = launch.load(scenario, methods, requests, seed, overrides or [])
+    directory = launch.launch(loaded, sys.argv[1:], out, vm)
+    if directory is not None:
+        _print_run(directory)
+
+
+@app.command()
+def report(run: _RunPath) -> None:
+    """Print a finished run's tables again."""
+    from testbed.results import RunDirectory
+
+    _print_run(RunDirectory.open(run))
+
+
+def _print_run(directory: Any) -> None:
+    from testbed.report.tables import print_run
+    from testbed.trace_file import read_trace
+
+    print_run(directory, read_trace(directory.path / "trace.jsonl"), Console())
+    typer.echo(f"run directory: {_shown(directory.path)}")
+
+
+def _shown(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+@app.command()
+def audit(run: _RunPath) -> None:
+    """Replay the rules over what every node recorded; status 1 if anything differs."""
+    from testbed.audit import audit_run
+    from testbed.results import RunDirectory
+
+    found = audit_run(RunDirectory.open(run))
+    for difference in found.differences:
+        typer.echo(difference)
+    if found.differences:
+        raise TestbedError(f"{run}: {len(found.differences)} differences in {found.decisions} decisions")
+    typer.echo(f"{found.decisions} decisions audited, no difference; every file is as the run left it")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this host can and cannot do, each with its mend."""
+    from testbed.doctor import doctor as examine
+
+    raise typer.Exit(examine())
+
+
+@app.command()
+def clean() -> None:
+    """Remove what killed runs left in the kernel, in Docker and in user-mode Linux, and nothing else."""
+    from testbed.clean import remove_leftovers
+    from testbed.vm import find_machines, kill_machine
+
+    removed = [f"{one.kind} {one.name}" for one in remove_leftovers()]
+    for machine in find_machines():
+        if not machine.owned:
+            kill_machine(machine)
+            removed.append(f"machine {machine.name}")
+    for one in removed:
+        typer.echo(f"removed {one}")
+    if not removed:
+        typer.echo("nothing to remove")
+
+
+@app.command()
+def trace(
+    scenario: _ScenarioPath,
+    out: Annotated[Path | None, typer.Option(help="File to write; standard output without it.")] = None,
+    requests: Annotated[int | None, typer.Option(help="Number of requests.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed.")] = None,
+) -> None:
+    """Write the trace that a scenario would replay, as JSON Lines, and summarise it."""
+    from dataclasses import asdict
+
+    from testbed import launch
+    from testbed.trace import build_trace, summarise
+    from testbed.trace_file import trace_line, write_trace
+
+    built = build_trace(launch.load(scenario, None, requests, seed, []))
+    if out is None:
+        sys.stdout.writelines(map(trace_line, built))
+    else:
+        write_trace(built, out)
+    for name, value in asdict(summarise(built)).items():
+        typer.echo(f"{name}: {value}", err=True)
+
+
+@app.command()
+def vm(
+    command: Annotated[list[str], typer.Argument(help="What to run, after --.", show_default=False)],
+    docker: Annotated[
+        bool, typer.Option("--docker", help="With a Docker engine and the tier image.")
+    ] = False,
+    ovs: Annotated[bool, typer.Option("--ovs", help="With Open vSwitch's daemons.")] = False,
+    memory: Annotated[int | None, typer.Option(help="Memory of the machine, in MiB.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Ask the command to end after so many s.")] = None,
+) -> None:
+    """Run a command inside user-mode Linux on this file system: testbed vm -- tc qdisc show"""
+    from testbed.vm import run_in_vm
+
+    disk = None
+    if docker:
+        from testbed.console import Reporter
+        from testbed.image import ensure_image
+        from testbed.vm.disk import ensure_disk
+
+        reporter = Reporter()
+        disk = ensure_disk(ensure_image(reporter.say), reporter.say)
+    raise typer.Exit(run_in_vm(command, disk=disk, ovs=ovs, mem_mb=memory, timeout_s=timeout))
+
+
+@models_app.command("prepare")
+def models_prepare() -> None:
+    """Assemble the embedded checkpoints once; prints their directory."""
+    from testbed.console import Reporter
+    from testbed.embedded.prepare import prepare
+
+    typer.echo(prepare(Reporter().say))
+
+
+@models_app.command("evaluate")
+def models_evaluate(
+    dataset: Annotated[str, typer.Option(help="Data set whose held-out split is used.")] = "rotten_tomatoes",
+    limit: Annotated[int | None, typer.Option(help="Score only so many texts.")] = None,
+) -> None:
+    """Score the demonstration models on text that none of them was trained on."""
+    from testbed.console import Reporter
+    from testbed.datasets import load
+    from testbed.embedded.evaluate import evaluate
+    from testbed.embedded.ladder import RUNGS
+    from testbed.embedded.prepare import prepare
+
+    reporter = Reporter()
+    directory = prepare(reporter.say)
+    table = Table(title=f"Demonstration models, held-out {dataset}", title_justify="left")
+    for column in ("model", "base", "layers", "texts", "accuracy [95 % CI]"):
+        table.add_column(column, justify="left" if column in ("model", "base") else "right")
+    total = min(limit or len(load(dataset, "test")), len(load(dataset, "test")))
+    for rung in RUNGS.values():
+        with reporter.counting(f"scoring {rung.name}", total) as progress:
+            score = evaluate(rung.name, directory / rung.name, dataset, limit, progress)
+        interval = f"{score.accuracy:.3f} \\[{score.low:.3f}, {score.high:.3f}]"
+        table.add_row(rung.name, rung.base, str(rung.layers), str(score.examples), interval)
+    Console().print(table)
+
+
+@models_app.command("train")
+def models_train(rung: Annotated[str, typer.Argument(help="device, edge or cloud")]) -> None:
+    """Train a rung's adapter anew (maintainers; half an hour on two cores)."""
+    from testbed.embedded.ladder import RUNGS
+    from testbed.embedded.train import train
+
+    if rung not in RUNGS:
+        raise TestbedError(f"no rung {rung!r}; there are {', '.join(RUNGS)}")
+    train(RUNGS[rung])
+
+
+def _later(name: str, what: str) -> Callable[[], None]:
+    def command() -> None:
+        raise TestbedError(f"testbed {name} is not built yet; see CHANGELOG.md")
+
+    command.__doc__ = f"{what} (not built yet)."
+    return command
+
+
+for _name, _what in (
+    ("sweep", "Run a scenario over a grid of values"),
+    ("compare", "Compare two runs"),
+    ("validate", "Check the emulator against closed forms and other tools"),
+    ("shell", "A Mininet shell in a scenario's network"),
+    ("serve", "Keep a scenario's tiers up for requests of your own"),
+):
+    app.command(_name, hidden=True)(_later(_name, _what))
+
+
+def main() -> None:
+    """Entry point: a user's mistake or a host's lack is one sentence and status 1, never a traceback."""
+    from testbed.run import Terminated
+
+    try:
+        status = app(standalone_mode=False)  # typer.Exit's, where a command raised it
+    except TestbedError as error:
+        _end(str(error), 1)
+    except (KeyboardInterrupt, typer.Abort):
+        _end("interrupted", 128 + signal.SIGINT)
+    except Terminated:
+        _end("terminated", 128 + signal.SIGTERM)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
+            _end(error.format_message(), 2)
+        raise
+    sys.exit(status or 0)
+
+
+def _end(sentence: str, status: int) -> None:
+    print(f"testbed: {sentence}", file=sys.stderr)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

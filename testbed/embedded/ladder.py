@@ -1,0 +1,46 @@
+"""The embedded ladder: three demonstration models, one for each tier of the quickstart.
+
+A rung is a base model from a PyPI package, cut to its lowest layers, with a low-rank adapter (PEFT)
+and a classification head trained on the ``train`` split. They are small models that
+run anywhere and grow honestly from tier to tier; they are not the paper's models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+WEIGHTS = Path(__file__).parent / "weights"
+MAX_TOKENS = 512
+"""Truncation (PAPER, "Details"); inside the model only, never on the wire."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One tier's demonstration model: ``layers`` of its base, the upper ones of them adapted.
+
+    The lowest ``frozen`` layers have no adapter: training does not go back through them.
+    """
+
+    name: str
+    base: str
+    layers: int
+    frozen: int
+    rank: int
+    steps: int
+    learning_rate: float
+
+    @property
+    def adapter(self) -> Path:
+        """The committed PEFT adapter directory."""
+        return WEIGHTS / self.name
+
+
+RUNGS = {
+    rung.name: rung
+    for rung in (
+        Rung("device", base="minilm", layers=5, frozen=0, rank=16, steps=900, learning_rate=1e-3),
+        Rung("edge", base="smollm2", layers=16, frozen=6, rank=8, steps=750, learning_rate=4e-4),
+        Rung("cloud", base="smollm2", layers=20, frozen=0, rank=8, steps=900, learning_rate=4e-4),
+    )
+}

@@ -1,0 +1,82 @@
+"""Assemble the embedded tiers' checkpoints: base, adapter and head merged into plain directories.
+
+What comes out is an ordinary Transformers checkpoint, which ``transformers.pipeline`` opens as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from testbed.assets import MINILM, SMOLLM2, cache_dir
+from testbed.embedded.ladder import MAX_TOKENS, RUNGS, WEIGHTS, Rung
+from testbed.locking import exclusive
+
+Report = Callable[[str], None]
+_LOCK_TIMEOUT_S = 900
+
+
+def prepare(report: Report = lambda _: None) -> Path:
+    """Return the directory that holds one checkpoint for each rung, making it the first time.
+
+    It is addressed by its content's recipe (bases, adapters, this code), so a change makes a new one.
+
+    Raises:
+        TestbedError: a base model cannot be fetched.
+    """
+    target = cache_dir() / "models" / _recipe_hash()
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(target.parent / ".lock", "preparing the models", _LOCK_TIMEOUT_S, report):
+        if target.is_dir():
+            return target
+        scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".prepare-"))
+        try:
+            for rung in RUNGS.values():
+                report(f"assembling the demonstration model of tier {rung.name}")
+                _assemble(rung, scratch / rung.name)
+            scratch.chmod(0o755)
+            scratch.rename(target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return target
+
+
+def _assemble(rung: Rung, into: Path) -> None:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # a bar for each of three conversions says nothing
+    warnings.simplefilter("ignore", FutureWarning)  # PEFT's, of a later Transformers
+    from peft import PeftModel  # takes seconds to import
+    from transformers.utils import logging
+
+    from testbed.embedded.base import load_base
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    model, tokenizer = load_base(rung)
+    merged = PeftModel.from_pretrained(model, rung.adapter, use_safetensors=True).merge_and_unload()
+    merged.config.name_or_path = f"embedded/{rung.name}"
+    merged.save_pretrained(into)
+    tokenizer.save_pretrained(into)
+    description = {"demonstration_model": rung.name, "max_tokens": MAX_TOKENS, "base": rung.base}
+    (into / "testbed.json").write_text(json.dumps(description) + "\n")
+    for path in into.iterdir():
+        path.chmod(0o644)
+    into.chmod(0o755)
+
+
+def _recipe_hash() -> str:
+    digest = hashlib.sha256()
+    for asset in (MINILM, SMOLLM2):
+        digest.update(asset.sha256.encode())
+    code = (Path(__file__), Path(__file__).with_name("base.py"), Path(__file__).with_name("ladder.py"))
+    for path in (*code, *sorted(WEIGHTS.rglob("*.safetensors"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

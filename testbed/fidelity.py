@@ -1,0 +1,243 @@
+"""May a run be believed: four verdicts of different strength, each with its reasons (DESIGN).
+
+Evidence comes in as plain data and goes out again in ``fidelity.json``, beside what was made of it; the
+rules are pure functions. What was not shown does not count as shown: a verdict without its evidence is
+false and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from testbed.evidence import Audit, Evidence, LinkAccount, Outcomes, TierLimit
+from testbed.measure.expected import Finding, time_bounds
+from testbed.watch import CpuReport, ProbeReport
+
+SCHEMA = 1
+Claim = Literal["bytes", "decisions", "quality", "latency"]
+CLAIMS: tuple[Claim, ...] = ("bytes", "decisions", "quality", "latency")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where the emulator's own doing begins to show in latencies; shares in [0, 1].
+
+    A probe may feel ``probe_slack_ms``, or ``probe_slack_share`` of its round trip if that is more, on top of
+    what the link gives it: how long a process that becomes ready may wait for a CPU.
+    """
+
+    lateness_p99_ms: float = 10.0
+    contended: float = 0.10
+    busy: float = 0.95
+    steal: float = 0.02
+    probe_slack_ms: float = 5.0
+    probe_slack_share: float = 0.10
+    probe_least_answers: int = 10
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """The verdicts: a claim is true if nothing speaks against it. ``notes`` decide nothing."""
+
+    reasons: Mapping[Claim, tuple[str, ...]]
+    notes: tuple[str, ...]
+    evidence: Evidence = field(repr=False)
+    limits: Limits = field(default_factory=Limits, repr=False)
+
+    @property
+    def faithful(self) -> dict[Claim, bool]:
+        return {claim: not self.reasons[claim] for claim in CLAIMS}
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``fidelity.json`` holds."""
+        seen = self.evidence
+        return {
+            "schema": SCHEMA,
+            "faithful": self.faithful,
+            "reasons": {claim: list(self.reasons[claim]) for claim in CLAIMS},
+            "notes": list(self.notes),
+            "limits": asdict(self.limits),
+            "bytes": _plain(seen.accounts),
+            "audit": None if seen.audit is None else asdict(seen.audit),
+            "outcomes": _plain(seen.outcomes),
+            "links": {"before": _plain(seen.links_before), "after": _plain(seen.links_after)},
+            "lateness": _plain(seen.lateness),
+            "cpu": None if seen.cpu is None else {name: asdict(one) for name, one in seen.cpu.items()},
+            "probes": _plain_each(seen.probes),
+            "tiers": _plain(seen.tiers),
+            "machine": {"cpus": seen.machine_cpus, "netem": seen.netem},
+        }  # fmt: skip
+
+
+def _plain(items: Sequence[Any] | None) -> list[dict[str, Any]] | None:
+    return None if items is None else [asdict(item) for item in items]
+
+
+def _plain_each(items: Mapping[str, Sequence[Any]] | None) -> dict[str, Any] | None:
+    return None if items is None else {name: _plain(some) for name, some in items.items()}
+
+
+def judge(evidence: Evidence, limits: Limits | None = None) -> Fidelity:
+    """Hold the evidence against the rules."""
+    limits = limits or Limits()
+    reasons: dict[Claim, tuple[str, ...]] = {
+        "bytes": tuple(against_bytes(evidence.accounts)),
+        "decisions": tuple(against_decisions(evidence.audit)),
+        "quality": tuple(against_quality(evidence.outcomes)),
+        "latency": tuple(against_latency(evidence, limits)),
+    }
+    return Fidelity(reasons, tuple(notes(evidence)), evidence, limits)
+
+
+def against_bytes(accounts: Sequence[LinkAccount] | None) -> Iterator[str]:
+    """Nothing unaccounted, no frame lost by a capture, and counting that began and ended on a quiet link."""
+    if accounts is None:
+        yield "no link was captured"
+        return
+    for one in accounts:
+        where = f"{one.method}, {one.link} {one.direction}"
+        if one.unaccounted_bytes or one.unaccounted_frames:
+            yield (
+                f"{where}: {one.unaccounted_bytes} of {one.frame_bytes} bytes "
+                f"and {one.unaccounted_frames} of {one.frames} frames are not accounted for"
+            )
+        if one.capture_dropped_frames:
+            yield f"{where}: the capture lost {one.capture_dropped_frames} frames"
+        for fault in one.faults:
+            yield f"{one.method}, {one.link}: {fault}"
+        if not one.quiet:
+            yield f"{where}: the link never came to rest, so that frames of something else may be counted"
+
+
+def against_decisions(audit: Audit | None) -> Iterator[str]:
+    """Every threshold and decision comes out the same when the rules are replayed over the records."""
+    if audit is None:
+        yield "decisions were not audited"
+        return
+    yield from audit.differences
+
+
+def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
+    """Every request of the trace has exactly one outcome, and every answer a reference to be held against."""
+    if outcomes is None:
+        yield "outcomes were not counted"
+        return
+    for one in outcomes:
+        ended = sum(one.ended.values())
+        if one.repeated:
+            yield f"{one.method}: {one.repeated} requests have more than one outcome"
+        if ended != one.requests:
+            yield f"{one.method}: {one.requests} requests have {ended} outcomes"
+        if one.answered_without_reference:
+            yield f"{one.method}: {one.answered_without_reference} answers have no reference"
+
+
+def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:
+    """Links as configured before and after, requests sent on time, an emulator that is not short of CPU."""
+    yield from _links("before", evidence.links_before)
+    yield from _links("after", evidence.links_after)
+    yield from _lateness(evidence, limits)
+    yield from _cpu(evidence.cpu, limits)
+    yield from _probes(evidence.probes, limits)
+    yield from _tiers(evidence.tiers, evidence.machine_cpus)
+
+
+def _links(when: str, findings: Sequence[Finding] | None) -> Iterator[str]:
+    if findings is None:
+        yield f"the links were not measured {when} the replay"
+        return
+    for finding in findings:
+        if finding.ok is False:
+            yield f"{when} the replay, {finding}"
+
+
+def _lateness(evidence: Evidence, limits: Limits) -> Iterator[str]:
+    if evidence.lockstep:
+        return
+    if evidence.lateness is None:
+        yield "the orchestrator's lateness was not recorded"
+        return
+    for one in evidence.lateness:
+        if one.p99_ms > limits.lateness_p99_ms:
+            yield (
+                f"{one.method}: requests were sent late, p99 {one.p99_ms:.1f} ms and {one.max_ms:.1f} ms "
+                f"at most, with {limits.lateness_p99_ms:g} ms allowed at p99"
+            )
+
+
+def _cpu(reports: Mapping[str, CpuReport] | None, limits: Limits) -> Iterator[str]:
+    if reports is None:
+        yield "the machine's CPUs were not watched"
+        return
+    for method, one in reports.items():
+        if one.samples == 0:
+            continue  # over before the first look: too short to be short of anything
+        if one.contended > limits.contended:
+            yield (
+                f"{method}: {one.contended:.0%} of the time more was runnable than the machine's "
+                f"{one.cpus} CPU{'s' if one.cpus > 1 else ''} could run, with {limits.contended:.0%} allowed"
+            )
+        if one.busy > limits.busy:
+            yield f"{method}: the machine's CPUs were busy for {one.busy:.0%} of the time"
+        if one.steal > limits.steal:
+            yield f"{method}: the hypervisor took away {one.steal:.1%} of the machine's CPU time"
+
+
+def _probes(probes: Mapping[str, Sequence[ProbeReport]] | None, limits: Limits) -> Iterator[str]:
+    if probes is None:
+        yield "no idle link was probed"
+        return
+    for method, reports in probes.items():
+        for one in reports:
+            for complaint in _probe(one, limits):
+                yield f"{method}: an idle link like {one.link} {complaint}"
+
+
+def _probe(one: ProbeReport, limits: Limits) -> Iterator[str]:
+    if one.sent < limits.probe_least_answers:
+        return  # a method of two seconds: the measurements before and after speak for it
+    if one.median_ms is None or one.felt_p99_ms is None or one.felt_median_ms is None:
+        yield f"answered none of {one.sent} pings"
+        return
+    if one.loss == 0 and one.answered < one.sent:
+        yield f"lost {one.sent - one.answered} of {one.sent} pings"
+    low, high = time_bounds(one.expected_ms, one.jitter_ms, one.answered)
+    if not low <= one.median_ms <= high:
+        yield f"had a median round trip of {one.median_ms:.2f} ms, expected {low:.2f} to {high:.2f}"
+    slack_ms = max(limits.probe_slack_ms, limits.probe_slack_share * one.expected_ms)
+    latest_ms = one.expected_ms + 3.5 * one.jitter_ms + slack_ms
+    if one.felt_p99_ms > latest_ms:
+        yield f"had a p99 round trip of {one.felt_p99_ms:.2f} ms, expected {latest_ms:.2f} at most"
+    if one.late_p99_ms is not None and one.late_p99_ms > limits.probe_slack_ms:
+        yield f"was pinged {one.late_p99_ms:.2f} ms late at p99: the machine itself stood still"
+
+
+def _tiers(tiers: Sequence[TierLimit] | None, machine_cpus: int) -> Iterator[str]:
+    if tiers is None:
+        yield "the tiers' CPU limits are not known"
+        return
+    for tier in tiers:
+        if tier.cpus < tier.cpus_asked:
+            yield f"{tier.node} was to have {tier.cpus_asked:g} CPUs and got {tier.cpus:g}: there are no more"
+    total = sum(tier.cpus for tier in tiers)
+    if total > machine_cpus + 1e-9:
+        yield f"the tiers may use {total:g} CPUs together, and the machine has {machine_cpus}"
+
+
+def notes(evidence: Evidence) -> Iterator[str]:
+    """What a reader should know and what decides nothing."""
+    if not evidence.netem:
+        yield "this kernel has no netem: single frames do not feel a link's rate, only a queue of them does"
+    if evidence.has_loss:
+        yield "the kernel draws losses without a seed: they differ from run to run, unlike trace and policies"
+    for tier in evidence.tiers or ():
+        if tier.periods and tier.throttled_periods:
+            share = tier.throttled_periods / tier.periods
+            yield (
+                f"{tier.node} was throttled by its own limit of {tier.cpus:g} CPUs in {share:.0%} of its "
+                "periods: that is the emulation at work"
+            )
+    if evidence.lockstep:
+        yield "in lockstep each request waits for the one before: latencies are those of idle tiers"

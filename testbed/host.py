@@ -1,0 +1,219 @@
+"""What this host is, for the manifest, and which topologies its kernel can make true, for ``--vm auto``."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from testbed.kernel import SEARCH_PATH, Kernel, kernel
+from testbed.topology import DIRECTIONS, Shape, Topology
+
+COMMAND_TIMEOUT_S = 5.0
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGES = (
+    "aiohttp", "docker", "flask", "mininet", "numpy", "pyarrow", "pydantic",
+    "safetensors", "scapy", "scipy", "tokenizers", "torch", "transformers", "urllib3", "waitress",
+)  # fmt: skip
+
+
+def command_path(name: str) -> str | None:
+    """Where a command is, looked for in the places of administration too, which a user's PATH may lack."""
+    return shutil.which(name, path=SEARCH_PATH)
+
+
+def first_line(*argv: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str | None:
+    """First line that a command prints, ``None`` where it is missing, fails or hangs."""
+    path = command_path(argv[0])
+    if path is None:
+        return None
+    try:
+        done = subprocess.run(
+            [path, *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = (done.stdout.strip() or done.stderr.strip()).splitlines()
+    return lines[0].strip() if done.returncode == 0 and lines else None
+
+
+def can_shape(topology: Topology, having: Kernel | None = None) -> list[str]:
+    """Why this host's kernel cannot make the topology's links true; empty if it can.
+
+    An emulated link that drops its delay without a word would be worse than none, so what the
+    kernel has not is refused here.
+    """
+    found = having or kernel()
+    reasons = []
+    if not found.has("namespaces", "veth", "bridge"):
+        lacking = ", ".join(part for part in ("namespaces", "veth", "bridge") if not found.has(part))
+        reasons.append(
+            f"this kernel, or this user on it, cannot make a network ({lacking}: {_why(found, lacking)})"
+        )
+    if os.geteuid() != 0:
+        reasons.append("only root can put a container on a network of ours; run as root or with sudo")
+    for link in topology.links:
+        for direction in DIRECTIONS:
+            if reason := _unshaped(link.shape(direction), found):
+                reasons.append(f"link {link.name} ({direction}) {reason}")
+    return reasons
+
+
+def _why(found: Kernel, lacking: str) -> str:
+    return found.said.get(lacking.split(", ")[0], "missing")
+
+
+def _unshaped(shape: Shape, found: Kernel) -> str | None:
+    if shape.needs_netem and not (found.has_netem and found.redirects):
+        figures = ("delay_ms", "jitter_ms", "loss", "duplicate", "reorder")
+        asked = ", ".join(name.removesuffix("_ms") for name in figures if getattr(shape, name))
+        lacking = "sch_netem" if not found.has_netem else "ifb, act_mirred or a classifier"
+        return f"has {asked}, for which this kernel lacks {lacking}"
+    if shape.rate_bps is not None and not found.limits_rate:
+        return "has a rate, for which this kernel lacks netem, tbf and htb"
+    return None
+
+
+def host_facts() -> dict[str, Any]:
+    """What a reader of a run must know of its host, as JSON-able values; what is unknown is ``None``."""
+    found = kernel()
+    return {
+        "kernel": platform.release(),
+        "kernel_version": platform.version(),
+        "machine": platform.machine(),
+        "kernel_parts": sorted(found.parts),
+        "kernel_lacks": sorted(found.said),
+        "user_mode_linux": in_user_mode_linux(),
+        "distribution": distribution()["name"],
+        "virtualisation": virtualisation(),
+        "cpu_model": cpu_model(),
+        "cpus": usable_cpus(),
+        "memory_bytes": memory_bytes()["MemTotal"],
+        "clock_source": _text(Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")),
+        "cgroup_version": cgroup_version(),
+        "root": os.geteuid() == 0,
+        "python": platform.python_version(),
+        "libc": " ".join(platform.libc_ver()),
+        "commit": commit(),
+        "versions": {name: package_version(name) for name in PACKAGES},
+        "tools": {
+            "tc": first_line("tc", "-V"),
+            "tcpdump": first_line("tcpdump", "--version"),
+            "docker": first_line("dockerd", "--version"),
+            "user_mode_linux": first_line("linux.uml", "--version"),
+        },
+        "sysctls": {name: _text(Path("/proc/sys") / name) for name in SYSCTLS},
+    }
+
+
+SYSCTLS = (
+    "net/ipv4/tcp_congestion_control",
+    "net/ipv4/tcp_no_metrics_save",
+    "net/ipv4/tcp_slow_start_after_idle",
+    "net/ipv4/tcp_rmem",
+    "net/ipv4/tcp_wmem",
+    "net/core/default_qdisc",
+)
+
+
+def distribution() -> dict[str, str]:
+    """``id`` (debian, ubuntu, fedora…), the ``like`` ids, and the full ``name`` (os-release(5))."""
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        release = {}
+    return {
+        "id": release.get("ID", "linux"),
+        "like": release.get("ID_LIKE", ""),
+        "name": release.get("PRETTY_NAME", "Linux"),
+    }
+
+
+def cpu_model() -> str:
+    """The processor's name; in user-mode Linux that of the host outside is not to be had."""
+    text = _text(Path("/proc/cpuinfo")) or ""
+    match = re.search(r"^(?:model name|Model|cpu model|uarch)\s*:\s*(.+)$", text, re.MULTILINE)
+    return match[1].strip() if match else platform.machine()
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may use: its affinity, not the board."""
+    return len(os.sched_getaffinity(0))
+
+
+def memory_bytes() -> dict[str, int]:
+    """/proc/meminfo in bytes."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
+
+
+@functools.cache
+def in_user_mode_linux() -> bool:
+    """Whether this kernel is itself a process."""
+    return bool(
+        re.search(r"^vendor_id\s*:\s*User Mode Linux", _text(Path("/proc/cpuinfo")) or "", re.MULTILINE)
+    )
+
+
+def virtualisation() -> str:
+    """``none``, ``kvm``, ``docker``, ``uml``…: whose CPU time this host's really is."""
+    if in_user_mode_linux():
+        return "uml"
+    detected = None
+    if path := command_path("systemd-detect-virt"):  # its exit status is 1 for "none"
+        try:
+            done = subprocess.run(
+                [path], capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False
+            )
+            detected = done.stdout.strip()
+        except (OSError, subprocess.TimeoutExpired):
+            pass
+    if not detected or detected == "none":
+        flags = re.search(r"^flags\s*:.*\bhypervisor\b", _text(Path("/proc/cpuinfo")) or "", re.MULTILINE)
+        return "a hypervisor" if flags else detected or "none"
+    return detected
+
+
+def cgroup_version() -> int | None:
+    """2 where the unified hierarchy alone has the controllers, 1 where any of version 1 has them."""
+    if Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        return 2
+    return 1 if Path("/sys/fs/cgroup/memory").is_dir() or Path("/sys/fs/cgroup/cpu").is_dir() else None
+
+
+def commit() -> str | None:
+    """The checkout's commit, ``-modified`` where tracked files differ from it."""
+    # An absolute exception, since root may read a clone of an ordinary user's.
+    git = ("git", "-c", f"safe.directory={REPOSITORY}", "-C", str(REPOSITORY))
+    identity = first_line(*git, "rev-parse", "HEAD")
+    if identity is None:
+        return None
+    changed = first_line(*git, "status", "--porcelain", "--untracked-files=no")
+    return f"{identity}-modified" if changed else identity
+
+
+def package_version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return None

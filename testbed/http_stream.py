@@ -1,0 +1,249 @@
+"""HTTP/1.1 messages of one direction of a connection, from its bytes in order (RFC 9112).
+
+Every byte goes to exactly one place: a message's head, its chunk framing, its body, or ``foreign`` (what is
+no HTTP, or lies between a hole in the stream and the next message's start line).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from testbed.tcp_stream import START_LINE
+from tiers.protocol import REQUEST_ID_HEADER
+
+LARGEST_HEAD_BYTES = 64 << 10
+LARGEST_BODY_BYTES = 64 << 20
+"""A longer body is counted, not kept, so that memory is bounded."""
+
+_LONGEST_START_LINE = 256
+_PLAUSIBLE = re.compile(rb"[A-Z]{1,7}(?:[ /]|\Z)")
+_ID_NAME = REQUEST_ID_HEADER.lower().encode()
+
+
+@dataclass(slots=True)
+class Message:
+    """One request or response, filled as its bytes arrive."""
+
+    method: str = ""
+    """Empty in a response."""
+    target: str = ""
+    status: int = 0
+    """0 in a request."""
+    request_id: str | None = None
+    header_bytes: int = 0
+    """Start line, header lines, trailers and chunk framing, without the request-id lines."""
+    id_line_bytes: int = 0
+    body_bytes: int = 0
+    body: bytearray = field(default_factory=bytearray)
+    """Without chunk framing; empty if it was too long to keep."""
+    whole: bool = False
+    json: bool = True
+    """False if a content coding hides the text."""
+    fields: dict[bytes, bytes] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> bool:
+        return len(self.body) == self.body_bytes
+
+
+class HttpParser:
+    """Splits a byte stream into messages.
+
+    ``on_head(message)`` is called when a head is complete and returns whether a body may follow it (none
+    follows the answer to HEAD); ``on_end(message)`` when the message is, or is cut; ``on_foreign(count)`` for
+    bytes of no message.
+    """
+
+    def __init__(
+        self,
+        on_head: Callable[[Message], bool],
+        on_end: Callable[[Message], None],
+        on_foreign: Callable[[int], None],
+    ) -> None:
+        self._on_head, self._on_end, self._on_foreign = on_head, on_end, on_foreign
+        self._buffer = bytearray()
+        self._searched = 0
+        self._message: Message | None = None
+        self._left = 0  # of the body or the chunk
+        self._step: Callable[[], bool] = self._head
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+        while self._buffer and self._step():
+            pass
+
+    def lost(self) -> None:
+        """Bytes are missing before the next ones: what was begun is cut."""
+        self._cut()
+        self._step = self._search
+
+    def close(self) -> None:
+        """No more bytes. Only a body that lasts until the connection closes is whole by that."""
+        if self._step == self._until_close and self._message is not None:
+            self._end()
+        self._cut()
+
+    def _cut(self) -> None:
+        if self._message is not None:
+            message, self._message = self._message, None
+            self._on_end(message)
+        self._foreign(len(self._buffer))
+        self._step = self._head
+
+    def _foreign(self, count: int) -> None:
+        if count:
+            del self._buffer[:count]
+            self._on_foreign(count)
+        self._searched = 0
+
+    def _search(self) -> bool:
+        """Lost: look for the next start line."""
+        version = self._buffer.find(b"HTTP/1.")  # thirty times as fast as the expression on what is no HTTP
+        found = (
+            START_LINE.search(self._buffer, max(0, version - _LONGEST_START_LINE)) if version >= 0 else None
+        )
+        if found:
+            self._foreign(found.start())
+            self._step = self._head
+            return True
+        self._foreign(max(0, len(self._buffer) - _LONGEST_START_LINE))
+        return False
+
+    def _head(self) -> bool:
+        buffer = self._buffer
+        skipped = 0
+        while buffer.startswith(b"\r\n", skipped):  # RFC 9112, section 2.2: empty lines before a request
+            skipped += 2
+        end = buffer.find(b"\r\n\r\n", max(skipped, self._searched))
+        if end < 0:
+            self._searched = max(0, len(buffer) - 3)
+            rest = bytes(buffer[skipped : skipped + 8])
+            if (rest and rest != b"\r" and not _PLAUSIBLE.match(rest)) or len(buffer) > LARGEST_HEAD_BYTES:
+                self._step = self._search
+                return True
+            return False
+        if not START_LINE.match(buffer, skipped):
+            self._step = self._search
+            return True
+        head = bytes(buffer[skipped : end + 2])
+        del buffer[: end + 4]
+        self._searched = 0
+        self._begin(_parse_head(head, skipped + 2))
+        return True
+
+    def _begin(self, message: Message) -> None:
+        self._message = message
+        body_may_follow = self._on_head(message)
+        status, length = message.status, message.fields.get(b"content-length", b"")
+        if not body_may_follow or 100 <= status < 200 or status in (204, 304):
+            self._end()
+        elif message.fields.get(b"transfer-encoding", b"").lower().endswith(b"chunked"):
+            self._step = self._chunk_size
+        elif length.isdigit():
+            self._left = int(length)
+            self._step = self._body
+            if not self._left:
+                self._end()
+        elif status:
+            self._step = self._until_close
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        message, self._message = self._message, None
+        self._step = self._head
+        if message is not None:
+            message.whole = True
+            self._on_end(message)
+
+    def _take(self, count: int) -> None:
+        """Move bytes from the buffer to the body."""
+        message = self._message
+        if message is None or not count:
+            return
+        if message.body_bytes + count > LARGEST_BODY_BYTES:
+            message.body.clear()
+        elif message.kept:
+            message.body += self._buffer if count == len(self._buffer) else self._buffer[:count]
+        message.body_bytes += count
+        self._left -= count
+        del self._buffer[:count]
+
+    def _body(self) -> bool:
+        self._take(min(self._left, len(self._buffer)))
+        if self._left:
+            return False
+        self._end()
+        return True
+
+    def _until_close(self) -> bool:
+        self._take(len(self._buffer))
+        return False
+
+    def _line(self) -> bytes | None:
+        """Take one line of framing."""
+        end = self._buffer.find(b"\r\n")
+        if end < 0 or self._message is None:
+            return None
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 2]
+        self._message.header_bytes += end + 2
+        return line
+
+    def _chunk_size(self) -> bool:
+        line = self._line()
+        if line is None:
+            return False
+        digits = line.partition(b";")[0].strip()
+        try:
+            self._left = int(digits, 16)
+        except ValueError:
+            self.lost()
+            return True
+        self._step = self._chunk if self._left else self._trailer
+        return True
+
+    def _chunk(self) -> bool:
+        self._take(min(self._left, len(self._buffer)))
+        if self._left or len(self._buffer) < 2:
+            return False
+        self._line()  # the line break behind the chunk's data
+        self._step = self._chunk_size
+        return True
+
+    def _trailer(self) -> bool:
+        line = self._line()
+        if line == b"":
+            self._end()
+        return line is not None
+
+
+@lru_cache(1024)
+def _parse_line(line: bytes) -> tuple[bytes, bytes]:
+    """Name, in lower case, and value of a header line; most lines are the same in every message."""
+    name, _, value = line.partition(b":")
+    return name.strip().lower(), value.strip()
+
+
+def _parse_head(head: bytes, extra: int) -> Message:
+    """``head`` is start line and header lines, each with its line break; ``extra`` other line breaks around
+    them.
+    """
+    start, *lines = head.split(b"\r\n")[:-1]
+    first, second, *_ = [*start.split(b" "), b"", b""]
+    if first.startswith(b"HTTP/"):
+        message = Message(status=int(second[:3]))
+    else:
+        message = Message(method=first.decode(), target=second.decode())
+    for line in lines:
+        name, value = _parse_line(line)
+        message.fields[name] = value
+        if name == _ID_NAME:
+            message.request_id = value.decode("latin-1")
+            message.id_line_bytes += len(line) + 2
+    message.header_bytes = len(head) + extra - message.id_line_bytes
+    message.json = message.fields.get(b"content-encoding", b"identity").lower() == b"identity"
+    return message

@@ -1,0 +1,301 @@
+"""The tiers' image: built once for each content of ``tiers/``, without an image registry or a network.
+
+Its name says what is in it: ``llm-testbed-tier:<hash of tiers/ and of the recipe>``. Wheels are fetched
+on the host by pip with the host's own settings, for the image's Python, and are part of the context.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import platform
+import re
+import shutil
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from testbed import base_image
+from testbed.assets import cache_dir
+from testbed.base_image import PYTHON_VERSION, Report, ensure_base, run_reported
+from testbed.engine import engine
+from testbed.errors import TestbedError
+from testbed.locking import exclusive
+
+TIERS = Path(__file__).resolve().parent.parent / "tiers"
+REPOSITORY = "llm-testbed-tier"
+PACKAGES_REPOSITORY = "llm-testbed-packages"
+"""The build's first stage, kept by name so that a change of code alone installs no package again."""
+LABEL = "llm-testbed=tier"
+"""What the Dockerfile marks the image and its unfinished builds with."""
+LOCK = "tiers/requirements.lock"
+INSTALLER = "pip==26.0"
+"""Installs the wheels in the image, run from its own wheel, so that the base needs no pip."""
+
+GLIBC_MINORS = range(17, 37)
+"""Wheels for glibc 2.17 (manylinux2014) up to the base's 2.36."""
+FETCH_TIMEOUT_S = 3600.0
+BUILD_SILENCE_S = 900
+BUILDER_NOISE = ("Removing intermediate container", "--->", "Running in")
+LOCK_TIMEOUT_S = 3600.0
+NEEDED_BYTES = 4_000_000_000
+SPARED = timedelta(hours=1)
+"""Images younger than this may be another clone's, about to be started."""
+
+
+Files = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """An image that is there: ``tag`` for people, ``id`` (its digest) for the record, size unpacked."""
+
+    tag: str
+    id: str
+    size_bytes: int
+
+
+def ensure_image(report: Report | None = None, tiers: Path = TIERS) -> ImageRef:
+    """The image of ``tiers/`` as it is now, built if there is none; ``report`` gets sentences of progress.
+
+    Raises:
+        TestbedError: no engine, no room, no packages to be had, or the build failed.
+    """
+    report = report or _silent
+    client = engine(report)
+    files = context_files(tiers)  # read once: what is hashed is what is built, whoever edits meanwhile
+    tag = image_tag(files)
+    if found := _find(client, tag):
+        return found
+    with exclusive(cache_dir() / "image.lock", "building the image", LOCK_TIMEOUT_S, report):
+        if found := _find(client, tag):
+            return found
+        with _scratch() as scratch:
+            _require_room(client, scratch)
+            with _explained(tag):
+                _build(client, tag, files, scratch, report)
+    built = _find(client, tag)
+    if built is None:
+        raise TestbedError(
+            f"the build of {tag} said that it succeeded, and there is no such image; try again"
+        )
+    report(f"image {tag}: {built.size_bytes / 1e6:.0f} MB")
+    prune(client, {tag, _packages_tag(files), base_image.TAG})
+    return built
+
+
+def image_tag(files: Files) -> str:
+    """``llm-testbed-tier:<hash>`` of all that decides what is in the image."""
+    digest = hashlib.sha256(_recipe().encode())
+    for name, content in files.items():
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return f"{REPOSITORY}:{digest.hexdigest()[:12]}"
+
+
+def context_files(tiers: Path = TIERS) -> Files:
+    """Content of ``tiers/`` by name in the build's context, in order; no caches, no hidden files."""
+    found = {}
+    for path in sorted(tiers.rglob("*")):
+        parts = path.relative_to(tiers).parts
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
+        if path.is_file() and not hidden and path.suffix != ".pyc":
+            found["/".join(("tiers", *parts))] = path.read_bytes()
+    return found
+
+
+def _packages_tag(files: Files) -> str:
+    return f"{PACKAGES_REPOSITORY}:{_hash(files[LOCK], files['tiers/Dockerfile'])}"
+
+
+def _hash(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join((_recipe().encode(), *parts))).hexdigest()[:12]
+
+
+def _recipe() -> str:
+    base = os.environ.get("TESTBED_BASE_IMAGE") or base_image.TAG
+    return "\0".join((base, INSTALLER, platform.machine()))
+
+
+def _find(client: docker.DockerClient, tag: str) -> ImageRef | None:
+    try:
+        image = client.images.get(tag)
+    except ImageNotFound:
+        return None
+    return ImageRef(tag=tag, id=str(image.id), size_bytes=int(image.attrs["Size"]))
+
+
+def _build(client: docker.DockerClient, tag: str, files: Files, scratch: Path, report: Report) -> None:
+    base = ensure_base(client, scratch, report)
+    wheels = _ensure_wheels(files[LOCK], scratch, report)
+    report("image: packing its context")
+    with tempfile.TemporaryFile(dir=scratch) as context:
+        _pack(files, wheels, context)
+        report("image: installing its packages")
+        for stage, name in (("packages", _packages_tag(files)), (None, tag)):
+            context.seek(0)
+            _build_stage(client, context, base, stage, name, report)
+
+
+def _ensure_wheels(lock: bytes, scratch: Path, report: Report) -> Path:
+    """Directory of every wheel that ``lock`` names and pip's own, fetched by the host's pip."""
+    kept = cache_dir() / "wheels" / _hash(lock)
+    if kept.is_dir():
+        return kept
+    fetched = scratch / "wheels"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "5"]
+    pip += ["download", "--progress-bar", "off", "--dest", str(fetched), "--find-links", str(fetched)]
+    pip += ["--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHON_VERSION}"]
+    pip += ["--abi", f"cp{PYTHON_VERSION.replace('.', '')}", "--abi", "abi3", "--abi", "none", *_platforms()]
+    fetched.mkdir()
+    if index := os.environ.get("TORCH_INDEX_URL"):
+        pin = next(line for line in lock.decode().splitlines() if line.startswith("torch=="))
+        run_reported(
+            [*pip, "--no-deps", "--index-url", index, pin], "torch for the image", report, FETCH_TIMEOUT_S
+        )
+    requirements = scratch / Path(LOCK).name
+    requirements.write_bytes(lock)
+    run_reported(
+        [*pip, "-r", str(requirements), INSTALLER], "packages for the image", report, FETCH_TIMEOUT_S
+    )
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    for older in kept.parent.iterdir():
+        shutil.rmtree(older, ignore_errors=True)
+    fetched.rename(kept)
+    return kept
+
+
+def _platforms() -> list[str]:
+    machine = platform.machine()
+    tags = [f"manylinux_2_{minor}_{machine}" for minor in GLIBC_MINORS]
+    return [part for tag in (*tags, f"manylinux2014_{machine}") for part in ("--platform", tag)]
+
+
+def _pack(files: Files, wheels: Path, context: io.BufferedRandom) -> None:
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        for name, content in files.items():
+            archive.addfile(_entry(name, len(content)), io.BytesIO(content))
+        for wheel in sorted(wheels.glob("*.whl")):
+            with wheel.open("rb") as opened:
+                archive.addfile(_entry(f"wheels/{wheel.name}", wheel.stat().st_size), opened)
+
+
+def _entry(name: str, size: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)  # root's, of no time and no host: Docker's build cache compares it
+    entry.size, entry.mode = size, 0o644
+    return entry
+
+
+def _build_stage(
+    client: docker.DockerClient,
+    context: io.BufferedRandom,
+    base: str,
+    stage: str | None,
+    tag: str,
+    report: Report,
+) -> None:
+    """Docker's classic builder, which every engine has; ``RUN`` gets no network, and there need be none."""
+    events = client.api.build(
+        fileobj=context,
+        custom_context=True,
+        dockerfile="tiers/Dockerfile",
+        buildargs={"BASE_IMAGE": base},
+        target=stage,
+        tag=tag,
+        network_mode="none",
+        rm=True,
+        forcerm=True,
+        timeout=BUILD_SILENCE_S,
+        decode=True,
+    )
+    said, reported_at = "", time.monotonic()
+    for event in events:
+        line = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(event.get("stream", ""))).split())
+        said = line if line and not line.startswith(BUILDER_NOISE) else said
+        if "error" in event:
+            raise TestbedError(f"the build of {tag} failed ({said[-400:]}; {str(event['error'])[-200:]})")
+        if time.monotonic() - reported_at >= base_image.REPORT_EVERY_S:
+            reported_at = time.monotonic()
+            report(f"image: {said[:100]}")
+
+
+def prune(client: docker.DockerClient, keep: set[str], older_than: timedelta = SPARED) -> None:
+    """Remove images of ours that nobody uses: not in ``keep``, not a container's, not younger.
+
+    With them go the untagged remains of builds that failed.
+    """
+    used = {container.attrs["ImageID"] for container in client.containers.list(all=True, sparse=True)}
+    found = client.images.list(filters={"dangling": True, "label": LABEL})
+    for repository in (REPOSITORY, PACKAGES_REPOSITORY, base_image.REPOSITORY):
+        found += client.images.list(name=repository)
+    for image in found:
+        created = datetime.fromisoformat(image.attrs["Created"][:19]).replace(tzinfo=UTC)
+        if image.id in used or datetime.now(UTC) - created < older_than:
+            continue
+        for name in set(image.tags or [str(image.id)]) - keep:
+            with contextlib.suppress(APIError):  # another process removed it, or uses it since
+                client.images.remove(name)
+
+
+@contextlib.contextmanager
+def _explained(tag: str) -> Iterator[None]:
+    try:
+        yield
+    except (TestbedError, DockerException, OSError) as error:
+        if "no space left" in str(error).lower():
+            raise TestbedError(
+                f"no space is left on the disk to build {tag}; make room under {cache_dir()} and in Docker's "
+                "data directory and try again"
+            ) from error
+        if isinstance(error, TestbedError):
+            raise
+        raise TestbedError(f"cannot build {tag} ({error}); try again") from error
+
+
+def _require_room(client: docker.DockerClient, scratch: Path) -> None:
+    for place in (scratch, Path(client.info().get("DockerRootDir", "/"))):
+        free = shutil.disk_usage(place).free if place.is_dir() else NEEDED_BYTES
+        if free < NEEDED_BYTES:
+            raise TestbedError(
+                f"{place} has {free / 1e9:.1f} GB free and a build needs {NEEDED_BYTES / 1e9:.0f}; make room"
+            )
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A directory for large files, gone at the end; what a killed build left behind goes now."""
+    home = cache_dir() / "build"
+    shutil.rmtree(home, ignore_errors=True)  # we hold the lock: nobody else is in it
+    home.mkdir(parents=True)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def main() -> int:
+    """``python -m testbed.image``: make the image, for scripts."""
+    try:
+        image = ensure_image(lambda line: print(line, flush=True))
+    except TestbedError as error:
+        print(f"image: {error}", file=sys.stderr)
+        return 1
+    print(f"{image.tag} is ready ({image.size_bytes / 1e6:.0f} MB)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

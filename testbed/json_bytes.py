@@ -1,0 +1,119 @@
+"""What of a JSON body is the user's text, the answer's text, or instrumentation, in bytes.
+
+The bodies are those of the OpenAI chat-completions API. Texts count as UTF-8 after decoding, so that the
+figure is the same whichever serialiser escaped them; spans count as they stand, white space included.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tiers.protocol import INSTRUMENTATION_KEY
+
+_DECODER = json.JSONDecoder()
+_OPENING = re.compile(r"[ \t\n\r]*\{[ \t\n\r]*")
+_NAME = re.compile(r'("(?:[^"\\]|\\.)*")[ \t\n\r]*:[ \t\n\r]*')
+_FOLLOWING = re.compile(r"[ \t\n\r]*([,}])[ \t\n\r]*")
+
+
+def prompt_bytes(body: bytes, *, cut: bool = False) -> int:
+    """UTF-8 bytes of the user's text in a request: the contents of the messages whose role is not another's.
+
+    Raises:
+        ValueError: the body is no JSON object. With ``cut``, only the beginning of the body is at hand.
+    """
+    value = json.loads(_text(body, cut))
+    if not isinstance(value, dict):
+        raise ValueError("the body is no JSON object")
+    messages = value.get("messages")
+    total = 0
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict) and message.get("role", "user") == "user":
+            total += _content_bytes(message.get("content"))
+    return total
+
+
+def answer_bytes(body: bytes, *, cut: bool = False) -> tuple[int, int]:
+    """``(answer, instrumentation)`` of an answer: the choices' texts in UTF-8, and the raw bytes of the
+    instrumentation object with its key. Raises as :func:`prompt_bytes`.
+    """
+    text = _text(body, cut)
+    answer = instrumentation = 0
+    for key, value, member in _members(text):
+        if key == INSTRUMENTATION_KEY:
+            instrumentation += len(member.encode())
+        elif key == "choices" and isinstance(value, list):
+            for choice in value:
+                message = choice.get("message") if isinstance(choice, dict) else None
+                answer += _content_bytes(message.get("content")) if isinstance(message, dict) else 0
+    return answer, min(instrumentation, len(body) - answer)
+
+
+def _content_bytes(content: Any) -> int:
+    """A text, or a list of parts of which some are texts."""
+    if isinstance(content, str):
+        return len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
+    if isinstance(content, list):
+        return sum(_content_bytes(part.get("text")) for part in content if isinstance(part, dict))
+    return 0
+
+
+def _members(text: str) -> Iterator[tuple[str, Any, str]]:
+    """The members of the JSON object that is ``text``: key, value, and their source from the quote on."""
+    opening = _OPENING.match(text)
+    if opening is None:
+        raise ValueError("the body is no JSON object")
+    at = opening.end()
+    more = text[at : at + 1] != "}"
+    while more:
+        name = _NAME.match(text, at)
+        if name is None:
+            raise ValueError(f"a member's name is missing at character {at}")
+        key = name.group(1)
+        value, at = _DECODER.raw_decode(text, name.end())
+        yield (json.loads(key) if "\\" in key else key[1:-1]), value, text[name.start() : at]
+        following = _FOLLOWING.match(text, at)
+        if following is None:
+            raise ValueError(f"a comma is missing at character {at}")
+        at, more = following.end(), following.group(1) == ","
+
+
+def _text(body: bytes, cut: bool) -> str:
+    return _completed(body.decode("utf-8", "ignore")) if cut else body.decode()
+
+
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*("?)|[{}\[\],:]|[^{}\[\],:"\s]+', re.DOTALL)
+_PARTIAL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*(\\(?:u[0-9a-fA-F]{0,3})?)\Z")
+
+
+def _completed(text: str) -> str:
+    """The beginning of a JSON text, closed where it was cut off: its strings keep all that had come."""
+    closers: list[str] = []
+    kept = 0
+    after = ""
+    for token in _TOKENS.finditer(text):
+        word = token.group()
+        if word[0] == '"' and not token.group(1):
+            return _close_string(text, token.start(), after, closers)
+        if word in "{[":
+            closers.append("}" if word == "{" else "]")
+        elif word in "}]":
+            closers.pop()
+        elif word not in ",:" and word[0] != '"' and token.end() == len(text):
+            break  # a number or a literal that may not be whole
+        is_name = word[0] == '"' and closers[-1:] == ["}"] and after in "{,"
+        if not is_name and word not in ",:":
+            kept = token.end()
+        after = word[0]
+    return text[:kept] + "".join(reversed(closers))
+
+
+def _close_string(text: str, start: int, after: str, closers: list[str]) -> str:
+    end = "".join(reversed(closers))
+    if closers[-1:] == ["}"] and after != ":":  # a name: nothing of its value came
+        return text[:start].rstrip().removesuffix(",") + end
+    partial = _PARTIAL_ESCAPE.search(text, start)
+    return text[: partial.start(1) if partial else len(text)] + '"' + end

@@ -1,0 +1,87 @@
+"""Where a scenario runs: on this kernel if it can shape the links, else in user-mode Linux."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from testbed.console import Reporter
+from testbed.errors import TestbedError
+from testbed.host import can_shape, in_user_mode_linux
+from testbed.results import RunDirectory
+from testbed.scenario import Scenario, load_scenario, with_methods, with_requests, with_seed
+from testbed.topology import build_topology
+
+Vm = Literal["auto", "always", "never"]
+
+
+def load(
+    path: Path, methods: str | None, requests: int | None, seed: int | None, overrides: Sequence[str]
+) -> Scenario:
+    """The scenario as the command line has it.
+
+    Raises:
+        TestbedError: in one sentence, before anything starts.
+    """
+    scenario = load_scenario(path, overrides)
+    if methods is not None:
+        scenario = with_methods(scenario, [name.strip() for name in methods.split(",") if name.strip()])
+    if requests is not None:
+        scenario = with_requests(scenario, requests)
+    if seed is not None:
+        scenario = with_seed(scenario, seed)
+    return scenario
+
+
+def launch(scenario: Scenario, arguments: Sequence[str], out: Path | None, vm: Vm) -> RunDirectory | None:
+    """Run ``scenario`` where it can run; ``None`` if it ran, and printed its tables, in the machine.
+
+    Raises:
+        TestbedError: neither this kernel nor user-mode Linux will do, or the run failed.
+        SystemExit: with the status of a run in the machine that failed.
+    """
+    reasons = can_shape(build_topology(scenario))
+    if vm == "never" or (vm == "auto" and not reasons) or in_user_mode_linux():
+        from testbed.run import run
+
+        return run(scenario, out, Reporter())
+    _run_in_machine(scenario, arguments, reasons if vm == "auto" else [])
+    return None
+
+
+def _run_in_machine(scenario: Scenario, arguments: Sequence[str], reasons: Sequence[str]) -> None:
+    """Prepare everything that needs the outside, then run the same command inside."""
+    from testbed.clean import run_lock
+    from testbed.run import new_run_id, prepare, terminable
+    from testbed.trace import build_trace
+    from testbed.vm import run_in_vm, vm_available
+    from testbed.vm.disk import ensure_disk
+
+    reporter = Reporter()
+    if lacks := vm_available():
+        why = f"{reasons[0]}, and " if reasons else ""
+        raise TestbedError(f"{why}user-mode Linux will not do here: {'; '.join(lacks)}")
+    if reasons:
+        reporter.say(f"{reasons[0]}: running in user-mode Linux")
+    build_trace(scenario)  # what is wrong with it is said before a machine boots
+    with terminable(), run_lock(new_run_id()):
+        image, _ = prepare(scenario, reporter)
+        disk = ensure_disk(image, reporter.say)
+        command = [sys.executable, "-m", "testbed.cli", *_inside(arguments)]
+        status = run_in_vm(command, cwd=Path.cwd(), disk=disk)
+    if status != 0:
+        raise SystemExit(status)
+
+
+def _inside(arguments: Sequence[str]) -> list[str]:
+    """The same arguments with ``--vm never``."""
+    kept: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--vm":
+            next(words, None)
+        elif not word.startswith("--vm="):
+            kept.append(word)
+    return [*kept, "--vm", "never"]

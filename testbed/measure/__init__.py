@@ -1,0 +1,49 @@
+"""WAN links measured, before and after a replay, and held against the scenario.
+
+Rates by UDP at 1.2 times the configured one, from the counter of the wire behind the bottleneck; times by
+pings and by one-way datagrams (both ends have one clock); loss by counting. All links are timed at once;
+rates are taken together only as far as the host can forward their sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from testbed.measure.expected import Finding
+from testbed.measure.loss import measure_loss
+from testbed.measure.path import Effort, Path, paths_of, probe_path, wait_until_quiet
+from testbed.measure.rate import measure_rates, rate_groups, unlimited
+from testbed.measure.times import measure_times
+
+Report = Callable[[str], None]
+
+
+def measure(
+    paths: Sequence[Path], effort: Effort | None = None, report: Report | None = None
+) -> list[Finding]:
+    """Measure every link; when this returns the links are empty and quiet.
+
+    Three links of the quickstart take about 11 s. Nothing else may be sent meanwhile.
+    """
+    effort = effort or Effort.here()
+    say = report or (lambda _: None)
+    findings = []
+    for start in range(0, len(paths), effort.timed_together):
+        say("round trips, delay and jitter")
+        findings += measure_times(paths[start : start + effort.timed_together])
+    say("loss")
+    findings += measure_loss(paths, effort)
+    for group in rate_groups(paths, effort.rate_budget_bps):
+        say("rate of " + ", ".join(f"{path.name} {direction}" for path, direction in group))
+        findings += measure_rates(group, effort.rate_seconds)
+    findings += unlimited(paths)
+    order = {path.name: index for index, path in enumerate(paths)}
+    return sorted(findings, key=lambda finding: order[finding.link])
+
+
+def failures(findings: Sequence[Finding]) -> list[Finding]:
+    """Those that were not as configured."""
+    return [finding for finding in findings if finding.ok is False]
+
+
+__all__ = ["Effort", "Finding", "Path", "failures", "measure", "paths_of", "probe_path", "wait_until_quiet"]

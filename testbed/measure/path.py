@@ -1,0 +1,120 @@
+"""A WAN link as something that can be measured: what it should be, its two ends, the counters of its wire."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from testbed.host import in_user_mode_linux
+from testbed.measure.expected import serialisation_ms
+from testbed.measure.traffic import End
+from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
+
+DRAIN_TIMEOUT_S = 60.0
+
+
+class FrameCount(Protocol):
+    """Frames and their bytes, as the kernel counts them."""
+
+    @property
+    def frames(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Path:
+    """A WAN link as it can be measured: its shapes, its two ends, and the counters of its wire."""
+
+    name: str
+    up: Shape
+    down: Shape
+    child: End
+    parent: End
+    counters: Callable[[], Mapping[Direction, FrameCount]]
+    serialises: bool = True
+    """Whether a single frame feels the rate: netem's does, a token bucket lets the first ones pass."""
+
+    def shape(self, direction: Direction) -> Shape:
+        return self.up if direction == "up" else self.down
+
+    def ends(self, direction: Direction) -> tuple[End, End]:
+        """Source and sink."""
+        return (self.child, self.parent) if direction == "up" else (self.parent, self.child)
+
+    @property
+    def jitter_ms(self) -> float:
+        """Of the round trip: variances add."""
+        return float((self.up.jitter_ms**2 + self.down.jitter_ms**2) ** 0.5)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much the host can do at once, and how long a rate is watched."""
+
+    rate_seconds: float = 2.0
+    rate_budget_bps: float = 400e6
+    timed_together: int = 24
+    datagrams_per_s: float = 4000
+
+    @classmethod
+    def here(cls) -> Effort:
+        """User-mode Linux has one CPU and dear system calls."""
+        return (
+            cls(rate_budget_bps=130e6, timed_together=6, datagrams_per_s=1500)
+            if in_user_mode_linux()
+            else cls()
+        )
+
+
+def paths_of(network: Any) -> list[Path]:
+    """The links of a :class:`testbed.network.Network` that is up, in its order."""
+    return [
+        Path(
+            link.spec.name, link.spec.up, link.spec.down,
+            child=End(network.node(link.spec.child).netns_path, network.topology.node(link.spec.child).ip),
+            parent=End(network.node(link.spec.parent).netns_path, network.topology.node(link.spec.parent).ip),
+            counters=link.counters,
+            serialises=link.shaper == "netem",
+        )
+        for link in network.links
+    ]  # fmt: skip
+
+
+def wait_until_quiet(paths: Sequence[Path], timeout_s: float = DRAIN_TIMEOUT_S) -> bool:
+    """Wait until nothing is on wires or ways; ``False`` if it never came to that."""
+    frame_ms = max(
+        serialisation_ms(FRAME_BYTES, path.shape(direction).rate_bps)
+        for path in paths
+        for direction in DIRECTIONS
+    )
+    way_ms = max(
+        path.shape(direction).delay_ms + 5 * path.shape(direction).jitter_ms
+        for path in paths
+        for direction in DIRECTIONS
+    )
+    still_s = max(0.05, 3 * frame_ms / 1000)
+    end_s = time.monotonic() + timeout_s
+    last = None
+    while time.monotonic() < end_s:
+        now = [[path.counters()[direction].frames for direction in DIRECTIONS] for path in paths]
+        if now == last:
+            time.sleep(way_ms / 1000 + 0.01)
+            return True
+        last = now
+        time.sleep(still_s)
+    return False
+
+
+def probe_path(probe: Any) -> Path:
+    """A :class:`testbed.network.ProbeLink` as a path, for :class:`testbed.watch.ProbeWatch`."""
+    link = probe.link
+    return Path(
+        link.spec.name, link.spec.up, link.spec.down,
+        child=End(probe.near_netns, probe.near_ip),
+        parent=End(probe.far_netns, probe.far_ip),
+        counters=link.counters,
+        serialises=link.shaper == "netem",
+    )  # fmt: skip

@@ -1,0 +1,177 @@
+"""The orchestrator: sends each request of a trace at its time, whatever is still outstanding (open loop).
+
+A request enters at its device through that node's own loopback, as its user would. Times are seconds of
+the host's monotonic clock since the method's start; latency counts from the trace's time, not from when the
+request was sent, so that neither a late orchestrator nor a stalled tier can hide a queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from testbed.netns import socket_in
+from testbed.trace import Request
+from tiers.protocol import (
+    COMPLETIONS_PATH,
+    DEADLINE_HEADER,
+    INSTRUMENTATION_KEY,
+    REQUEST_ID_HEADER,
+    TIER_PORT,
+    encode_json,
+)
+
+ANSWERED = "answered"
+LEAD_S = 0.2
+"""From the call to time 0, so that the first request is not late."""
+GRACE_S = 2.0
+"""How long after its deadline an answer is still waited for: the node's own verdict is on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one request ended: ``answered`` or a named error; exactly one for each request of the trace."""
+
+    request_id: str
+    device: str
+    scheduled_at_s: float
+    sent_at_s: float
+    done_at_s: float
+    latency_ms: float
+    outcome: str
+    answer: str | None = None
+    tier: str | None = None
+
+
+Progress = Callable[[int], None]
+
+
+def replay(
+    trace: Sequence[Request],
+    prompts: Mapping[str, str],
+    namespaces: Mapping[str, str],
+    *,
+    mode: str,
+    deadline_s: float,
+    progress: Progress = lambda _done: None,
+) -> list[Outcome]:
+    """Replay ``trace`` and return one outcome for each request, in the trace's order.
+
+    Args:
+        prompts: each request's text, by request id.
+        namespaces: path of each device's network namespace.
+        mode: ``open`` keeps the trace's times; ``lockstep`` sends a request when the one before is done.
+        deadline_s: counts from the request's time in the trace (in lockstep, from sending).
+        progress: is told how many requests are done.
+    """
+    gc.collect()
+    gc.freeze()  # what set-up left is not walked again while times are taken
+    try:
+        return asyncio.run(_Replay(prompts, namespaces, deadline_s, progress).run(trace, mode))
+    finally:
+        gc.unfreeze()
+
+
+class _Replay:
+    def __init__(
+        self, prompts: Mapping[str, str], namespaces: Mapping[str, str], deadline_s: float, progress: Progress
+    ) -> None:
+        self._prompts, self._namespaces = prompts, namespaces
+        self._deadline_s, self._progress = deadline_s, progress
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._start_s = 0.0
+        self._done = 0
+
+    async def run(self, trace: Sequence[Request], mode: str) -> list[Outcome]:
+        async with AsyncExitStack() as stack:
+            for device in sorted({request.device for request in trace}):
+                session = _session(self._namespaces[device])
+                self._sessions[device] = await stack.enter_async_context(session)
+            bodies = {request.id: _body(self._prompts[request.id]) for request in trace}
+            self._start_s = time.monotonic() + LEAD_S
+            if mode == "lockstep":
+                return [await self._send(request, bodies[request.id], self._now()) for request in trace]
+            tasks = []
+            for request in trace:
+                await self._until(request.at_s)
+                tasks.append(asyncio.create_task(self._send(request, bodies[request.id], request.at_s)))
+            return list(await asyncio.gather(*tasks))
+
+    def _now(self) -> float:
+        return time.monotonic() - self._start_s
+
+    async def _until(self, at_s: float) -> None:
+        while (wait_s := at_s - self._now()) > 0:
+            await asyncio.sleep(wait_s)
+
+    async def _send(self, request: Request, body: bytes, scheduled_s: float) -> Outcome:
+        sent_s = self._now()
+        remaining_s = scheduled_s + self._deadline_s - sent_s
+        if remaining_s <= 0:
+            outcome, answer, tier = "deadline", None, None
+        else:
+            outcome, answer, tier = await self._exchange(request, body, remaining_s)
+        done_s = self._now()
+        self._done += 1
+        self._progress(self._done)
+        return Outcome(
+            request.id, request.device, scheduled_s, sent_s, done_s, (done_s - scheduled_s) * 1000,
+            outcome, answer, tier,
+        )  # fmt: skip
+
+    async def _exchange(
+        self, request: Request, body: bytes, remaining_s: float
+    ) -> tuple[str, str | None, str | None]:
+        headers = {REQUEST_ID_HEADER: request.id, DEADLINE_HEADER: str(max(1, int(remaining_s * 1000)))}
+        try:
+            async with self._sessions[request.device].post(
+                COMPLETIONS_PATH,
+                data=body,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=remaining_s + GRACE_S),
+            ) as response:
+                return _verdict(response.status, await response.read())
+        except TimeoutError:
+            return "timeout", None, None
+        except (aiohttp.ClientError, OSError):
+            return "connection", None, None
+
+
+def _verdict(status: int, body: bytes) -> tuple[str, str | None, str | None]:
+    try:
+        reply = json.loads(body)
+        if status != 200:
+            return str(reply["error"]["type"]), None, None
+        return ANSWERED, reply["choices"][0]["message"]["content"], reply[INSTRUMENTATION_KEY]["tier"]
+    except (ValueError, KeyError, IndexError, TypeError):
+        return f"http_{status}" if status != 200 else "malformed", None, None
+
+
+def _body(prompt: str) -> bytes:
+    return encode_json({"model": "tier", "messages": [{"role": "user", "content": prompt}]})
+
+
+def _session(netns_path: str) -> aiohttp.ClientSession:
+    def make_socket(address: Any) -> socket.socket:
+        family, kind, *_ = address
+        made = socket_in(netns_path, family, kind)
+        made.setblocking(False)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+    connector = aiohttp.TCPConnector(limit=0, socket_factory=make_socket, keepalive_timeout=15)
+    return aiohttp.ClientSession(
+        f"http://127.0.0.1:{TIER_PORT}",
+        connector=connector,
+        headers={"Content-Type": "application/json"},
+        trust_env=False,
+    )

@@ -1,0 +1,166 @@
+"""A run's tables on a terminal, from the run directory alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from testbed.datasets import load
+from testbed.fidelity import CLAIMS
+from testbed.results import RunDirectory
+from testbed.trace import Request
+
+Row = Mapping[str, Any]
+NOT_VALID = "n/v"
+MAX_REASONS = 5
+
+
+def render(directory: RunDirectory, trace: Sequence[Request]) -> RenderableType:
+    """All tables of a finished run, a sample request's way, and the verdicts."""
+    summary = directory.read_json("summary.json")
+    requests = directory.read_table("requests.parquet")
+    links = directory.read_table("links.parquet")
+    fidelity = directory.read_json("fidelity.json")
+    tiers = [tier["name"] for tier in directory.read_json("manifest.json")["scenario"]["tiers"]]
+    parts: list[RenderableType] = [methods_table(summary, tiers), links_table(links)]
+    if (sample := sample_way(requests, trace)) is not None:
+        parts.append(sample)
+    parts.append(verdicts(fidelity))
+    return Group(*parts)
+
+
+def print_run(directory: RunDirectory, trace: Sequence[Request], console: Console) -> None:
+    """Print :func:`render`; wide enough for all columns where output is not a terminal."""
+    if not console.is_terminal:
+        console.width = max(console.width, 150)
+    console.print(render(directory, trace))
+
+
+def methods_table(summary: Row, tiers: Sequence[str]) -> Table:
+    """One line for each method; latencies that are not valid stand as ``n/v``."""
+    valid = summary["faithful"]["latency"]
+    table = Table(title="Methods", title_justify="left", caption_justify="left")
+    table.add_column("method")
+    quality = "BLEU" if any("bleu" in figures for figures in summary["methods"].values()) else "accuracy"
+    table.add_column(f"{quality} [95 % CI]", justify="right")
+    table.add_column("served by " + "/".join(tiers), justify="right")
+    for name in ("errors", "p50 ms", "p95 ms", "prompt KB", "frames KB", "burden", "vs direct"):
+        table.add_column(name, justify="right")
+    for name, figures in summary["methods"].items():
+        latency = figures["latency_ms"]
+        table.add_row(
+            name,
+            _quality(figures),
+            "/".join(str(figures["served_by"][tier]) for tier in tiers),
+            str(sum(figures["errors"].values())),
+            *(_milliseconds(latency[key], valid) for key in ("p50", "p95")),
+            _kilobytes(figures["prompt_bytes"]),
+            _kilobytes(figures["frame_bytes"]),
+            _ratio(figures["burden_vs_cloud_only"]),
+            _ratio(figures["burden_vs_direct_cloud"]),
+        )
+    notes = ["burden: prompt bytes on all links over cloud-only's; vs direct: over cloud-only's counted once"]
+    if not valid:
+        notes.append(f"{NOT_VALID}: latency is not valid in this run, for the reasons below")
+    if any(figures["latency_ms"]["p95"] is None for figures in summary["methods"].values()):
+        notes.append("-: too few answered requests for that percentile, or nothing to compare with")
+    table.caption = "\n".join(notes)
+    return table
+
+
+def links_table(links: Sequence[Row]) -> Table:
+    """Prompt bytes and all frame bytes by link and direction, a column for each method."""
+    methods = list(dict.fromkeys(row["method"] for row in links))
+    table = Table(
+        title="What crossed each link: prompt or answer bytes / all frame bytes", title_justify="left"
+    )
+    table.add_column("link")
+    table.add_column("direction")
+    for method in methods:
+        table.add_column(method, justify="right")
+    cells = {(row["link"], row["direction"], row["method"]): row for row in links}
+    for link, direction in dict.fromkeys((row["link"], row["direction"]) for row in links):
+        text = "prompt_bytes" if direction == "up" else "answer_bytes"
+        own = [cells[link, direction, method] for method in methods]
+        figures = [f"{row[text]:,} / {row['frame_bytes']:,}" for row in own]
+        table.add_row(link, f"{direction} ({text.removesuffix('_bytes')})", *figures)
+    return table
+
+
+def sample_way(requests: Sequence[Row], trace: Sequence[Request]) -> Table | None:
+    """One request's way through the tiers: the first that went furthest under a method that decides."""
+    deciding = [row for row in requests if row["outcome"] == "answered" and any(row["thresholds"])]
+    if not deciding:
+        return None
+    row = max(deciding, key=lambda row: (len(row["path"]), row["window_seqs"][0] is not None))
+    asked = next(request for request in trace if request.id == row["request_id"])
+    prompt = next(example.text for example in load(asked.dataset, asked.split) if example.row == asked.row)
+    table = Table(
+        title=Text(f"One request ({row['request_id']}, {row['method']}): {_shortened(prompt)}"),
+        title_justify="left",
+        caption=f"answered {row['answer']} by {row['tier']}, reference {row['reference']}, "
+        f"{len(prompt.encode())} prompt bytes on each of {len(row['path']) - 1} hops",
+        caption_justify="left",
+    )
+    for column in ("node", "answer", "confidence", "threshold", "window", "decision", "inference ms"):
+        table.add_column(column, justify="left" if column in ("node", "answer", "decision") else "right")
+    for at, node in enumerate(row["path"]):
+        table.add_row(
+            node,
+            row["node_answers"][at] or "",
+            _number(row["confidences"][at]),
+            _number(row["thresholds"][at]),
+            "" if row["window_lengths"][at] is None else str(row["window_lengths"][at]),
+            "kept" if row["kept"][at] else "sent up",
+            f"{row['inference_ms'][at]:.1f}",
+        )
+    return table
+
+
+def verdicts(fidelity: Row) -> Table:
+    """The four verdicts with what speaks against them."""
+    table = Table(title="May it be believed", title_justify="left", show_header=False)
+    table.add_column("claim")
+    table.add_column("verdict")
+    table.add_column("why not")
+    for claim in CLAIMS:
+        true = fidelity["faithful"][claim]
+        reasons = fidelity["reasons"][claim]
+        shown = list(reasons[:MAX_REASONS])
+        if len(reasons) > MAX_REASONS:
+            shown.append(f"and {len(reasons) - MAX_REASONS} more in fidelity.json")
+        table.add_row(claim, Text("true", "green") if true else Text("false", "bold red"), "\n".join(shown))
+    return table
+
+
+def _quality(figures: Row) -> str:
+    if "bleu" in figures:
+        return "-" if figures["bleu"] is None else f"{figures['bleu']:.1f}"
+    low, high = figures["accuracy_ci"]
+    return f"{figures['accuracy']:.3f} \\[{low:.3f}, {high:.3f}]"
+
+
+def _milliseconds(value: float | None, valid: bool) -> str:
+    if not valid:
+        return NOT_VALID
+    return "-" if value is None else f"{value:.0f}"
+
+
+def _kilobytes(count: int) -> str:
+    return f"{count / 1000:,.1f}"
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _shortened(text: str, most: int = 90) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,303 @@
+"""A run from scenario to sealed directory: set up, measure, replay each method, measure again, judge.
+
+Whatever ends it, what the kernel and Docker were given is taken back and what was measured so far is on disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import signal
+import string
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from testbed.audit import audit
+from testbed.cgroup import ContainerGroup, Usage
+from testbed.clean import run_lock
+from testbed.console import Reporter
+from testbed.containers import container_specs
+from testbed.control import NodeControl, on_all, wait_ready
+from testbed.datasets import Example, load
+from testbed.engine import engine
+from testbed.errors import TestbedError
+from testbed.evidence import Evidence, TierLimit
+from testbed.fidelity import judge
+from testbed.host import can_shape, host_facts, in_user_mode_linux, usable_cpus
+from testbed.image import ImageRef, ensure_image
+from testbed.measure import Finding, measure, paths_of, probe_path
+from testbed.method_run import MethodResult, Setting, run_method
+from testbed.network import Network
+from testbed.node import TierHost
+from testbed.results import LINKS, REQUESTS, SCHEMA_VERSION, RunDirectory
+from testbed.scenario import Scenario, clamp_cpus
+from testbed.summary import summarise
+from testbed.topology import Topology, build_topology
+from testbed.trace import Request, build_trace, prompts_for
+from testbed.trace_file import write_trace
+
+READY_TIMEOUT_S = 300.0
+WARMUP_TEXTS = 3
+MAX_PROBES = 4
+
+
+class Terminated(BaseException):
+    """SIGTERM: ends the run as Ctrl-C does."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raise :class:`Terminated` in the main thread on SIGTERM, so that contexts clean up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def new_run_id() -> str:
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(4))
+
+
+def run(scenario: Scenario, out: Path | None, reporter: Reporter) -> RunDirectory:
+    """Run ``scenario`` on this kernel and return its run directory.
+
+    Raises:
+        TestbedError: the host cannot, another run is going on, or something failed on the way; the directory,
+            if it was made, says in ``manifest.json`` how far the run came.
+    """
+    asked = {tier.name: tier.cpus for tier in scenario.tiers}
+    scenario, notes = clamp_cpus(scenario, usable_cpus())
+    topology = build_topology(scenario)
+    if reasons := can_shape(topology):
+        raise TestbedError(f"{reasons[0]}; run it with --vm auto, or see `testbed doctor`")
+    for note in notes:
+        reporter.say(note)
+    trace = build_trace(scenario)
+    run_id = new_run_id()
+    with terminable(), run_lock(run_id), _disk_full_said():
+        image, models = prepare(scenario, reporter)
+        directory = RunDirectory.create(out, scenario.name)
+        return _Run(scenario, topology, trace, run_id, image, models, directory, asked, notes, reporter).go()
+
+
+def prepare(scenario: Scenario, reporter: Reporter) -> tuple[ImageRef, Path | None]:
+    """The tier image, and the embedded models where a tier uses one; made the first time."""
+    image = ensure_image(reporter.say)
+    models = None
+    if any(tier.model.kind == "embedded" for tier in scenario.tiers):
+        from testbed.embedded.prepare import prepare as prepare_models
+
+        models = prepare_models(reporter.say)
+    return image, models
+
+
+@contextmanager
+def _disk_full_said() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            where = error.filename or "the disk"
+            raise TestbedError(f"{where}: no space left; free some and run again") from error
+        raise
+
+
+@contextmanager
+def _ended_told(nodes: Sequence[NodeControl]) -> Iterator[None]:
+    """Where a step fails because a container has ended, say that, with the container's last words."""
+    try:
+        yield
+    except TestbedError:
+        for node in nodes:
+            node.host.require_running()
+        raise
+
+
+class _Run:
+    """One run's state while it goes on; what it finds goes to its directory at once."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        topology: Topology,
+        trace: Sequence[Request],
+        run_id: str,
+        image: ImageRef,
+        models: Path | None,
+        directory: RunDirectory,
+        asked_cpus: Mapping[str, float],
+        notes: Sequence[str],
+        reporter: Reporter,
+    ) -> None:
+        self.scenario, self.topology, self.trace = scenario, topology, trace
+        self.run_id, self.image, self.models = run_id, image, models
+        self.directory, self.asked_cpus, self.reporter = directory, asked_cpus, reporter
+        self.usage: dict[str, Usage] = {}
+        self.results: list[MethodResult] = []
+        self.before: list[Finding] | None = None
+        self.after: list[Finding] | None = None
+        self.manifest: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "status": "running",
+            "run_id": run_id,
+            "started_at": _now(),
+            "scenario": scenario.model_dump(mode="json"),
+            "seed": scenario.seed,
+            "seed_fixes": "trace and policies; losses differ from run to run",
+            "notes": list(notes),
+            "image": {"tag": image.tag, "id": image.id, "size_bytes": image.size_bytes},
+            "models": None if models is None else models.name,
+            "host": host_facts(),
+        }
+
+    def go(self) -> RunDirectory:
+        self._note()
+        write_trace(self.trace, self.directory.path / "trace.jsonl")
+        status = "failed"
+        try:
+            self._emulate()
+            status = "finished"
+        except KeyboardInterrupt:
+            status = "interrupted"
+            raise
+        except Terminated:
+            status = "terminated"
+            raise
+        finally:
+            self.manifest |= {"status": status, "ended_at": _now()}
+            self._conclude()
+        return self.directory
+
+    def _note(self) -> None:
+        self.directory.write_json("manifest.json", self.manifest)
+
+    def _emulate(self) -> None:
+        count = len(self.topology.nodes)
+        specs = container_specs(self.scenario, self.topology, self.models)
+        with ExitStack() as stack:
+            with self.reporter.counting(f"starting {count} containers and their links", count) as progress:
+                network = stack.enter_context(
+                    Network(
+                        self.topology,
+                        self.run_id,
+                        image=self.image.tag,
+                        containers=specs,
+                        client=engine(self.reporter.say),
+                        progress=progress,
+                    )
+                )
+            nodes = [NodeControl(host) for host in network.hosts if isinstance(host, TierHost)]
+            self._warm_up(nodes)
+            self.manifest["network"] = network.settings()
+            self.manifest["nodes"] = on_all(nodes, lambda node: node.status())
+            groups = {node.name: ContainerGroup(str(node.host.container.id)) for node in nodes}
+            for name, group in groups.items():
+                self.manifest["nodes"][name]["cgroup_anon_bytes"] = group.usage().anon_bytes
+            self._note()
+            setting = self._setting(network, nodes)
+            self.before = self._measure(network, "before")
+            started = {name: group.usage() for name, group in groups.items()}
+            for number, method in enumerate(self.scenario.methods, 1):
+                what = (
+                    f"{method.name}: replaying {len(self.trace)} requests "
+                    f"(method {number} of {len(self.scenario.methods)})"
+                )
+                with self.reporter.counting(what, len(self.trace)) as progress, _ended_told(nodes):
+                    self.results.append(run_method(setting, method, progress))
+                self._save_tables()
+            self.usage = {name: group.usage().since(started[name]) for name, group in groups.items()}
+            self.after = self._measure(network, "after")
+
+    def _warm_up(self, nodes: Sequence[NodeControl]) -> None:
+        with self.reporter.counting("loading the tiers' models", len(nodes)) as progress:
+            wait_ready(nodes, READY_TIMEOUT_S * (4 if in_user_mode_linux() else 1), progress)
+        texts = [example.text for example in load(self.scenario.task.dataset, "train")[:WARMUP_TEXTS]]
+        self.reporter.say("warming up: inference only, then CPU limits")
+        on_all(nodes, lambda node: node.warm_up(texts))
+        on_all(nodes, lambda node: node.host.limit_cpus())
+
+    def _setting(self, network: Network, nodes: Sequence[NodeControl]) -> Setting:
+        shapes = dict.fromkeys(link.up for link in self.topology.links)
+        probes = [probe_path(network.add_probe(shape)) for shape in list(shapes)[:MAX_PROBES]]
+        examples: dict[str, Example] = prompts_for(self.trace)
+        return Setting(self.scenario, network, nodes, self.trace, examples, self.directory, probes)
+
+    def _measure(self, network: Network, when: str) -> list[Finding]:
+        if not self.topology.links:
+            return []
+        self.reporter.say(f"measuring the links {when} the replay")
+        return measure(paths_of(network))
+
+    def _save_tables(self) -> None:
+        requests = [row for result in self.results for row in result.requests]
+        links = [row for result in self.results for row in result.links]
+        self.directory.write_table("requests.parquet", requests, REQUESTS)
+        self.directory.write_table("links.parquet", links, LINKS)
+
+    def _conclude(self) -> None:
+        """Judge and write what there is; a run that was cut off is judged for what it lacks."""
+        self._note()
+        self._save_tables()
+        requests = [row for result in self.results for row in result.requests]
+        fidelity = judge(self._evidence(requests))
+        found = fidelity.to_json()
+        found["notes"] += [text for result in self.results for text in result.findings]
+        self.directory.write_json("fidelity.json", found)
+        prompts = {result.outcomes.method: result.prompts for result in self.results}
+        links = [row for result in self.results for row in result.links]
+        summary = summarise(self.scenario, requests, links, prompts, fidelity.faithful)
+        self.directory.write_json("summary.json", summary)
+        self.directory.seal()
+
+    def _evidence(self, requests: Sequence[dict[str, Any]]) -> Evidence:
+        lockstep = self.scenario.replay.mode == "lockstep"
+        shapes = [link.shape(direction) for link in self.topology.links for direction in ("up", "down")]
+        whole = len(self.results) == len(self.scenario.methods)
+        return Evidence(
+            accounts=[one for result in self.results for one in result.accounts] if whole else None,
+            audit=audit(self.scenario, requests) if whole else None,
+            outcomes=[result.outcomes for result in self.results] if whole else None,
+            links_before=self.before,
+            links_after=self.after,
+            lateness=None if lockstep else [result.lateness for result in self.results],
+            lockstep=lockstep,
+            cpu={result.outcomes.method: result.cpu for result in self.results},
+            probes={result.outcomes.method: result.probes for result in self.results},
+            tiers=self._limits(),
+            machine_cpus=usable_cpus(),
+            netem=not self.manifest.get("network") or self.manifest["network"]["shaper"] == "netem",
+            has_loss=any(shape.loss for shape in shapes),
+        )
+
+    def _limits(self) -> list[TierLimit]:
+        limits = []
+        for node in self.topology.nodes:
+            cpus = self.scenario.tier(node.tier).cpus
+            limit = TierLimit(node.name, self.asked_cpus[node.tier], cpus)
+            if (used := self.usage.get(node.name)) is not None:
+                limit = replace(
+                    limit,
+                    periods=used.periods,
+                    throttled_periods=used.throttled_periods,
+                    throttled_s=used.throttled_s,
+                )
+            limits.append(limit)
+        return limits
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

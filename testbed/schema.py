@@ -1,0 +1,182 @@
+"""What a scenario's sections have in common: strict keys, quantities with units, one-sentence mistakes."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from testbed.errors import TestbedError
+from testbed.units import parse_memory_bytes, parse_rate_bps, parse_share, parse_time_ms, parse_time_s
+
+MAX_SENTENCE = 500
+"""Characters: a mistake quotes what it found, which may be a whole file."""
+
+
+@dataclass(frozen=True)
+class FileContext:
+    """Validation context of a scenario that a person wrote; without it, a manifest's is being loaded.
+
+    In a person's file a quantity must have a unit, keys are those of DESIGN (``rate``, not ``rate_bps``), and
+    paths are relative to ``folder`` or else to the working directory.
+    """
+
+    folder: Path
+
+
+def mistake(what: str, field: str = "") -> PydanticCustomError:
+    """A validation error in our own words; ``field`` is a path below the section that raises it."""
+    return PydanticCustomError("mistake", "{what}", {"what": what, "field": field})
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``did you mean X`` for the nearest known word, or the list of all."""
+    known = list(known)
+    if close := difflib.get_close_matches(word, known, n=1):
+        return f"did you mean {close[0]}?"
+    return f"known are {', '.join(known)}" if known else "there are none"
+
+
+class Section(BaseModel):
+    """A mapping of a scenario: frozen, and no key but its own."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known_keys(cls, data: Any, info: ValidationInfo) -> Any:
+        if isinstance(data, cls):
+            return data
+        keys = [str(field.validation_alias or name) for name, field in cls.model_fields.items()]
+        if not isinstance(data, dict):
+            raise mistake(f"must be a mapping of {', '.join(keys)}")
+        if cls.model_config["extra"] != "forbid":
+            return data
+        known = set(keys) if info.context else {*keys, *cls.model_fields}
+        for key in data:
+            if key not in known:
+                raise mistake(f"unknown key; {nearest(str(key), keys)}", str(key))
+        return data
+
+
+def _quantity(
+    parse: Callable[[object], float], low: str | None = None, high: str | None = None
+) -> BeforeValidator:
+    def validate(value: Any, info: ValidationInfo) -> Any:
+        if info.context is None and isinstance(value, int | float) and not isinstance(value, bool):
+            return value
+        try:
+            number = parse(value)
+        except TestbedError as error:
+            raise mistake(str(error)) from None
+        if low is not None and number < parse(low):
+            raise mistake(f"{value!r} is too little; it must be at least {low}")
+        if high is not None and number > parse(high):
+            raise mistake(f"{value!r} is too much; it may be {high} at most")
+        return number
+
+    return BeforeValidator(validate)
+
+
+RateBps = Annotated[int, Field(strict=True, ge=1), _quantity(parse_rate_bps, "1kbit", "100gbit")]
+TimeMs = Annotated[float, Field(ge=0), _quantity(parse_time_ms, high="60s")]
+ShareOfOne = Annotated[float, Field(ge=0, le=1), _quantity(parse_share)]
+DeadlineS = Annotated[float, Field(gt=0), _quantity(parse_time_s, "1ms", "60min")]
+# Docker itself refuses containers of less than 6 MiB.
+MemoryBytes = Annotated[int, Field(strict=True, ge=1), _quantity(parse_memory_bytes, "6MiB", "16TiB")]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+def name_like(pattern: str, words: str) -> AfterValidator:
+    """A name that matches ``pattern`` as a whole; ``words`` say the same to people."""
+
+    def validate(value: str) -> str:
+        if not re.fullmatch(pattern, value, re.ASCII):
+            raise mistake(f"{value!r} is no name here; use {words}")
+        return value
+
+    return AfterValidator(validate)
+
+
+def find_file(value: str, context: FileContext | None, field: str = "") -> str:
+    """Absolute path of what a scenario names, looked for beside it and then in the working directory.
+
+    Without a context the path stands as it is: a manifest must load on a host that lacks the file.
+    """
+    if context is None:
+        return value
+    for folder in (context.folder, Path.cwd()):
+        found = (folder / Path(value).expanduser()).resolve()
+        if found.exists():
+            return str(found)
+    raise mistake(
+        f"no such file or directory {value!r}, neither beside the scenario nor in {Path.cwd()}", field
+    )
+
+
+_EXTERNAL = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
+
+
+def external_class(name: str, context: FileContext | None, field: str = "") -> str | None:
+    """``FILE.py:CLASS`` with the file's absolute path; ``None`` for any other name."""
+    match = _EXTERNAL.fullmatch(name)
+    return f"{find_file(match[1], context, field)}:{match[2]}" if match else None
+
+
+def explain(error: ValidationError, data: Any) -> tuple[str, str]:
+    """Field path and sentence of the first mistake: list entries by name, tags of unions left out."""
+    first = error.errors(include_url=False)[0]
+    path, value = [], data
+    for step in first["loc"]:
+        if isinstance(step, int) and isinstance(value, list | tuple):
+            value = value[step] if step < len(value) else None
+            name = value.get("name") if isinstance(value, dict) else None
+            path.append(name if isinstance(name, str) else str(step + 1))
+        elif isinstance(value, dict) and step in value:
+            value = value[step]
+            path.append(str(step))
+        elif first["type"] == "missing" and step == first["loc"][-1]:
+            path.append(str(step))
+    context = first.get("ctx", {})
+    if context.get("field"):
+        path.append(context["field"])
+    return _short(".".join(path)), _short(_sentence(first["type"], first["msg"], first["input"]))
+
+
+def _short(text: str) -> str:
+    """One line of bounded length, with the middle left out: the mend stands at the end."""
+    line = " ".join(text.split())
+    half = MAX_SENTENCE // 2
+    return line if len(line) <= MAX_SENTENCE else f"{line[:half]} … {line[-half:]}"
+
+
+def _sentence(kind: str, message: str, value: Any) -> str:
+    if kind == "mistake":
+        return message
+    if kind == "missing":
+        return "is missing; add it"
+    if kind == "too_short":
+        return "has too few entries; add one"
+    text = message.replace("Input should be", "must be", 1)
+    for theirs, ours in (("tuple", "list"), ("dictionary", "mapping"), ("valid string", "text")):
+        text = text.replace(theirs, ours)
+    shown = repr(value)
+    return text if len(shown) > 60 else f"{text}, not {shown}"

@@ -1,0 +1,100 @@
+"""A link's shape as commands of tc(8): bottleneck at the egress, way behind the ingress.
+
+(DESIGN, "A WAN link".) A packet tap on the WAN interface sees egress frames after the bottleneck and ingress
+frames before the way, and not again what the ifb gives back: what it sees is what was sent.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal
+
+from testbed.errors import TestbedError
+from testbed.netns import HERE, in_new_namespace, run_in
+from testbed.topology import FRAME_BYTES, Shape
+
+Shaper = Literal["netem", "tbf"]
+"""``tbf``: for kernels without netem; a rate with a burst of two frames, and no delay."""
+
+TBF_BURST_FRAMES = 2
+_SMALLEST_FRAME_BYTES = 60
+_LEAST_WAY_FRAMES = 100_000
+_IN_ORDER_RATE = "1tbit"
+"""A way with jitter gets this rate: netem then never sends a frame before the one ahead of it."""
+
+
+@functools.cache
+def kernel_has_netem() -> bool:
+    """Whether this kernel can delay and lose frames (``sch_netem``), found out by trying; needs root."""
+    with in_new_namespace():
+        try:
+            run_in(HERE, ["tc", "qdisc", "add", "dev", "lo", "root", "netem", "limit", "1"])
+        except TestbedError as error:
+            if "not installed" in str(error):
+                raise
+            return False
+    return True
+
+
+def require(shape: Shape, link: str, shaper: Shaper) -> None:
+    """Refuse what cannot be emulated truly.
+
+    Raises:
+        TestbedError: the shape needs netem and the kernel has none, or contradicts itself.
+    """
+    if shaper == "tbf" and shape.needs_netem:
+        raise TestbedError(
+            f"link {link} asks for delay, jitter, loss, duplication or reordering, and this kernel has no "
+            "sch_netem to give it; run the scenario in the user-mode Linux machine with `--vm always`"
+        )
+    if shape.delay_ms == 0 and (shape.jitter_ms > 0 or shape.reorder > 0):
+        raise TestbedError(f"link {link} has jitter or reordering but no delay; give it a delay")
+
+
+def bottleneck(interface: str, shape: Shape, shaper: Shaper) -> list[str]:
+    """Rate and queue at the egress of ``interface``. Every value is named, so those that go back to 0 do."""
+    device = f"qdisc replace dev {interface}"
+    if shaper == "netem":
+        return [f"{device} root handle 1: netem limit {shape.queue_frames} rate {shape.rate_bps or 0}bit"]
+    if shape.rate_bps is None:
+        return [f"{device} root handle 2: pfifo limit {shape.queue_frames}"]
+    burst, limit = TBF_BURST_FRAMES * FRAME_BYTES, shape.queue_frames * FRAME_BYTES
+    return [
+        f"{device} root handle 1: tbf rate {shape.rate_bps}bit burst {burst} limit {limit}",
+        # tbf's own queue counts bytes; ours counts frames, whatever their size.
+        f"{device} parent 1:1 handle 10: pfifo limit {shape.queue_frames}",
+    ]
+
+
+def way(ifb: str, shape: Shape) -> list[str]:
+    """Delay, jitter, loss, duplication, reordering at the egress of ``ifb``, with room for all in flight."""
+    delay = f"delay {_number(shape.delay_ms)}ms"
+    if shape.jitter_ms:
+        delay += f" {_number(shape.jitter_ms)}ms distribution normal"
+    reorder = f" reorder {_percent(shape.reorder)}" if shape.reorder else ""
+    rate = _IN_ORDER_RATE if shape.jitter_ms else "0bit"
+    return [
+        f"qdisc replace dev {ifb} root handle 1: netem limit {_way_frames(shape)} {delay} "
+        f"loss {_percent(shape.loss)} duplicate {_percent(shape.duplicate)}{reorder} rate {rate}"
+    ]
+
+
+def redirect(interface: str, ifb: str) -> list[str]:
+    """Lead what arrives at ``interface`` through ``ifb``, which gives it back afterwards."""
+    return [
+        f"qdisc replace dev {interface} ingress",
+        f"filter add dev {interface} ingress matchall action mirred egress redirect dev {ifb}",
+    ]
+
+
+def _way_frames(shape: Shape) -> int:
+    in_flight_s = (shape.delay_ms + 6 * shape.jitter_ms) / 1000
+    return max(_LEAST_WAY_FRAMES, int((shape.rate_bps or 0) * in_flight_s / 8 / _SMALLEST_FRAME_BYTES) + 1)
+
+
+def _percent(probability: float) -> str:
+    return f"{_number(probability * 100)}%"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6f}".rstrip("0").rstrip(".")

@@ -1,0 +1,47 @@
+"""A run's sites and WAN links as a Mininet topology."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from testbed.link import SiteLink, WanLink
+from testbed.mininet_compat import Topo
+from testbed.shaping import Shaper
+from testbed.topology import Link, Node
+
+
+class SiteTopo(Topo):  # type: ignore[misc]
+    """A host and a switch for each node, and a WAN link between the switches of a child and its parent."""
+
+    def build(
+        self,
+        *,
+        nodes: Sequence[Node],
+        links: Sequence[Link],
+        prefix: str,
+        first_number: int,
+        host: Callable[[Node], Mapping[str, Any]],
+        switch: Mapping[str, Any],
+        shaper: Shaper,
+    ) -> None:
+        """Mininet's hook. ``host`` and ``switch`` are class and options of each; nothing is made yet.
+
+        Switches and links are numbered on from ``first_number``, for their names in the kernel.
+        """
+        named = {node.name: node for node in nodes}
+        for number, node in enumerate(nodes, first_number):
+            ends = [(one.child, one.parent) for one in links if node.name in (one.child, one.parent)]
+            neighbours = [named[parent if child == node.name else child] for child, parent in ends]
+            self.addHost(node.name, tier_node=node, neighbours=neighbours, **host(node))
+            self.addSwitch(switch_name(node.name), interface=f"{prefix}s{number}", number=number, **switch)
+            self.addLink(node.name, switch_name(node.name), cls=SiteLink, port_name=f"{prefix}h{number}")
+        for number, link in enumerate(links, first_number):
+            sites = switch_name(link.child), switch_name(link.parent)
+            macs = (named[link.child].mac, named[link.parent].mac)
+            self.addLink(*sites, cls=WanLink, spec=link, macs=macs, number=number, shaper=shaper)
+
+
+def switch_name(node: str) -> str:
+    """Mininet's name of the switch at a node's site; its command line takes no hyphens."""
+    return f"s_{node}"

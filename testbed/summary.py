@@ -1,0 +1,150 @@
+"""A run in figures: the content of ``summary.json``, from the rows of its tables alone."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from testbed.fidelity import Claim
+from testbed.methods import TierOnly
+from testbed.quality import accuracy, accuracy_answered, bleu
+from testbed.scenario import Scenario
+from testbed.statistics import paired_difference, percentile, share_interval
+
+Row = Mapping[str, Any]
+RequestPrompts = Mapping[str, Mapping[str, Mapping[str, int]]]
+"""By method, request id and link: prompt bytes that crossed, from the captures."""
+
+NO_CLOUD_ONLY = "the run has no method in which the top tier alone serves"
+PERCENTILES = (50, 95, 99)
+
+
+def summarise(
+    scenario: Scenario,
+    requests: Sequence[Row],
+    links: Sequence[Row],
+    prompts: RequestPrompts,
+    faithful: Mapping[Claim, bool],
+) -> dict[str, Any]:
+    """Summarise every method of which there are rows.
+
+    Burdens count prompt bytes over the requests that the method and cloud-only both answered.
+    """
+    rows = {
+        method.name: [row for row in requests if row["method"] == method.name] for method in scenario.methods
+    }
+    reference = _cloud_only(scenario, rows)
+    methods = {
+        name: _method(scenario, own, [row for row in links if row["method"] == name])
+        for name, own in rows.items()
+        if own
+    }
+    for name, figures in methods.items():
+        figures |= _against_cloud_only(name, reference, rows, methods, prompts)
+    return {"methods": methods, "faithful": dict(faithful)}
+
+
+def _cloud_only(scenario: Scenario, rows: Mapping[str, Sequence[Row]]) -> str | None:
+    top = scenario.tier_names[-1]
+    return next(
+        (
+            method.name
+            for method in scenario.methods
+            if isinstance(method, TierOnly) and method.tier == top and rows[method.name]
+        ),
+        None,
+    )
+
+
+def _method(scenario: Scenario, rows: Sequence[Row], links: Sequence[Row]) -> dict[str, Any]:
+    ended = Counter(row["outcome"] for row in rows)
+    answered = [row for row in rows if row["outcome"] == "answered"]
+    return {
+        "requests": len(rows),
+        "answered": len(answered),
+        "errors": {name: count for name, count in sorted(ended.items()) if name != "answered"},
+        **_quality(scenario, rows),
+        "latency_ms": _latency(rows),
+        "served_by": {tier: sum(row["tier"] == tier for row in answered) for tier in scenario.tier_names},
+        **{
+            name: sum(row[name] for row in links)
+            for name in ("frame_bytes", "prompt_bytes", "answer_bytes", "unaccounted_bytes")
+        },
+    }
+
+
+def _quality(scenario: Scenario, rows: Sequence[Row]) -> dict[str, Any]:
+    answers = [row["answer"] if row["outcome"] == "answered" else None for row in rows]
+    references = [row["reference"] for row in rows]
+    if scenario.task.kind != "classification":
+        return {"bleu": bleu(answers, references)}
+    low, high = share_interval(sum(map(bool, _correct(rows))), len(rows))
+    return {
+        "accuracy": accuracy(answers, references),
+        "accuracy_ci": [low, high],
+        "accuracy_answered": accuracy_answered(answers, references),
+    }
+
+
+def _correct(rows: Sequence[Row]) -> list[bool]:
+    return [bool(row["correct"]) and row["outcome"] == "answered" for row in rows]
+
+
+def _latency(rows: Sequence[Row]) -> dict[str, float | None]:
+    """Over all requests: one that failed took as long as it took, and never less than infinity if unanswered.
+
+    A percentile that an unanswered request falls into, or that the sample is too small for, is ``None``.
+    """
+    values = [row["latency_ms"] if row["outcome"] == "answered" else math.inf for row in rows]
+    found = {}
+    for percent in PERCENTILES:
+        with np.errstate(invalid="ignore"):  # between two that never came
+            one = percentile(values, percent) if values else None
+        found[f"p{percent}"] = one.value if one is not None and math.isfinite(one.value) else None
+    return found
+
+
+def _against_cloud_only(
+    name: str,
+    reference: str | None,
+    rows: Mapping[str, Sequence[Row]],
+    methods: Mapping[str, Mapping[str, Any]],
+    prompts: RequestPrompts,
+) -> dict[str, Any]:
+    keys = ("burden_vs_cloud_only", "burden_vs_direct_cloud", "frame_bytes_vs_cloud_only")
+    if reference is None:
+        return {**dict.fromkeys(keys), "accuracy_vs_cloud_only": None, "vs_cloud_only_reason": NO_CLOUD_ONLY}
+    both = _answered(rows[name]) & _answered(rows[reference])
+    own = _crossed(prompts.get(name, {}), both)
+    whole = prompts.get(reference, {})
+    every_hop = _crossed(whole, both)
+    once = sum(max(whole.get(one, {}).values(), default=0) for one in both)
+    frames = methods[reference]["frame_bytes"]
+    return {
+        "burden_vs_cloud_only": own / every_hop if every_hop else None,
+        "burden_vs_direct_cloud": own / once if once else None,
+        "frame_bytes_vs_cloud_only": methods[name]["frame_bytes"] / frames if frames else None,
+        "accuracy_vs_cloud_only": _paired(rows[reference], rows[name]),
+    }
+
+
+def _answered(rows: Iterable[Row]) -> set[str]:
+    return {row["request_id"] for row in rows if row["outcome"] == "answered"}
+
+
+def _crossed(prompts: Mapping[str, Mapping[str, int]], requests: Iterable[str]) -> int:
+    return sum(sum(prompts.get(request, {}).values()) for request in requests)
+
+
+def _paired(reference: Sequence[Row], own: Sequence[Row]) -> dict[str, Any] | None:
+    """Difference in accuracy on the same requests with its paired interval."""
+    first = dict(zip((row["request_id"] for row in reference), _correct(reference), strict=True))
+    second = dict(zip((row["request_id"] for row in own), _correct(own), strict=True))
+    if first.keys() != second.keys() or not first:
+        return None
+    found = paired_difference([first[one] for one in first], [second[one] for one in first])
+    return {"difference": found.difference, "ci": list(found.interval), "p_value": found.p_value}

@@ -1,0 +1,155 @@
+"""What is asked, of which device, when: drawn from a data set by seed, or read from a file."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from testbed.datasets import Example, load
+from testbed.errors import TestbedError
+
+if TYPE_CHECKING:
+    from testbed.scenario import Arrivals, DrawnTrace, Scenario
+
+TRACE_SPLIT = "test"
+"""The only split that a trace may name: no model was trained on a sentence of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One line of a trace: a prompt by name, never by text, due ``at_s`` seconds after the start."""
+
+    id: str
+    at_s: float
+    device: str
+    dataset: str
+    split: str
+    row: int
+
+
+@dataclass(frozen=True)
+class TraceSummary:
+    """A trace at a glance. ``repeated_prompts`` counts requests whose prompt an earlier one had."""
+
+    requests: int
+    duration_s: float
+    rate_per_s: float
+    by_device: dict[str, int]
+    by_reference: dict[str, int]
+    repeated_prompts: int
+    prompt_bytes: int
+
+
+def build_trace(scenario: Scenario) -> list[Request]:
+    """The scenario's trace, in order of time: the file's, or one drawn by its seed.
+
+    Raises:
+        TestbedError: the file does not fit the scenario.
+    """
+    from testbed.trace_file import read_trace  # it needs Request, so it cannot be imported before
+
+    trace = scenario.trace
+    lowest = scenario.tiers[0]
+    devices = [f"{lowest.name}{number}" for number in range(1, lowest.nodes + 1)]
+    if trace.kind == "file":
+        requests = read_trace(Path(trace.file), devices, scenario.task.labels)
+        if trace.requests is not None and trace.requests > len(requests):
+            raise TestbedError(
+                f"{trace.file}: holds {len(requests)} requests, fewer than the {trace.requests} asked for"
+            )
+        return requests[: trace.requests]
+    return draw_trace(trace, scenario.task.dataset, devices)
+
+
+def draw_trace(trace: DrawnTrace, dataset: str, devices: Sequence[str]) -> list[Request]:
+    """Draw a trace from the data set's ``test`` split, the same for a seed on every host.
+
+    Arrivals, devices and rows each have a random stream of their own, so that the first N requests of a
+    longer trace are the trace of N requests. Devices are drawn uniformly and independently. Rows come in
+    random order without replacement; once all have been used, in another random order, so that a prompt
+    repeats only when there are more requests than rows (:func:`summarise` counts those).
+    """
+    times = _arrivals(trace.arrivals, _stream(trace.seed, "arrivals"))
+    draws = _stream(trace.seed, "devices")
+    rows = _rows([example.row for example in load(dataset, TRACE_SPLIT)], _stream(trace.seed, "rows"))
+    return [
+        Request(
+            id=f"r{number:06d}",
+            at_s=round(next(times), 6),
+            device=devices[_below(len(devices), draws)],
+            dataset=dataset,
+            split=TRACE_SPLIT,
+            row=next(rows),
+        )
+        for number in range(1, trace.requests + 1)
+    ]
+
+
+def prompts_for(trace: Sequence[Request]) -> dict[str, Example]:
+    """Each request's prompt and reference, by request id.
+
+    Raises:
+        TestbedError: a data set, split or row that does not exist.
+    """
+    wanted = {(request.dataset, request.split) for request in trace}
+    examples = {key: {example.row: example for example in load(*key)} for key in wanted}
+    prompts = {}
+    for request in trace:
+        example = examples[request.dataset, request.split].get(request.row)
+        if example is None:
+            raise TestbedError(
+                f"request {request.id}: {request.dataset}'s {request.split} split has no row {request.row}"
+            )
+        prompts[request.id] = example
+    return prompts
+
+
+def summarise(trace: Sequence[Request]) -> TraceSummary:
+    """Size, time, rate, devices and references of a trace. The rate is over its time, 0 if it has none."""
+    prompts = prompts_for(trace)
+    duration_s = trace[-1].at_s if trace else 0.0
+    distinct = {(request.dataset, request.split, request.row) for request in trace}
+    return TraceSummary(
+        requests=len(trace),
+        duration_s=duration_s,
+        rate_per_s=len(trace) / duration_s if duration_s else 0.0,
+        by_device=dict(sorted(Counter(request.device for request in trace).items())),
+        by_reference=dict(sorted(Counter(example.reference for example in prompts.values()).items())),
+        repeated_prompts=len(trace) - len(distinct),
+        prompt_bytes=sum(len(example.text.encode()) for example in prompts.values()),
+    )
+
+
+def _stream(seed: int, name: str) -> random.Random:
+    """A generator whose ``random()`` Python promises to keep, which NumPy's generators do not."""
+    return random.Random(f"{seed}/{name}")
+
+
+def _below(bound: int, draws: random.Random) -> int:
+    """A uniform integer in [0, bound): by ``random()`` alone, for other methods may change."""
+    return int(draws.random() * bound)
+
+
+def _arrivals(arrivals: Arrivals, draws: random.Random) -> Iterator[float]:
+    if arrivals.process == "uniform":
+        yield from (number / arrivals.rate_per_s for number in itertools.count())
+    at_s = 0.0
+    while True:
+        at_s -= math.log1p(-draws.random()) / arrivals.rate_per_s
+        yield at_s
+
+
+def _rows(rows: Sequence[int], draws: random.Random) -> Iterator[int]:
+    """The rows in random order (Fisher and Yates), then in another, without end."""
+    while True:
+        order = list(rows)
+        for last in range(len(order) - 1, 0, -1):
+            chosen = _below(last + 1, draws)
+            order[last], order[chosen] = order[chosen], order[last]
+        yield from order

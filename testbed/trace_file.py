@@ -1,0 +1,156 @@
+"""Trace files: JSON Lines, one request each, checked line by line (DESIGN, "Scenario")."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from testbed.datasets import DATASETS, load
+from testbed.errors import TestbedError
+from testbed.schema import nearest
+from testbed.trace import TRACE_SPLIT, Request
+from tiers.protocol import REQUEST_ID_MAX_LENGTH
+
+MAX_LINE_BYTES = 4096
+MAX_LINES = 1_000_000
+_ID = re.compile(rf"[A-Za-z0-9._-]{{1,{REQUEST_ID_MAX_LENGTH}}}")
+_TYPES = {"id": str, "at_s": float, "device": str, "dataset": str, "split": str, "row": int}
+
+
+def write_trace(trace: Sequence[Request], path: Path) -> None:
+    """Write a trace, one line for each request; it reads back equal.
+
+    Raises:
+        TestbedError: the file cannot be written.
+    """
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(map(trace_line, trace))
+    except OSError as error:
+        raise TestbedError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def trace_line(request: Request) -> str:
+    """A request as its line in a trace file."""
+    return json.dumps(dataclasses.asdict(request)) + "\n"
+
+
+def read_trace(
+    path: Path, devices: Sequence[str] | None = None, labels: Sequence[str] | None = None
+) -> list[Request]:
+    """Read and check a trace, in order of time.
+
+    Args:
+        path: the file.
+        devices: names that requests may have as ``device``; any, if not given.
+        labels: the labels that the data sets must have; any, if not given.
+
+    Raises:
+        TestbedError: with file and line, what is wrong there and how to mend it.
+    """
+    requests: list[Request] = []
+    ids: set[str] = set()
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), start=1):
+                if not line.strip():
+                    continue
+                try:
+                    request = _parse(line, number)
+                    _check(request, requests[-1].at_s if requests else 0.0, ids, devices, labels)
+                except ValueError as error:
+                    raise TestbedError(f"{path}:{number}: {error}") from None
+                requests.append(request)
+                ids.add(request.id)
+    except OSError as error:
+        raise TestbedError(f"{path}: cannot be read ({error.strerror}); give a trace file's path") from None
+    if not requests:
+        raise TestbedError(f"{path}: holds no request; write one JSON object a line")
+    return requests
+
+
+def _parse(line: bytes, number: int) -> Request:
+    if len(line) > MAX_LINE_BYTES:
+        raise ValueError(f"the line is longer than {MAX_LINE_BYTES} bytes; a trace holds no text")
+    if number > MAX_LINES:
+        raise ValueError(f"a trace has {MAX_LINES} lines at most; split it")
+    try:
+        entry: Any = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise ValueError("is not JSON in UTF-8; write one object a line") from None
+    if not isinstance(entry, dict):
+        raise ValueError(f"must be an object with {', '.join(_TYPES)}")
+    for key in entry:
+        if key not in _TYPES:
+            raise ValueError(f"unknown key {key!r}; {nearest(key, _TYPES)}")
+    for key, kind in _TYPES.items():
+        if key not in entry:
+            raise ValueError(f"{key} is missing; add it")
+        value = entry[key]
+        if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+            words = {str: "text", float: "a number", int: "a whole number"}[kind]
+            raise ValueError(f"{key} must be {words}, not {value!r}")
+    return Request(**{**entry, "at_s": _seconds(entry["at_s"])})
+
+
+def _seconds(value: int | float) -> float:
+    try:
+        at_s = float(value)
+    except OverflowError:
+        at_s = math.inf
+    if not math.isfinite(at_s) or at_s < 0:
+        raise ValueError("at_s must be seconds from the start, 0 or more")
+    return at_s
+
+
+def _check(
+    request: Request,
+    previous_s: float,
+    ids: set[str],
+    devices: Sequence[str] | None,
+    labels: Sequence[str] | None,
+) -> None:
+    if not _ID.fullmatch(request.id):
+        raise ValueError(
+            f"id {request.id!r} must be 1 to {REQUEST_ID_MAX_LENGTH} letters, digits, '.', '-' or '_'"
+        )
+    if request.id in ids:
+        raise ValueError(f"id {request.id!r} was used before; give each request its own")
+    if request.at_s < previous_s:
+        raise ValueError(f"at_s {request.at_s} is before the line above ({previous_s}); sort by time")
+    if devices is not None and request.device not in devices:
+        raise ValueError(
+            f"no device {request.device!r} in the lowest tier; {nearest(request.device, devices)}"
+        )
+    if request.dataset not in DATASETS:
+        raise ValueError(f"no data set {request.dataset!r}; {nearest(request.dataset, DATASETS)}")
+    if labels is not None and DATASETS[request.dataset].labels != tuple(labels):
+        raise ValueError(f"data set {request.dataset} has not the scenario's labels [{', '.join(labels)}]")
+    _check_held_out(request)
+
+
+def _check_held_out(request: Request) -> None:
+    if request.split != TRACE_SPLIT:
+        raise ValueError(
+            f"split {request.split!r} is refused, for models may have learnt it; "
+            f"name rows of the {TRACE_SPLIT} split"
+        )
+    if request.row in _rows(request.dataset, TRACE_SPLIT):
+        return
+    if request.row in _rows(request.dataset, "train"):
+        raise ValueError(
+            f"row {request.row} of {request.dataset} is in its train split, which models have learnt; "
+            f"name rows of the {TRACE_SPLIT} split"
+        )
+    raise ValueError(f"{request.dataset} has no row {request.row}; name rows of its {TRACE_SPLIT} split")
+
+
+@cache
+def _rows(dataset: str, split: str) -> frozenset[int]:
+    return frozenset(example.row for example in load(dataset, split))

@@ -1,0 +1,252 @@
+"""The emulator watched while it runs: was the machine short of CPU, and did an idle link stay what it was."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path as FilePath
+from types import TracebackType
+from typing import Any, Self
+
+from testbed.errors import TestbedError
+from testbed.host import usable_cpus
+from testbed.measure import probe
+from testbed.measure.expected import round_trip_ms
+from testbed.measure.path import Path
+from testbed.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, ping_socket
+
+CPU_INTERVAL_S = 0.25
+PROBE_INTERVAL_S = 0.2
+PROBE_START_TIMEOUT_S = 30.0
+PROBE_END_TIMEOUT_S = 20.0
+_STAT = FilePath("/proc/stat")
+_PRESSURE = FilePath("/proc/pressure/cpu")
+
+
+@dataclass(frozen=True)
+class CpuReport:
+    """The machine's CPUs over a time, as shares in [0, 1] of all their time, or of the samples.
+
+    ``steal`` is what a hypervisor gave to others. ``contended``: samples at which more was runnable than
+    there are CPUs, so that something waited for one; a tier that waits for its own quota is not runnable.
+    ``pressure``: the share of time in which some task waited (PSI; tiers that wait for their own quota
+    count in it), ``None`` where the kernel has none.
+    """
+
+    cpus: int
+    seconds: float
+    samples: int
+    busy: float
+    steal: float
+    contended: float
+    pressure: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Stat:
+    """/proc/stat (proc_stat(5)), in ticks."""
+
+    total: int
+    idle: int
+    steal: int
+    running: int
+
+    @classmethod
+    def read(cls) -> _Stat:
+        lines = _STAT.read_text().splitlines()
+        user, nice, system, idle, iowait, irq, softirq, steal = (
+            int(word) for word in (lines[0].split()[1:] + ["0"] * 8)[:8]
+        )
+        running = next(int(line.split()[1]) for line in lines if line.startswith("procs_running"))
+        total = user + nice + system + idle + iowait + irq + softirq + steal
+        return cls(total, idle + iowait, steal, running)
+
+
+class CpuWatch:
+    """Samples the machine's CPUs while it is entered; afterwards :attr:`report` has the result."""
+
+    def __init__(self, interval_s: float = CPU_INTERVAL_S) -> None:
+        self._interval_s = interval_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._sample, name="cpu-watch", daemon=True)
+        self._cpus = usable_cpus()
+        self._samples = self._contended = 0
+
+    def __enter__(self) -> Self:
+        self._first, self._first_s = _Stat.read(), time.monotonic()
+        self._first_pressure = _pressure_s()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(timeout=10 * self._interval_s + 5)
+        last, seconds, pressure = _Stat.read(), time.monotonic() - self._first_s, _pressure_s()
+        ticks = max(1, last.total - self._first.total)
+        waited = None
+        if pressure is not None and self._first_pressure is not None and seconds > 0:
+            waited = (pressure - self._first_pressure) / seconds
+        self.report = CpuReport(
+            cpus=self._cpus,
+            seconds=seconds,
+            samples=self._samples,
+            busy=1 - (last.idle - self._first.idle) / ticks,
+            steal=(last.steal - self._first.steal) / ticks,
+            contended=self._contended / self._samples if self._samples else 0.0,
+            pressure=waited,
+        )
+
+    def _sample(self) -> None:
+        while not self._ended.wait(self._interval_s):
+            self._samples += 1
+            # This thread is running itself while it looks.
+            self._contended += _Stat.read().running - 1 > self._cpus
+
+
+def _pressure_s() -> float | None:
+    """Seconds in which some task waited for a CPU, since boot."""
+    with suppress(OSError, ValueError, StopIteration, IndexError):
+        line = next(line for line in _PRESSURE.read_text().splitlines() if line.startswith("some"))
+        return int(line.rpartition("total=")[2]) / 1e6
+    return None
+
+
+def nearest_rank(ordered: Sequence[float], share: float) -> float:
+    """The smallest of some ascending values that ``share`` of them do not exceed."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    """Round trips over an idle link during a replay, in ms.
+
+    ``median_ms`` is the network's own (to the kernel's stamp); ``felt_p99_ms`` and ``felt_max_ms`` include
+    how long the waiting process took to be given a CPU, and ``late`` is how long after its time it was woken
+    to send. ``None`` where nothing came back.
+    """
+
+    link: str
+    expected_ms: float
+    jitter_ms: float
+    loss: float
+    sent: int
+    answered: int
+    median_ms: float | None
+    felt_median_ms: float | None
+    felt_p99_ms: float | None
+    felt_max_ms: float | None
+    late_p99_ms: float | None = None
+    late_max_ms: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        path: Path,
+        sent: int,
+        seen_ms: Sequence[float],
+        felt_ms: Sequence[float],
+        late_ms: Sequence[float] = (),
+    ) -> ProbeReport:
+        serialised_ms = round_trip_ms(path.up, path.down, PING_FRAME_BYTES)
+        felt, late = sorted(felt_ms), sorted(late_ms)
+        return cls(
+            link=path.name,
+            expected_ms=serialised_ms if path.serialises else path.up.delay_ms + path.down.delay_ms,
+            jitter_ms=path.jitter_ms,
+            loss=1 - (1 - path.up.loss) * (1 - path.down.loss),
+            sent=sent,
+            answered=len(felt),
+            median_ms=statistics.median(seen_ms) if felt else None,
+            felt_median_ms=statistics.median(felt) if felt else None,
+            felt_p99_ms=nearest_rank(felt, 0.99) if felt else None,
+            felt_max_ms=felt[-1] if felt else None,
+            late_p99_ms=nearest_rank(late, 0.99) if late else None,
+            late_max_ms=late[-1] if late else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class ProbeWatch:
+    """Pings idle links slowly while it is entered; afterwards :attr:`reports` has one for each.
+
+    One small process does it, so that neither the orchestrator's threads nor its memory get in the way.
+
+    Raises:
+        TestbedError: the probing process did not start.
+    """
+
+    def __init__(self, paths: Sequence[Path], interval_s: float = PROBE_INTERVAL_S) -> None:
+        self._paths = list(paths)
+        self._interval_s = interval_s
+        self.reports: list[ProbeReport] = []
+
+    def __enter__(self) -> Self:
+        if not self._paths:
+            return self
+        with ExitStack() as stack:  # the child has descriptors of its own
+            sockets = [stack.enter_context(ping_socket(path.child, path.parent)) for path in self._paths]
+            descriptors = [one.fileno() for one in sockets]
+            settings = {
+                "descriptors": descriptors,
+                "interval_s": self._interval_s,
+                "payload_bytes": PING_PAYLOAD_BYTES,
+            }
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", probe.__file__, json.dumps(settings)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                pass_fds=descriptors,
+                start_new_session=True,  # Ctrl-C is the run's to handle; its end closes our standard input
+            )
+        self._guard(self._started, PROBE_START_TIMEOUT_S)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._paths:
+            return
+        try:
+            output, _ = self._process.communicate(timeout=PROBE_END_TIMEOUT_S)
+            results = json.loads(output)
+        except (subprocess.TimeoutExpired, ValueError):
+            self._kill()
+            results = [{"sent": 0, "seen_ms": [], "felt_ms": [], "late_ms": []} for _ in self._paths]
+        self.reports = [
+            ProbeReport.of(path, result["sent"], result["seen_ms"], result["felt_ms"], result["late_ms"])
+            for path, result in zip(self._paths, results, strict=True)
+        ]
+
+    def _started(self) -> None:
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != "probing\n":
+            self._kill()
+            raise TestbedError("the link probe did not start; free memory and CPU and try again")
+
+    def _guard(self, step: Any, timeout_s: float) -> None:
+        """Run ``step``, whose reading ends at the latest when the process is killed after ``timeout_s``."""
+        timer = threading.Timer(timeout_s, self._process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            step()
+        finally:
+            timer.cancel()
+
+    def _kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()

@@ -1,0 +1,198 @@
+"""A run from scenario to sealed directory, on real containers, links and captures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import signal
+import subprocess
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from testbed.datasets import load
+from testbed.engine import engine
+from testbed.node import RUN_LABEL
+from testbed.pcap import count_frames
+from testbed.results import BYTE_PARTS, LINKS, REQUESTS
+from tests.e2e.runs import command, left_behind, read, run, running, wait_for, wait_until_nothing_is_left
+
+pytestmark = pytest.mark.docker
+REPLAYING = "recserve: replaying"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "run"
+    done = run(out)
+    assert done.returncode == 0, done.stderr
+    assert "May it be believed" in done.stdout
+    return out
+
+
+def test_the_run_directory_is_complete_and_its_sums_hold(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert names == {
+        "manifest.json", "trace.jsonl", "requests.parquet", "links.parquet", "captures", "fidelity.json",
+        "summary.json", "SHA256SUMS",
+    }  # fmt: skip
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=finished, check=True, timeout=60)
+    assert read(finished, "manifest.json")["status"] == "finished"
+    assert set(read(finished, "requests.parquet")[0]) == set(REQUESTS.names)
+    assert set(read(finished, "links.parquet")[0]) == set(LINKS.names)
+
+
+def test_every_byte_that_the_kernel_counted_has_a_cause(finished: Path) -> None:
+    rows = read(finished, "links.parquet")
+    assert len(rows) == 2 * 3 * 2
+    for row in rows:
+        assert row["unaccounted_bytes"] == 0
+        assert sum(row[name] for name in BYTE_PARTS) == row["frame_bytes"]
+    for method in ("cloud-only", "recserve"):
+        for pcap in (finished / "captures" / method).iterdir():
+            own = [row for row in rows if (row["method"], row["link"]) == (method, pcap.stem)]
+            frames = sum(row["frames"] for row in own), sum(row["frame_bytes"] for row in own)
+            assert count_frames(pcap) == frames
+    assert read(finished, "fidelity.json")["faithful"]["bytes"]
+
+
+def test_prompt_bytes_on_a_link_are_those_of_the_requests_that_crossed_it(finished: Path) -> None:
+    prompts = {example.row: example.text for example in load("rotten_tomatoes", "test")}
+    asked = {
+        line["id"]: len(prompts[line["row"]].encode())
+        for line in map(json.loads, (finished / "trace.jsonl").read_text().splitlines())
+    }
+    expected: Counter[tuple[str, str]] = Counter()
+    for row in read(finished, "requests.parquet"):
+        for lower, upper in pairwise(row["path"]):
+            expected[row["method"], f"{lower}-{upper}"] += asked[row["request_id"]]
+    for row in read(finished, "links.parquet"):
+        if row["direction"] == "up":
+            assert row["prompt_bytes"] == expected[row["method"], row["link"]]
+
+
+def test_its_times_add_up_and_its_audit_is_clean(finished: Path) -> None:
+    for row in read(finished, "requests.parquet"):
+        assert row["scheduled_at_s"] <= row["sent_at_s"] <= row["done_at_s"]
+        spent_ms = (row["done_at_s"] - row["scheduled_at_s"]) * 1000
+        assert math.isclose(row["latency_ms"], spent_ms, abs_tol=1e-6)
+    done = subprocess.run(command("audit", str(finished)), capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "no difference" in done.stdout) == (0, True), done.stderr
+
+
+def test_nothing_of_it_is_left(finished: Path) -> None:
+    assert wait_until_nothing_is_left() == []
+
+
+def test_decisions_hold_where_many_requests_run_at_the_same_time(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    busy = ("trace.requests=200", "trace.arrivals.rate=80", "tiers.cloud.cpus=0.2")
+    done = run(out, "--methods", "recserve", *(word for one in busy for word in ("--set", one)))
+    assert done.returncode == 0, done.stderr
+    rows = read(out, "requests.parquet")
+    overlapping = sum(later["sent_at_s"] < row["done_at_s"] for row, later in pairwise(rows))
+    assert overlapping > 20
+    faithful = read(out, "fidelity.json")["faithful"]
+    assert faithful["decisions"]
+    assert faithful["bytes"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_with_what_was_measured_on_disk(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    out = tmp_path / "run"
+    with running(out, "--set", "trace.arrivals.rate=5") as process:
+        wait_for(process, REPLAYING)
+        process.send_signal(number)
+        assert process.wait(60) == status
+    assert wait_until_nothing_is_left() == []
+    assert read(out, "manifest.json")["status"] in ("interrupted", "terminated")
+    assert {row["method"] for row in read(out, "requests.parquet")} == {"cloud-only"}
+    assert not any(read(out, "fidelity.json")["faithful"].values())
+
+
+def test_after_a_kill_clean_removes_all_of_it_and_nothing_else(tmp_path: Path) -> None:
+    foreign = "tb0-not-ours"
+    subprocess.run(["ip", "netns", "add", foreign], check=True, timeout=10)
+    try:
+        with running(tmp_path / "run", "--set", "trace.arrivals.rate=2") as process:
+            wait_for(process, REPLAYING)
+            second = run(tmp_path / "second")
+            assert second.returncode == 1
+            assert f"process {process.pid}" in second.stderr
+            assert len(second.stderr.strip().splitlines()) == 1
+            process.kill()
+            process.wait(10)
+        assert left_behind()
+        done = subprocess.run(command("clean"), capture_output=True, text=True, timeout=120, check=False)
+        assert (done.returncode, "removed container" in done.stdout) == (0, True), done.stderr
+        found = wait_until_nothing_is_left()
+        assert found == [f"namespace {foreign}"]
+    finally:
+        subprocess.run(["ip", "netns", "del", foreign], check=True, timeout=10)
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24k", "none", str(small)], check=True, timeout=10)
+    try:
+        done = run(small / "run")
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True, timeout=10)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "space" in done.stderr.splitlines()[-1] or "disk" in done.stderr.splitlines()[-1]
+    assert wait_until_nothing_is_left() == []
+
+
+def test_a_tier_that_is_killed_on_the_way_is_told(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with running(out, "--set", "trace.arrivals.rate=4") as process:
+        said = wait_for(process, REPLAYING)
+        edge = engine().containers.list(filters={"label": RUN_LABEL, "name": "edge1"})[0]
+        edge.kill()
+        assert process.stdout is not None
+        said += process.stdout.read()
+        status = process.wait(120)
+    assert status == 1
+    assert "edge1" in said.strip().splitlines()[-1]
+    assert "Traceback" not in said
+    assert wait_until_nothing_is_left() == []
+
+
+@pytest.mark.vm
+def test_lockstep_gives_the_same_decisions_and_prompt_bytes_on_two_kernels(tmp_path: Path) -> None:
+    lockstep = ("--set", "replay.mode=lockstep", "--requests", "12")
+    digests, prompts = [], []
+    for vm in ("never", "always"):
+        out = tmp_path / vm
+        done = run(out, *lockstep, vm=vm)
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert (out / "manifest.json").stat().st_uid == os.getuid()
+        columns = ("request_id", "path", "confidences", "thresholds", "kept", "answer")
+        rows = [[row[name] for name in columns] for row in read(out, "requests.parquet")]
+        digests.append(hashlib.sha256(repr(rows).encode()).hexdigest())
+        prompts.append(
+            [(row["link"], row["method"], row["prompt_bytes"]) for row in read(out, "links.parquet")]
+        )
+    assert digests[0] == digests[1]
+    assert prompts[0] == prompts[1]
+    assert read(tmp_path / "always", "manifest.json")["host"]["user_mode_linux"]
+    assert wait_until_nothing_is_left() == []
+
+
+@pytest.mark.vm
+def test_ctrl_c_of_a_run_in_the_machine_ends_all_of_it(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with running(out, "--set", "trace.arrivals.rate=1", vm="always") as process:
+        wait_for(process, "cloud-only: replaying")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 130
+    assert wait_until_nothing_is_left() == []
+    assert read(out, "manifest.json")["status"] == "interrupted"

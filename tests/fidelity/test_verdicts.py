@@ -1,0 +1,170 @@
+"""Each claim falls by its own reasons, and by no other's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from testbed.evidence import Audit, Evidence, Lateness, LinkAccount, Outcomes, TierLimit
+from testbed.fidelity import CLAIMS, Claim, Fidelity, judge
+from testbed.measure.expected import held
+from testbed.watch import CpuReport, ProbeReport
+
+ACCOUNT = LinkAccount("recserve", "device1-edge1", "up", frames=900, frame_bytes=120_000, unaccounted_bytes=0)
+ROUND_TRIP = held("device1-edge1", "both", "round trip", "ms", 20.1, 20.3, (19.1, 21.1), 50)
+SLOW_LINK = held("device1-edge1", "up", "rate", "bit/s", 20e6, 14.5e6, (19.8e6, 20.2e6), 1200)
+PROBE = ProbeReport(
+    "probe1", expected_ms=20.1, jitter_ms=0, loss=0, sent=300, answered=300,
+    median_ms=20.2, felt_median_ms=20.3, felt_p99_ms=21.0, felt_max_ms=23.0,
+)  # fmt: skip
+CPU = CpuReport(cpus=2, seconds=60, samples=240, busy=0.4, steal=0.0, contended=0.01)
+TIER = TierLimit("device1", cpus_asked=0.25, cpus=0.25, periods=600, throttled_periods=60, throttled_s=2.5)
+SOUND = Evidence(
+    accounts=[ACCOUNT],
+    audit=Audit(decisions=200),
+    outcomes=[Outcomes("recserve", 200, {"answered": 198, "deadline": 2})],
+    links_before=[ROUND_TRIP],
+    links_after=[ROUND_TRIP],
+    lateness=[Lateness("recserve", 200, 0.3, 1.2, 4.0)],
+    cpu={"recserve": CPU},
+    probes={"recserve": [PROBE]},
+    tiers=[TIER],
+    machine_cpus=2,
+)
+
+
+def only(claim: Claim, verdict: Fidelity) -> str:
+    """The one reason against ``claim``; every other claim must stand."""
+    assert {other for other in CLAIMS if not verdict.faithful[other]} == {claim}
+    (reason,) = verdict.reasons[claim]
+    return reason
+
+
+def test_a_sound_run_is_believed_in_everything() -> None:
+    assert judge(SOUND).faithful == {"bytes": True, "decisions": True, "quality": True, "latency": True}
+
+
+def test_nothing_shown_is_nothing_believed() -> None:
+    verdict = judge(Evidence())
+    assert not any(verdict.faithful.values())
+    assert "decisions were not audited" in verdict.reasons["decisions"]
+    assert "the links were not measured before the replay" in verdict.reasons["latency"]
+
+
+@pytest.mark.parametrize(
+    ("account", "words"),
+    [
+        (replace(ACCOUNT, unaccounted_bytes=66), "66 of 120000 bytes"),
+        (replace(ACCOUNT, unaccounted_bytes=-66), "-66 of 120000 bytes"),
+        (replace(ACCOUNT, unaccounted_frames=1), "1 of 900 frames"),
+        (replace(ACCOUNT, capture_dropped_frames=3), "capture lost 3 frames"),
+        (replace(ACCOUNT, quiet=False), "never came to rest"),
+    ],
+)
+def test_bytes_fall_by_what_is_not_accounted_for(account: LinkAccount, words: str) -> None:
+    reason = only("bytes", judge(replace(SOUND, accounts=[ACCOUNT, account])))
+    assert words in reason
+    assert "recserve, device1-edge1 up" in reason
+
+
+def test_a_queue_that_dropped_and_a_way_that_lost_are_no_reason() -> None:
+    busy = replace(ACCOUNT, queue_dropped_frames=40, lost_frames=12)
+    assert judge(replace(SOUND, accounts=[busy])).faithful["bytes"]
+
+
+def test_decisions_fall_by_one_difference() -> None:
+    audit = Audit(200, ("device1, request r0007: threshold 0.5 recorded, 0.4 replayed",))
+    assert "r0007" in only("decisions", judge(replace(SOUND, audit=audit)))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "words"),
+    [
+        (Outcomes("recserve", 200, {"answered": 199}), "200 requests have 199 outcomes"),
+        (Outcomes("recserve", 200, {"answered": 200}, repeated=1), "more than one outcome"),
+        (Outcomes("recserve", 9, {"answered": 9}, answered_without_reference=5), "5 answers have no ref"),
+    ],
+)  # fmt: skip
+def test_quality_falls_by_a_request_without_one_outcome(outcomes: Outcomes, words: str) -> None:
+    assert words in only("quality", judge(replace(SOUND, outcomes=[outcomes])))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"links_before": [SLOW_LINK]}, "before the replay, device1-edge1 (up): rate 1.45e+07 bit/s"),
+        ({"links_after": [ROUND_TRIP, SLOW_LINK]}, "after the replay"),
+        ({"lateness": [Lateness("recserve", 200, 0.3, 55.0, 90.0)]}, "sent late, p99 55.0 ms"),
+        ({"lateness": None}, "lateness was not recorded"),
+        ({"cpu": {"recserve": replace(CPU, contended=0.31)}}, "31% of the time more was runnable"),
+        ({"cpu": {"recserve": replace(CPU, busy=0.99)}}, "busy for 99% of the time"),
+        ({"cpu": {"recserve": replace(CPU, steal=0.05)}}, "hypervisor took away 5.0%"),
+        ({"probes": {"recserve": [replace(PROBE, felt_p99_ms=60.0)]}}, "p99 round trip of 60.00 ms"),
+        ({"probes": {"recserve": [replace(PROBE, late_p99_ms=48.0)]}}, "pinged 48.00 ms late at p99"),
+        ({"probes": {"recserve": [replace(PROBE, median_ms=23.0)]}}, "median round trip of 23.00 ms"),
+        ({"probes": {"recserve": [replace(PROBE, answered=298)]}}, "lost 2 of 300 pings"),
+        ({"probes": {"recserve": [replace(PROBE, answered=0, median_ms=None)]}}, "answered none of 300"),
+        ({"tiers": [TIER, replace(TIER, cpus=2.0, cpus_asked=2.0)]}, "2.25 CPUs together, and the machine"),
+        ({"tiers": [replace(TIER, cpus_asked=4.0, cpus=1.0)]}, "was to have 4 CPUs and got 1"),
+    ],
+)  # fmt: skip
+def test_latency_falls_alone(change: dict[str, object], words: str) -> None:
+    assert words in only("latency", judge(replace(SOUND, **change)))  # type: ignore[arg-type]
+
+
+def test_a_starved_machine_makes_latencies_wrong_and_leaves_bytes_right() -> None:
+    starved = replace(
+        SOUND,
+        cpu={"recserve": replace(CPU, busy=1.0, contended=0.9)},
+        probes={"recserve": [replace(PROBE, felt_p99_ms=140.0)]},
+        lateness=[Lateness("recserve", 200, 12.0, 150.0, 400.0)],
+    )
+    verdict = judge(starved)
+    assert verdict.faithful == {"bytes": True, "decisions": True, "quality": True, "latency": False}
+    assert len(verdict.reasons["latency"]) == 4
+
+
+def test_a_tier_throttled_by_its_own_limit_is_reported_and_no_reason() -> None:
+    verdict = judge(SOUND)
+    assert any("device1 was throttled by its own limit" in note and "10%" in note for note in verdict.notes)
+    assert verdict.faithful["latency"]
+
+
+def test_jitter_widens_what_a_probe_may_show() -> None:
+    shaky = replace(PROBE, jitter_ms=4.0, felt_p99_ms=32.0)
+    assert judge(replace(SOUND, probes={"recserve": [shaky]})).faithful["latency"]
+
+
+def test_a_lossy_probe_may_lose() -> None:
+    lossy = replace(PROBE, loss=0.05, answered=280)
+    assert judge(replace(SOUND, probes={"recserve": [lossy]})).faithful["latency"]
+
+
+def test_lateness_is_by_nearest_rank() -> None:
+    late = Lateness.of("recserve", [float(ms) for ms in range(200, 0, -1)])
+    assert (late.requests, late.p50_ms, late.p99_ms, late.max_ms) == (200, 100, 198, 200)
+    assert Lateness.of("recserve", []).max_ms == 0
+
+
+def test_in_lockstep_nothing_can_be_late() -> None:
+    verdict = judge(replace(SOUND, lateness=None, lockstep=True))
+    assert verdict.faithful["latency"]
+    assert any("lockstep" in note for note in verdict.notes)
+
+
+def test_a_kernel_without_netem_and_losses_without_a_seed_are_said() -> None:
+    noted = " ".join(judge(replace(SOUND, netem=False, has_loss=True)).notes)
+    assert "no netem" in noted
+    assert "without a seed" in noted
+
+
+def test_the_json_holds_verdicts_reasons_and_evidence() -> None:
+    written = json.loads(json.dumps(judge(replace(SOUND, links_after=[SLOW_LINK])).to_json()))
+    assert written["faithful"] == {"bytes": True, "decisions": True, "quality": True, "latency": False}
+    assert written["reasons"]["latency"][0].startswith("after the replay")
+    assert written["links"]["before"][0]["measured"] == 20.3
+    assert written["links"]["after"][0]["ok"] is False
+    assert written["probes"]["recserve"][0]["felt_p99_ms"] == 21.0
+    assert written["tiers"][0]["throttled_periods"] == 60

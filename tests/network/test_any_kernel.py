@@ -1,0 +1,109 @@
+"""What holds with netem and without: rates are kept, and a delay is given or refused, never dropped."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from mininet.cli import CLI
+
+from testbed.errors import TestbedError
+from testbed.netns import run_in
+from testbed.network import Network
+from testbed.shaping import kernel_has_netem
+from testbed.topology import Node, Shape, Topology, node_ip, node_mac
+from tests.network.lab import FULL_PAYLOAD, HEADER_BYTES, flood, path, run_id, settle, tree, up
+
+pytestmark = pytest.mark.root
+LINK = "device1-edge1"
+
+
+def measured_bps(network: Network, rate_bps: int) -> float:
+    """Rate of frames on the wire while more is sent than it carries: the best of three times 2 s.
+
+    A token bucket of two frames makes up for no moment in which the machine was busy with something else.
+    """
+    link, frame_bits = network.link(LINK), (FULL_PAYLOAD + HEADER_BYTES) * 8
+    before = link.drops()["up"].queue_dropped_frames
+    rates = []
+    with flood(network, "device1", "edge1", frame_bits / rate_bps / 2):
+        while link.drops()["up"].queue_dropped_frames == before:  # from here on the queue is never empty
+            time.sleep(0.01)
+        for _ in range(3):
+            first, start = link.counters()["up"].bytes, time.monotonic()
+            time.sleep(2)
+            last, end = link.counters()["up"].bytes, time.monotonic()
+            rates.append((last - first) * 8 / (end - start))
+    return max(rates)
+
+
+@pytest.mark.parametrize("rate_bps", [10**6, 20 * 10**6])
+def test_a_rate_is_kept_within_1_percent(rate_bps: int) -> None:
+    a_second = rate_bps // 8 // (FULL_PAYLOAD + HEADER_BYTES)
+    with up(tree(devices=1, up=Shape(rate_bps, queue_frames=a_second))) as network:
+        assert measured_bps(network, rate_bps) == pytest.approx(rate_bps, rel=0.01)
+
+
+def test_a_full_queue_drops_and_what_it_drops_is_counted_and_never_on_the_wire() -> None:
+    with up(tree(devices=1, up=Shape(200_000, queue_frames=10))) as network:
+        with path(network, "device1", "edge1") as way:
+            way.burst(30)
+            settle(lambda: len(way.receiver.arrivals), quiet_s=1.0)
+            arrived = len(way.receiver.arrivals)
+        link = network.link(LINK)
+        assert 10 <= arrived <= 12  # a token bucket lets two frames go at once
+        assert link.counters()["up"].frames == arrived
+        assert link.drops()["up"].queue_dropped_frames == 30 - arrived
+        assert link.drops()["up"].emulator_dropped_frames == 0
+
+
+def test_drops_are_not_forgotten_when_a_rate_comes_and_goes() -> None:
+    with up(tree(devices=1, up=Shape(200_000, queue_frames=2))) as network:
+        link = network.link(LINK)
+        with path(network, "device1", "edge1") as way:
+            way.burst(20)
+            settle(lambda: len(way.receiver.arrivals))
+            dropped = link.drops()["up"].queue_dropped_frames
+            assert dropped > 0
+            link.reshape(Shape(None), Shape(None))
+            way.burst(20)
+            settle(lambda: len(way.receiver.arrivals))
+        assert link.drops()["up"].queue_dropped_frames == dropped
+        assert link.counters()["up"].frames == 40 - dropped
+
+
+def test_a_delay_is_given_or_refused_and_never_dropped_in_silence() -> None:
+    topology = tree(devices=1, up=Shape(10**7, delay_ms=30))
+    if not kernel_has_netem():
+        with pytest.raises(TestbedError, match=r"device1-edge1 asks for delay.*--vm always"), up(topology):
+            pass
+        return
+    with up(topology) as network:
+        ping = ["ping", "-c", "3", "-i", "0.2", network.net["edge1"].IP()]
+        assert float(run_in(network.net["device1"].netns_path, ping).rsplit("/", 3)[1]) >= 60
+
+
+def test_a_link_under_way_refuses_what_it_cannot_be_and_stays_as_it_was() -> None:
+    with up(tree(devices=1, up=Shape(10**6))) as network:
+        link = network.link(LINK)
+        with pytest.raises(TestbedError, match="device1-edge1"):
+            link.reshape(Shape(10**6, jitter_ms=5), Shape(None))
+        assert link.shapes["up"] == Shape(10**6)
+
+
+def test_a_single_tier_needs_no_link() -> None:
+    alone = Node("cloud1", "cloud", 0, 1, node_ip(1), node_mac(1), None)
+    with Network(Topology((alone,), ()), run_id(), hosts="namespace") as network:
+        assert network.links == []
+        assert network.net["cloud1"].IP() in network.net["cloud1"].cmd("ip address")
+
+
+def test_mininets_command_line_works_on_it(tmp_path: Path) -> None:
+    script, shown = tmp_path / "script", tmp_path / "shown"
+    script.write_text(f"device1 ip -brief address > {shown}\ns_edge1 bridge fdb show >> {shown}\n")
+    with up(tree(devices=1)) as network, open(os.devnull) as nothing:
+        CLI(network.net, stdin=nothing, script=str(script))
+        assert network.net["device1"].IP() in shown.read_text()
+        assert network.net["cloud1"].MAC() in shown.read_text()

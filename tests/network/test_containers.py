@@ -1,0 +1,142 @@
+"""Containers as Mininet hosts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from testbed.errors import TestbedError
+from testbed.host_settings import HOST_SYSCTLS, namespace_settings
+from testbed.network import Network
+from testbed.node import ContainerSpec
+from tests.network.lab import SLEEP, asleep, path, run_id, settle, tree
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module")
+def network(image: str, engine: docker.DockerClient) -> Iterator[Network]:
+    spec = ContainerSpec(
+        "device1",
+        cpus=0.25,
+        memory_bytes=64 << 20,
+        env={"GREETING": "grüß dich"},
+        mounts={"/etc/hostname": "/mounted"},
+        pids_limit=20,
+        command=SLEEP,
+    )
+    with Network(
+        tree(), run_id(), image=image, containers=asleep(tree(), spec), client=engine, switch="bridge"
+    ) as network:
+        yield network
+
+
+def run(network: Network, node: str, *argv: str) -> str:
+    code, output = network.node(node).container.exec_run(list(argv))
+    assert code == 0, output
+    assert isinstance(output, bytes)
+    return output.decode()
+
+
+def test_containers_reach_their_neighbours(network: Network) -> None:
+    assert network.net.ping([network.node("device1"), network.node("edge1")]) == 0
+    with path(network, "device1", "edge1") as way:
+        way.burst(10)
+        settle(lambda: len(way.receiver.arrivals))
+        assert len(way.receiver.arrivals) == 10
+    assert network.link("device1-edge1").counters()["up"].frames == 12
+
+
+def test_a_shell_of_the_host_enters_the_network_namespace_alone(network: Network) -> None:
+    node = network.node("device1")
+    assert node.IP() in node.cmd("ip -brief address")  # a program that the image does not have
+    assert str(Path("/proc/self/ns/mnt").readlink()) in node.cmd("readlink /proc/self/ns/mnt")
+    assert str(Path(node.netns_path).readlink()) in node.cmd("readlink /proc/self/ns/net")
+    assert node.popen("ip -brief address").communicate(timeout=10)[0].decode().count(node.IP()) == 1
+
+
+def test_a_container_has_no_rights_and_nothing_to_write_on(network: Network) -> None:
+    status = run(network, "device1", "cat", "/proc/self/status")
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert fields["Uid"].split() == ["65532"] * 4
+    assert int(fields["CapEff"], 16) == int(fields["CapBnd"], 16) == 0
+    assert fields["NoNewPrivs"] == "1"
+    code, _ = network.node("device1").container.exec_run(["sh", "-c", "echo x > /bin/x"])
+    assert code != 0
+    assert run(network, "device1", "sh", "-c", "echo x > /tmp/x && cat /tmp/x") == "x\n"
+    code, _ = network.node("device1").container.exec_run(["sh", "-c", "echo x > /mounted"])
+    assert code != 0
+
+
+def test_a_container_is_as_its_spec_says(network: Network) -> None:
+    settings = network.node("device1").container.attrs["HostConfig"]
+    assert settings["NetworkMode"] == "none"
+    assert settings["Memory"] == settings["MemorySwap"] == 64 << 20
+    assert settings["PidsLimit"] == 20
+    assert run(network, "device1", "sh", "-c", "echo $GREETING") == "grüß dich\n"
+
+
+def test_the_quota_of_cpus_is_set_when_asked_for(network: Network) -> None:
+    node = network.node("device1")
+    assert node.container.attrs["HostConfig"]["CpuQuota"] == 0
+    node.limit_cpus()
+    node.container.reload()
+    assert node.container.attrs["HostConfig"]["CpuQuota"] == 25_000
+    node.limit_cpus(0.5)
+    node.container.reload()
+    assert node.container.attrs["HostConfig"]["CpuQuota"] == 50_000
+
+
+def test_settings_that_change_what_tcp_sends_are_fixed_and_told(network: Network) -> None:
+    told = namespace_settings(network.node("cloud1").netns_path)
+    assert {name: told[name] for name in HOST_SYSCTLS} == dict(HOST_SYSCTLS)
+    assert told["net.ipv6.conf.all.disable_ipv6"] == "1"
+    assert json.loads(json.dumps(network.settings()))["namespace"] == told
+    assert "congctl cubic" in network.node("cloud1").cmd("ip route")
+
+
+def test_an_image_that_is_not_there_is_said_so(engine: docker.DockerClient) -> None:
+    with (
+        pytest.raises(TestbedError, match="image no/such:image is not in this Docker engine"),
+        Network(tree(), run_id(), image="no/such:image", client=engine, switch="bridge"),
+    ):
+        pass
+
+
+def test_a_mount_that_is_not_there_is_said_so(image: str, engine: docker.DockerClient) -> None:
+    spec = ContainerSpec("device1", mounts={"/no/such/model": "/model"})
+    with (
+        pytest.raises(TestbedError, match="/no/such/model, to be mounted in the container of device1"),
+        Network(tree(), run_id(), image=image, containers=[spec], client=engine, switch="bridge"),
+    ):
+        pass
+
+
+def test_an_engine_that_does_not_answer_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///no/such/socket")
+    with (
+        pytest.raises(TestbedError, match="no Docker engine answers at DOCKER_HOST"),
+        Network(tree(), run_id(), image="any", switch="bridge"),
+    ):
+        pass
+
+
+def test_a_name_that_is_taken_is_said_so_and_its_owner_left_alone(
+    image: str, engine: docker.DockerClient
+) -> None:
+    run = run_id()
+    owner = engine.containers.create(image, name=f"tb{run}-edge1", network_mode="none")
+    try:
+        with (
+            pytest.raises(TestbedError, match=r"container of edge1 did not start: .*already in use"),
+            Network(tree(), run, image=image, containers=asleep(tree()), client=engine, switch="bridge"),
+        ):
+            pass
+        owner.reload()
+        assert len(engine.containers.list(all=True, filters={"name": f"tb{run}"})) == 1
+    finally:
+        owner.remove(force=True)

@@ -1,0 +1,137 @@
+"""A user's mistake is one sentence on standard error, with a status that is not 0, and never a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from testbed.cli import main
+
+SMOKE = Path(__file__).parent.parent / "scenarios" / "smoke.yaml"
+SENTENCES = {
+    "wrong key": ("beta:", "betta:", "methods.recserve.betta", "beta"),
+    "wrong unit": ("rate: 20mbit", "rate: 20mbps", "links.access.rate", "bit"),
+    "no unit": ("rate: 20mbit", "rate: 20", "links.access.rate", "unit"),
+    "wrong tier": ("[edge, cloud]", "[edge, clout]", "links.core", "clout"),
+    "wrong model": ("{kind: recorded, service: 2ms}", "embedded/devise", "tiers.device.model", "device"),
+    "wrong data set": ("dataset: rotten_tomatoes", "dataset: rotten_potatoes", "task", "rotten_tomatoes"),
+    "wrong method": ("{name: cloud-only}", "{name: clod-only}", "methods", "cloud-only"),
+}
+
+
+def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    """What ``testbed`` says of these arguments; it must be one sentence and a failure."""
+    monkeypatch.setattr(sys, "argv", ["testbed", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    captured = capsys.readouterr()
+    assert ended.value.code not in (0, None)
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1
+    return captured.err
+
+
+@pytest.mark.parametrize("mistake", SENTENCES)
+def test_a_wrong_scenario_is_told_with_file_field_and_mend(
+    mistake: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    right, wrong, field, mend = SENTENCES[mistake]
+    text = SMOKE.read_text()
+    assert right in text
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace(right, wrong, 1))
+    sentence = told(capsys, monkeypatch, "run", str(path))
+    assert str(path) in sentence
+    assert field in sentence
+    assert mend in sentence
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("run", "nowhere.yaml"), "nowhere.yaml"),
+        (("run", str(SMOKE), "--set", "links.acces.loss=1%"), "links.acces"),
+        (("run", str(SMOKE), "--methods", "cloud"), "cloud"),
+        (("run", str(SMOKE), "--requests", "0"), "--requests"),
+        (("run", str(SMOKE), "--vm", "perhaps"), "perhaps"),
+        (("run", str(SMOKE), "--frobnicate"), "--frobnicate"),
+        (("audit", "/"), "manifest.json"),
+        (("report", "/nowhere"), "manifest.json"),
+        (("models", "train", "moon"), "moon"),
+        (("sweep",), "not built yet"),
+        (("dance",), "dance"),
+    ],
+)
+def test_a_wrong_command_is_told(
+    arguments: tuple[str, ...],
+    part: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert part in told(capsys, monkeypatch, *arguments)
+
+
+@pytest.mark.parametrize("command", ["run", "report", "audit", "doctor", "clean", "trace", "vm", "models"])
+def test_every_command_has_help(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["testbed", command, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert "Usage" in capsys.readouterr().out
+
+
+def test_a_trace_is_written_line_by_line_and_a_longer_one_begins_with_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    for count in ("3", "6"):
+        monkeypatch.setattr(sys, "argv", ["testbed", "trace", str(SMOKE), "--requests", count])
+        with pytest.raises(SystemExit):
+            main()
+        written.append(capsys.readouterr().out.splitlines())
+    assert [len(lines) for lines in written] == [3, 6]
+    assert written[1][:3] == written[0]
+
+
+@pytest.mark.root
+def test_without_root_a_run_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    done = as_nobody([sys.executable, "-m", "testbed.cli", "run", str(SMOKE), "--vm", "never"], tmp_path)
+    assert done.returncode == 1
+    assert "root" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.root
+def test_without_an_engine_a_run_is_refused_in_one_sentence_and_leaves_no_directory(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-m", "testbed.cli", "run", str(SMOKE), "--vm", "never", "--out", str(out)],
+        env={**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "none.sock" in done.stderr or "Docker" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not out.exists()
+
+
+def as_nobody(argv: list[str], home: Path) -> subprocess.CompletedProcess[str]:
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
+    return subprocess.run(
+        [*nobody, *argv],
+        env={"TESTBED_CACHE": "/var/cache/llm-testbed", **os.environ, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )  # fmt: skip

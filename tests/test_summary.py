@@ -1,0 +1,91 @@
+"""A run in figures: burdens by hand, errors as wrong answers, percentiles only where there is enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed.scenario import Scenario, load_scenario, with_methods
+from testbed.summary import summarise
+from tests.simulated import TEXT
+
+FAITHFUL: Any = {"bytes": True, "decisions": True, "quality": True, "latency": True}
+UP, DOWN = "device1-edge1", "edge1-cloud1"
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Scenario:
+    path = tmp_path / "simulated.yaml"
+    path.write_text(TEXT)
+    return with_methods(load_scenario(path), ["cloud-only", "recserve"])
+
+
+def row(method: str, request: int, tier: str | None = "device", **changes: Any) -> dict[str, Any]:
+    return {
+        "method": method,
+        "request_id": f"r{request}",
+        "outcome": "answered",
+        "tier": tier,
+        "answer": "positive",
+        "reference": "positive",
+        "correct": True,
+        "latency_ms": 10.0 * request,
+        **changes,
+    }
+
+
+def link(method: str, **figures: int) -> dict[str, Any]:
+    every = {"frame_bytes": 1000, "prompt_bytes": 0, "answer_bytes": 0, "unaccounted_bytes": 0}
+    return {"method": method, **every, **figures}
+
+
+def test_burden_is_what_crossed_over_what_cloud_only_sent_on_every_hop_or_once(scenario: Scenario) -> None:
+    rows = [row("cloud-only", n, "cloud") for n in range(3)] + [row("recserve", n) for n in range(3)]
+    prompts = {
+        "cloud-only": {f"r{n}": {UP: 100, DOWN: 100} for n in range(3)},
+        "recserve": {"r0": {UP: 100, DOWN: 100}, "r1": {UP: 100}},
+    }
+    links = [link("cloud-only", frame_bytes=4000), link("recserve", frame_bytes=1000)]
+    found = summarise(scenario, rows, links, prompts, FAITHFUL)["methods"]
+    assert found["recserve"]["burden_vs_cloud_only"] == 300 / 600
+    assert found["recserve"]["burden_vs_direct_cloud"] == 300 / 300
+    assert found["recserve"]["frame_bytes_vs_cloud_only"] == 0.25
+    assert found["cloud-only"]["burden_vs_direct_cloud"] == 2.0
+
+
+def test_only_requests_that_both_answered_count_in_a_burden(scenario: Scenario) -> None:
+    lost: dict[str, Any] = {"outcome": "deadline", "answer": None, "tier": None, "correct": False}
+    rows = [
+        row("cloud-only", 0, "cloud"),
+        row("cloud-only", 1, **lost),
+        row("recserve", 0),
+        row("recserve", 1),
+    ]
+    prompts = {"cloud-only": {"r0": {UP: 50, DOWN: 50}, "r1": {UP: 70}}, "recserve": {"r1": {UP: 70}}}
+    found = summarise(scenario, rows, [], prompts, FAITHFUL)["methods"]
+    assert found["recserve"]["burden_vs_cloud_only"] == 0.0
+    assert found["cloud-only"]["errors"] == {"deadline": 1}
+
+
+def test_without_cloud_only_burdens_are_null_with_the_reason(scenario: Scenario) -> None:
+    found = summarise(with_methods(scenario, ["recserve"]), [row("recserve", 0)], [], {}, FAITHFUL)
+    figures = found["methods"]["recserve"]
+    assert figures["burden_vs_cloud_only"] is figures["frame_bytes_vs_cloud_only"] is None
+    assert "top tier alone" in figures["vs_cloud_only_reason"]
+
+
+def test_an_error_counts_as_wrong_and_its_time_as_endless(scenario: Scenario) -> None:
+    rows = [row("recserve", n) for n in range(60)]
+    rows += [row("recserve", 60 + n, outcome="deadline", answer=None, correct=False) for n in range(40)]
+    figures = summarise(scenario, rows, [], {}, FAITHFUL)["methods"]["recserve"]
+    assert figures["accuracy"] == 0.6
+    assert figures["accuracy_answered"] == 1.0
+    assert figures["latency_ms"]["p50"] == pytest.approx(495.0)
+    assert figures["latency_ms"]["p95"] is None  # it falls among those that never came
+    assert figures["latency_ms"]["p99"] is None  # 100 requests are too few
+
+
+def test_a_method_of_which_there_is_nothing_yet_is_left_out(scenario: Scenario) -> None:
+    assert list(summarise(scenario, [row("cloud-only", 0)], [], {}, FAITHFUL)["methods"]) == ["cloud-only"]

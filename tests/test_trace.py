@@ -1,0 +1,203 @@
+"""Traces: the same for a seed everywhere, and never with a sentence that a model has learnt."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from testbed.datasets import load
+from testbed.errors import TestbedError
+from testbed.scenario import Arrivals, DrawnTrace, FileTrace, load_scenario, with_requests, with_seed
+from testbed.statistics import expected_count
+from testbed.trace import Request, build_trace, draw_trace, prompts_for, summarise
+from testbed.trace_file import read_trace, write_trace
+
+QUICKSTART = Path(__file__).parents[1] / "scenarios" / "quickstart.yaml"
+DEVICES = ["device1", "device2"]
+HELD_OUT = load("rotten_tomatoes", "test")
+LEARNT = load("rotten_tomatoes", "train")
+
+
+def drawn(requests: int, process: Any = "poisson", rate: float = 3.0, seed: int = 1) -> list[Request]:
+    trace = DrawnTrace(requests=requests, arrivals=Arrivals(process=process, rate_per_s=rate), seed=seed)
+    return draw_trace(trace, "rotten_tomatoes", DEVICES)
+
+
+class TestDrawing:
+    def test_a_seed_gives_the_same_trace_on_every_host(self) -> None:
+        assert drawn(2) == [
+            Request("r000001", 0.40369, "device1", "rotten_tomatoes", "test", 26066),
+            Request("r000002", 1.310078, "device1", "rotten_tomatoes", "test", 31824),
+        ]
+
+    def test_another_seed_gives_another(self) -> None:
+        assert drawn(50, seed=1) != drawn(50, seed=2)
+
+    @settings(deadline=None, max_examples=20)
+    @given(st.integers(1, 100), st.integers(0, 2**63 - 1))
+    def test_a_shorter_trace_is_the_beginning_of_a_longer_one(self, requests: int, seed: int) -> None:
+        assert drawn(100, seed=seed)[:requests] == drawn(requests, seed=seed)
+
+    def test_no_prompt_comes_twice_while_rows_last(self) -> None:
+        trace = drawn(len(HELD_OUT))
+        assert Counter(request.row for request in trace) == Counter(example.row for example in HELD_OUT)
+        assert summarise(trace).repeated_prompts == 0
+
+    def test_beyond_that_every_row_comes_again_before_any_comes_a_third_time(self) -> None:
+        trace = drawn(len(HELD_OUT) + 500)
+        counts = Counter(request.row for request in trace)
+        assert Counter(counts.values()) == {1: len(HELD_OUT) - 500, 2: 500}
+        assert summarise(trace).repeated_prompts == 500
+
+    def test_only_held_out_rows_are_drawn(self) -> None:
+        learnt = {example.row for example in LEARNT}
+        assert not learnt & {request.row for request in drawn(3000)}
+
+    def test_ids_are_unique_and_fit_the_header(self) -> None:
+        ids = [request.id for request in drawn(3000)]
+        assert len(set(ids)) == 3000
+        assert all(len(request_id) <= 12 for request_id in ids)
+
+    def test_poisson_gaps_are_exponential(self) -> None:
+        times = [0.0, *(request.at_s for request in drawn(5000, rate=10.0))]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+        assert min(gaps) >= 0
+        assert sum(gaps) / len(gaps) == pytest.approx(0.1, rel=4 / math.sqrt(5000))
+        for quantile in (0.1, 0.5, 0.9):
+            below = sum(gap <= -0.1 * math.log1p(-quantile) for gap in gaps)
+            assert below in expected_count(quantile, 5000, confidence=0.9999)
+
+    def test_uniform_arrivals_are_evenly_spaced(self) -> None:
+        assert [request.at_s for request in drawn(4, "uniform", rate=4.0)] == [0.0, 0.25, 0.5, 0.75]
+
+    def test_devices_are_drawn_evenly(self) -> None:
+        counts = Counter(request.device for request in drawn(5000))
+        assert set(counts) == set(DEVICES)
+        assert counts["device1"] in expected_count(0.5, 5000, confidence=0.9999)
+
+    def test_the_scenarios_requests_and_seed_are_obeyed(self) -> None:
+        scenario = with_seed(with_requests(load_scenario(QUICKSTART), 5), 3)
+        assert build_trace(scenario) == drawn(5, seed=3)
+
+
+class TestPrompts:
+    def test_each_request_gets_its_text_and_reference(self) -> None:
+        trace = drawn(5)
+        prompts = prompts_for(trace)
+        by_row = {example.row: example for example in HELD_OUT}
+        assert prompts == {request.id: by_row[request.row] for request in trace}
+
+    def test_a_row_of_another_split_is_not_found(self) -> None:
+        request = dataclasses.replace(drawn(1)[0], row=LEARNT[0].row)
+        with pytest.raises(TestbedError, match="test split has no row"):
+            prompts_for([request])
+
+    def test_a_summary_counts_bytes_and_time(self) -> None:
+        summary = summarise(drawn(5, "uniform", rate=2.0))
+        assert (summary.requests, summary.duration_s, summary.rate_per_s) == (5, 2.0, 2.5)
+        assert sum(summary.by_device.values()) == sum(summary.by_reference.values()) == 5
+        texts = [example.text for example in prompts_for(drawn(5)).values()]
+        assert summary.prompt_bytes == sum(len(text.encode()) for text in texts)
+
+
+def line(**changes: Any) -> str:
+    entry = {
+        "id": "a",
+        "at_s": 0.5,
+        "device": "device1",
+        "dataset": "rotten_tomatoes",
+        "split": "test",
+        "row": HELD_OUT[0].row,
+    }
+    entry.update(changes)
+    return json.dumps({key: value for key, value in entry.items() if value is not None})
+
+
+class TestFiles:
+    def test_a_trace_reads_back_as_it_was_and_holds_no_text(self, tmp_path: Path) -> None:
+        trace = drawn(50)
+        path = tmp_path / "trace.jsonl"
+        write_trace(trace, path)
+        assert read_trace(path, DEVICES, ["negative", "positive"]) == trace
+        content = path.read_text()
+        assert not any(example.text in content for example in prompts_for(trace).values())
+        assert set(json.loads(content.splitlines()[0])) == {"id", "at_s", "device", "dataset", "split", "row"}
+
+    def test_a_scenario_takes_the_first_requests_of_a_file(self, tmp_path: Path) -> None:
+        trace = drawn(10)
+        path = tmp_path / "trace.jsonl"
+        write_trace(trace, path)
+        scenario = load_scenario(QUICKSTART, [f"trace={{file: {path}}}"])
+        assert isinstance(scenario.trace, FileTrace)
+        assert build_trace(scenario) == trace
+        assert build_trace(with_requests(scenario, 4)) == trace[:4]
+        with pytest.raises(TestbedError, match="holds 10 requests, fewer than the 11 asked for"):
+            build_trace(with_requests(scenario, 11))
+
+    @pytest.mark.parametrize(
+        ("bad", "words"),
+        [
+            ("{", "is not JSON in UTF-8"),
+            ("[" * 4000, "is not JSON in UTF-8"),
+            ("[1]", "must be an object with id, at_s, device"),
+            (line(row=None), "row is missing; add it"),
+            (line(text="a film"), "unknown key 'text'"),
+            (line(devise="x"), "unknown key 'devise'; did you mean device?"),
+            (line(at_s="1"), "at_s must be a number, not '1'"),
+            (line(row=1.5), "row must be a whole number, not 1.5"),
+            (line(row=True), "row must be a whole number, not True"),
+            (line(at_s=-1), "at_s must be seconds from the start, 0 or more"),
+            (line(at_s=float("nan")), "at_s must be seconds from the start, 0 or more"),
+            (line(at_s=10**400), "at_s must be seconds from the start, 0 or more"),
+            (line(at_s=0.25), "at_s 0.25 is before the line above (0.5); sort by time"),
+            (line(id="first"), "id 'first' was used before; give each request its own"),
+            (line(id="thirteenchars"), "must be 1 to 12 letters"),
+            (line(id=""), "must be 1 to 12 letters"),
+            (line(id="a\r\nb"), "must be 1 to 12 letters"),
+            (line(device="device3"), "no device 'device3' in the lowest tier; did you mean device2?"),
+            (line(dataset="imbd"), "no data set 'imbd'; did you mean imdb?"),
+            (line(split="train"), "split 'train' is refused, for models may have learnt it"),
+            (line(row=LEARNT[0].row), "is in its train split, which models have learnt"),
+            (line(row=10**9), "rotten_tomatoes has no row 1000000000"),
+            (line(id="x" * 5000), "the line is longer than 4096 bytes; a trace holds no text"),
+        ],
+    )
+    def test_a_bad_line_is_named(self, tmp_path: Path, bad: str, words: str) -> None:
+        path = tmp_path / "trace.jsonl"
+        path.write_text(f"{line(id='first')}\n\n{bad}\n")
+        with pytest.raises(TestbedError) as caught:
+            read_trace(path, DEVICES)
+        assert str(caught.value).startswith(f"{path}:3: ")
+        assert words in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    def test_bytes_that_are_no_text_are_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "trace.jsonl"
+        path.write_bytes(b"\xff\xfe\n")
+        with pytest.raises(TestbedError, match=r":1: is not JSON in UTF-8"):
+            read_trace(path)
+
+    def test_labels_must_be_the_scenarios(self, tmp_path: Path) -> None:
+        path = tmp_path / "trace.jsonl"
+        path.write_text(line())
+        with pytest.raises(TestbedError, match=r"has not the scenario's labels \[no, yes\]"):
+            read_trace(path, labels=["no", "yes"])
+
+    def test_a_file_that_is_empty_missing_or_a_directory(self, tmp_path: Path) -> None:
+        empty = tmp_path / "empty.jsonl"
+        empty.touch()
+        with pytest.raises(TestbedError, match="holds no request"):
+            read_trace(empty)
+        with pytest.raises(TestbedError, match="cannot be read"):
+            read_trace(tmp_path / "none.jsonl")
+        with pytest.raises(TestbedError, match="cannot be written"):
+            write_trace(drawn(1), tmp_path)

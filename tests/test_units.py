@@ -1,0 +1,107 @@
+"""Quantities with units become numbers, and nothing without a unit does."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from testbed.errors import TestbedError
+from testbed.units import parse_memory_bytes, parse_rate_bps, parse_share, parse_time_ms, parse_time_s
+
+PARSERS = [parse_rate_bps, parse_time_ms, parse_time_s, parse_share, parse_memory_bytes]
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "number"),
+    [
+        (parse_rate_bps, "20mbit", 20_000_000),
+        (parse_rate_bps, "1gbit", 1_000_000_000),
+        (parse_rate_bps, "500kbit", 500_000),
+        (parse_rate_bps, "1.5 Mbit/s", 1_500_000),
+        (parse_rate_bps, "8000bit", 8000),
+        (parse_time_ms, "10ms", 10.0),
+        (parse_time_ms, "1.5s", 1500.0),
+        (parse_time_ms, "250us", 0.25),
+        (parse_time_ms, "250µs", 0.25),
+        (parse_time_ms, "2.3ms", 2.3),
+        (parse_time_s, "30s", 30.0),
+        (parse_time_s, "500ms", 0.5),
+        (parse_time_s, "2min", 120.0),
+        (parse_share, "1%", 0.01),
+        (parse_share, "0.5 %", 0.005),
+        (parse_share, "0%", 0.0),
+        (parse_share, "100%", 1.0),
+        (parse_memory_bytes, "1GiB", 2**30),
+        (parse_memory_bytes, "512MiB", 512 * 2**20),
+        (parse_memory_bytes, "1.5GiB", 3 * 2**29),
+        (parse_memory_bytes, "500MB", 500_000_000),
+    ],
+)
+def test_a_quantity_is_read_as_written(parse: Callable[[object], float], text: str, number: float) -> None:
+    assert parse(text) == number
+
+
+@pytest.mark.parametrize("parse", PARSERS)
+@pytest.mark.parametrize("value", [20, 0, 1.5, "20", " 7 "])
+def test_a_number_without_unit_is_refused(parse: Callable[[object], float], value: object) -> None:
+    with pytest.raises(TestbedError, match=r"has no unit; write a .* like "):
+        parse(value)
+
+
+@pytest.mark.parametrize("parse", PARSERS)
+@pytest.mark.parametrize("value", ["nan", float("nan"), "inf", None, True, "", "ms", [], "--1ms"])
+def test_what_is_no_number_is_refused(parse: Callable[[object], float], value: object) -> None:
+    with pytest.raises(TestbedError, match=r"is not a .*; write it like "):
+        parse(value)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (parse_rate_bps, "-1mbit"),
+        (parse_time_ms, "-10ms"),
+        (parse_time_s, "-0s"),
+        (parse_share, "-1%"),
+        (parse_memory_bytes, "-1GiB"),
+    ],
+)
+def test_a_negative_quantity_is_refused(parse: Callable[[object], float], text: str) -> None:
+    with pytest.raises(TestbedError, match="is negative"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (parse_rate_bps, "20Mbps"),
+        (parse_rate_bps, "1e9mbit"),
+        (parse_time_ms, "3 hours"),
+        (parse_share, "5‰"),
+        (parse_memory_bytes, "1G"),
+    ],
+)
+def test_an_ambiguous_or_unknown_unit_is_refused(parse: Callable[[object], float], text: str) -> None:
+    with pytest.raises(TestbedError, match="has no known unit"):
+        parse(text)
+
+
+def test_a_share_above_one_is_refused() -> None:
+    with pytest.raises(TestbedError, match="more than 100%"):
+        parse_share("100.1%")
+
+
+@given(st.integers(0, 10**12))
+def test_whole_bits_survive_every_prefix(bits: int) -> None:
+    assert parse_rate_bps(f"{bits}bit") == bits
+    assert parse_rate_bps(f"{bits}kbit") == bits * 1000
+
+
+@given(st.text(max_size=20))
+def test_any_text_gives_a_number_or_a_plain_mistake(text: str) -> None:
+    for parse in PARSERS:
+        with contextlib.suppress(TestbedError):
+            assert parse(text) >= 0

@@ -1,0 +1,105 @@
+"""Another engine as a tier's model: what it is sent, what is read from its answer, how it may fail."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.tiers.nodes import HOST, ask, free_port, node_config, records, running
+from tests.tiers.parents import Behaviour, parent
+from tiers.errors import ConfigError
+from tiers.models.base import Model, ModelConfig, load_model
+from tiers.models.openai import EngineError
+
+
+def engine_model(port: int, task: str = "classification", **options: Any) -> Model:
+    given = {"url": f"http://{HOST}:{port}/v1", "model": "big", **options}
+    return load_model(ModelConfig("openai", given, task, ("negative", "positive"), "cloud", 1))
+
+
+def saying(content: str, logprobs: list[float] | None, status: str = "200 OK") -> Behaviour:
+    tokens = None if logprobs is None else {"content": [{"token": "t", "logprob": p} for p in logprobs]}
+    return sending(lambda: {"choices": [{"message": {"content": content}, "logprobs": tokens}]}, status)
+
+
+def sending(made: Callable[[], Any], status: str = "200 OK") -> Behaviour:
+    def behave(_number: int, connection: socket.socket) -> bool:
+        body = json.dumps(made()).encode()
+        connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        return True
+
+    return behave
+
+
+def test_the_prompt_goes_unchanged_and_token_log_probabilities_are_the_confidence() -> None:
+    with parent(saying(" Positive.\n", [math.log(0.9), math.log(0.4)])) as (port, seen):
+        model = engine_model(port, system="Say negative or positive.", params={"top_k": 1})
+        output = model.infer('„so“ – "la\\la"')
+        assert output.answer == "positive"
+        assert output.token_logprobs == pytest.approx([math.log(0.9), math.log(0.4)])
+        assert model.confidence == "seq2seq"
+        sent = json.loads(seen.requests[0].partition(b"\r\n\r\n")[2])
+        assert sent["messages"] == [
+            {"role": "system", "content": "Say negative or positive."},
+            {"role": "user", "content": '„so“ – "la\\la"'},
+        ]
+        assert (sent["model"], sent["logprobs"], sent["temperature"], sent["top_k"]) == ("big", True, 0, 1)
+
+
+def test_other_tasks_get_the_engines_words() -> None:
+    with parent(saying("positive spin", [-0.1])) as (port, _):
+        assert engine_model(port, task="translation").infer("x").answer == "positive spin"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "says"),
+    [
+        (saying("x", [-1.0], "503 Service Unavailable"), "answered 503"),
+        (saying("x", None), "does it support logprobs"),
+        (sending(lambda: {"choices": []}), "no answer with token log-probabilities"),
+        (sending(lambda: "text"), "no answer with token log-probabilities"),
+    ],
+)
+def test_an_engine_that_fails_is_named_with_what_it_did(behaviour: Behaviour, says: str) -> None:
+    with parent(behaviour) as (port, _), pytest.raises(EngineError, match=says):
+        engine_model(port).infer("x")
+
+
+def test_an_engine_that_is_silent_or_absent_is_given_up() -> None:
+    def silent(_number: int, _connection: socket.socket) -> bool:
+        time.sleep(1)
+        return False
+
+    with parent(silent) as (port, _):
+        started = time.monotonic()
+        with pytest.raises(EngineError, match="Read timed out"):
+            engine_model(port, timeout_s=0.2).infer("x")
+        assert time.monotonic() - started < 0.8
+    with pytest.raises(EngineError, match="refused"):
+        engine_model(free_port()).infer("x")
+
+
+def test_a_tier_whose_engine_fails_answers_with_the_error_and_serves_on() -> None:
+    with parent(saying("x", [-1.0], "500 Oops")) as (port, _):
+        model = {"kind": "openai", "url": f"http://{HOST}:{port}/v1", "model": "big"}
+        with running(node_config("cloud", None, model=model)) as cloud:
+            for number in range(2):
+                answer = ask(cloud.port, "x", f"r{number}")
+                assert (answer.status, answer.json["error"]["type"]) == (500, "inference")
+                assert "answered 500" in answer.json["error"]["message"]
+            assert [record["outcome"] for record in records(cloud)] == ["inference"] * 2
+
+
+def test_wrong_options_are_refused_before_anything_is_asked() -> None:
+    with pytest.raises(ConfigError, match="url of its engine"):
+        engine_model(1, url="10.0.0.5:8000")
+    with pytest.raises(ConfigError, match="environment has no NO_SUCH_KEY"):
+        engine_model(1, api_key_env="NO_SUCH_KEY")
+    with pytest.raises(ConfigError, match="no option tiemout_s"):
+        engine_model(1, tiemout_s=3)

@@ -1,0 +1,156 @@
+"""Policies and confidences, as PAPER.md defines them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiers.confidence import Seq2Class, inverse_perplexity, make_confidence, max_softmax
+from tiers.errors import ConfigError
+from tiers.models.base import Output
+from tiers.policies import Place, Policy, make_policy
+
+TIERS = ("device", "edge", "cloud")
+DEVICE, EDGE, CLOUD = (Place(f"{tier}1", tier, TIERS) for tier in TIERS)
+
+
+def test_recserve_decides_as_the_papers_code_in_the_papers_order() -> None:
+    policy = make_policy({"policy": "recserve", "beta": 0.3, "window": 50}, DEVICE)
+    history: list[float] = []
+    for seq, confidence in enumerate(np.random.default_rng(3).random(300).tolist()):
+        history = [*history, confidence][-50:]  # enters before the threshold is computed
+        decision = policy.decide(confidence)
+        assert (decision.window_seq, decision.window_length) == (seq, len(history))
+        if len(history) < 2:
+            assert decision.keep
+            assert decision.threshold is None
+        else:
+            threshold = float(np.percentile(history, 30))
+            assert decision.threshold == threshold
+            assert decision.keep is not (confidence < threshold)
+
+
+def test_recserve_never_offloads_the_first_request_nor_what_equals_the_threshold() -> None:
+    policy = make_policy({"policy": "recserve", "beta": 1.0}, DEVICE)
+    assert policy.decide(0.2).keep
+    equal = policy.decide(0.2)
+    assert equal.threshold == 0.2
+    assert equal.keep
+
+
+def test_recserve_sends_up_the_share_that_exchangeable_confidences_predict() -> None:
+    beta, count = 0.1, 100
+    expected = sum(math.ceil(beta * (m - 1)) / m for m in range(2, count + 1)) / count
+    rng = np.random.default_rng(5)
+    offloads = 0
+    for _ in range(200):
+        policy = make_policy({"policy": "recserve", "beta": beta}, DEVICE)
+        offloads += sum(not policy.decide(value).keep for value in rng.random(count).tolist())
+    assert offloads / (200 * count) == pytest.approx(expected, abs=0.006)
+    assert expected == pytest.approx(0.117, abs=0.001)
+
+
+def test_casserve_offloads_strictly_below_its_tiers_threshold() -> None:
+    spec = {"policy": "casserve", "thresholds": {"device": 0.8, "edge": 0.6}}
+    device, edge = make_policy(spec, DEVICE), make_policy(spec, EDGE)
+    assert not device.decide(0.79).keep
+    assert device.decide(0.8).keep
+    assert edge.decide(0.79).keep
+    assert edge.decide(0.79).threshold == 0.6
+    make_policy(spec, CLOUD)  # the top needs none
+
+
+def test_single_tiers_relay_below_and_keep_from_there_on() -> None:
+    spec = {"policy": "edge-only"}
+    assert not make_policy(spec, DEVICE).infers
+    for place in (EDGE, CLOUD):
+        policy = make_policy(spec, place)
+        assert policy.infers
+        assert policy.decide(0.01).keep
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({"policy": "recsrve"}, "no policy 'recsrve'"),
+        ({}, "needs the name"),
+        ({"policy": "fog-only"}, "no tier fog"),
+        ({"policy": "recserve", "beta": 1.5}, "beta must be a number in"),
+        ({"policy": "recserve", "beta": "0.3"}, "beta must be a number"),
+        ({"policy": "recserve", "window": 0}, "window must be a whole number"),
+        ({"policy": "recserve", "betta": 0.3}, "takes no betta"),
+        ({"policy": "casserve", "thresholds": {"edge": 0.8}}, "none for tier device"),
+        ({"policy": "casserve", "thresholds": {"device": 8}}, "thresholds must be a number in"),
+        ({"policy": "casserve"}, "thresholds"),
+        ({"policy": "nowhere.py:Class"}, "no plug-in file nowhere.py"),
+        ({"policy": "no.such.module:Class"}, "cannot import no.such.module"),
+        ({"policy": "tiers.window:SlidingWindow"}, "must derive from tiers.policies.Policy"),
+        ({"policy": "tiers.window:Nothing"}, "has no class Nothing"),
+    ],
+)
+def test_wrong_policies_are_refused_with_a_reason(spec: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError, match=says.replace(".", r"\.")):
+        make_policy(spec, DEVICE)
+
+
+def test_parameters_of_the_scenario_that_a_policy_does_not_name_are_none_of_its_business() -> None:
+    make_policy({"policy": "recserve", "seed": 1, "thresholds": {"device": 0.5}, "window": None}, DEVICE)
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from tiers.confidence import Confidence
+from tiers.policies import Decision, Policy
+
+@dataclass
+class Coin:
+    side: int
+
+class EverySecond(Policy):
+    def __init__(self, place, *, phase=0):
+        super().__init__(place)
+        self.count = phase
+
+    def decide(self, confidence):
+        self.count += 1
+        return Decision(keep=self.count % 2 == 0)
+
+class Half(Confidence):
+    def of(self, output):
+        return 0.5
+"""
+
+
+def test_classes_from_outside_the_repository(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    policy = make_policy({"policy": "mine.py:EverySecond", "phase": 1}, DEVICE, [str(tmp_path)])
+    assert isinstance(policy, Policy)
+    assert [policy.decide(0.5).keep for _ in range(4)] == [True, False, True, False]
+    by_path = make_policy({"policy": f"{tmp_path}/mine.py:EverySecond"}, DEVICE)
+    assert not by_path.decide(0.5).keep
+    assert make_confidence("mine.py:Half", [str(tmp_path)]).of(Output("x")) == 0.5
+
+
+@given(st.lists(st.floats(-700, 700), min_size=2, max_size=6))
+def test_seq2class_is_the_largest_softmax_probability_in_float64(logits: list[float]) -> None:
+    shifted = np.exp(np.array(logits) - max(logits))
+    assert max_softmax(logits) == pytest.approx(float((shifted / shifted.sum()).max()), rel=1e-14)
+    assert 0 < max_softmax(logits) <= 1
+
+
+def test_seq2seq_is_the_inverse_of_perplexity_whatever_the_length() -> None:
+    assert inverse_perplexity([math.log(0.5)] * 7) == pytest.approx(0.5)
+    assert inverse_perplexity([0.0, 0.0]) == 1.0
+    assert inverse_perplexity([]) == 0.0
+
+
+def test_a_confidence_without_its_ingredients_says_so() -> None:
+    with pytest.raises(ValueError, match="needs the logits"):
+        Seq2Class().of(Output("x", token_logprobs=[-1.0]))
+    with pytest.raises(ConfigError, match="no confidence 'entropy'"):
+        make_confidence("entropy")

@@ -1,0 +1,273 @@
+"""Tiers on real sockets: what is kept, what goes up, and in which order it is recorded."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tests.tiers.nodes import Answer, ask, begin, call, chain, node_config, prompt_body, records, running
+from tests.tiers.parents import answering, parent
+from tiers.protocol import DEADLINE_HEADER, REQUEST_ID_HEADER, encode_json
+from tiers.server import Node
+
+TEXTS = [f"a film of number {number}" for number in range(60)]
+
+
+def everything_up(*nodes: Node) -> None:
+    begin({"policy": "casserve", "thresholds": {"device": 1.0, "edge": 1.0}}, *nodes)
+
+
+def test_an_answer_names_its_tier_and_the_whole_way_lowest_node_first() -> None:
+    with chain() as nodes:
+        everything_up(*nodes)
+        answer = ask(nodes[0].port, "so so", "r1")
+        assert answer.status == 200
+        assert answer.json["object"] == "chat.completion"
+        assert answer.text in ("negative", "positive")
+        recserve = answer.json["recserve"]
+        assert recserve["tier"] == "cloud"
+        assert [step["node"] for step in recserve["path"]] == ["device1", "edge1", "cloud1"]
+        assert [step["kept"] for step in recserve["path"]] == [False, False, True]
+        for node, step in zip(nodes, recserve["path"], strict=True):
+            (record,) = records(node)
+            assert (record["request_id"], record["outcome"]) == ("r1", "answered")
+            assert record["confidence"] == step["confidence"]
+            assert (record["threshold"], record["kept"]) == (step["threshold"], step["kept"])
+
+
+def test_many_requests_at_a_time_enter_the_window_one_by_one_in_the_order_of_inference() -> None:
+    with chain(service_ms=1) as (device, edge, cloud):
+        begin({"policy": "recserve", "beta": 0.4, "window": 20}, device, edge, cloud)
+        with ThreadPoolExecutor(30) as crowd:
+            answers = list(crowd.map(lambda pair: ask(device.port, pair[1], f"r{pair[0]}"), enumerate(TEXTS)))
+        assert [answer.status for answer in answers] == [200] * len(TEXTS)
+        for node in (device, edge):
+            entered = sorted(records(node), key=lambda record: record["window_seq"])
+            assert [record["window_seq"] for record in entered] == list(range(len(entered)))
+            for seq, record in enumerate(entered):
+                held = [other["confidence"] for other in entered[max(0, seq - 19) : seq + 1]]
+                assert record["window_length"] == len(held)
+                threshold = float(np.percentile(held, 40)) if len(held) > 1 else None
+                assert record["threshold"] == threshold
+                assert record["kept"] == (threshold is None or not record["confidence"] < threshold)
+        offloaded = sum(not record["kept"] for record in records(device))
+        assert len(records(edge)) == offloaded > 10
+        assert len(records(cloud)) == sum(not record["kept"] for record in records(edge)) > 0
+        assert {record["threshold"] for record in records(cloud)} == {None}
+
+
+def test_one_inference_at_a_time_and_times_that_add_up() -> None:
+    with chain(service_ms=40) as (device, *_):
+        begin({"policy": "device-only"}, device)
+        started = time.monotonic()
+        with ThreadPoolExecutor(5) as crowd:
+            list(crowd.map(lambda n: ask(device.port, "same words", f"q{n}"), range(5)))
+        assert time.monotonic() - started >= 0.2
+        queues = sorted(record["queue_ms"] for record in records(device))
+        for place, queue_ms in enumerate(queues):
+            assert queue_ms == pytest.approx(40 * place, abs=25)
+        for record in records(device):
+            assert 40 <= record["inference_ms"] < 60
+            assert 0 <= record["own_ms"] < 20
+            assert record["upstream_ms"] is None
+
+
+def test_relays_pass_the_body_on_byte_for_byte_and_do_not_infer() -> None:
+    with parent(answering()) as (above, seen), running(node_config("edge", above)) as edge:
+        begin({"policy": "cloud-only"}, edge)
+        odd = b'{ "messages" : [ {"role":"user","content":"caf\\u00e9 \\"\xc3\xa9\\\\ "} ], "x":1.50 }\n'
+        answer = ask(edge.port, odd, "r9")
+        assert answer.text == "positive"
+        assert [step["node"] for step in answer.json["recserve"]["path"]] == ["edge1", "cloud1"]
+        head, _, body = seen.requests[0].partition(b"\r\n\r\n")
+        assert body == odd
+        assert b"\r\nX-Request-Id: r9" in head
+        (record,) = records(edge)
+        assert (record["inferred"], record["confidence"], record["answer"]) == (False, None, None)
+        assert (record["kept"], record["queue_ms"], record["inference_ms"]) == (False, 0, 0)
+        assert record["upstream_ms"] > 0
+
+
+def test_what_an_inferring_tier_sends_up_is_the_body_it_got() -> None:
+    with parent(answering()) as (above, seen), running(node_config("edge", above)) as edge:
+        everything_up(edge)
+        body = prompt_body('„Ätzend“, "quoted" \\ back — 電影 🎬')
+        assert ask(edge.port, body).status == 200
+        assert seen.requests[0].endswith(b"\r\n\r\n" + body)
+        assert "電影 🎬".encode() in seen.requests[0]
+
+
+def test_non_ascii_answers_travel_as_utf8_through_every_tier() -> None:
+    with (
+        parent(answering("Ja, „großartig“ 🎬")) as (above, _),
+        running(node_config("edge", above)) as edge,
+        running(node_config("device", edge.port)) as device,
+    ):
+        everything_up(device, edge)
+        answer = ask(device.port, "naïve 電影")
+        assert answer.text == "Ja, „großartig“ 🎬"
+        assert "Ja, „großartig“ 🎬".encode() in answer.raw
+        assert b"\\u" not in answer.raw
+
+
+def test_a_repeated_id_gets_the_answer_that_there_is_without_a_second_inference() -> None:
+    with chain(service_ms=150) as (device, edge, cloud):
+        everything_up(device, edge, cloud)
+        with ThreadPoolExecutor(3) as crowd:  # while the first is in flight
+            during = list(crowd.map(lambda _: ask(device.port, "once", "same"), range(3)))
+        after = ask(device.port, "once", "same")
+        assert len({answer.raw for answer in [*during, after]}) == 1
+        for node in (device, edge, cloud):
+            assert len(records(node)) == 1
+        conflict = ask(device.port, "something else", "same")
+        assert (conflict.status, conflict.json["error"]["type"]) == (409, "conflict")
+
+
+def test_a_deadline_in_the_queue_is_an_error_and_leaves_no_trace_in_the_window() -> None:
+    with chain(service_ms=300) as (device, *_):
+        begin({"policy": "recserve"}, device)
+        first = threading.Thread(target=ask, args=(device.port, "slow", "first"))
+        first.start()
+        time.sleep(0.1)
+        late = ask(device.port, "hurried", "late", deadline_ms=50)
+        assert (late.status, late.json["error"]["type"]) == (504, "deadline")
+        first.join()
+        ask(device.port, "third", "third")
+        found = {record["request_id"]: record for record in records(device)}
+        assert found["late"]["inferred"] is False
+        assert found["late"]["outcome"] == "deadline"
+        assert 0 < found["late"]["queue_ms"] < 250
+        assert [found[name]["window_seq"] for name in ("first", "late", "third")] == [0, None, 1]
+
+
+def test_past_the_deadline_the_best_answer_so_far_returns() -> None:
+    with (
+        running(node_config("cloud", None, service_ms=2000)) as cloud,
+        running(node_config("edge", cloud.port)) as edge,
+        running(node_config("device", edge.port)) as device,
+    ):
+        everything_up(device, edge, cloud)
+        started = time.monotonic()
+        answer = ask(device.port, "hard", "d1", deadline_ms=300)
+        assert time.monotonic() - started < 0.6
+        assert answer.status == 200
+        assert answer.json["recserve"]["tier"] in ("device", "edge")
+        (record,) = records(device)
+        assert record["kept"] is False
+        assert record["forward_error"] in ("deadline", None)
+        begin({"policy": "cloud-only"}, device, edge, cloud)
+        nothing = ask(device.port, "hard", "d2", deadline_ms=200)
+        assert (nothing.status, nothing.json["error"]["type"]) == (504, "deadline")
+
+
+def test_the_deadline_travels_as_what_remains_of_it() -> None:
+    with parent(answering()) as (above, seen), running(node_config("edge", above, service_ms=100)) as edge:
+        everything_up(edge)
+        ask(edge.port, "x", deadline_ms=5000)
+        line = next(
+            line for line in seen.requests[0].split(b"\r\n") if line.startswith(DEADLINE_HEADER.encode())
+        )
+        value = line.split(b": ")[1]
+        assert len(value) == 7  # the same on a fast and on a slow host
+        assert 4700 < int(value) <= 4900
+
+
+def test_every_method_gets_the_same_start() -> None:
+    with chain() as (device, edge, cloud):
+        policy = {"policy": "recserve", "beta": 1.0}
+        begin(policy, device, edge, cloud)
+        first = [ask(device.port, text, f"r{n}") for n, text in enumerate(TEXTS[:8])]
+        assert len(records(device)) == 8
+        begin(policy, device, edge, cloud)
+        assert records(device) == []
+        assert b"tier_requests_total{" not in call(device.port, "GET", "/metrics").raw
+        second = [ask(device.port, text, f"r{n}") for n, text in enumerate(TEXTS[:8])]
+        assert [a.json["recserve"] for a in first] == [a.json["recserve"] for a in second]
+        assert b'tier_requests_total{outcome="answered"} 8.0' in call(device.port, "GET", "/metrics").raw
+
+
+def test_warming_up_enters_no_window_and_opens_no_connection() -> None:
+    with parent(answering()) as (above, seen), running(node_config("edge", above, service_ms=5)) as edge:
+        begin({"policy": "recserve"}, edge)
+        warm = call(edge.port, "POST", "/control/warmup", encode_json({"texts": ["a", "b", "ü"]}))
+        assert [ms >= 5 for ms in warm.json["inference_ms"]] == [True] * 3
+        assert (seen.connections, records(edge)) == (0, [])
+        ask(edge.port, "first")
+        assert records(edge)[0]["window_length"] == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"{", {}, 400),
+        (b"[]", {}, 400),
+        (b'{"messages": []}', {}, 400),
+        (b'{"messages": [{"role": "system", "content": "x"}]}', {}, 400),
+        (b'{"messages": [{"role": "user", "content": ""}]}', {}, 400),
+        (b'{"messages": [{"role": "user", "content": 7}]}', {}, 400),
+        (b'{"messages": [{"role": "user", "content": "\\ud800"}]}', {}, 400),
+        (b'{"messages": [{"role": "user", "content": "x"}], "stream": true}', {}, 400),
+        (b'{"messages": [{"role": "user", "content": "\xff"}]}', {}, 400),
+        (b"[" * 100_000, {}, 400),
+        (prompt_body("x"), {REQUEST_ID_HEADER: "thirteen-long"}, 400),
+        (prompt_body("x"), {DEADLINE_HEADER: "soon"}, 400),
+        (prompt_body("x"), {DEADLINE_HEADER: "-5"}, 400),
+        (prompt_body("x" * (1 << 20)), {}, 413),
+        (prompt_body("x" * (3 << 20)), {}, 413),
+    ],
+)
+def test_malformed_requests_get_an_error_of_json(body: bytes, headers: dict[str, str], status: int) -> None:
+    with running(node_config("cloud", None)) as cloud:
+        try:
+            answer = call(cloud.port, "POST", "/v1/chat/completions", body, headers)
+        except (BrokenPipeError, ConnectionResetError):
+            assert status == 413  # refused before it had read all of it
+            return
+        assert answer.status == status
+        assert answer.json["error"]["type"] == "invalid_request"
+        assert answer.json["error"]["message"]
+        assert ask(cloud.port, "still here").status == 200
+
+
+def test_content_in_parts_and_earlier_turns_are_understood_as_in_the_openai_api() -> None:
+    with running(node_config("cloud", None)) as cloud:
+        plain = ask(cloud.port, "one two").json["recserve"]
+        messages = [
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": "before"},
+            {"role": "assistant", "content": "yes"},
+            {"role": "user", "content": [{"type": "text", "text": "one "}, {"type": "text", "text": "two"}]},
+        ]
+        assert ask(cloud.port, json.dumps({"messages": messages}).encode()).json["recserve"] == plain
+
+
+def test_control_answers_to_this_nodes_own_loopback_address_alone() -> None:
+    with running(node_config("cloud", None, host="0.0.0.0")) as cloud:
+        for verb, path in (("GET", "records"), ("GET", "status"), ("POST", "reset"), ("POST", "disconnect")):
+            answer = call(cloud.port, verb, f"/control/{path}", source="127.0.0.9")
+            assert (answer.status, answer.json["error"]["type"]) == (403, "forbidden")
+        assert call(cloud.port, "GET", "/health", source="127.0.0.9").status == 200
+        assert call(cloud.port, "GET", "/control/status").json["node"] == "cloud1"
+
+
+def test_a_wrong_reset_is_refused_and_changes_nothing() -> None:
+    with chain() as (device, *_):
+        begin({"policy": "recserve", "beta": 0.2}, device)
+        ask(device.port, "x")
+        for body in (b"{}", b"no", encode_json({"method": "m", "policy": {"policy": "recserve", "beta": 7}})):
+            answer = call(device.port, "POST", "/control/reset", body)
+            assert (answer.status, answer.json["error"]["type"]) == (400, "invalid_request")
+        assert len(records(device)) == 1
+
+
+def test_models_unknown_paths_and_wrong_verbs() -> None:
+    with running(node_config("cloud", None)) as cloud:
+        assert call(cloud.port, "GET", "/v1/models").json["data"][0]["id"] == "cloud"
+        missing: Answer = call(cloud.port, "GET", "/v1/completions")
+        assert (missing.status, missing.json["error"]["type"]) == (404, "not_found")
+        assert call(cloud.port, "GET", "/v1/chat/completions").status == 405

@@ -1,0 +1,201 @@
+"""Two network namespaces with a veth pair between them, captured at the child's end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+from testbed.netns import (
+    add_namespaces,
+    delete_namespaces,
+    in_namespace,
+    named,
+    quieten_interfaces,
+    socket_in,
+)
+from tests.wire.crafted import CHILD_IP, CHILD_MAC, ENDS, PARENT_IP, PARENT_MAC
+
+TIMEOUT_S = 60.0
+_NUMBERS = count()
+
+
+def run(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=TIMEOUT_S).stdout
+
+
+class Veth:
+    """``child`` and ``parent`` are namespaces' names, ``interface`` the child's end of the wire."""
+
+    interface = "wa"
+    ends = ENDS
+
+    def __init__(self, tag: str) -> None:
+        self.child, self.parent = f"tbw{tag}c", f"tbw{tag}p"
+        self.netns_path = named(self.child)
+        self.parent_path = named(self.parent)
+
+    def up(self) -> None:
+        ends = (("wa", self.child, CHILD_MAC, CHILD_IP), ("wb", self.parent, PARENT_MAC, PARENT_IP))
+        add_namespaces([self.child, self.parent])
+        run(
+            "ip",
+            "-n",
+            self.child,
+            "link",
+            "add",
+            "wa",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "wb",
+            "netns",
+            self.parent,
+        )
+        for (name, namespace, mac, ip), (_, _, other_mac, other_ip) in zip(ends, ends[::-1], strict=True):
+            quieten_interfaces(named(namespace), [name])
+            run("ip", "-n", namespace, "link", "set", name, "address", mac, "up")
+            run("ip", "-n", namespace, "address", "add", f"{ip}/24", "dev", name)
+            run("ip", "-n", namespace, "neighbour", "add", other_ip, "lladdr", other_mac, "dev", name)
+
+    def down(self) -> None:
+        delete_namespaces([self.child, self.parent])
+
+    def counters(self) -> dict[str, tuple[int, int]]:
+        """Frames and bytes on the wire by the kernel's counters, up and down."""
+        (link,) = json.loads(run("ip", "-n", self.child, "-s", "-j", "link", "show", "wa"))
+        stats = link["stats64"]
+        return {
+            "up": (stats["tx"]["packets"], stats["tx"]["bytes"]),
+            "down": (stats["rx"]["packets"], stats["rx"]["bytes"]),
+        }
+
+    def lose(self, one_in: int) -> None:
+        """From now on each end's kernel throws away every ``one_in``-th TCP segment, behind the tap."""
+        rule = f"meta l4proto tcp numgen inc mod {one_in} == {one_in - 1} drop"
+        table = f"table ip t {{\n chain c {{\n type filter hook prerouting priority -300;\n {rule}\n }}\n}}\n"
+        for path in (self.netns_path, self.parent_path):
+            with in_namespace(path):
+                subprocess.run(["nft", "-f", "-"], input=table, text=True, check=True, timeout=TIMEOUT_S)
+
+    def way(self, netem: str) -> None:
+        """What netem does to frames of either direction once they have crossed, behind the tap."""
+        for namespace, interface in ((self.child, "wa"), (self.parent, "wb")):
+            run("ip", "-n", namespace, "link", "add", "way", "type", "ifb")
+            run("ip", "-n", namespace, "link", "set", "way", "up")
+            run("tc", "-n", namespace, "qdisc", "add", "dev", interface, "ingress")
+            redirect = ("matchall", "action", "mirred", "egress", "redirect", "dev", "way")
+            run("tc", "-n", namespace, "filter", "add", "dev", interface, "ingress", *redirect)
+            run(
+                "tc",
+                "-n",
+                namespace,
+                "qdisc",
+                "add",
+                "dev",
+                "way",
+                "root",
+                "netem",
+                "limit",
+                "100000",
+                *netem.split(),
+            )
+
+    def bottleneck(self, netem: str) -> None:
+        """A queue before the wire, at both ends."""
+        for namespace, interface in ((self.child, "wa"), (self.parent, "wb")):
+            run("tc", "-n", namespace, "qdisc", "add", "dev", interface, "root", "netem", *netem.split())
+
+    def refused(self) -> dict[str, int]:
+        """Frames that the bottlenecks' queues dropped."""
+        found = {}
+        for direction, namespace, interface in (("up", self.child, "wa"), ("down", self.parent, "wb")):
+            (root,) = json.loads(
+                run("tc", "-n", namespace, "-s", "-j", "qdisc", "show", "dev", interface, "root")
+            )
+            found[direction] = int(root["drops"])
+        return found
+
+    def keep(self) -> None:
+        """Take the loss away again."""
+        for path in (self.netns_path, self.parent_path):
+            with in_namespace(path):
+                subprocess.run(["nft", "flush", "ruleset"], check=True, timeout=TIMEOUT_S)
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[tuple[socket.socket, socket.socket]]:
+        """A connection from child to parent: the client's socket and the server's."""
+        with socket_in(self.parent_path) as listener, socket_in(self.netns_path) as client:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((PARENT_IP, 8000))
+            listener.listen()
+            listener.settimeout(TIMEOUT_S)
+            client.settimeout(TIMEOUT_S)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.connect((PARENT_IP, 8000))
+            server, _ = listener.accept()
+            server.settimeout(TIMEOUT_S)
+            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with server:
+                yield client, server
+
+    def burst(self, frames: int) -> None:
+        """UDP datagrams from child to parent, as fast as they go."""
+        with socket_in(self.netns_path, kind=socket.SOCK_DGRAM) as sender:
+            for _ in range(frames):  # not connected: no refusal comes back to it
+                sender.sendto(b"x" * 1000, (PARENT_IP, 9))
+
+
+@contextlib.contextmanager
+def veth() -> Iterator[Veth]:
+    """A pair of one's own, gone afterwards."""
+    pair = Veth(f"{os.getpid() % 100000}x{next(_NUMBERS)}")
+    try:
+        pair.up()
+        yield pair
+    finally:
+        pair.down()
+
+
+def receive(connection: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        piece = connection.recv(min(65536, length - len(data)))
+        assert piece, "the connection closed early"
+        data += piece
+    return bytes(data)
+
+
+def transfer(sender: socket.socket, receiver: socket.socket, data: bytes) -> None:
+    """Send it all and take it all."""
+    with ThreadPoolExecutor(1) as pool:
+        received = pool.submit(receive, receiver, len(data))
+        sender.sendall(data)
+        assert received.result(TIMEOUT_S) == data
+
+
+def quiet(read: Callable[[], object]) -> object:
+    """Counters that have stopped changing."""
+    last = read()
+    for _ in range(200):
+        threading.Event().wait(0.1)
+        now = read()
+        if now == last:
+            return now
+        last = now
+    raise AssertionError("the link does not fall quiet")
+
+
+def tshark(pcap: Path, *fields: str, options: tuple[str, ...] = ()) -> list[list[str]]:
+    """The fields of each frame, as Wireshark's dissectors see them."""
+    wanted = [argument for field in fields for argument in ("-e", field)]
+    out = run("tshark", "-n", "-r", str(pcap), *options, "-T", "fields", *wanted)
+    return [line.split("\t") for line in out.splitlines()]

@@ -1,0 +1,125 @@
+"""A node's configuration: one JSON object in the environment, read once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tiers.errors import ConfigError
+from tiers.models.base import ModelConfig
+from tiers.policies import Place
+from tiers.protocol import TIER_PORT
+
+NODE_VARIABLE = "TESTBED_NODE"
+_KNOWN = {
+    "node", "tier", "tiers", "model", "task", "parent", "threads", "plugins", "policy",
+    "host", "port", "request_threads",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """Who this node is, what it answers with, and where it listens and offloads to.
+
+    ``parent`` is ``host`` or ``host:port``, ``None`` at the top. ``policy`` holds until the first reset.
+    ``request_threads`` bounds the requests handled at a time and the connections to the parent.
+    """
+
+    place: Place
+    model: ModelConfig
+    model_name: str
+    confidence: str | None
+    parent: str | None
+    policy: dict[str, Any]
+    plugins: tuple[str, ...]
+    host: str
+    port: int
+    request_threads: int
+
+
+def read_config(environment: Mapping[str, str]) -> NodeConfig:
+    """The configuration in ``environment``'s ``TESTBED_NODE``.
+
+    Raises:
+        ConfigError: it is missing, no JSON, or a field is not as it must be.
+    """
+    text = environment.get(NODE_VARIABLE)
+    if text is None:
+        raise ConfigError(f"the environment has no {NODE_VARIABLE}, the node's configuration as JSON")
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{NODE_VARIABLE} is not JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{NODE_VARIABLE} must be a JSON object")
+    return parse_config(raw)
+
+
+def parse_config(raw: Mapping[str, Any]) -> NodeConfig:
+    """
+    Raises:
+        ConfigError: a field is missing, unknown or wrong.
+    """
+    if unknown := sorted(set(raw) - _KNOWN):
+        raise ConfigError(f"{NODE_VARIABLE} has no field {', '.join(unknown)}")
+    place = _place(raw)
+    model = _typed(raw, "model", dict)
+    task = _typed(raw, "task", dict, {"kind": "classification"})
+    plugins = tuple(map(str, _typed(raw, "plugins", list, [])))
+    kind = model.get("kind")
+    if not isinstance(kind, str):
+        raise ConfigError("model.kind is missing; it is transformers, openai, recorded or file.py:Class")
+    parent = raw.get("parent")
+    return NodeConfig(
+        place=place,
+        model=ModelConfig(
+            kind=kind,
+            options={key: value for key, value in model.items() if key != "kind"},
+            task=str(task.get("kind", "classification")),
+            labels=tuple(map(str, task.get("labels") or ())),
+            tier=place.tier,
+            threads=_count(raw, "threads", 1),
+            plugins=plugins,
+        ),
+        model_name=str(model.get("name", place.tier)),
+        confidence=model.get("confidence"),
+        parent=None if parent is None else _address(parent),
+        policy=_typed(raw, "policy", dict, {"policy": f"{place.tier}-only"}),
+        plugins=plugins,
+        host=_typed(raw, "host", str, "0.0.0.0"),
+        port=_count(raw, "port", TIER_PORT),
+        request_threads=_count(raw, "request_threads", 64),
+    )
+
+
+def _place(raw: Mapping[str, Any]) -> Place:
+    tiers = tuple(map(str, _typed(raw, "tiers", list)))
+    place = Place(_typed(raw, "node", str), _typed(raw, "tier", str), tiers)
+    if place.tier not in tiers:
+        raise ConfigError(f"tier {place.tier} is not among tiers: {', '.join(tiers)}")
+    if raw.get("parent") is None and not place.is_top:
+        raise ConfigError(f"{place.node} of tier {place.tier} is not at the top and needs a parent")
+    return place
+
+
+def _address(value: object) -> str:
+    host, _, port = str(value).partition(":")
+    if not isinstance(value, str) or not host or (":" in value and not port.isdigit()):
+        raise ConfigError(f"parent must be host or host:port, not {value!r}")
+    return value
+
+
+def _typed(raw: Mapping[str, Any], key: str, kind: type, default: Any = None) -> Any:
+    value = raw.get(key, default)
+    if not isinstance(value, kind):
+        raise ConfigError(f"{key} must be {kind.__name__}, not {value!r}")
+    return value
+
+
+def _count(raw: Mapping[str, Any], key: str, default: int) -> int:
+    value = raw.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
+        raise ConfigError(f"{key} must be a whole number above 0, not {value!r}")
+    return value

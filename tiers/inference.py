@@ -1,0 +1,108 @@
+"""One model, one thread, one inference at a time, first come first served."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from typing import Any
+
+from tiers.confidence import Confidence, make_confidence
+from tiers.errors import RequestError, deadline_passed
+from tiers.models.base import Model, ModelConfig, Output, load_model
+from tiers.policies import KEEP, Decision, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """An answer with its confidence, the policy's decision on it, and the times it took."""
+
+    answer: str
+    confidence: float
+    decision: Decision
+    queue_ms: float
+    inference_ms: float
+
+
+class InferenceQueue:
+    """Loads a model in a thread of its own and serves it there: torch's settings belong to a thread.
+
+    The policy is asked in that thread too, right after the inference, so that confidences enter its window
+    in the order of inference, however many requests are in the queue.
+    """
+
+    def __init__(self, config: ModelConfig, confidence: str | None) -> None:
+        self._config = config
+        self._confidence_name = confidence
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+        self._model: Model | None = None
+        self._confidence: Confidence | None = None
+        self._loading = threading.Lock()
+
+    def load(self) -> Future[None]:
+        """Start to load the model; the future holds what went wrong, if anything did."""
+        return self._thread.submit(self._load)
+
+    def _load(self) -> None:
+        with self._loading:
+            model = load_model(self._config)
+            self._confidence = make_confidence(
+                self._confidence_name or model.confidence, self._config.plugins
+            )
+            self._model = model
+
+    @property
+    def ready(self) -> bool:
+        return self._model is not None
+
+    def describe(self) -> dict[str, Any]:
+        """What the model says of itself; only its kind while it is being loaded."""
+        return {"kind": self._config.kind} if self._model is None else self._model.describe()
+
+    def infer(self, text: str, policy: Policy | None, deadline: float) -> Inference:
+        """Wait for the turn, infer, and let ``policy`` decide; ``None`` keeps everything (the top tier).
+
+        An inference that has begun is waited for, since its confidence enters the window: at worst the
+        answer is late by one inference. One that has not begun at the deadline never will.
+
+        Raises:
+            RequestError: ``not_ready``, ``deadline``, or ``inference`` if the model failed.
+        """
+        if not self.ready:
+            raise RequestError(503, "not_ready", "the model is still being loaded")
+        submitted = time.monotonic()
+        future = self._thread.submit(self._work, text, policy, submitted)
+        try:
+            return future.result(timeout=max(0.0, deadline - submitted))
+        except FutureTimeout:
+            if future.cancel():
+                raise deadline_passed("in the inference queue") from None
+        return future.result()
+
+    def _work(self, text: str, policy: Policy | None, submitted: float) -> Inference:
+        started = time.monotonic()
+        try:
+            output, confidence = self._answer(text)
+            decision = KEEP if policy is None else policy.decide(confidence)
+        except Exception as error:  # whatever a model, a confidence or a plug-in raises
+            raise RequestError(500, "inference", f"{type(error).__name__}: {error}") from error
+        done = time.monotonic()
+        return Inference(
+            output.answer, confidence, decision, (started - submitted) * 1000, (done - started) * 1000
+        )
+
+    def _answer(self, text: str) -> tuple[Output, float]:
+        assert self._model is not None, "checked before it was queued"
+        assert self._confidence is not None, "made before the model counts as ready"
+        output = self._model.infer(text)
+        confidence = self._confidence.of(output) if output.confidence is None else output.confidence
+        if not math.isfinite(confidence):
+            raise ValueError(f"the confidence of this answer is {confidence}")
+        return output, confidence
+
+    def close(self) -> None:
+        """Take no more work; what waits is dropped."""
+        self._thread.shutdown(wait=False, cancel_futures=True)

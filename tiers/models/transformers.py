@@ -1,0 +1,170 @@
+"""A Transformers checkpoint: a plain directory, or a name on the hub, as a classifier or a generator.
+
+Options: ``{"kind": "transformers", "path": DIRECTORY or NAME, "max_tokens": 512, "lean": true,
+"max_new_tokens": 256}``. The task of the configuration decides: ``classification`` takes the sequence
+classifier that ``transformers.pipeline("text-classification")`` takes, any other task a
+sequence-to-sequence or causal model. Weights come from safetensors only, mapped into memory rather than
+copied; code in a checkpoint is never run. Truncation (PAPER: 512 tokens) happens here, inside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tiers.errors import ConfigError
+from tiers.models.base import Model, ModelConfig, Output
+from tiers.models.lean import can_import_lean, import_lean
+
+MAX_TOKENS = 512
+LEAN_TOKENIZERS = {"BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast",
+                   "PreTrainedTokenizerFast", "TokenizersBackend"}  # fmt: skip
+"""Tokenizer classes that are their ``tokenizer.json`` and nothing more."""
+
+Encode = Callable[[str], dict[str, list[int]]]
+
+
+def set_environment(threads: int, offline: bool) -> None:
+    """What must be in the environment before torch's and the tokenizers' libraries are loaded.
+
+    Idle OpenMP threads sleep at once: by default they spin for a while after each inference, which
+    eats the CPU share of the container and of its neighbours.
+    """
+    settings = {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "passive",
+        "GOMP_SPINCOUNT": "0",
+        "KMP_BLOCKTIME": "0",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    }
+    if offline:
+        settings["HF_HUB_OFFLINE"] = "1"
+    os.environ.update(settings)
+
+
+class TransformersModel(Model):
+    """See the module's text."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        options = config.take("path", "max_tokens", "lean", "max_new_tokens")
+        path = options.get("path")
+        if not isinstance(path, str) or not path:
+            raise ConfigError("a transformers model needs a path: a checkpoint directory or a hub name")
+        if path.startswith(("/", ".")) and not Path(path).is_dir():
+            raise ConfigError(f"no checkpoint directory {path}")
+        self.path, self.lean = path, False
+        self._max_tokens = int(options.get("max_tokens", MAX_TOKENS))
+        set_environment(config.threads, offline=Path(path).is_dir())
+        try:
+            self._load(options)
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            raise ConfigError(f"cannot load checkpoint {path}: {type(error).__name__}: {error}") from error
+
+    def _load(self, options: dict[str, Any]) -> None:
+        if self.config.task != "classification":
+            from tiers.models.generation import Generator
+
+            self.confidence = "seq2seq"
+            self._infer: Callable[[str], Output] = Generator(
+                self.path, self._max_tokens, int(options.get("max_new_tokens", 256)), self.config.threads
+            )
+            return
+        self._infer = self._load_classifier(allow_lean=bool(options.get("lean", True)))
+
+    def _load_classifier(self, allow_lean: bool) -> Callable[[str], Output]:
+        folder = Path(self.path)
+        architecture = _architecture(folder)
+        self.lean = allow_lean and _has_plain_tokenizer(folder) and can_import_lean(architecture)
+        made = import_lean(architecture) if self.lean else _auto_model()
+        import torch
+
+        torch.set_num_threads(self.config.threads)
+        model = made.from_pretrained(
+            self.path, dtype=torch.float32, use_safetensors=True, **_source_options(self.path)
+        ).eval()
+        encode = self._plain_encoder(folder) if self.lean else self._auto_encoder()
+        labels = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
+
+        def infer(text: str) -> Output:
+            with torch.inference_mode():
+                inputs = {name: torch.tensor([row]) for name, row in encode(text).items()}
+                logits: list[float] = model(**inputs).logits[0].tolist()
+            return Output(labels[logits.index(max(logits))], logits=logits)
+
+        return infer
+
+    def _plain_encoder(self, folder: Path) -> Encode:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(self._max_tokens)
+
+        def encode(text: str) -> dict[str, list[int]]:
+            encoding = tokenizer.encode(text)
+            return {"input_ids": encoding.ids, "attention_mask": encoding.attention_mask}
+
+        return encode
+
+    def _auto_encoder(self) -> Encode:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.path, **_source_options(self.path))
+
+        def encode(text: str) -> dict[str, list[int]]:
+            return dict(tokenizer(text, truncation=True, max_length=self._max_tokens))
+
+        return encode
+
+    def infer(self, text: str) -> Output:
+        return self._infer(text)
+
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "path": self.path, "lean_import": self.lean}
+
+
+def _auto_model() -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    return AutoModelForSequenceClassification
+
+
+def _source_options(path: str) -> dict[str, Any]:
+    return {"trust_remote_code": False, "local_files_only": Path(path).is_dir()}
+
+
+def _architecture(folder: Path) -> str:
+    """The checkpoint's model class; empty where the directory does not say."""
+    architectures = _read_json(folder / "config.json").get("architectures") or [""]
+    return str(architectures[0])
+
+
+def _has_plain_tokenizer(folder: Path) -> bool:
+    """Whether ``tokenizer.json`` alone tokenizes as ``AutoTokenizer`` would."""
+    settings = _read_json(folder / "tokenizer_config.json")
+    changes = {"add_bos_token", "add_eos_token", "add_prefix_space"} & settings.keys()
+    return (
+        (folder / "tokenizer.json").is_file()
+        and settings.get("tokenizer_class") in LEAN_TOKENIZERS
+        and settings.get("truncation_side", "right") == "right"
+        and not changes
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    return found if isinstance(found, dict) else {}

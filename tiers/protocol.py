@@ -1,0 +1,47 @@
+"""Constants of the wire between orchestrator, tiers and accounting: the one module both sides share."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+TIER_PORT = 8000
+"""Every node listens here: on its WAN address for its children, on loopback for its own users."""
+
+COMPLETIONS_PATH = "/v1/chat/completions"
+CONTROL_PREFIX = "/control"
+"""Answered to the node's own loopback address alone."""
+
+REQUEST_ID_HEADER = "X-Request-Id"
+REQUEST_ID_MAX_LENGTH = 12
+DEADLINE_HEADER = "X-Deadline-Ms"
+"""Time that remains for the request, in whole milliseconds, when the sender wrote it."""
+
+INSTRUMENTATION_KEY = "recserve"
+"""Key of the object that an answer carries beside the OpenAI fields."""
+
+
+def encode_json(value: Any) -> bytes:
+    """Compact UTF-8 JSON without ``\\u`` escapes: those would be bytes that nobody sent."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+DEADLINE_DIGITS = 7
+"""Padding keeps a header's length, and so a link's bytes, from depending on how fast a host is."""
+
+
+def encode_deadline(remaining_s: float) -> str:
+    """Value of :data:`DEADLINE_HEADER` for ``remaining_s`` seconds; never negative."""
+    longest_ms = 10**DEADLINE_DIGITS - 1
+    return f"{max(0, min(longest_ms, int(remaining_s * 1000))):0{DEADLINE_DIGITS}d}"
+
+
+def decode_deadline(value: str) -> float:
+    """Seconds that remain, from a value of :data:`DEADLINE_HEADER`.
+
+    Raises:
+        ValueError: not a number of whole milliseconds.
+    """
+    if not (value.isascii() and value.isdigit()):
+        raise ValueError(f"{DEADLINE_HEADER} must be whole milliseconds, not {value!r}")
+    return int(value[:15]) / 1000

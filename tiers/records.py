@@ -1,0 +1,160 @@
+"""What a node remembers of its requests: a record of each decision, and answers to give again."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, TypeVar
+
+from tiers.errors import RequestError, deadline_passed
+
+MAX_RECORDS = 200_000
+MAX_REPLIES = 4096
+ANSWERED = "answered"
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One request at this node; times in milliseconds, all from one monotonic clock.
+
+    ``answer`` is what this node's own model said, ``None`` where it did not infer. ``kept`` is the
+    policy's decision; a request that was to go up but got this node's answer all the same has ``kept``
+    false and a ``forward_error``. ``queue_ms``: waiting for the inference queue; ``inference_ms``: model,
+    confidence and policy; ``upstream_ms``: waiting for the tier above, connecting included; ``own_ms``: the
+    rest, from the last byte of the request to the first of the answer. ``repeats``: how often this node
+    sent the request up again. ``outcome``: ``answered``, or the kind of the error.
+    """
+
+    request_id: str
+    inferred: bool
+    confidence: float | None
+    threshold: float | None
+    window_seq: int | None
+    window_length: int | None
+    kept: bool
+    answer: str | None
+    queue_ms: float
+    inference_ms: float
+    own_ms: float
+    upstream_ms: float | None
+    forward_error: str | None
+    repeats: int
+    outcome: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Bounded(Generic[K, V]):
+    """A mapping in order of insertion that forgets its oldest entries and counts them."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._entries: OrderedDict[K, V] = OrderedDict()
+        self.forgotten = 0
+
+    def put(self, key: K, value: V) -> None:
+        self._entries.pop(key, None)
+        self._entries[key] = value
+        if len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
+            self.forgotten += 1
+
+    def get(self, key: K) -> V | None:
+        return self._entries.get(key)
+
+    def values(self) -> list[V]:
+        return list(self._entries.values())
+
+
+class Records:
+    """The records since the last reset, in order of completion; one for each request id."""
+
+    def __init__(self, limit: int = MAX_RECORDS) -> None:
+        self._lock = threading.Lock()
+        self._records: Bounded[str, Record] = Bounded(limit)
+
+    def add(self, record: Record) -> None:
+        with self._lock:
+            self._records.put(record.request_id, record)
+
+    def all(self) -> list[Record]:
+        with self._lock:
+            return self._records.values()
+
+    @property
+    def forgotten(self) -> int:
+        """How many records were dropped because memory is bounded; 0 in a sound run."""
+        return self._records.forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes back to the sender."""
+
+    status: int
+    body: bytes
+
+
+class Pending:
+    """A request that is being served: repeats of it wait here."""
+
+    def __init__(self, digest: bytes) -> None:
+        self.digest = digest
+        self._done = threading.Event()
+        self._reply: Reply | None = None
+
+    def finish(self, reply: Reply) -> None:
+        self._reply = reply
+        self._done.set()
+
+    def wait(self, timeout_s: float) -> Reply:
+        """
+        Raises:
+            RequestError: it is not done in time.
+        """
+        if not self._done.wait(max(0.0, timeout_s)) or self._reply is None:
+            raise deadline_passed("while the first request of this id was being served")
+        return self._reply
+
+
+class Replies:
+    """Makes a repeated request id harmless: it gets the answer that there is, or waits for it.
+
+    Errors are not kept: a request that ended in one may be tried again.
+    """
+
+    def __init__(self, limit: int = MAX_REPLIES) -> None:
+        self._lock = threading.Lock()
+        self._in_flight: dict[str, Pending] = {}
+        self._answered: Bounded[str, Pending] = Bounded(limit)
+
+    def claim(self, request_id: str, body: bytes) -> tuple[Pending, bool]:
+        """The request of that id, and whether it is new, so that the caller is to serve and settle it.
+
+        Raises:
+            RequestError: 409; the same id came before with another body.
+        """
+        digest = hashlib.sha256(body).digest()
+        with self._lock:
+            known = self._answered.get(request_id) or self._in_flight.get(request_id)
+            if known is None:
+                pending = self._in_flight[request_id] = Pending(digest)
+                return pending, True
+        if known.digest != digest:
+            raise RequestError(409, "conflict", f"request id {request_id} came before with another body")
+        return known, False
+
+    def settle(self, request_id: str, pending: Pending, reply: Reply) -> None:
+        """Give ``reply`` to all who wait, and keep it if it is an answer."""
+        with self._lock:
+            if reply.status == 200:
+                self._answered.put(request_id, pending)
+            self._in_flight.pop(request_id, None)
+        pending.finish(reply)

@@ -1,0 +1,216 @@
+"""A tier at work: infer → confidence → keep or offload, with a record of each decision."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tiers.chat import Step, error_kind, prepend_step, read_prompt, write_answer
+from tiers.config import NodeConfig
+from tiers.errors import RequestError, deadline_passed
+from tiers.inference import Inference, InferenceQueue
+from tiers.metrics import Metrics
+from tiers.policies import Policy, make_policy
+from tiers.records import ANSWERED, Record, Records, Replies, Reply
+from tiers.upstream import Answer, Upstream, UpstreamError
+
+MAX_REQUEST_S = 600.0
+"""For a request that came without a deadline: nothing may wait for ever."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request as it arrived; times on ``time.monotonic()``'s clock."""
+
+    request_id: str
+    body: bytes
+    arrived: float
+    deadline: float
+
+
+@dataclass(frozen=True)
+class Method:
+    """All that belongs to one method and goes when the next begins."""
+
+    name: str
+    policy: Policy
+    records: Records = field(default_factory=Records)
+    replies: Replies = field(default_factory=Replies)
+    metrics: Metrics = field(default_factory=Metrics)
+
+
+@dataclass(slots=True)
+class Course:
+    """What happens to one request, filled in on its way; becomes its record."""
+
+    own: Inference | None = None
+    queue_ms: float = 0.0
+    upstream_ms: float | None = None
+    forward_error: str | None = None
+    repeats: int = 0
+    kept: bool = False
+
+
+class Service:
+    """One node. Methods may be called from many threads at a time."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        self.config = config
+        self.queue = InferenceQueue(config.model, config.confidence)
+        self.upstream = None if config.parent is None else Upstream(config.parent, config.request_threads)
+        self._method = self._new_method("start", config.policy)
+
+    def _new_method(self, name: str, policy: Mapping[str, Any]) -> Method:
+        return Method(name, make_policy(policy, self.config.place, self.config.plugins))
+
+    @property
+    def method(self) -> Method:
+        """The method that runs now, with its records, replies and metrics."""
+        return self._method
+
+    def reset(self, name: str, policy: Mapping[str, Any]) -> None:
+        """Begin a method with an empty window, no connections, no answers, records or counts.
+
+        Requests under way end under the method that they began with.
+
+        Raises:
+            ConfigError: the policy cannot be made; the old method stays.
+        """
+        self._method = self._new_method(name, policy)
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """Close the connections to the tier above."""
+        if self.upstream is not None:
+            self.upstream.disconnect()
+
+    def warm_up(self, texts: list[str]) -> list[float]:
+        """Infer each text, outside any window and without the tiers above; milliseconds for each.
+
+        Raises:
+            RequestError: the model is not ready, or fails.
+        """
+        deadline = time.monotonic() + MAX_REQUEST_S
+        return [self.queue.infer(text, None, deadline).inference_ms for text in texts]
+
+    def handle(self, request: Incoming) -> Reply:
+        """Answer a request, or give the answer that its id got before.
+
+        Raises:
+            RequestError: it ends without an answer.
+        """
+        method = self._method
+        pending, new = method.replies.claim(request.request_id, request.body)
+        if not new:
+            return pending.wait(request.deadline - time.monotonic())
+        reply = Reply(500, RequestError(500, "internal", "the request was abandoned").body)
+        try:
+            reply = self._serve(method, request)
+        finally:
+            method.replies.settle(request.request_id, pending, reply)
+        return reply
+
+    def _serve(self, method: Method, request: Incoming) -> Reply:
+        course = Course()
+        try:
+            reply = self._run(method.policy, request, course)
+            outcome = ANSWERED if reply.status == 200 else error_kind(reply.body)
+        except RequestError as error:
+            reply, outcome = Reply(error.status, error.body), error.kind
+        except Exception:
+            log.exception("request %s", request.request_id)
+            defect = RequestError(500, "internal", "a defect of the tier; its log says more")
+            reply, outcome = Reply(defect.status, defect.body), defect.kind
+        record = _record(request, course, outcome)
+        method.records.add(record)
+        method.metrics.count(record)
+        return reply
+
+    def _run(self, policy: Policy, request: Incoming, course: Course) -> Reply:
+        if policy.infers or self.upstream is None:
+            text = read_prompt(request.body)
+            if request.deadline <= time.monotonic():
+                raise deadline_passed("before the request came to its turn")
+            queued = time.monotonic()
+            try:
+                course.own = self.queue.infer(text, policy if self.upstream else None, request.deadline)
+            finally:
+                course.queue_ms = (time.monotonic() - queued) * 1000
+            course.queue_ms, course.kept = course.own.queue_ms, course.own.decision.keep
+        if not course.kept:
+            answer = self._forward(request, course)
+            if answer is not None:
+                return answer
+        return self._own_answer(request, course)
+
+    def _own_answer(self, request: Incoming, course: Course) -> Reply:
+        assert course.own is not None, "a node that does not infer got an answer or an error from above"
+        place = self.config.place
+        body = write_answer(
+            request.request_id, self.config.model_name, course.own.answer, place.tier, self._step(course)
+        )
+        return Reply(200, body)
+
+    def _forward(self, request: Incoming, course: Course) -> Reply | None:
+        """The reply from above; ``None`` if there is none and this node has an answer of its own.
+
+        Raises:
+            RequestError: there is none and this node has no answer either.
+        """
+        started = time.monotonic()
+        try:
+            answer = self._ask_parent(request)
+            course.repeats = answer.repeats
+            if answer.status == 200:
+                return Reply(200, prepend_step(answer.body, self._step(course)))
+            course.forward_error = error_kind(answer.body)
+            return None if course.own else Reply(answer.status, answer.body)
+        except RequestError as error:
+            course.forward_error = error.kind
+            if isinstance(error, UpstreamError):
+                course.repeats = error.repeats
+            if course.own is None:
+                raise
+            return None
+        finally:
+            course.upstream_ms = (time.monotonic() - started) * 1000
+
+    def _ask_parent(self, request: Incoming) -> Answer:
+        if self.upstream is None:
+            raise RequestError(502, "unreachable", "this node is to pass requests on but has no tier above")
+        return self.upstream.forward(request.body, request.request_id, request.deadline)
+
+    def _step(self, course: Course) -> Step:
+        own = course.own
+        if own is None:
+            return Step(self.config.place.node, None, None, False)
+        return Step(self.config.place.node, own.confidence, own.decision.threshold, course.kept)
+
+
+def _record(request: Incoming, course: Course, outcome: str) -> Record:
+    own, decision = course.own, course.own.decision if course.own else None
+    inference_ms = own.inference_ms if own else 0.0
+    total_ms = (time.monotonic() - request.arrived) * 1000
+    return Record(
+        request_id=request.request_id,
+        inferred=own is not None,
+        confidence=own.confidence if own else None,
+        threshold=decision.threshold if decision else None,
+        window_seq=decision.window_seq if decision else None,
+        window_length=decision.window_length if decision else None,
+        kept=course.kept,
+        answer=own.answer if own else None,
+        queue_ms=course.queue_ms,
+        inference_ms=inference_ms,
+        own_ms=max(0.0, total_ms - math.fsum((course.queue_ms, inference_ms, course.upstream_ms or 0.0))),
+        upstream_ms=course.upstream_ms,
+        forward_error=course.forward_error,
+        repeats=course.repeats,
+        outcome=outcome,
+    )

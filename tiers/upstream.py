@@ -1,0 +1,202 @@
+"""Requests to the tier above: kept-alive connections, one segment a message, one repeat at most."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection
+from urllib3.util import SKIP_HEADER
+
+from tiers.errors import RequestError, deadline_passed
+from tiers.protocol import (
+    COMPLETIONS_PATH,
+    DEADLINE_HEADER,
+    REQUEST_ID_HEADER,
+    TIER_PORT,
+    encode_deadline,
+)
+
+CONNECT_S = 20.0
+"""For a handshake: SYNs are lost on lossy links too, and are sent again after 1, 3, 7 and 15 s."""
+MAX_ANSWER_BYTES = 8 << 20
+
+
+class ClosedBeforeAnswer(ConnectionError):
+    """The connection ended before a byte of answer: the request may be repeated once (RFC 9112, 9.3.1)."""
+
+
+class OneWriteConnection(HTTPConnection):
+    """Sends header and body in one write; ``http.client`` makes two segments of them.
+
+    Before it parses an answer it waits for that answer's first byte, so that a connection which closed
+    without one can be told from one that broke off later.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unsent: bytearray | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        self._unsent = bytearray()
+        try:
+            super().request(*args, **kwargs)
+            message = bytes(self._unsent)
+        finally:
+            self._unsent = None
+        if self.sock is None:
+            self.connect()  # its failure is the parent's absence, never a reason to repeat
+        try:
+            self.sock.sendall(message)
+        except ConnectionError as error:
+            raise ClosedBeforeAnswer(str(error)) from error
+
+    def send(self, data: Any) -> None:
+        if self._unsent is None:
+            super().send(data)
+        else:
+            self._unsent += data
+
+    def getresponse(self) -> Any:
+        assert self.sock is not None, "a request was sent"
+        self.sock.settimeout(self.timeout)
+        try:
+            first = self.sock.recv(1, socket.MSG_PEEK)
+        except ConnectionError as error:
+            raise ClosedBeforeAnswer(str(error)) from error
+        if not first:
+            raise ClosedBeforeAnswer("closed without an answer")
+        return super().getresponse()
+
+
+class OneWritePool(urllib3.HTTPConnectionPool):
+    ConnectionCls = OneWriteConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The parent's answer: its status, its JSON, and how often the request was repeated to get it."""
+
+    status: int
+    body: bytes
+    repeats: int
+
+
+class UpstreamError(RequestError):
+    """A :class:`RequestError` of the way up, with the number of repeats that did not help."""
+
+    repeats = 0
+
+
+class Upstream:
+    """The parent of a node and the connections to it, at most ``connections`` at a time."""
+
+    def __init__(self, parent: str, connections: int) -> None:
+        """
+        Args:
+            parent: ``host`` or ``host:port``; the port is the tiers' own unless given.
+            connections: upper bound on open connections; further requests wait for one.
+        """
+        host, _, port = parent.partition(":")
+        self._address = (host, int(port) if port else TIER_PORT)
+        self._connections = connections
+        self._lock = threading.Lock()
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> OneWritePool:
+        host, port = self._address
+        return OneWritePool(host, port, maxsize=self._connections, block=True, retries=False)
+
+    def disconnect(self) -> None:
+        """Close every connection: idle ones now, others when their answer is in."""
+        with self._lock:
+            old, self._pool = self._pool, self._new_pool()
+        old.close()
+
+    def forward(self, body: bytes, request_id: str, deadline: float) -> Answer:
+        """Send ``body`` up as it is and wait for the answer.
+
+        Args:
+            body: JSON of the request, untouched.
+            request_id: goes along in a header.
+            deadline: on ``time.monotonic()``'s clock; what remains of it goes along too.
+
+        Raises:
+            UpstreamError: ``deadline``, ``unreachable`` (no connection, or closed without an answer twice),
+                or ``upstream`` (an answer that breaks off or is not HTTP).
+        """
+        repeats = 0
+        while True:
+            try:
+                return self._attempt(body, request_id, deadline, repeats)
+            except ClosedBeforeAnswer as error:
+                if repeats == 1:
+                    raise self._error(
+                        502, "unreachable", f"closed twice without an answer ({error})", 1
+                    ) from error
+                repeats = 1
+
+    def _attempt(self, body: bytes, request_id: str, deadline: float, repeats: int) -> Answer:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise _late(repeats)
+        pool: Any = self._pool  # Any: its stubs want whole seconds of pool_timeout
+        try:
+            response = pool.urlopen(
+                "POST",
+                COMPLETIONS_PATH,
+                body=body,
+                headers=_headers(request_id, remaining),
+                timeout=urllib3.Timeout(total=remaining, connect=min(remaining, CONNECT_S)),
+                pool_timeout=remaining,
+                redirect=False,
+            )
+            if len(response.data) > MAX_ANSWER_BYTES:
+                raise self._error(502, "upstream", "sent an answer that is too long", repeats)
+            return Answer(response.status, response.data, repeats)
+        except urllib3.exceptions.ClosedPoolError as error:  # disconnected between the two lines
+            raise ClosedBeforeAnswer(str(error)) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise self._named(error, repeats, deadline) from error
+
+    def _named(self, error: Exception, repeats: int, deadline: float) -> Exception:
+        cause = error.args[1] if len(error.args) > 1 else None
+        if isinstance(cause, ClosedBeforeAnswer):
+            return cause
+        if time.monotonic() >= deadline or isinstance(error, urllib3.exceptions.ReadTimeoutError):
+            return _late(repeats)
+        unreachable = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+        if isinstance(error, unreachable):
+            return self._error(502, "unreachable", f"cannot be reached ({error})", repeats)
+        if isinstance(error, urllib3.exceptions.EmptyPoolError):
+            return _late(repeats)
+        return self._error(502, "upstream", f"broke off its answer ({error})", repeats)
+
+    def _error(self, status: int, kind: str, what: str, repeats: int) -> UpstreamError:
+        host, port = self._address
+        error = UpstreamError(status, kind, f"the tier above, {host}:{port}, {what}")
+        error.repeats = repeats
+        return error
+
+
+def _headers(request_id: str, remaining: float) -> Mapping[str, str]:
+    # No User-Agent and no Accept-Encoding: bytes of a library's version are not the method's.
+    return {
+        "User-Agent": SKIP_HEADER,
+        "Accept-Encoding": SKIP_HEADER,
+        "Content-Type": "application/json",
+        REQUEST_ID_HEADER: request_id,
+        DEADLINE_HEADER: encode_deadline(remaining),
+    }
+
+
+def _late(repeats: int) -> UpstreamError:
+    late = deadline_passed("while the tier above was waited for")
+    error = UpstreamError(late.status, late.kind, late.message)
+    error.repeats = repeats
+    return error

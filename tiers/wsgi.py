@@ -1,0 +1,130 @@
+"""Waitress, with each answer in one write and the time at which each request was complete.
+
+Waitress writes header and body apart, with Nagle's algorithm off: two segments, 66 bytes more on the
+wire for each answer and hop. Here they leave as one buffer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, cast
+
+from flask import Flask
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import create_server
+from waitress.task import ErrorTask, Task, WSGITask
+
+from tiers.errors import error_body
+
+ARRIVED = "testbed.arrived"
+"""Key in the WSGI environment: ``time.monotonic()`` when the request's last byte had been read."""
+
+IDLE_S = 3600
+"""Seconds without traffic after which a connection is closed; the client (tiers.upstream) never is first."""
+MAX_BODY_BYTES = 2 << 20
+"""What is read at all; :data:`tiers.server.MAX_REQUEST_BYTES`, which is less, is refused with a reason."""
+MAX_HEADER_BYTES = 16 << 10
+MAX_CONNECTIONS = 1000
+
+
+class _OneWrite(Task):  # type: ignore[misc, unused-ignore]
+    """Header and first part of the body in one buffer, where the length is known beforehand."""
+
+    def write(self, data: bytes) -> None:
+        if self.wrote_header or not data or not self.has_body or self.content_length is None:
+            super().write(data)
+            return
+        header = self.build_response_header()
+        self.wrote_header = True
+        body = data[: self.content_length]
+        self.content_bytes_written += len(body)
+        self.channel.write_soon(header + body)
+
+
+class _AnswerTask(_OneWrite, WSGITask):
+    def get_environment(self) -> dict[str, Any]:
+        environment: dict[str, Any] = super().get_environment()
+        environment[ARRIVED] = cast(_Parser, self.request).arrived
+        return environment
+
+
+class _RefusalTask(_OneWrite, ErrorTask):
+    """What Waitress itself refuses (not HTTP, too long), as JSON like every other error."""
+
+    def execute(self) -> None:
+        error = cast(HTTPRequestParser, self.request).error
+        assert error is not None, "Waitress makes this task of errors alone"
+        body = error_body("invalid_request", f"{error.reason}: {error.body}")
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers = [("Content-Type", "application/json")]
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Parser(HTTPRequestParser):
+    arrived = 0.0
+
+    def received(self, data: bytes) -> int:
+        used: int = super().received(data)
+        if self.completed:
+            self.arrived = time.monotonic()
+        return used
+
+
+class _Channel(HTTPChannel):
+    task_class = _AnswerTask
+    error_task_class = _RefusalTask
+    parser_class = _Parser
+
+
+class Server:
+    """A Flask application on one address, served by a pool of threads."""
+
+    def __init__(self, app: Flask, host: str, port: int, threads: int) -> None:
+        """Bind and listen; ``port`` 0 takes a free one.
+
+        Raises:
+            OSError: the address is not there, or in use.
+        """
+        self._map: dict[int, Any] = {}
+        self._lock = threading.Lock()
+        self._closing = False
+        # Any: the type stubs know neither its port nor its channels.
+        server: Any = create_server(
+            app,
+            map=self._map,
+            host=host,
+            port=port,
+            threads=threads,
+            ident=None,  # no Server header
+            channel_timeout=IDLE_S,
+            connection_limit=MAX_CONNECTIONS,
+            max_request_body_size=MAX_BODY_BYTES,
+            max_request_header_size=MAX_HEADER_BYTES,
+            inbuf_overflow=MAX_BODY_BYTES,  # never a file: the root file system is read-only
+            outbuf_overflow=16 << 20,
+            clear_untrusted_proxy_headers=True,
+            log_socket_errors=False,
+        )
+        server.channel_class = _Channel
+        self.port = int(server.effective_port)
+        self._server = server
+
+    def run(self) -> None:
+        """Serve until :meth:`close`."""
+        while not self._closing:
+            self._server.asyncore.loop(timeout=1, use_poll=True, map=self._map, count=1)
+        with self._lock:
+            for channel in list(self._server.active_channels.values()):
+                channel.handle_close()
+            self._server.close()
+
+    def close(self) -> None:
+        """Let what is being answered end, for 5 s at most; then :meth:`run` drops all sockets and returns."""
+        self._server.task_dispatcher.shutdown()
+        with self._lock:  # the pipe that wakes the loop must be there until it has been written to
+            self._closing = True
+            self._server.pull_trigger()
