@@ -130,14 +130,18 @@ def stop_engine_if_ours(paths: Paths = HOST) -> bool:
     except (OSError, ValueError, TypeError):
         return False
     was_alive = ours.alive
+    # Found now: dockerd removes the file that names it before it has ended.
+    containerd = _alive_of(paths.containerd_pidfile, "containerd")
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         if ours.alive:
             os.kill(ours.pid, signal_number)
             _wait_until(lambda: not ours.alive, STOP_TIMEOUT_S)
-    containerd = _alive_of(paths.containerd_pidfile, "containerd")
-    if was_alive and containerd is not None:  # dockerd was killed before it could end it
-        os.kill(containerd.pid, signal.SIGTERM)
-        _wait_until(lambda: not containerd.alive, STOP_TIMEOUT_S)
+    others = _alive_of(paths.pidfile, "dockerd")
+    if containerd is not None and others is None:
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):  # dockerd was killed before it could end it
+            if containerd.alive:
+                os.kill(containerd.pid, signal_number)
+                _wait_until(lambda: not containerd.alive, STOP_TIMEOUT_S)
     paths.record.unlink(missing_ok=True)
     return was_alive
 
