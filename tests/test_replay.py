@@ -1,0 +1,156 @@
+"""The orchestrator against a real tier in a network namespace: open loop, lockstep, and tiers that fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from testbed.control import NodeControl
+from testbed.netns import Popen_in, add_namespaces, delete_namespaces, named, run_in
+from testbed.replay import ANSWERED, GRACE_S, Outcome, replay
+from testbed.trace import Request
+from tests.tiers.nodes import LABELS, TIERS
+from tiers.config import NODE_VARIABLE
+from tiers.protocol import encode_json
+
+pytestmark = pytest.mark.root
+NAMESPACE = f"tbreplay{os.getpid()}"
+
+
+class _Host:
+    """What :class:`NodeControl` needs of a container."""
+
+    name = "cloud1"
+    netns_path = named(NAMESPACE)
+
+    def require_running(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module", autouse=True)
+def namespace() -> Iterator[None]:
+    add_namespaces([NAMESPACE])
+    try:
+        run_in(named(NAMESPACE), ["ip", "link", "set", "dev", "lo", "up"])
+        yield
+    finally:
+        delete_namespaces([NAMESPACE])
+
+
+@contextmanager
+def tier(service_ms: float) -> Iterator[subprocess.Popen[bytes]]:
+    """A tier of one node in a process of its own, so that it can be stopped and killed."""
+    config = {
+        "node": "cloud1",
+        "tier": "cloud",
+        "tiers": TIERS,
+        "model": {"kind": "recorded", "default": {"service_ms": service_ms}},
+        "task": {"kind": "classification", "labels": LABELS},
+        "parent": None,
+    }
+    environment = {**os.environ, NODE_VARIABLE: encode_json(config).decode()}
+    process = Popen_in(
+        named(NAMESPACE), [sys.executable, "-m", "tiers.server"], env=environment, stderr=subprocess.DEVNULL
+    )
+    try:
+        control: Any = NodeControl(_Host())  # type: ignore[arg-type]
+        end = time.monotonic() + 20
+        while not control.ready():
+            assert time.monotonic() < end, "the tier did not start"
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def uniform(requests: int, rate_per_s: float) -> list[Request]:
+    return [
+        Request(f"r{number}", number / rate_per_s, "device1", "rotten_tomatoes", "test", number)
+        for number in range(requests)
+    ]
+
+
+def send(trace: list[Request], mode: str = "open", deadline_s: float = 20.0) -> list[Outcome]:
+    prompts = {request.id: f"prompt {request.id}" for request in trace}
+    return replay(trace, prompts, {"device1": named(NAMESPACE)}, mode=mode, deadline_s=deadline_s)
+
+
+@contextmanager
+def later(seconds: float, process: subprocess.Popen[bytes], number: signal.Signals) -> Iterator[None]:
+    timer = threading.Timer(seconds, process.send_signal, [number])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
+
+
+def test_requests_are_sent_at_their_times_however_long_answers_take() -> None:
+    with tier(service_ms=300) as _:
+        outcomes = send(uniform(20, rate_per_s=20))
+    assert {outcome.outcome for outcome in outcomes} == {ANSWERED}
+    assert max(outcome.sent_at_s - outcome.scheduled_at_s for outcome in outcomes) < 0.2
+    # One inference at a time: the last waits for all before it, and its latency says so.
+    assert outcomes[-1].latency_ms > 4_000
+    assert all(earlier.done_at_s < later.done_at_s for earlier, later in pairwise(outcomes))
+
+
+def test_a_tier_that_stalls_for_2_s_is_felt_by_all_who_came_meanwhile() -> None:
+    with (
+        tier(service_ms=1) as process,
+        later(1.0 + 0.2, process, signal.SIGSTOP),
+        later(3.0 + 0.2, process, signal.SIGCONT),
+    ):
+        outcomes = send(uniform(60, rate_per_s=10))
+    felt = [outcome for outcome in outcomes if outcome.latency_ms > 50]
+    assert 17 <= len(felt) <= 21  # a client that waits for answers would have felt it once
+    assert 1_900 < max(outcome.latency_ms for outcome in outcomes) < 2_300
+    slopes = [later.latency_ms - earlier.latency_ms for earlier, later in pairwise(felt)]
+    assert all(-130 < slope < -70 for slope in slopes[:-2])  # each waits 100 ms less than the one before
+
+
+def test_a_tier_that_dies_costs_each_request_one_named_error() -> None:
+    with tier(service_ms=50) as process, later(1.0, process, signal.SIGKILL):
+        outcomes = send(uniform(30, rate_per_s=20))
+    ended = Counter(outcome.outcome for outcome in outcomes)
+    assert set(ended) == {ANSWERED, "connection"}
+    assert min(ended.values()) > 5
+    assert len({outcome.request_id for outcome in outcomes}) == len(outcomes) == 30
+
+
+def test_an_answer_that_comes_after_the_deadline_is_none() -> None:
+    with tier(service_ms=400):
+        outcomes = send(uniform(10, rate_per_s=10), deadline_s=1.0)
+    ended = Counter(outcome.outcome for outcome in outcomes)
+    assert set(ended) == {ANSWERED, "deadline"}
+    for outcome in outcomes:
+        assert (outcome.answer is not None) == (outcome.outcome == ANSWERED)
+        assert outcome.latency_ms < 1_000 + GRACE_S * 1_000
+
+
+def test_a_tier_that_never_answers_is_given_up() -> None:
+    with tier(service_ms=1) as process:
+        process.send_signal(signal.SIGSTOP)
+        started = time.monotonic()
+        outcomes = send(uniform(3, rate_per_s=10), deadline_s=0.5)
+        assert time.monotonic() - started < 0.5 + GRACE_S + 2
+    assert [outcome.outcome for outcome in outcomes] == ["timeout"] * 3
+
+
+def test_in_lockstep_each_request_waits_for_the_one_before() -> None:
+    with tier(service_ms=20):
+        outcomes = send(uniform(10, rate_per_s=1000), mode="lockstep")
+    assert all(earlier.done_at_s <= later.sent_at_s for earlier, later in pairwise(outcomes))
+    assert all(outcome.scheduled_at_s == pytest.approx(outcome.sent_at_s, abs=0.01) for outcome in outcomes)
