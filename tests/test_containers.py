@@ -1,0 +1,71 @@
+"""What a tier's container is told and given: configuration that the tier itself accepts, and mounts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from testbed.containers import container_specs, policy_spec
+from testbed.errors import TestbedError
+from testbed.scenario import Scenario, load_scenario
+from testbed.topology import build_topology
+from tests.simulated import TEXT
+from tiers.config import read_config
+from tiers.policies import make_policy
+
+
+def load(path: Path, text: str) -> Scenario:
+    file = path / "scenario.yaml"
+    file.write_text(text)
+    return load_scenario(file)
+
+
+def test_a_tier_reads_its_place_and_parent_from_what_it_is_given(tmp_path: Path) -> None:
+    scenario = load(tmp_path, TEXT)
+    topology = build_topology(scenario)
+    for spec in container_specs(scenario, topology, None):
+        config, node = read_config(spec.env), topology.node(spec.node)
+        assert (config.place.node, config.place.tier) == (node.name, node.tier)
+        assert config.parent == (None if node.parent is None else topology.node(node.parent).ip)
+        assert spec.env["OMP_NUM_THREADS"] == "1"
+        for method in scenario.methods:
+            make_policy(policy_spec(method, scenario.seed), config.place)
+
+
+def test_embedded_models_are_mounted_where_the_tier_looks(tmp_path: Path) -> None:
+    text = TEXT.replace("model: {kind: recorded, service: 1ms}, cpus: 0.1", "model: embedded/edge, cpus: 2.5")
+    scenario = load(tmp_path, text)
+    models = tmp_path / "models"
+    spec = container_specs(scenario, build_topology(scenario), models)[0]
+    inside = spec.mounts[str(models / "edge")]
+    assert read_config(spec.env).model.options["path"] == inside
+    assert spec.env["OMP_NUM_THREADS"] == "2"
+
+
+def test_a_policy_from_a_file_is_mounted_and_named_by_its_place_inside(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from tiers.policies import Decision, Policy\n"
+        "class Mine(Policy):\n"
+        "    def decide(self, confidence):\n"
+        "        return Decision(keep=True)\n"
+    )
+    text = TEXT.replace("{name: device-only}", '{name: mine, policy: "mine.py:Mine"}')
+    scenario = load(tmp_path, text)
+    spec = container_specs(scenario, build_topology(scenario), None)[0]
+    inside = spec.mounts[str(tmp_path / "mine.py")]
+    told = policy_spec(scenario.methods[0], scenario.seed)
+    assert told["policy"] == f"{Path(inside).name}:Mine"
+    config = read_config(spec.env)
+    assert str(Path(inside).parent) in config.plugins
+    assert make_policy(told, config.place, [str(tmp_path)]).decide(0.1).keep
+
+
+def test_an_engine_outside_is_refused_while_there_is_no_link_to_it(tmp_path: Path) -> None:
+    text = TEXT.replace(
+        "{name: cloud,  nodes: 1, model: {kind: recorded, service: 1ms}",
+        "{name: cloud,  nodes: 1, model: {kind: openai, url: 'http://127.0.0.1:8000', model: big}",
+    )
+    scenario = load(tmp_path, text)
+    with pytest.raises(TestbedError, match=r"tiers\.cloud\.model: containers have no backend link"):
+        container_specs(scenario, build_topology(scenario), None)

@@ -1,0 +1,98 @@
+"""The run directory: whole files, seals that break, tables that come back; and what is printed of it."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from testbed.errors import TestbedError
+from testbed.report.tables import NOT_VALID, methods_table, verdicts
+from testbed.results import REQUESTS, SUMS, RunDirectory
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> RunDirectory:
+    directory = RunDirectory.create(tmp_path / "run", "name")
+    directory.write_json("manifest.json", {"status": "finished"})
+    directory.pcap("recserve", "device1-edge1").write_bytes(b"frames")
+    directory.seal()
+    return directory
+
+
+def test_a_new_run_never_mixes_with_an_old_one(sealed: RunDirectory) -> None:
+    with pytest.raises(TestbedError, match="is not empty; name a new directory"):
+        RunDirectory.create(sealed.path, "name")
+
+
+def test_a_directory_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TestbedError, match=r"--out: .*/file/run cannot be made"):
+        RunDirectory.create(tmp_path / "file" / "run", "name")
+
+
+def test_what_is_no_run_is_said(tmp_path: Path) -> None:
+    with pytest.raises(TestbedError, match=r"no run directory: it has no manifest\.json"):
+        RunDirectory.open(tmp_path)
+
+
+def test_a_seal_holds_until_one_bit_changes(sealed: RunDirectory) -> None:
+    assert sealed.broken_seals() == []
+    pcap = sealed.pcap("recserve", "device1-edge1")
+    pcap.write_bytes(b"framer")
+    assert sealed.broken_seals() == [
+        "captures/recserve/device1-edge1.pcap is not as the run left it (its SHA-256 differs)"
+    ]
+    pcap.rename(pcap.with_name("other.pcap"))
+    assert len(sealed.broken_seals()) == 2
+    (sealed.path / SUMS).unlink()
+    assert sealed.broken_seals() == [f"{SUMS} is missing: the run did not end, or was tampered with"]
+
+
+def test_floats_come_back_from_a_table_to_the_last_bit(sealed: RunDirectory) -> None:
+    confidences = [0.1 + 0.2, 1 / 3, None]
+    row: dict[str, Any] = dict.fromkeys(REQUESTS.names)
+    sealed.write_table("requests.parquet", [{**row, "confidences": confidences}], REQUESTS)
+    assert sealed.read_table("requests.parquet")[0]["confidences"] == confidences
+
+
+def test_damaged_files_are_one_sentence(sealed: RunDirectory) -> None:
+    (sealed.path / "requests.parquet").write_bytes(b"PAR1 and then nothing")
+    (sealed.path / "summary.json").write_text('{"methods": ')
+    with pytest.raises(TestbedError, match=r"requests\.parquet cannot be read"):
+        sealed.read_table("requests.parquet")
+    with pytest.raises(TestbedError, match=r"summary\.json is no JSON"):
+        sealed.read_json("summary.json")
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_a_latency_that_is_not_valid_is_never_printed(valid: bool) -> None:
+    figures = {
+        "accuracy": 0.8, "accuracy_ci": [0.7, 0.9], "served_by": {"device": 9, "cloud": 1}, "errors": {},
+        "latency_ms": {"p50": 123.4, "p95": None, "p99": None}, "prompt_bytes": 1000, "frame_bytes": 5000,
+        "burden_vs_cloud_only": 0.5, "burden_vs_direct_cloud": None,
+    }  # fmt: skip
+    summary = {"faithful": {"latency": valid}, "methods": {"recserve": figures}}
+    text = printed(methods_table(summary, ["device", "cloud"]))
+    assert ("123" in text) is valid
+    assert (NOT_VALID in text) is not valid
+    assert "0.800 [0.700, 0.900]" in text
+    assert "9/1" in text
+
+
+def test_reasons_stand_beside_a_verdict_and_many_are_counted() -> None:
+    reasons = {"bytes": [], "decisions": [], "quality": [], "latency": [f"reason {n}" for n in range(9)]}
+    faithful = {claim: not found for claim, found in reasons.items()}
+    text = printed(verdicts({"faithful": faithful, "reasons": reasons}))
+    assert "reason 4" in text
+    assert "reason 5" not in text
+    assert "and 4 more in fidelity.json" in text
+
+
+def printed(table: Any) -> str:
+    out = StringIO()
+    Console(file=out, width=160).print(table)
+    return out.getvalue()
