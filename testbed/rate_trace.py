@@ -8,7 +8,8 @@ which our bottleneck counts as well, such a packet is a frame of ``FRAME_BYTES``
 The kernel has no queue that follows a list of moments, so the opportunities of each bin (100 ms) become a
 rate. Lost by it: when within its bin a frame leaves, so that gaps and bursts shorter than a bin are smoothed
 out. A bin without any opportunity cannot have the rate 0, which means *unlimited* to tc(8): a gap has the
-rate at which one full frame takes all of it, so one frame more than the file allows may leave in each gap.
+rate at which one full frame takes all of it, or a second if the gap is longer. So one frame may leave in a
+gap (in a long one, one a second) that the file does not allow.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from testbed.topology import FRAME_BYTES
 BIN_MS = 100
 MAX_LINES = 5_000_000
 MAX_PERIOD_MS = 24 * 3600 * 1000
-LEAST_RATE_BPS = 1000
-"""tc(8) counts whole bytes a second, and takes 0 for no limit."""
+LEAST_RATE_BPS = FRAME_BYTES * 8
+"""One full frame a second: so long a frame that left in a gap may hold up those after it."""
 _MAX_LINE_BYTES = 64
 _FRAME_BITS = FRAME_BYTES * 8
 

@@ -19,6 +19,8 @@ from pydantic import (
 from testbed.consistency import check_links, check_tiers, check_unique
 from testbed.datasets import DATASETS
 from testbed.errors import TestbedError
+from testbed.event_checks import check_events
+from testbed.event_schema import Event
 from testbed.methods import Method, MethodName, check_methods
 from testbed.overrides import apply_overrides, overridden
 from testbed.schema import (
@@ -38,6 +40,7 @@ from testbed.schema import (
     nearest,
 )
 from testbed.tier_models import TierModel
+from testbed.topology import build_topology
 from testbed.yamlfile import read_yaml
 
 MAX_NODES = 1000
@@ -191,7 +194,7 @@ class Scenario(Section):
         Discriminator(_trace_kind),
     ]
     replay: Replay = Replay()
-    events: tuple[dict[str, Any], ...] = ()
+    events: tuple[Event, ...] = ()
 
     @property
     def seed(self) -> int:
@@ -218,7 +221,7 @@ class Scenario(Section):
         check_links(self.tier_names, self.links)
         check_methods(self.methods, self.tier_names)
         if self.events:
-            raise mistake("not available yet; leave the list empty", "events")
+            check_events(self.events, build_topology(self))
         return self
 
 
