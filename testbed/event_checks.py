@@ -105,6 +105,16 @@ def under_events(events: Sequence[AnyEvent], topology: Topology) -> Topology:
     return replace(topology, links=(*topology.links, *more))
 
 
+def late_events(events: Sequence[AnyEvent], last_request_s: float) -> list[str]:
+    """A note for each event that is asked for after the trace's last request."""
+    return [
+        f"events.{number}: at {event.at_s:g} s is after the last request ({last_request_s:.1f} s); "
+        "it is skipped if all are answered by then"
+        for number, event in enumerate(events, 1)
+        if event.at_s > last_request_s
+    ]
+
+
 def paced_directions(events: Sequence[AnyEvent], link: Link, topology: Topology) -> set[Direction]:
     """Directions of a link whose rate or queue events change."""
     found: set[Direction] = set()

@@ -126,6 +126,13 @@ class BackgroundFlow(_Event):
     flow: FlowEnds
     for_s: DeadlineS = Field(validation_alias="for")
 
+    @field_validator("for_s")
+    @classmethod
+    def _whole_seconds(cls, for_s: float) -> float:
+        if for_s != int(for_s):
+            raise mistake("iperf3 sends for whole seconds; write one such as 5s")
+        return for_s
+
 
 class NodeEvent(_Event):
     """A node's container stands still (``pause``), or its server is killed (``kill``) and starts again."""
@@ -142,14 +149,17 @@ _KINDS: dict[str, type[_Event]] = {
     "flow": BackgroundFlow,
     "do": NodeEvent,
 }
-_OWN_NAMES = {LinkChange: "figures"}
+
+
+def _kinds(value: dict[str, Any]) -> list[str]:
+    """The kinds that a mapping could be, a person's or a manifest's."""
+    return [key for key in _KINDS if key in value or (key == "set" and "figures" in value)]
 
 
 def _kind(value: Any) -> str:
     if isinstance(value, _Event):
         return next(f"<{key}>" for key, kind in _KINDS.items() if isinstance(value, kind))
-    keys = [key for key, kind in _KINDS.items() if key in value or _OWN_NAMES.get(kind) in value]
-    return f"<{keys[0]}>"
+    return f"<{_kinds(value)[0]}>"
 
 
 def _known_kind(value: Any) -> Any:
@@ -158,7 +168,7 @@ def _known_kind(value: Any) -> Any:
         return value
     if not isinstance(value, dict):
         raise mistake("must be a mapping such as {at: 10s, link: core, set: {rate: 5mbit}}")
-    keys = [key for key, kind in _KINDS.items() if key in value or _OWN_NAMES.get(kind) in value]
+    keys = _kinds(value)
     if len(keys) != 1:
         raise mistake(
             f"says {'both ' + ' and '.join(keys[:2]) if keys else 'nothing that happens'}; "

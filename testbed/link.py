@@ -6,7 +6,7 @@ Stock ``TCLink`` loses frames where no tap sees them, lets a burst pass unshaped
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,8 +168,13 @@ class WanLink(PlannedLink):
         wanted: dict[Direction, Shape] = {"up": up, "down": down}
         for shape in wanted.values():
             shaping.require(shape, self.name, self.shaper)
+        self._apply(wanted, [])
+
+    def _apply(self, wanted: dict[Direction, Shape], first: Sequence[str]) -> None:
+        """``first``: commands of tc(8) that come before those of the shapes."""
         before = {direction: self._queue_drops(direction) for direction in wanted}
-        batch(self.netns_path, "tc", [line for d, shape in wanted.items() for line in self._shape(d, shape)])
+        shape_lines = [line for one, shape in wanted.items() for line in self._shape(one, shape)]
+        batch(self.netns_path, "tc", [*first, *shape_lines])
         for direction in wanted:  # a queueing discipline of another kind counts from 0
             if self._queue_drops(direction) < before[direction]:
                 self._dropped_before[direction] += before[direction]
@@ -181,8 +186,9 @@ class WanLink(PlannedLink):
         (:func:`testbed.shaping.paced_bottleneck`.) To be called while the link is empty: what waits is lost.
         """
         if (paced := frozenset(directions)) != self._paced:
+            roots = [shaping.paced_root(self._ends(one)[0].wire) for one in sorted(paced - self._paced)]
             self._paced = paced
-            self.reshape(self.shapes["up"], self.shapes["down"])
+            self._apply(self.shapes, roots)
 
     @property
     def wires(self) -> dict[Direction, str]:

@@ -10,16 +10,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from testbed.capture import Capture, CaptureReport
+from testbed.connections import wait_until_closed
 from testbed.containers import policy_spec
 from testbed.control import NodeControl, on_all
 from testbed.counters import Counters
 from testbed.datasets import Example
-from testbed.evidence import Lateness, LinkAccount, Outcomes
-from testbed.joined import request_rows
+from testbed.event_checks import under_events
+from testbed.events import Stage
+from testbed.evidence import EventReport, Lateness, LinkAccount, Outcomes
+from testbed.flow import flow_ports
+from testbed.joined import request_rows, with_lives
 from testbed.link import QueueDrops, WanLink
 from testbed.measure import paths_of, wait_until_quiet
 from testbed.network import Network
@@ -33,6 +37,7 @@ from testbed.wire import LinkEnds, account
 
 QUIET_TIMEOUT_S = 60.0
 RETRIES_UNTIL_QUIET = 20
+CLOSED_LEAST_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Setting:
     examples: Mapping[str, Example]
     directory: RunDirectory
     probes: Sequence[Any]
+    stage: Stage | None = None
+    """Where events play; ``None`` without any."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class MethodResult:
     cpu: CpuReport
     probes: list[ProbeReport]
     findings: list[str]
+    events: list[EventReport] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,8 @@ class _Reading:
     wire: dict[str, dict[Direction, Counters]]
     drops: dict[str, dict[Direction, QueueDrops]]
     quiet: bool
+    cut: Mapping[str, Mapping[Direction, int]] = field(default_factory=dict)
+    """Frames that links lost while they were down."""
 
 
 def run_method(setting: Setting, method: Any, progress: Callable[[int, int], None]) -> MethodResult:
@@ -83,15 +93,21 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
     on_all(setting.nodes, lambda node: node.reset(method.name, spec))
     links = setting.network.links
     with ExitStack() as stack:
+        if setting.stage is not None:
+            setting.stage.set()
         captures = {link.name: stack.enter_context(_capture(setting, method.name, link)) for link in links}
         before = _read(setting)
         probe_watch, cpu_watch = ProbeWatch(list(setting.probes)), CpuWatch()
         with probe_watch, cpu_watch:
-            outcomes = _replay(setting, progress)
+            outcomes, events, killed = _replay(setting, method.name, spec, progress)
         on_all(setting.nodes, lambda node: node.disconnect())
+        closed = setting.stage is None or _closed(setting)
         after = _read(setting)
+        after = replace(after, quiet=after.quiet and closed)
         reports = {link.name: captures[link.name].stop(_frames(before, after, link.name)) for link in links}
-    records = on_all(setting.nodes, lambda node: node.records())
+    if setting.stage is not None:
+        setting.stage.clear()
+    records = with_lives(on_all(setting.nodes, lambda node: node.records()), killed)
     rows = request_rows(method.name, outcomes, records, setting.examples, setting.network.topology)
     accounted = [_account(setting, method.name, link, before, after, reports[link.name]) for link in links]
     prompts: dict[str, dict[str, int]] = {}
@@ -108,24 +124,45 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
         findings=[f"{method.name}: {text}" for found in accounted for text in found.findings],
+        events=events,
     )
 
 
-def _replay(setting: Setting, progress: Callable[[int, int], None]) -> list[Outcome]:
+def _replay(
+    setting: Setting, method: str, spec: Mapping[str, Any], progress: Callable[[int, int], None]
+) -> tuple[list[Outcome], list[EventReport], Mapping[str, Any]]:
+    """Outcomes, what became of the events, and what killed nodes had recorded."""
     mode = setting.scenario.replay
     devices = {request.device for request in setting.trace}
-    return replay(
-        setting.trace,
-        {request_id: example.text for request_id, example in setting.examples.items()},
-        {name: setting.network.node(name).netns_path for name in devices},
-        mode=mode.mode,
-        deadline_s=mode.deadline_s,
-        progress=lambda done: progress(done, len(setting.trace)),
-    )
+
+    def go(started: Callable[[float], None]) -> list[Outcome]:
+        return replay(
+            setting.trace,
+            {request_id: example.text for request_id, example in setting.examples.items()},
+            {name: setting.network.node(name).netns_path for name in devices},
+            mode=mode.mode,
+            deadline_s=mode.deadline_s,
+            progress=lambda done: progress(done, len(setting.trace)),
+            started=started,
+        )
+
+    if setting.stage is None:
+        return go(lambda _start_s: None), [], {}
+    with setting.stage.player(method, spec) as player:
+        outcomes = go(player.start)
+    return outcomes, player.reports, player.records
+
+
+def _closed(setting: Setting) -> bool:
+    """Wait for what a dead link or a container that stood still left to TCP: repeats come seconds later."""
+    paths = [host.netns_path for host in setting.network.hosts]
+    return wait_until_closed(paths, QUIET_TIMEOUT_S, CLOSED_LEAST_S)
 
 
 def _capture(setting: Setting, method: str, link: WanLink) -> Capture:
-    rates = [link.spec.shape(direction).rate_bps for direction in DIRECTIONS]
+    shaped = under_events(setting.scenario.events, setting.network.topology).links
+    same = [one for one in shaped if one.name == link.name]
+    rates = [one.shape(direction).rate_bps for one in same for direction in DIRECTIONS]
     rate_bps = None if None in rates else max(rate for rate in rates if rate is not None)
     pcap = setting.directory.pcap(method, link.name)
     return Capture(link.capture_interface, link.netns_path, pcap, rate_bps)
@@ -144,7 +181,8 @@ def _read(setting: Setting) -> _Reading:
         quiet = quiet and wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S)
     else:
         quiet = False
-    return _Reading(wire, {link.name: link.drops() for link in links}, quiet)
+    cut = {} if setting.stage is None else setting.stage.lost_frames()
+    return _Reading(wire, {link.name: link.drops() for link in links}, quiet, cut)
 
 
 def _frames(before: _Reading, after: _Reading, link: str) -> int:
@@ -164,7 +202,11 @@ def _account(
 ) -> _Accounted:
     """Hold what the capture says against what the kernel counted, in both directions."""
     topology = setting.network.topology
-    ends = LinkEnds(topology.node(link.spec.child).mac, topology.node(link.spec.parent).mac)
+    ends = LinkEnds(
+        topology.node(link.spec.child).mac,
+        topology.node(link.spec.parent).mac,
+        flow_ports=flow_ports(setting.scenario.events),
+    )
     found = account(setting.directory.pcap(method, link.name), ends)
     faults = [*report.faults, *found.doubts]
     rows, accounts = [], []
@@ -190,6 +232,9 @@ def _account(
                 "retried_prompt_bytes": parts.retried_prompt_bytes,
                 "queue_dropped_frames": queue_dropped,
                 "lost_frames": lost,
+                "down_lost_frames": _cut(after, link.name, direction) - _cut(before, link.name, direction),
+                "flow_frames": parts.flow_frames,
+                "flow_bytes": parts.flow_bytes,
             }
         )
         accounts.append(
@@ -210,6 +255,10 @@ def _account(
         )
     prompts = {name: one.prompt_bytes for name, one in found.requests.items() if name and one.prompt_bytes}
     return _Accounted(rows, accounts, prompts, [f"{link.name}: {text}" for text in found.findings])
+
+
+def _cut(reading: _Reading, link: str, direction: Direction) -> int:
+    return reading.cut[link][direction] if link in reading.cut else 0
 
 
 def _outcomes(method: str, trace: Sequence[Request], outcomes: Sequence[Outcome]) -> Outcomes:

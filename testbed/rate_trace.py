@@ -19,7 +19,7 @@ import itertools
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,7 +162,7 @@ class RatePlayer:
     """Gives one direction of a link the rates of a timeline, each at its time, in a thread of its own.
 
     Args:
-        timeline: steps, seconds from ``start_s``.
+        timeline: steps, seconds from ``start_s``; may be endless.
         apply: makes a rate the link's; one direction's part of :meth:`testbed.link.WanLink.reshape`.
         start_s: the timeline's 0, on ``time.monotonic()``'s clock.
 
@@ -175,9 +175,9 @@ class RatePlayer:
     """
 
     def __init__(
-        self, timeline: Sequence[RateStep], apply: Callable[[int], None], start_s: float | None = None
+        self, timeline: Iterable[RateStep], apply: Callable[[int], None], start_s: float | None = None
     ) -> None:
-        self._timeline = list(timeline)
+        self._timeline = timeline
         self._apply = apply
         self._start_s = time.monotonic() if start_s is None else start_s
         self._ended = threading.Event()
@@ -213,7 +213,9 @@ class RatePlayer:
         self.stop()
 
     def _play(self) -> None:
-        for step, following in itertools.zip_longest(self._timeline, self._timeline[1:]):
+        ended: list[RateStep | None] = [None]
+        for step, following in itertools.pairwise(itertools.chain(self._timeline, ended)):
+            assert step is not None
             if self._ended.wait(max(0.0, step.at_s - self._now())):
                 return
             if following is not None and following.at_s <= self._now():

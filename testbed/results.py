@@ -44,6 +44,7 @@ _REQUEST_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("upstream_ms", _doubles),
     ("forward_errors", _strings),
     ("repeats", _integers),
+    ("lives", _integers),
     ("answer", pa.string()),
     ("reference", pa.string()),
     ("correct", pa.bool_()),
@@ -52,7 +53,7 @@ _REQUEST_COLUMNS: list[tuple[str, pa.DataType]] = [
 REQUESTS = pa.schema(_REQUEST_COLUMNS)
 """One row for each request and method; times ``_s`` are since the method's start. Lists have one entry for
 each node that the request reached, the device first; a node that only relayed has nulls for what it did not
-decide."""
+decide. ``lives`` says how often an event had killed the node's process before: its window began anew."""
 
 BYTE_PARTS = (
     "prompt_bytes",
@@ -81,11 +82,42 @@ _LINK_COLUMNS: list[tuple[str, pa.DataType]] = [
             "retried_prompt_bytes",
             "queue_dropped_frames",
             "lost_frames",
+            "down_lost_frames",
+            "flow_frames",
+            "flow_bytes",
         )
     ),
 ]
 LINKS = pa.schema(_LINK_COLUMNS)
-"""One row for each link, direction and method; ``frames`` and ``frame_bytes`` are the kernel's counts."""
+"""One row for each link, direction and method; ``frames`` and ``frame_bytes`` are the kernel's counts.
+``down_lost_frames`` were lost while the link was down, apart from the way's ``lost_frames``; ``flow_*`` are
+background flows', of the frames and of ``other_bytes``."""
+
+_EVENT_COLUMNS: list[tuple[str, pa.DataType]] = [
+    ("method", pa.string()),
+    ("number", pa.int64()),
+    ("kind", pa.string()),
+    ("target", pa.string()),
+    ("at_s", pa.float64()),
+    ("for_s", pa.float64()),
+    ("took_effect_at_s", pa.float64()),
+    ("ended_at_s", pa.float64()),
+    ("late_ms", pa.float64()),
+    ("end_late_ms", pa.float64()),
+    ("skipped", pa.bool_()),
+    ("error", pa.string()),
+    ("lost_frames", pa.int64()),
+    ("ready_after_s", pa.float64()),
+    ("steps", pa.int64()),
+    ("steps_skipped", pa.int64()),
+    ("steps_late_p99_ms", pa.float64()),
+    ("flow_sent_bytes", pa.int64()),
+    ("flow_received_bytes", pa.int64()),
+    ("flow_lost_packets", pa.int64()),
+    ("flow_retransmits", pa.int64()),
+]
+EVENTS = pa.schema(_EVENT_COLUMNS)
+"""One row for each event and method (:class:`testbed.evidence.EventReport`); no table without events."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import string
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -27,6 +27,8 @@ from testbed.control import NodeControl, on_all, wait_ready
 from testbed.datasets import Example, load
 from testbed.engine import engine
 from testbed.errors import TestbedError
+from testbed.event_checks import late_events, under_events
+from testbed.events import Stage
 from testbed.evidence import Evidence, TierLimit
 from testbed.fidelity import judge
 from testbed.host import can_shape, host_facts, in_user_mode_linux, usable_cpus
@@ -35,7 +37,7 @@ from testbed.measure import Finding, measure, paths_of, probe_path
 from testbed.method_run import MethodResult, Setting, run_method
 from testbed.network import Network
 from testbed.node import TierHost
-from testbed.results import LINKS, REQUESTS, SCHEMA_VERSION, RunDirectory
+from testbed.results import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, RunDirectory
 from testbed.scenario import Scenario, clamp_cpus
 from testbed.summary import summarise
 from testbed.topology import Topology, build_topology
@@ -82,11 +84,14 @@ def run(scenario: Scenario, out: Path | None, reporter: Reporter) -> RunDirector
     asked = {tier.name: tier.cpus for tier in scenario.tiers}
     scenario, notes = clamp_cpus(scenario, usable_cpus())
     topology = build_topology(scenario)
-    if reasons := can_shape(topology):
+    if reasons := can_shape(under_events(scenario.events, topology)):
         raise TestbedError(f"{reasons[0]}; run it with --vm auto, or see `testbed doctor`")
     for note in notes:
         reporter.say(note)
     trace = build_trace(scenario)
+    for note in (late := late_events(scenario.events, trace[-1].at_s)):
+        reporter.say(note)
+    notes += late
     run_id = new_run_id()
     with terminable(), run_lock(run_id), _disk_full_said():
         image, models = prepare(scenario, reporter)
@@ -234,7 +239,9 @@ class _Run:
         shapes = dict.fromkeys(link.up for link in self.topology.links)
         probes = [probe_path(network.add_probe(shape)) for shape in list(shapes)[:MAX_PROBES]]
         examples: dict[str, Example] = prompts_for(self.trace)
-        return Setting(self.scenario, network, nodes, self.trace, examples, self.directory, probes)
+        events = self.scenario.events
+        stage = Stage(events, network, nodes) if events else None
+        return Setting(self.scenario, network, nodes, self.trace, examples, self.directory, probes, stage)
 
     def _measure(self, network: Network, when: str) -> list[Finding]:
         if not self.topology.links:
@@ -247,6 +254,9 @@ class _Run:
         links = [row for result in self.results for row in result.links]
         self.directory.write_table("requests.parquet", requests, REQUESTS)
         self.directory.write_table("links.parquet", links, LINKS)
+        if self.scenario.events:
+            events = [asdict(one) for result in self.results for one in result.events]
+            self.directory.write_table("events.parquet", events, EVENTS)
 
     def _conclude(self) -> None:
         """Judge and write what there is; a run that was cut off is judged for what it lacks."""
@@ -281,6 +291,7 @@ class _Run:
             machine_cpus=usable_cpus(),
             netem=not self.manifest.get("network") or self.manifest["network"]["shaper"] == "netem",
             has_loss=any(shape.loss for shape in shapes),
+            events=[one for result in self.results for one in result.events],
         )
 
     def _limits(self) -> list[TierLimit]:

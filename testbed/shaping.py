@@ -11,6 +11,7 @@ import math
 from typing import Literal
 
 from testbed.errors import TestbedError
+from testbed.host import in_user_mode_linux
 from testbed.netns import HERE, in_new_namespace, run_in
 from testbed.topology import FRAME_BYTES, Shape
 
@@ -23,7 +24,8 @@ _LEAST_WAY_FRAMES = 100_000
 _IN_ORDER_RATE = "1tbit"
 """A way with jitter gets this rate: netem then never sends a frame before the one ahead of it."""
 _UNLIMITED_BPS = 100 * 10**9
-_LATE_TIMER_S = 0.002
+_LATE_TIMERS_S = (0.002, 0.010)
+"""How late a timer may be without costing rate: on a real machine, in user-mode Linux (HZ is 100)."""
 
 
 @functools.cache
@@ -75,18 +77,28 @@ def paced_bottleneck(interface: str, shape: Shape, shaper: Shaper) -> list[str]:
     netem decides when a frame leaves as it comes; after a change from 100 kbit/s to 20 Mbit/s a queue of 100
     frames would still take 12 s. htb decides as frames leave, and the way serialises what it lets go
     (:func:`way`), so that a single frame feels the rate as it does behind netem. The burst only makes up for
-    timers that are late, and without a way that serialises it is two frames.
+    timers that are late, and without a way that serialises it is two frames. :func:`paced_root` comes first.
+
+    The queue is a netem's that delays nothing: unlike a pfifo it takes a frame off its sender's account, as a
+    real link does. Else a sender on an older kernel would never have more than its socket's buffer in the
+    queue, and none of it would ever be dropped.
     """
     device, rate_bps = f"dev {interface}", shape.rate_bps or _UNLIMITED_BPS
-    burst = FRAME_BYTES
+    burst, queue = FRAME_BYTES, f"pfifo limit {shape.queue_frames}"
     if shaper == "netem":
-        burst = max(FRAME_BYTES, math.ceil(rate_bps / 8 * _LATE_TIMER_S))
+        late_s = _LATE_TIMERS_S[in_user_mode_linux()]
+        burst = max(2 * FRAME_BYTES, math.ceil(rate_bps / 8 * late_s))
+        queue = f"netem limit {shape.queue_frames} rate {_IN_ORDER_RATE}"
     return [
-        f"qdisc replace {device} root handle 3: htb default 1",
         f"class replace {device} parent 3: classid 3:1 htb rate {rate_bps}bit ceil {rate_bps}bit "
         f"burst {burst} cburst {burst} quantum {FRAME_BYTES}",
-        f"qdisc replace {device} parent 3:1 handle 30: pfifo limit {shape.queue_frames}",
+        f"qdisc replace {device} parent 3:1 handle 30: {queue}",
     ]
+
+
+def paced_root(interface: str) -> str:
+    """What a :func:`paced_bottleneck` hangs from; made once, for htb's root cannot be changed."""
+    return f"qdisc replace dev {interface} root handle 3: htb default 1"
 
 
 def way(ifb: str, shape: Shape, *, serialise: bool = False) -> list[str]:
