@@ -16,7 +16,7 @@ from testbed.validate import run_check
 from testbed.validation import sojourn, twins
 from testbed.validation.figures import CheckResult, Figure, exactly, within
 from testbed.validation.queueing import lindley_sojourns
-from testbed.validation.rate_file import expected_bytes
+from testbed.validation.rate_file import bounds, expected_bytes
 from testbed.validation.registry import Check, select
 from testbed.validation.search import Search
 from testbed.validation.tables import checks_table
@@ -105,6 +105,14 @@ def test_a_rate_file_lets_out_what_it_says_and_begins_again() -> None:
     trace = RateTrace(Path("x"), [500, 1000, 1500, 1500, 2000])
     assert expected_bytes(trace, [0, 1, 2, 3]) == [2 * 1514, 3 * 1514, 2 * 1514]
     assert expected_bytes(trace, [0, 100]) == [5 * 50 * 1514]
+
+
+def test_a_second_of_a_rate_file_may_be_a_step_early_or_late_and_no_more() -> None:
+    trace = RateTrace(Path("x"), [*range(10, 1001, 10), *range(1002, 2001, 2)])  # 100 frames, then 500
+    (low, exact, high), _ = bounds(trace, [0.0, 1.0, 2.0])
+    assert exact == 100 * 1514
+    assert low == pytest.approx(90 * 1514 * 0.95 - 1514)
+    assert high == pytest.approx(140 * 1514 * 1.05 + 1514)  # a tenth of a second at the next one's rate
 
 
 def test_a_figure_is_held_against_its_bounds_ends_included() -> None:
