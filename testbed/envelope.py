@@ -17,6 +17,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from testbed.clean import AnotherRun
 from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.fidelity import CLAIMS
@@ -133,17 +134,22 @@ def _disk(reporter: Reporter) -> Path:
     return ensure_disk(image, reporter.say)
 
 
-def envelope(budget_s: float, out: Path | None, reporter: Reporter) -> RunDirectory:
+def envelope(
+    budget_s: float, out: Path | None, reporter: Reporter, wanted: Sequence[Quantity] | None = None
+) -> RunDirectory:
     """Search each quantity within its share of ``budget_s``; a run that has begun is finished.
 
+    Args:
+        wanted: what to search; :func:`quantities` by default.
+
     Raises:
-        TestbedError: the first run of all was not possible.
+        TestbedError: the first run of all was not possible, or someone else's run is going on.
     """
     directory = RunDirectory.create(out, "envelope")
     delays = kernel().has_netem
     found = _Found(directory, delays)
     end_s = time.monotonic() + budget_s
-    wanted = quantities()
+    wanted = quantities() if wanted is None else wanted
     for number, quantity in enumerate(wanted):
         share_s = (end_s - time.monotonic()) / (len(wanted) - number)
         search = Search(CLAIMS, quantity.start, quantity.most)
@@ -164,7 +170,11 @@ def _search(quantity: Quantity, search: Search, end_s: float, found: _Found, rep
 
 
 def _try(quantity: Quantity, value: int, found: _Found, reporter: Reporter) -> Trial:
-    """One run. One that breaks shows none of the claims; the first of all must not break."""
+    """One run. One that breaks shows none of the claims; the first of all must not break.
+
+    Raises:
+        AnotherRun: someone else's run is going on.
+    """
     started_s = time.monotonic()
     path = found.directory.path / f"{quantity.name.split()[0]}-{value}"
     against: dict[str, list[str]]
@@ -172,7 +182,7 @@ def _try(quantity: Quantity, value: int, found: _Found, reporter: Reporter) -> T
         fidelity = run(quantity.scenario(value, found.delays), path, reporter).read_json("fidelity.json")
         against = {claim: list(fidelity["reasons"][claim]) for claim in CLAIMS}
     except TestbedError as error:
-        if not found.trials:
+        if isinstance(error, AnotherRun) or not found.trials:
             raise
         against = {claim: [str(error)] for claim in CLAIMS}
     return Trial(quantity.name, value, time.monotonic() - started_s, against, path.name)

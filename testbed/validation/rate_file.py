@@ -107,6 +107,5 @@ def _count(bench: Bench, flood: Flood, start_s: float, bins: int) -> Iterator[tu
 CHECKS = (
     Check(
         "rate-file", "a link follows a mahimahi rate file", "the file's own opportunities", rate_file,
-        needs_netem=True,
     ),
 )  # fmt: skip
