@@ -18,6 +18,7 @@ from testbed.netns import batch
 from testbed.node import SiteHost
 from testbed.plan import HOST_INTERFACE
 from testbed.shaping import Shaper
+from testbed.standing_batch import StandingBatch
 from testbed.switch import SiteSwitch
 from testbed.topology import Direction, Link, Shape
 
@@ -119,6 +120,7 @@ class WanLink(PlannedLink):
         self._reader: CounterReader | None = None
         self._dropped_before: dict[Direction, int] = {"up": 0, "down": 0}
         self._paced: frozenset[Direction] = frozenset()
+        self._standing: StandingBatch | None = None
         self._has_way = shaper == "netem" or node1.apart
         plan.create.append(
             f"link add name {self._child.wire} txqueuelen 1000 "
@@ -174,7 +176,10 @@ class WanLink(PlannedLink):
         """``first``: commands of tc(8) that come before those of the shapes."""
         before = {direction: self._queue_drops(direction) for direction in wanted}
         shape_lines = [line for one, shape in wanted.items() for line in self._shape(one, shape)]
-        batch(self.netns_path, "tc", [*first, *shape_lines])
+        if self._standing is not None:
+            self._standing.run([*first, *shape_lines])
+        else:
+            batch(self.netns_path, "tc", [*first, *shape_lines])
         for direction in wanted:  # a queueing discipline of another kind counts from 0
             if self._queue_drops(direction) < before[direction]:
                 self._dropped_before[direction] += before[direction]
@@ -189,6 +194,15 @@ class WanLink(PlannedLink):
             roots = [shaping.paced_root(self._ends(one)[0].wire) for one in sorted(paced - self._paced)]
             self._paced = paced
             self._apply(self.shapes, roots)
+            self._expect_changes(bool(paced))
+
+    def _expect_changes(self, soon: bool) -> None:
+        """Have a process stand by for the next change, or have none any more."""
+        if soon and self._standing is None:
+            self._standing = StandingBatch(self.netns_path, "tc")
+        elif not soon and self._standing is not None:
+            self._standing.close()
+            self._standing = None
 
     @property
     def wires(self) -> dict[Direction, str]:

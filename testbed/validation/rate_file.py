@@ -18,12 +18,15 @@ from testbed.validation.figures import Figure, within
 from testbed.validation.registry import Check
 
 FILE = REPOSITORY / "traces" / "up-and-down.mahi"
-QUEUE_FRAMES = 50
+QUEUE_FRAMES = 400
+"""Full from the start, it bridges two thirds of a second in which the sender is not given a CPU."""
 BIN_S = 1.0
 TOLERANCE = 0.05
 LATE_S = BIN_MS / 1000
 """By how much a step may be off in time: what the player makes of a file has no finer grain."""
 _SHIFTS = 11
+SETTLE_S = 0.5
+"""For the process that is to change the link to be there; a run has measured its links by then."""
 OVERLOAD = 1.2
 
 
@@ -77,6 +80,7 @@ def play(bench: Bench, trace: RateTrace, duration_s: float) -> tuple[list[float]
     first = Shape(timeline[0].rate_bps, queue_frames=QUEUE_FRAMES)
     path = bench.path(first, Shape(None))
     bench.link.pace(["up"])  # as a run paces a direction that follows a file
+    time.sleep(SETTLE_S)
     fastest_bps = max(step.rate_bps for step in timeline)
 
     def apply(rate_bps: int) -> None:
@@ -85,6 +89,7 @@ def play(bench: Bench, trace: RateTrace, duration_s: float) -> tuple[list[float]
     try:
         with UdpPath(path.child, path.parent) as udp, promptly():
             flood = Flood(udp, OVERLOAD * fastest_bps)
+            flood.keep_up(ahead=QUEUE_FRAMES)
             start_s = time.monotonic()
             with RatePlayer(timeline, apply, start_s):
                 found = list(_count(bench, flood, start_s, round(duration_s / BIN_S)))
