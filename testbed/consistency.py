@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from testbed.link_entry import LinkEntry
 from testbed.schema import mistake, nearest
+from testbed.topology import DIRECTIONS, Direction, Topology, bdp_multiple
 
 if TYPE_CHECKING:
-    from testbed.scenario import LinkEntry, Tier
+    from testbed.scenario import Tier
 
 
 def check_unique(field: str, names: Iterable[str]) -> None:
@@ -57,3 +59,34 @@ def check_links(tiers: Sequence[str], links: Sequence[LinkEntry]) -> None:
     for (lower, upper), name in wanted.items():
         if not name:
             raise mistake(f"no link joins {lower} and {upper}; add one between [{lower}, {upper}]", "links")
+
+
+def check_shapes(entries: Sequence[LinkEntry], topology: Topology) -> None:
+    """No link is asked for what cannot be: each direction of each is held against itself."""
+    for link in topology.links:
+        entry = next(entry for entry in entries if entry.name == link.entry)
+        for direction in DIRECTIONS:
+            shape = link.shape(direction)
+            if shape.jitter_ms > shape.delay_ms:
+                raise mistake(
+                    "is more than the delay, and no frame arrives before it is sent; lower it",
+                    _where(entry, direction, "jitter_ms"),
+                )
+            if shape.reorder and not shape.delay_ms:
+                raise mistake(
+                    "needs a delay, for a frame overtakes those that wait; add one",
+                    _where(entry, direction, "reorder"),
+                )
+            round_trip_ms = link.up.delay_ms + link.down.delay_ms
+            if bdp_multiple(entry.figure(direction, "queue")) and not (shape.rate_bps and round_trip_ms):
+                raise mistake(
+                    "needs a rate and a delay to be a product of; add them, or write frames",
+                    _where(entry, direction, "queue"),
+                )
+
+
+def _where(entry: LinkEntry, direction: Direction, name: str) -> str:
+    """Path of the key that gives a figure."""
+    own = getattr(entry.up if direction == "up" else entry.down, name, None)
+    key = name.removesuffix("_ms")
+    return f"links.{entry.name}." + (key if own is None else f"{direction}.{key}")

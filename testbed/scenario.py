@@ -16,9 +16,10 @@ from pydantic import (
     model_validator,
 )
 
-from testbed.consistency import check_links, check_tiers, check_unique
+from testbed.consistency import check_links, check_shapes, check_tiers, check_unique
 from testbed.datasets import DATASETS
 from testbed.errors import TestbedError
+from testbed.link_entry import LinkEntry
 from testbed.methods import Method, MethodName, check_methods
 from testbed.overrides import apply_overrides, overridden
 from testbed.schema import (
@@ -27,10 +28,7 @@ from testbed.schema import (
     FileContext,
     MemoryBytes,
     Number,
-    RateBps,
     Section,
-    ShareOfOne,
-    TimeMs,
     explain,
     find_file,
     mistake,
@@ -38,6 +36,7 @@ from testbed.schema import (
     nearest,
 )
 from testbed.tier_models import TierModel
+from testbed.topology import build_topology
 from testbed.yamlfile import read_yaml
 
 MAX_NODES = 1000
@@ -53,7 +52,6 @@ TierName = Annotated[
         r"[a-z]([a-z0-9_]{0,18}[a-z_])?", "small letters, digits and _, at most 20, no digit at the end"
     ),
 ]
-LinkName = Annotated[str, name_like(r"[A-Za-z][A-Za-z0-9_-]{0,31}", "letters, digits, - and _, at most 32")]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Requests = Annotated[Count, Field(le=MAX_REQUESTS)]
 
@@ -94,34 +92,6 @@ class Tier(Section):
     model: TierModel
     cpus: Annotated[Number, Field(ge=0.01)]
     memory_bytes: MemoryBytes = Field(validation_alias="memory")
-
-
-class LinkEntry(Section):
-    """The shape of every link between two neighbouring tiers, in each direction.
-
-    ``rate_bps`` of ``None`` is unlimited; ``queue_frames`` of ``None`` is the bandwidth-delay product
-    (:func:`testbed.topology.default_queue_frames`); ``delay_ms`` is one way.
-    """
-
-    name: LinkName
-    between: Annotated[tuple[str, ...], Field(min_length=2, max_length=2)]
-    rate_bps: RateBps | None = Field(default=None, validation_alias="rate")
-    delay_ms: TimeMs = Field(default=0.0, validation_alias="delay")
-    jitter_ms: TimeMs = Field(default=0.0, validation_alias="jitter")
-    loss: ShareOfOne = 0.0
-    duplicate: ShareOfOne = 0.0
-    reorder: ShareOfOne = 0.0
-    queue_frames: Annotated[Count, Field(le=1_000_000)] | None = Field(default=None, validation_alias="queue")
-
-    @model_validator(mode="after")
-    def _possible(self) -> LinkEntry:
-        if self.jitter_ms > self.delay_ms:
-            raise mistake(
-                "is more than the delay, and no frame arrives before it is sent; lower it", "jitter"
-            )
-        if self.reorder and not self.delay_ms:
-            raise mistake("needs a delay, for a frame overtakes those that wait; add one", "reorder")
-        return self
 
 
 class Arrivals(Section):
@@ -216,6 +186,7 @@ class Scenario(Section):
         check_unique("methods", [method.name for method in self.methods])
         check_tiers(self.tiers, MAX_NODES)
         check_links(self.tier_names, self.links)
+        check_shapes(self.links, build_topology(self))
         check_methods(self.methods, self.tier_names)
         if self.events:
             raise mistake("not available yet; leave the list empty", "events")

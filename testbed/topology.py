@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from testbed.scenario import LinkEntry, Scenario
+    from testbed.link_entry import LinkEntry
+    from testbed.scenario import Scenario
 
 Direction = Literal["up", "down"]
 DIRECTIONS: tuple[Direction, Direction] = ("up", "down")
@@ -18,6 +19,7 @@ FRAME_BYTES = 1514
 """A full Ethernet frame as the kernel counts it: header and 1,500 bytes, no FCS."""
 MIN_QUEUE_FRAMES = 100
 """No bottleneck's default queue is shorter than this (DESIGN, "A WAN link")."""
+_FIGURES = ("rate_bps", "delay_ms", "jitter_ms", "loss", "duplicate", "reorder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,28 +136,39 @@ def build_topology(scenario: Scenario) -> Topology:
     return Topology(tuple(nodes), tuple(links))
 
 
-def default_queue_frames(rate_bps: int | None, round_trip_ms: float) -> int:
-    """The bandwidth-delay product in full frames, and at least ``MIN_QUEUE_FRAMES``.
+def bdp_multiple(queue: int | str | None) -> float | None:
+    """How many bandwidth-delay products a queue is, if it is given like ``2bdp``; else ``None``."""
+    return float(queue.removesuffix("bdp")) if isinstance(queue, str) else None
 
-    The round trip is the link's own, the sum of both one-way delays: tiers end every TCP connection, so none
-    spans more than one link. Jitter is left out. Without a rate nothing queues, and the minimum stands.
+
+def queue_frames(queue: int | str | None, rate_bps: int | None, round_trip_ms: float) -> int:
+    """Length of a bottleneck's queue, given in frames, like ``2bdp``, or not at all.
+
+    Not given, it is one bandwidth-delay product in full frames, and at least ``MIN_QUEUE_FRAMES``. The round
+    trip is the link's own, the sum of both one-way delays: tiers end every TCP connection, so none spans more
+    than one link. Jitter is left out. Without a rate nothing queues, and the minimum stands.
     """
+    if isinstance(queue, int):
+        return queue
     if rate_bps is None:
         return MIN_QUEUE_FRAMES
-    product_bytes = rate_bps / 8 * round_trip_ms / 1000
-    return max(MIN_QUEUE_FRAMES, math.ceil(product_bytes / FRAME_BYTES))
+    multiple = bdp_multiple(queue)
+    product_frames = rate_bps / 8 * round_trip_ms / 1000 / FRAME_BYTES
+    if multiple is None:
+        return max(MIN_QUEUE_FRAMES, math.ceil(product_frames))
+    return max(1, math.ceil(multiple * product_frames))
 
 
 def _shapes(entry: LinkEntry) -> tuple[Shape, Shape]:
-    """Shapes up and down. An entry's figures hold in each direction."""
-    queue_frames = entry.queue_frames or default_queue_frames(entry.rate_bps, 2 * entry.delay_ms)
-    shape = Shape(
-        rate_bps=entry.rate_bps,
-        delay_ms=entry.delay_ms,
-        jitter_ms=entry.jitter_ms,
-        loss=entry.loss,
-        duplicate=entry.duplicate,
-        reorder=entry.reorder,
-        queue_frames=queue_frames,
+    """Shapes up and down. An entry's figures hold in each direction that has none of its own."""
+    round_trip_ms = sum(entry.figure(direction, "delay_ms") for direction in DIRECTIONS)
+    up, down = (
+        Shape(
+            **{name: entry.figure(direction, name) for name in _FIGURES},
+            queue_frames=queue_frames(
+                entry.figure(direction, "queue"), entry.figure(direction, "rate_bps"), round_trip_ms
+            ),
+        )
+        for direction in DIRECTIONS
     )
-    return shape, shape
+    return up, down
