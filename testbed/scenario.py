@@ -16,9 +16,10 @@ from pydantic import (
     model_validator,
 )
 
-from testbed.consistency import check_links, check_shapes, check_tiers, check_unique
+from testbed.consistency import check_links, check_parents, check_shapes, check_tiers, check_unique
 from testbed.datasets import DATASETS
 from testbed.errors import TestbedError
+from testbed.graph_entry import GraphEntry, check_places, with_ways
 from testbed.link_entry import LinkEntry
 from testbed.methods import Method, MethodName, check_methods
 from testbed.overrides import apply_overrides, overridden
@@ -36,7 +37,7 @@ from testbed.schema import (
     nearest,
 )
 from testbed.tier_models import TierModel
-from testbed.topology import build_topology
+from testbed.topology import CONGESTION, build_topology, lay_out
 from testbed.yamlfile import read_yaml
 
 MAX_NODES = 1000
@@ -51,6 +52,10 @@ TierName = Annotated[
     name_like(
         r"[a-z]([a-z0-9_]{0,18}[a-z_])?", "small letters, digits and _, at most 20, no digit at the end"
     ),
+]
+# As long as the kernel's names may be (TCP_CA_NAME_MAX); which of them it has is found out before a run.
+Congestion = Annotated[
+    str, name_like(r"[a-z][a-z0-9_]{0,14}", "a kernel's name of a congestion control, such as cubic or bbr")
 ]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Requests = Annotated[Count, Field(le=MAX_REQUESTS)]
@@ -85,13 +90,26 @@ class Task(Section):
 
 
 class Tier(Section):
-    """A tier of ``nodes`` like containers, each with that many ``cpus`` (a quota) and that much memory."""
+    """A tier of ``nodes`` like containers, each with that many ``cpus`` (a quota) and that much memory.
+
+    ``parents`` has for each node the number of its parent in the tier above, counted from 1; empty, the rule
+    of :func:`testbed.topology.parent_number` holds. ``congestion`` is TCP's control of what its nodes send.
+    """
 
     name: TierName
     nodes: Annotated[Count, Field(le=MAX_NODES)] = 1
+    parents: tuple[Count, ...] = ()
+    congestion: Congestion = CONGESTION
     model: TierModel
     cpus: Annotated[Number, Field(ge=0.01)]
     memory_bytes: MemoryBytes = Field(validation_alias="memory")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_many_as_have_parents(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "nodes" not in data and isinstance(data.get("parents"), list):
+            return {"nodes": len(data["parents"]), **data}
+        return data
 
 
 class Arrivals(Section):
@@ -162,6 +180,7 @@ class Scenario(Section):
     ]
     replay: Replay = Replay()
     events: tuple[dict[str, Any], ...] = ()
+    graph: GraphEntry | None = None
 
     @property
     def seed(self) -> int:
@@ -185,12 +204,17 @@ class Scenario(Section):
         check_unique("links", [link.name for link in self.links])
         check_unique("methods", [method.name for method in self.methods])
         check_tiers(self.tiers, MAX_NODES)
+        check_parents(self.tiers)
         check_links(self.tier_names, self.links)
-        check_shapes(self.links, build_topology(self))
         check_methods(self.methods, self.tier_names)
         if self.events:
             raise mistake("not available yet; leave the list empty", "events")
-        return self
+        scenario = self
+        if self.graph is not None:
+            check_places(self.graph, self.tiers)
+            scenario = self.model_copy(update={"graph": with_ways(self.graph, lay_out(self.tiers))})
+        check_shapes(scenario, build_topology(scenario))
+        return scenario
 
 
 def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from testbed.graph_entry import GraphWay
     from testbed.link_entry import LinkEntry
-    from testbed.scenario import Scenario
+    from testbed.scenario import Scenario, Tier
 
 Direction = Literal["up", "down"]
 DIRECTIONS: tuple[Direction, Direction] = ("up", "down")
@@ -19,6 +22,8 @@ FRAME_BYTES = 1514
 """A full Ethernet frame as the kernel counts it: header and 1,500 bytes, no FCS."""
 MIN_QUEUE_FRAMES = 100
 """No bottleneck's default queue is shorter than this (DESIGN, "A WAN link")."""
+CONGESTION = "cubic"
+"""TCP's congestion control where a tier asks for no other: hosts differ in their default."""
 _FIGURES = ("rate_bps", "delay_ms", "jitter_ms", "loss", "duplicate", "reorder")
 
 
@@ -50,7 +55,8 @@ class Node:
     """A container of a tier: ``device1`` is the first node of tier ``device``.
 
     ``level`` counts tiers from 0; ``number`` counts all nodes of the topology from 1, lowest tier first, and
-    gives ``ip`` and ``mac``. ``parent`` is ``None`` at the top.
+    gives ``ip`` and ``mac``. ``parent`` is ``None`` at the top. ``congestion`` is TCP's control of what the
+    node sends.
     """
 
     name: str
@@ -60,13 +66,15 @@ class Node:
     ip: str
     mac: str
     parent: str | None
+    congestion: str = CONGESTION
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """The WAN link between a child's site and its parent's, named ``child-parent``.
 
-    ``entry`` is the scenario's link entry that shapes it; ``number`` counts links from 1 and is its child's.
+    ``entry`` is the scenario's link entry that shapes it; ``number`` is its child's. A ``shared`` link is one
+    for all children of its parent, ``child`` and ``siblings``, and named ``entry-parent``.
     """
 
     name: str
@@ -76,6 +84,13 @@ class Link:
     parent: str
     up: Shape
     down: Shape
+    shared: bool = False
+    siblings: tuple[str, ...] = ()
+
+    @property
+    def children(self) -> tuple[str, ...]:
+        """All nodes below it, of which only a shared link has several."""
+        return (self.child, *self.siblings)
 
     def shape(self, direction: Direction) -> Shape:
         return self.up if direction == "up" else self.down
@@ -92,8 +107,8 @@ class Topology:
         return next(node for node in self.nodes if node.name == name)
 
     def link_up(self, node: str) -> Link | None:
-        """The link from ``node`` to its parent; ``None`` at the top."""
-        return next((link for link in self.links if link.child == node), None)
+        """The link from ``node`` to its parent, which its siblings may share; ``None`` at the top."""
+        return next((link for link in self.links if node in link.children), None)
 
     @property
     def needs_netem(self) -> bool:
@@ -116,24 +131,57 @@ def node_mac(number: int) -> str:
 
 
 def build_topology(scenario: Scenario) -> Topology:
-    """Lay a scenario out as nodes and links: lowest tier first, each child with a link of its own.
+    """Lay a scenario out as nodes and links: lowest tier first, each child with a link of its own or a share
+    in its siblings'.
 
     A scenario of one tier has no links.
     """
-    nodes: list[Node] = []
+    nodes = lay_out(scenario.tiers)
     links: list[Link] = []
-    for level, tier in enumerate(scenario.tiers):
-        above = scenario.tiers[level + 1] if level + 1 < len(scenario.tiers) else None
-        for child in range(1, tier.nodes + 1):
-            number = len(nodes) + 1
-            parent = f"{above.name}{parent_number(child, tier.nodes, above.nodes)}" if above else None
-            name = f"{tier.name}{child}"
-            nodes.append(Node(name, tier.name, level, number, node_ip(number), node_mac(number), parent))
-            if above and parent:
-                entry = scenario.link_between(tier.name, above.name)
-                up, down = _shapes(entry)
-                links.append(Link(f"{name}-{parent}", entry.name, number, name, parent, up, down))
+    for lower, upper in pairwise(scenario.tiers):
+        children = [node for node in nodes if node.tier == lower.name]
+        links += _links(scenario, scenario.link_between(lower.name, upper.name), children, nodes)
     return Topology(tuple(nodes), tuple(links))
+
+
+def lay_out(tiers: Sequence[Tier]) -> list[Node]:
+    """All nodes with their parents, lowest tier first."""
+    nodes: list[Node] = []
+    for level, tier in enumerate(tiers):
+        above = tiers[level + 1] if level + 1 < len(tiers) else None
+        first = len(nodes)
+        nodes += [_node(tier, above, level, child, first + child) for child in range(1, tier.nodes + 1)]
+    return nodes
+
+
+def _node(tier: Tier, above: Tier | None, level: int, child: int, number: int) -> Node:
+    parent = None
+    if above:
+        by_rule = parent_number(child, tier.nodes, above.nodes)
+        parent = f"{above.name}{tier.parents[child - 1] if tier.parents else by_rule}"
+    name, ip, mac = f"{tier.name}{child}", node_ip(number), node_mac(number)
+    return Node(name, tier.name, level, number, ip, mac, parent, tier.congestion)
+
+
+def _links(
+    scenario: Scenario, entry: LinkEntry, children: Sequence[Node], nodes: Sequence[Node]
+) -> list[Link]:
+    """Those of an entry, in the order of their first children."""
+    named = {node.name: node for node in nodes}
+    ways = {(way.lower, way.upper): way for way in scenario.graph.ways} if scenario.graph else {}
+    families: dict[str, list[Node]] = {}
+    for node in children:
+        families.setdefault(f"{entry.name if entry.shared else node.name}-{node.parent}", []).append(node)
+    links = []
+    for name, (first, *others) in families.items():
+        parent = named[str(first.parent)]
+        places = [scenario.graph.place_of(node) if scenario.graph else None for node in (first, parent)]
+        up, down = _shapes(entry, ways.get((str(places[0]), str(places[1]))))
+        siblings = tuple(node.name for node in others)
+        links.append(
+            Link(name, entry.name, first.number, first.name, parent.name, up, down, entry.shared, siblings)
+        )
+    return links
 
 
 def bdp_multiple(queue: int | str | None) -> float | None:
@@ -159,16 +207,17 @@ def queue_frames(queue: int | str | None, rate_bps: int | None, round_trip_ms: f
     return max(1, math.ceil(multiple * product_frames))
 
 
-def _shapes(entry: LinkEntry) -> tuple[Shape, Shape]:
-    """Shapes up and down. An entry's figures hold in each direction that has none of its own."""
-    round_trip_ms = sum(entry.figure(direction, "delay_ms") for direction in DIRECTIONS)
+def _shapes(entry: LinkEntry, way: GraphWay | None) -> tuple[Shape, Shape]:
+    """Shapes up and down. An entry's figures hold in each direction that has none of its own; a way through a
+    graph gives the delay, and the rate where the entry has none."""
+    figures = {one: {name: entry.figure(one, name) for name in _FIGURES} for one in DIRECTIONS}
+    for own in figures.values():
+        if way is not None:
+            own["delay_ms"] = way.delay_ms
+            own["rate_bps"] = own["rate_bps"] or way.rate_bps
+    round_trip_ms = sum(own["delay_ms"] for own in figures.values())
     up, down = (
-        Shape(
-            **{name: entry.figure(direction, name) for name in _FIGURES},
-            queue_frames=queue_frames(
-                entry.figure(direction, "queue"), entry.figure(direction, "rate_bps"), round_trip_ms
-            ),
-        )
-        for direction in DIRECTIONS
+        Shape(**own, queue_frames=queue_frames(entry.figure(one, "queue"), own["rate_bps"], round_trip_ms))
+        for one, own in figures.items()
     )
     return up, down

@@ -25,6 +25,7 @@ from testbed.scenario import (
     with_seed,
 )
 from testbed.tier_models import EmbeddedModel, OpenAIModel, RecordedModel, TransformersModel
+from testbed.topology import build_topology
 from tiers.models.base import ModelConfig, load_model
 from tiers.policies import KEEP, REGISTRY, Decision, Place, Policy, make_policy
 
@@ -89,7 +90,9 @@ class TestWhatIsRead:
     def test_every_scenario_of_the_repository_loads_and_survives_a_manifest(self, path: Path) -> None:
         scenario = load_scenario(path)
         assert scenario.name == path.stem
-        assert Scenario.model_validate(json.loads(json.dumps(scenario.model_dump(mode="json")))) == scenario
+        again = Scenario.model_validate(json.loads(json.dumps(scenario.model_dump(mode="json"))))
+        assert again == scenario
+        assert build_topology(again) == build_topology(scenario)
 
     def test_rate_only_needs_no_netem_and_differs_in_nothing_else(self, quickstart: Scenario) -> None:
         rate_only = load_scenario(SCENARIOS / "rate-only.yaml")
@@ -234,6 +237,12 @@ WRONG = {
     "tiers.device.memory=1KiB": "tiers.device.memory: '1KiB' is too little; it must be at least 6MiB",
     "tiers.device.nodes=0": "tiers.device.nodes: must be greater than or equal to 1, not 0",
     "tiers.cloud.nodes=2": "tiers.cloud.nodes: 2 nodes above edge's 1 would leave some without a child",
+    "tiers.device.parents=[1]": "tiers.device.parents: has 1 entries for 2 nodes; give each node its parent",
+    "tiers.device.parents=[1, 2]": "tiers.device.parents: edge2 is not there; edge has 1, counted from 1",
+    "tiers.device.parents=[1, 0]": "tiers.device.parents.2: must be greater than or equal to 1, not 0",
+    "tiers.device.parents=2": "tiers.device.parents: must be a valid list, not 2",
+    "tiers.cloud.parents=[1]": "tiers.cloud.parents: cloud is the top tier, with nobody above it; remove",
+    "tiers.device.congestion=Bbr!": "tiers.device.congestion: 'Bbr!' is no name here; use a kernel's name",
     "tiers.device.name=device1": "tiers.device1.name: 'device1' is no name here; use small letters",
     "tiers.edge.name=device": "tiers: 'device' is there 2 times; give each entry a name of its own",
     "tiers=[]": "tiers: has too few entries; add one",
