@@ -98,7 +98,7 @@ class LinkEntry(Section):
             one: {
                 key: value
                 for key, value in PROFILES[profile].figures(one).items()
-                if not data.keys() & {key, _KEYS[key]}
+                if not (data.keys() | own[one].keys()) & {key, _KEYS[key]}
             }
             | own[one]
             for one in DIRECTIONS

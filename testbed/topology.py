@@ -168,15 +168,16 @@ def _links(
 ) -> list[Link]:
     """Those of an entry, in the order of their first children."""
     named = {node.name: node for node in nodes}
-    ways = {(way.lower, way.upper): way for way in scenario.graph.ways} if scenario.graph else {}
+    found = scenario.graph.ways if scenario.graph else ()
+    ways: dict[tuple[str | None, str | None], GraphWay] = {(way.lower, way.upper): way for way in found}
     families: dict[str, list[Node]] = {}
     for node in children:
         families.setdefault(f"{entry.name if entry.shared else node.name}-{node.parent}", []).append(node)
     links = []
     for name, (first, *others) in families.items():
         parent = named[str(first.parent)]
-        places = [scenario.graph.place_of(node) if scenario.graph else None for node in (first, parent)]
-        up, down = _shapes(entry, ways.get((str(places[0]), str(places[1]))))
+        lower, upper = (scenario.graph.place_of(node) if scenario.graph else None for node in (first, parent))
+        up, down = _shapes(entry, ways.get((lower, upper)))
         siblings = tuple(node.name for node in others)
         links.append(
             Link(name, entry.name, first.number, first.name, parent.name, up, down, entry.shared, siblings)

@@ -104,3 +104,7 @@ class TestProfiles:
         assert manifest["profile"] == "dsl"
         assert manifest["up"]["rate_bps"] == 1_400_000
         assert manifest["up"]["delay_ms"] == 10.0
+
+    def test_a_profile_gives_way_to_a_figure_by_either_name(self) -> None:
+        asked = {"name": "a", "between": ["device", "edge"], "profile": "dsl", "up": {"rate_bps": 9000}}
+        assert LinkEntry.model_validate(asked).figure("up", "rate_bps") == 9000
