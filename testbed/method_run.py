@@ -26,7 +26,7 @@ from testbed.network import Network
 from testbed.replay import Outcome, replay
 from testbed.results import BYTE_PARTS, RunDirectory
 from testbed.scenario import Scenario
-from testbed.topology import DIRECTIONS, Direction
+from testbed.topology import DIRECTIONS, Direction, Link, Topology
 from testbed.trace import Request
 from testbed.watch import CpuReport, CpuWatch, ProbeReport, ProbeWatch
 from testbed.wire import LinkEnds, account
@@ -159,12 +159,17 @@ class _Accounted:
     findings: list[str]
 
 
+def link_ends(topology: Topology, link: Link) -> LinkEnds:
+    """Who sends from which side of a link; below a shared one there are several."""
+    child_mac, *siblings = (topology.node(name).mac for name in link.children)
+    return LinkEnds(child_mac, topology.node(link.parent).mac, below=frozenset(siblings))
+
+
 def _account(
     setting: Setting, method: str, link: WanLink, before: _Reading, after: _Reading, report: CaptureReport
 ) -> _Accounted:
     """Hold what the capture says against what the kernel counted, in both directions."""
-    topology = setting.network.topology
-    ends = LinkEnds(topology.node(link.spec.child).mac, topology.node(link.spec.parent).mac)
+    ends = link_ends(setting.network.topology, link.spec)
     found = account(setting.directory.pcap(method, link.name), ends)
     faults = [*report.faults, *found.doubts]
     rows, accounts = [], []

@@ -12,7 +12,7 @@ import string
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -156,6 +156,7 @@ class _Run:
             "run_id": run_id,
             "started_at": _now(),
             "scenario": scenario.model_dump(mode="json"),
+            "links": [asdict(link) for link in topology.links],
             "seed": scenario.seed,
             "seed_fixes": "trace and policies; losses differ from run to run",
             "notes": list(notes),
@@ -231,8 +232,8 @@ class _Run:
         on_all(nodes, lambda node: node.host.limit_cpus())
 
     def _setting(self, network: Network, nodes: Sequence[NodeControl]) -> Setting:
-        shapes = dict.fromkeys(link.up for link in self.topology.links)
-        probes = [probe_path(network.add_probe(shape)) for shape in list(shapes)[:MAX_PROBES]]
+        shapes = dict.fromkeys((link.up, link.down) for link in self.topology.links)
+        probes = [probe_path(network.add_probe(*both)) for both in list(shapes)[:MAX_PROBES]]
         examples: dict[str, Example] = prompts_for(self.trace)
         return Setting(self.scenario, network, nodes, self.trace, examples, self.directory, probes)
 
