@@ -14,29 +14,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-from testbed.topology import Link
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from testbed.replay import Outcome
 
 Record = Mapping[str, Any]
+
+
+class Hop(NamedTuple):
+    """A WAN link on a request's way, and the nodes between which the request crossed it."""
+
+    link: str
+    child: str
+    parent: str
+
+
 NODE_COLUMNS = ("queue_ms", "inference_ms", "own_ms")
 HOP_COLUMNS = ("hop_up_ms", "hop_down_ms")
 NO_REPLY = frozenset({"timeout", "connection"})
 """Outcomes in which no reply came, so that when the request ended was the orchestrator's doing."""
 
 
-def time_columns(outcome: Outcome, hops: Sequence[Link], records: Mapping[str, Record]) -> dict[str, Any]:
+def time_columns(outcome: Outcome, hops: Sequence[Hop], records: Mapping[str, Record]) -> dict[str, Any]:
     """The columns of ``requests.parquet`` that say where the time went.
 
     Args:
-        hops: the links that the request tried, the device's first.
+        hops: those that the request tried, the device's first.
         records: of the nodes that recorded the request, by node.
     """
     lateness_ms = (outcome.sent_at_s - outcome.scheduled_at_s) * 1000
-    ends = [(records.get(link.child), records.get(link.parent)) for link in hops]
+    ends = [(records.get(hop.child), records.get(hop.parent)) for hop in hops]
     found: dict[str, list[float | None]] = {
         **{column: [record[column] for record in records.values()] for column in NODE_COLUMNS},
         "hop_up_ms": [_between(child, "forward_began_s", parent, "arrived_s") for child, parent in ends],

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from testbed.causes import time_columns
+from testbed.causes import Hop, time_columns
 from testbed.datasets import Example
 from testbed.parts import RequestBytes
 from testbed.replay import Outcome
-from testbed.topology import Link, Topology
+from testbed.topology import Topology
 
 NodeRecords = Mapping[str, Sequence[Mapping[str, Any]]]
 """By node, what ``/control/records`` gave."""
@@ -47,13 +47,13 @@ def request_rows(
     ways = {device: _way_up(device, topology) for device in {outcome.device for outcome in outcomes}}
     rows = []
     for outcome in outcomes:
-        nodes, links = ways[outcome.device]
+        nodes, way = ways[outcome.device]
         reached = [
             (node, by_node[node][outcome.request_id])
             for node in nodes
             if outcome.request_id in by_node.get(node, {})
         ]
-        hops = _tried(outcome.request_id, links, dict(reached), crossed)
+        hops = _tried(outcome.request_id, way, dict(reached), crossed)
         reference = examples[outcome.request_id].reference
         rows.append(
             {
@@ -109,30 +109,31 @@ def _text_bytes(request_rows: Iterable[Mapping[str, Any]]) -> Counter[tuple[str,
 
 
 def _tried(
-    request_id: str, links: Sequence[Link], records: Mapping[str, Mapping[str, Any]], crossed: Crossed
-) -> Sequence[Link]:
-    """The links up to the last that the request tried: its node forwarded, or a trace of it is further up."""
+    request_id: str, way: Sequence[Hop], records: Mapping[str, Mapping[str, Any]], crossed: Crossed
+) -> Sequence[Hop]:
+    """The hops up to the last that the request tried: its node forwarded, or a trace of it is further up."""
     tried = 0
-    for number, link in enumerate(links, start=1):
-        sent_up = link.child in records and records[link.child]["upstream_ms"] is not None
-        if sent_up or link.parent in records or request_id in crossed[link.name]:
+    for number, hop in enumerate(way, start=1):
+        sent_up = hop.child in records and records[hop.child]["upstream_ms"] is not None
+        if sent_up or hop.parent in records or request_id in crossed[hop.link]:
             tried = number
-    return links[:tried]
+    return way[:tried]
 
 
-def _byte_columns(request_id: str, hops: Sequence[Link], crossed: Crossed) -> dict[str, list[Any]]:
-    found = [crossed[hop.name].get(request_id) for hop in hops]
+def _byte_columns(request_id: str, hops: Sequence[Hop], crossed: Crossed) -> dict[str, list[Any]]:
+    found = [crossed[hop.link].get(request_id) for hop in hops]
     return {
-        "hops": [hop.name for hop in hops],
+        "hops": [hop.link for hop in hops],
         "hop_prompt_bytes": [one.prompt_bytes if one else 0 for one in found],
         "hop_answer_bytes": [one.answer_bytes if one else 0 for one in found],
     }
 
 
-def _way_up(device: str, topology: Topology) -> tuple[list[str], list[Link]]:
-    """Nodes from the device to the top, and the links between them."""
-    nodes, links = [device], []
+def _way_up(device: str, topology: Topology) -> tuple[list[str], list[Hop]]:
+    """Nodes from the device to the top, and the hops between them."""
+    nodes: list[str] = [device]
+    hops: list[Hop] = []
     while (link := topology.link_up(nodes[-1])) is not None:
-        links.append(link)
+        hops.append(Hop(link.name, nodes[-1], link.parent))
         nodes.append(link.parent)
-    return nodes, links
+    return nodes, hops

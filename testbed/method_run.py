@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from testbed.backlog import BacklogReport, BacklogWatch
@@ -47,12 +47,12 @@ class Setting:
     scenario: Scenario
     network: Network
     nodes: Sequence[NodeControl]
-    groups: Mapping[str, ContainerGroup]
-    """The control groups of each node's container."""
     trace: Sequence[Request]
     examples: Mapping[str, Example]
     directory: RunDirectory
     probes: Sequence[Any]
+    groups: Mapping[str, ContainerGroup] = field(default_factory=dict)
+    """Control groups of the nodes that are containers."""
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,9 @@ class _Run:
         shapes = dict.fromkeys(link.up for link in self.topology.links)
         probes = [probe_path(network.add_probe(shape)) for shape in list(shapes)[:MAX_PROBES]]
         examples: dict[str, Example] = prompts_for(self.trace)
-        return Setting(self.scenario, network, nodes, groups, self.trace, examples, self.directory, probes)
+        return Setting(
+            self.scenario, network, nodes, self.trace, examples, self.directory, probes, groups=groups
+        )
 
     def _measure(self, network: Network, when: str) -> list[Finding]:
         if not self.topology.links:

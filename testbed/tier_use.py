@@ -16,21 +16,27 @@ Row = Mapping[str, Any]
 def tier_rows(
     method: str, records: NodeRecords, used: Mapping[str, Usage], topology: Topology
 ) -> list[dict[str, Any]]:
-    """One row for each node, lowest tier first; ``used`` is each container's use over the method."""
+    """One row for each node, lowest tier first; ``used`` is the use of those that are containers."""
     return [
         {
             "node": node.name,
             "tier": node.tier,
             "method": method,
-            "cpu_seconds": used[node.name].cpu_s,
-            "throttled_s": used[node.name].throttled_s,
-            "throttled_periods": used[node.name].throttled_periods,
-            "periods": used[node.name].periods,
-            "anon_bytes": used[node.name].anon_bytes,
+            **_used(used.get(node.name)),
             **_inferences(records.get(node.name, ())),
         }
         for node in topology.nodes
     ]
+
+
+def _used(usage: Usage | None) -> dict[str, Any]:
+    return {
+        "cpu_seconds": usage and usage.cpu_s,
+        "throttled_s": usage and usage.throttled_s,
+        "throttled_periods": usage and usage.throttled_periods,
+        "periods": usage and usage.periods,
+        "anon_bytes": usage and usage.anon_bytes,
+    }
 
 
 def _inferences(records: Sequence[Row]) -> dict[str, Any]:

@@ -32,8 +32,8 @@ def topology(tmp_path: Path) -> Topology:
 
 def record(request_id: str, **changes: Any) -> dict[str, Any]:
     """What a node's ``/control/records`` says of a request that it kept."""
-    nothing = dict.fromkeys(("threshold", "window_seq", "window_length", "forward_error", "upstream_ms"))
-    nothing |= dict.fromkeys(("forward_began_s", "forward_answered_s"))
+    unset = ("threshold", "window_seq", "window_length", "forward_error", "upstream_ms")
+    nothing = dict.fromkeys((*unset, "forward_began_s", "forward_answered_s"))
     return {
         "request_id": request_id, "inferred": True, "confidence": 0.7, "kept": True, "answer": REPLY,
         "queue_ms": 0.0, "inference_ms": 2.0, "own_ms": 0.5, "repeats": 0, "outcome": "answered",
@@ -143,11 +143,12 @@ def test_an_inference_is_replaced_only_by_an_answer_from_above(topology: Topolog
             sent_up("q5", outcome="deadline"),
         ]
     }
-    used = {node.name: Usage(10**6, 0.25, None, None, None) for node in topology.nodes}
+    used = {node.name: Usage(10**6, 0.25, None, None, None) for node in topology.nodes if node.parent}
     first, *others = tier_rows("recserve", records, used, topology)
     assert (first["node"], first["tier"], first["cpu_seconds"]) == ("device1", "device", 0.25)
     assert (first["inferences"], first["inference_ms"], first["kept"]) == (4, 8.0, 1)
     assert first["replaced_inferences"] == 1
     assert {row["inferences"] for row in others} == {0}
-    assert total([first, *others], "cpu_seconds") == 0.25 * len(topology.nodes)
-    assert total([first, *others], "periods") is total([], "kept") is None
+    assert others[-1]["cpu_seconds"] is None  # no container
+    assert total([first, *others[:-1]], "cpu_seconds") == 0.25 * len(used)
+    assert total([first, *others], "cpu_seconds") is total([first], "periods") is total([], "kept") is None

@@ -33,6 +33,7 @@ def hogged() -> Iterator[None]:
             hog.wait(10)
 
 
+@pytest.mark.timeout(240)
 def test_on_a_starved_machine_bytes_and_decisions_are_true_and_latency_is_not(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with running(out, "--methods", "recserve") as process:

@@ -6,26 +6,19 @@ import math
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from testbed.causes import is_explained, time_columns
+from testbed.causes import Hop, is_explained, time_columns
 from testbed.replay import Outcome
-from testbed.topology import Link, Shape
 from tests.tiers.nodes import HOST, ask, begin, chain, free_port, node_config, records, running, wait_until
 from tests.tiers.parents import answering, parent
 from tiers.server import Node
 from tiers.stamped import StampedSocket
 
 ALL_UP = {"policy": "casserve", "thresholds": {"device": 1.0, "edge": 1.0}}
-WAY = ("device1", "edge1", "cloud1")
-
-
-def links() -> list[Link]:
-    shape = Shape(None)
-    return [Link(f"{low}-{high}", "", 1, low, high, shape, shape) for low, high in pairwise(WAY)]
+WAY = [Hop("access", "device1", "edge1"), Hop("core", "edge1", "cloud1")]
 
 
 def asked(device: Node, request_id: str, deadline_ms: int | None = None) -> Outcome:
@@ -47,7 +40,7 @@ def joined(outcome: Outcome, *nodes: Node) -> dict[str, Any]:
         for record in records(node)
         if record["request_id"] == outcome.request_id
     }
-    hops = [link for link in links() if by_node.get(link.child, {}).get("upstream_ms") is not None]
+    hops = [hop for hop in WAY if by_node.get(hop.child, {}).get("upstream_ms") is not None]
     row = time_columns(outcome, hops, by_node)
     return {**row, "path": list(by_node), "outcome": outcome.outcome, "latency_ms": outcome.latency_ms}
 
