@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from testbed import shaping
-from testbed.counters import CounterReader, Counters
+from testbed.counters import CounterReader, Counters, QdiscCounters
 from testbed.mininet_compat import Intf
 from testbed.mininet_compat import Link as MininetLink
 from testbed.netns import batch
@@ -19,7 +19,7 @@ from testbed.node import SiteHost
 from testbed.plan import HOST_INTERFACE
 from testbed.shaping import Shaper
 from testbed.switch import SiteSwitch
-from testbed.topology import Direction, Link, Shape
+from testbed.topology import DIRECTIONS, Direction, Link, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +178,12 @@ class WanLink(PlannedLink):
         if self.shaper == "netem":
             names += [self._child.way, self._parent.way]
         return sum(self._counters.root_qdisc(name).held_frames for name in names)
+
+    def backlog(self) -> dict[Direction, QdiscCounters]:
+        """What waits in each direction's bottleneck now, a frame that is being serialised included."""
+        return {
+            direction: self._counters.root_qdisc(self._ends(direction)[0].wire) for direction in DIRECTIONS
+        }
 
     def reshape(self, up: Shape, down: Shape) -> None:
         """Change the link under way. Frames in it stay, and what is not asked for goes back to 0.

@@ -10,22 +10,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from testbed.backlog import BacklogReport, BacklogWatch
 from testbed.capture import Capture, CaptureReport
+from testbed.causes import unexplained
+from testbed.cgroup import ContainerGroup, Usage
 from testbed.containers import policy_spec
 from testbed.control import NodeControl, on_all
 from testbed.counters import Counters
 from testbed.datasets import Example
-from testbed.evidence import Lateness, LinkAccount, Outcomes
-from testbed.joined import request_rows
+from testbed.evidence import Lateness, LinkAccount, Outcomes, Unexplained
+from testbed.joined import attribute, request_rows
 from testbed.link import QueueDrops, WanLink
 from testbed.measure import paths_of, wait_until_quiet
 from testbed.network import Network
+from testbed.parts import RequestBytes
 from testbed.replay import Outcome, replay
 from testbed.results import BYTE_PARTS, RunDirectory
 from testbed.scenario import Scenario
+from testbed.tier_use import tier_rows
 from testbed.topology import DIRECTIONS, Direction, Link, Topology
 from testbed.trace import Request
 from testbed.watch import CpuReport, CpuWatch, ProbeReport, ProbeWatch
@@ -46,6 +51,8 @@ class Setting:
     examples: Mapping[str, Example]
     directory: RunDirectory
     probes: Sequence[Any]
+    groups: Mapping[str, ContainerGroup] = field(default_factory=dict)
+    """Control groups of the nodes that are containers."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +61,12 @@ class MethodResult:
 
     requests: list[dict[str, Any]]
     links: list[dict[str, Any]]
-    prompts: dict[str, dict[str, int]]
-    """Prompt bytes by request id and link, from the captures."""
+    tiers: list[dict[str, Any]]
     accounts: list[LinkAccount]
     outcomes: Outcomes
     lateness: Lateness
+    unexplained: Unexplained
+    backlog: list[BacklogReport]
     cpu: CpuReport
     probes: list[ProbeReport]
     findings: list[str]
@@ -85,30 +93,38 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
     with ExitStack() as stack:
         captures = {link.name: stack.enter_context(_capture(setting, method.name, link)) for link in links}
         before = _read(setting)
-        probe_watch, cpu_watch = ProbeWatch(list(setting.probes)), CpuWatch()
-        with probe_watch, cpu_watch:
+        probe_watch, cpu_watch, backlog_watch = ProbeWatch(setting.probes), CpuWatch(), BacklogWatch(links)
+        at_start = _usage(setting)
+        with probe_watch, cpu_watch, backlog_watch:
             outcomes = _replay(setting, progress)
         on_all(setting.nodes, lambda node: node.disconnect())
         after = _read(setting)
+        used = {name: usage.since(at_start[name]) for name, usage in _usage(setting).items()}
         reports = {link.name: captures[link.name].stop(_frames(before, after, link.name)) for link in links}
     records = on_all(setting.nodes, lambda node: node.records())
-    rows = request_rows(method.name, outcomes, records, setting.examples, setting.network.topology)
     accounted = [_account(setting, method.name, link, before, after, reports[link.name]) for link in links]
-    prompts: dict[str, dict[str, int]] = {}
-    for link, found in zip(links, accounted, strict=True):
-        for request_id, count in found.prompts.items():
-            prompts.setdefault(request_id, {})[link.name] = count
+    crossed = {link.name: found.requests for link, found in zip(links, accounted, strict=True)}
+    topology = setting.network.topology
+    rows = request_rows(method.name, outcomes, records, setting.examples, topology, crossed)
+    link_rows, strangers = attribute([row for found in accounted for row in found.rows], rows)
+    findings = [*(text for found in accounted for text in found.findings), *strangers]
     return MethodResult(
         requests=rows,
-        links=[row for found in accounted for row in found.rows],
-        prompts=prompts,
+        links=link_rows,
+        tiers=tier_rows(method.name, records, used, topology),
         accounts=[one for found in accounted for one in found.accounts],
         outcomes=_outcomes(method.name, setting.trace, outcomes),
-        lateness=Lateness.of(method.name, [(one.sent_at_s - one.scheduled_at_s) * 1000 for one in outcomes]),
+        lateness=Lateness.of(method.name, [row["lateness_ms"] for row in rows]),
+        unexplained=Unexplained.of(method.name, unexplained(rows)),
+        backlog=backlog_watch.reports,
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
-        findings=[f"{method.name}: {text}" for found in accounted for text in found.findings],
+        findings=[f"{method.name}: {text}" for text in findings],
     )
+
+
+def _usage(setting: Setting) -> dict[str, Usage]:
+    return {name: group.usage() for name, group in setting.groups.items()}
 
 
 def _replay(setting: Setting, progress: Callable[[int, int], None]) -> list[Outcome]:
@@ -155,7 +171,7 @@ def _frames(before: _Reading, after: _Reading, link: str) -> int:
 class _Accounted:
     rows: list[dict[str, Any]]
     accounts: list[LinkAccount]
-    prompts: dict[str, int]
+    requests: Mapping[str, RequestBytes]
     findings: list[str]
 
 
@@ -213,8 +229,7 @@ def _account(
                 faults=tuple(faults) if direction == "up" else (),
             )
         )
-    prompts = {name: one.prompt_bytes for name, one in found.requests.items() if name and one.prompt_bytes}
-    return _Accounted(rows, accounts, prompts, [f"{link.name}: {text}" for text in found.findings])
+    return _Accounted(rows, accounts, found.requests, [f"{link.name}: {text}" for text in found.findings])
 
 
 def _outcomes(method: str, trace: Sequence[Request], outcomes: Sequence[Outcome]) -> Outcomes:
