@@ -27,7 +27,25 @@ _PER_NODE = {
     "upstream_ms": "upstream_ms",
     "forward_errors": "forward_error",
     "repeats": "repeats",
+    "lives": "life",
 }
+
+
+def with_lives(
+    records: NodeRecords, killed: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]
+) -> dict[str, list[dict[str, Any]]]:
+    """All records of each node, each with its ``life``: how often the node's process had been killed before.
+
+    ``killed`` is what nodes had recorded when they were.
+    """
+    return {
+        node: [
+            {**record, "life": life}
+            for life, recorded in enumerate([*killed.get(node, ()), last])
+            for record in recorded
+        ]
+        for node, last in records.items()
+    }
 
 
 def request_rows(

@@ -9,6 +9,8 @@ from typing import Literal
 
 from testbed.console import Reporter
 from testbed.errors import TestbedError
+from testbed.event_checks import under_events
+from testbed.flow import require_iperf3
 from testbed.host import can_shape, in_user_mode_linux
 from testbed.results import RunDirectory
 from testbed.scenario import Scenario, load_scenario, with_methods, with_requests, with_seed
@@ -42,7 +44,8 @@ def launch(scenario: Scenario, arguments: Sequence[str], out: Path | None, vm: V
         TestbedError: neither this kernel nor user-mode Linux will do, or the run failed.
         SystemExit: with the status of a run in the machine that failed.
     """
-    reasons = can_shape(build_topology(scenario))
+    require_iperf3(scenario.events)
+    reasons = can_shape(under_events(scenario.events, build_topology(scenario)))
     if vm == "never" or (vm == "auto" and not reasons) or in_user_mode_linux():
         from testbed.run import run
 

@@ -10,19 +10,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from testbed.backlog import BacklogReport, BacklogWatch
 from testbed.capture import Capture, CaptureReport
 from testbed.causes import unexplained
 from testbed.cgroup import ContainerGroup, Usage
+from testbed.connections import wait_until_closed
 from testbed.containers import policy_spec
 from testbed.control import NodeControl, on_all
 from testbed.counters import Counters
 from testbed.datasets import Example
-from testbed.evidence import Lateness, LinkAccount, Outcomes, Unexplained
-from testbed.joined import attribute, request_rows
+from testbed.event_checks import under_events
+from testbed.events import Stage
+from testbed.evidence import EventReport, Lateness, LinkAccount, Outcomes, Unexplained
+from testbed.flow import flow_ports
+from testbed.joined import attribute, request_rows, with_lives
 from testbed.link import QueueDrops, WanLink
 from testbed.measure import paths_of, wait_until_quiet
 from testbed.network import Network
@@ -38,6 +42,7 @@ from testbed.wire import LinkEnds, account
 
 QUIET_TIMEOUT_S = 60.0
 RETRIES_UNTIL_QUIET = 20
+CLOSED_LEAST_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Setting:
     probes: Sequence[Any]
     groups: Mapping[str, ContainerGroup] = field(default_factory=dict)
     """Control groups of the nodes that are containers."""
+    stage: Stage | None = None
+    """Where events play; ``None`` without any."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class MethodResult:
     cpu: CpuReport
     probes: list[ProbeReport]
     findings: list[str]
+    events: list[EventReport] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,8 @@ class _Reading:
     wire: dict[str, dict[Direction, Counters]]
     drops: dict[str, dict[Direction, QueueDrops]]
     quiet: bool
+    cut: Mapping[str, Mapping[Direction, int]] = field(default_factory=dict)
+    """Frames that links lost while they were down."""
 
 
 def run_method(setting: Setting, method: Any, progress: Callable[[int, int], None]) -> MethodResult:
@@ -91,17 +101,23 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
     on_all(setting.nodes, lambda node: node.reset(method.name, spec))
     links = setting.network.links
     with ExitStack() as stack:
+        if setting.stage is not None:
+            setting.stage.set()
         captures = {link.name: stack.enter_context(_capture(setting, method.name, link)) for link in links}
         before = _read(setting)
         probe_watch, cpu_watch, backlog_watch = ProbeWatch(setting.probes), CpuWatch(), BacklogWatch(links)
         at_start = _usage(setting)
         with probe_watch, cpu_watch, backlog_watch:
-            outcomes = _replay(setting, progress)
+            outcomes, events, killed = _replay(setting, method.name, spec, progress)
         on_all(setting.nodes, lambda node: node.disconnect())
+        closed = setting.stage is None or _closed(setting)
         after = _read(setting)
         used = {name: usage.since(at_start[name]) for name, usage in _usage(setting).items()}
+        after = replace(after, quiet=after.quiet and closed)
         reports = {link.name: captures[link.name].stop(_frames(before, after, link.name)) for link in links}
-    records = on_all(setting.nodes, lambda node: node.records())
+    if setting.stage is not None:
+        setting.stage.clear()
+    records = with_lives(on_all(setting.nodes, lambda node: node.records()), killed)
     accounted = [_account(setting, method.name, link, before, after, reports[link.name]) for link in links]
     crossed = {link.name: found.requests for link, found in zip(links, accounted, strict=True)}
     topology = setting.network.topology
@@ -120,6 +136,7 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
         findings=[f"{method.name}: {text}" for text in findings],
+        events=events,
     )
 
 
@@ -127,21 +144,41 @@ def _usage(setting: Setting) -> dict[str, Usage]:
     return {name: group.usage() for name, group in setting.groups.items()}
 
 
-def _replay(setting: Setting, progress: Callable[[int, int], None]) -> list[Outcome]:
+def _replay(
+    setting: Setting, method: str, spec: Mapping[str, Any], progress: Callable[[int, int], None]
+) -> tuple[list[Outcome], list[EventReport], Mapping[str, Any]]:
+    """Outcomes, what became of the events, and what killed nodes had recorded."""
     mode = setting.scenario.replay
     devices = {request.device for request in setting.trace}
-    return replay(
-        setting.trace,
-        {request_id: example.text for request_id, example in setting.examples.items()},
-        {name: setting.network.node(name).netns_path for name in devices},
-        mode=mode.mode,
-        deadline_s=mode.deadline_s,
-        progress=lambda done: progress(done, len(setting.trace)),
-    )
+
+    def go(started: Callable[[float], None]) -> list[Outcome]:
+        return replay(
+            setting.trace,
+            {request_id: example.text for request_id, example in setting.examples.items()},
+            {name: setting.network.node(name).netns_path for name in devices},
+            mode=mode.mode,
+            deadline_s=mode.deadline_s,
+            progress=lambda done: progress(done, len(setting.trace)),
+            started=started,
+        )
+
+    if setting.stage is None:
+        return go(lambda _start_s: None), [], {}
+    with setting.stage.player(method, spec) as player:
+        outcomes = go(player.start)
+    return outcomes, player.reports, player.records
+
+
+def _closed(setting: Setting) -> bool:
+    """Wait for what a dead link or a container that stood still left to TCP: repeats come seconds later."""
+    paths = [host.netns_path for host in setting.network.hosts]
+    return wait_until_closed(paths, QUIET_TIMEOUT_S, CLOSED_LEAST_S)
 
 
 def _capture(setting: Setting, method: str, link: WanLink) -> Capture:
-    rates = [link.spec.shape(direction).rate_bps for direction in DIRECTIONS]
+    shaped = under_events(setting.scenario.events, setting.network.topology).links
+    same = [one for one in shaped if one.name == link.name]
+    rates = [one.shape(direction).rate_bps for one in same for direction in DIRECTIONS]
     rate_bps = None if None in rates else max(rate for rate in rates if rate is not None)
     pcap = setting.directory.pcap(method, link.name)
     return Capture(link.capture_interface, link.netns_path, pcap, rate_bps)
@@ -160,7 +197,8 @@ def _read(setting: Setting) -> _Reading:
         quiet = quiet and wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S)
     else:
         quiet = False
-    return _Reading(wire, {link.name: link.drops() for link in links}, quiet)
+    cut = {} if setting.stage is None else setting.stage.lost_frames()
+    return _Reading(wire, {link.name: link.drops() for link in links}, quiet, cut)
 
 
 def _frames(before: _Reading, after: _Reading, link: str) -> int:
@@ -175,17 +213,19 @@ class _Accounted:
     findings: list[str]
 
 
-def link_ends(topology: Topology, link: Link) -> LinkEnds:
+def link_ends(topology: Topology, link: Link, flow_ports: frozenset[int] = frozenset()) -> LinkEnds:
     """Who sends from which side of a link; below a shared one there are several."""
     child_mac, *siblings = (topology.node(name).mac for name in link.children)
-    return LinkEnds(child_mac, topology.node(link.parent).mac, below=frozenset(siblings))
+    return LinkEnds(
+        child_mac, topology.node(link.parent).mac, below=frozenset(siblings), flow_ports=flow_ports
+    )
 
 
 def _account(
     setting: Setting, method: str, link: WanLink, before: _Reading, after: _Reading, report: CaptureReport
 ) -> _Accounted:
     """Hold what the capture says against what the kernel counted, in both directions."""
-    ends = link_ends(setting.network.topology, link.spec)
+    ends = link_ends(setting.network.topology, link.spec, flow_ports(setting.scenario.events))
     found = account(setting.directory.pcap(method, link.name), ends)
     faults = [*report.faults, *found.doubts]
     rows, accounts = [], []
@@ -211,6 +251,9 @@ def _account(
                 "retried_prompt_bytes": parts.retried_prompt_bytes,
                 "queue_dropped_frames": queue_dropped,
                 "lost_frames": lost,
+                "down_lost_frames": _cut(after, link.name, direction) - _cut(before, link.name, direction),
+                "flow_frames": parts.flow_frames,
+                "flow_bytes": parts.flow_bytes,
             }
         )
         accounts.append(
@@ -230,6 +273,10 @@ def _account(
             )
         )
     return _Accounted(rows, accounts, found.requests, [f"{link.name}: {text}" for text in found.findings])
+
+
+def _cut(reading: _Reading, link: str, direction: Direction) -> int:
+    return reading.cut[link][direction] if link in reading.cut else 0
 
 
 def _outcomes(method: str, trace: Sequence[Request], outcomes: Sequence[Outcome]) -> Outcomes:

@@ -69,6 +69,7 @@ def replay(
     mode: str,
     deadline_s: float,
     progress: Progress = lambda _done: None,
+    started: Callable[[float], None] = lambda _start_s: None,
 ) -> list[Outcome]:
     """Replay ``trace`` and return one outcome for each request, in the trace's order.
 
@@ -78,21 +79,27 @@ def replay(
         mode: ``open`` keeps the trace's times; ``lockstep`` sends a request when the one before is done.
         deadline_s: counts from the request's time in the trace (in lockstep, from sending).
         progress: is told how many requests are done.
+        started: is told, shortly before, when time 0 is (``time.monotonic()``).
     """
     gc.collect()
     gc.freeze()  # what set-up left is not walked again while times are taken
     try:
-        return asyncio.run(_Replay(prompts, namespaces, deadline_s, progress).run(trace, mode))
+        return asyncio.run(_Replay(prompts, namespaces, deadline_s, progress, started).run(trace, mode))
     finally:
         gc.unfreeze()
 
 
 class _Replay:
     def __init__(
-        self, prompts: Mapping[str, str], namespaces: Mapping[str, str], deadline_s: float, progress: Progress
+        self,
+        prompts: Mapping[str, str],
+        namespaces: Mapping[str, str],
+        deadline_s: float,
+        progress: Progress,
+        started: Callable[[float], None],
     ) -> None:
         self._prompts, self._namespaces = prompts, namespaces
-        self._deadline_s, self._progress = deadline_s, progress
+        self._deadline_s, self._progress, self._started = deadline_s, progress, started
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._start_s = 0.0
         self._done = 0
@@ -105,6 +112,7 @@ class _Replay:
             bodies = {request.id: _body(self._prompts[request.id]) for request in trace}
             await asyncio.gather(*(self._warm(session) for session in self._sessions.values()))
             self._start_s = time.monotonic() + LEAD_S
+            self._started(self._start_s)
             if mode == "lockstep":
                 return [await self._send(request, bodies[request.id], self._now()) for request in trace]
             tasks = []

@@ -51,6 +51,7 @@ _REQUEST_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("hop_up_ms", _doubles),
     ("hop_down_ms", _doubles),
     ("unexplained_ms", pa.float64()),
+    ("lives", _integers),
     ("answer", pa.string()),
     ("reference", pa.string()),
     ("correct", pa.bool_()),
@@ -59,7 +60,7 @@ _REQUEST_COLUMNS: list[tuple[str, pa.DataType]] = [
 REQUESTS = pa.schema(_REQUEST_COLUMNS)
 """One row for each request and method; times ``_s`` are since the method's start. Lists have one entry for
 each node that the request reached, the device first; a node that only relayed has nulls for what it did not
-decide.
+decide. ``lives`` says how often an event had killed the node's process before: its window began anew.
 
 ``hop_…`` lists have one entry for each of ``hops``, which names the WAN links that the request tried, the
 device's first: one fewer than ``path``, or as many if the last node sent the request up and the one above
@@ -101,12 +102,17 @@ _LINK_COLUMNS: list[tuple[str, pa.DataType]] = [
             "unattributed_bytes",
             "queue_dropped_frames",
             "lost_frames",
+            "down_lost_frames",
+            "flow_frames",
+            "flow_bytes",
         )
     ),
 ]
 LINKS = pa.schema(_LINK_COLUMNS)
 """One row for each link, direction and method; ``frames`` and ``frame_bytes`` are the kernel's counts.
-``unattributed_bytes``: of ``prompt_bytes`` and ``answer_bytes``, what belongs to no request of the trace."""
+``unattributed_bytes``: of ``prompt_bytes`` and ``answer_bytes``, what belongs to no request of the trace.
+``down_lost_frames`` were lost while the link was down, apart from the way's ``lost_frames``; ``flow_*`` are
+background flows', of the frames and of ``other_bytes``."""
 
 _TIER_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("node", pa.string()),
@@ -128,6 +134,32 @@ TIERS = pa.schema(_TIER_COLUMNS)
 it waited in all. ``anon_bytes`` is its anonymous memory at the end. What the kernel does not count is null.
 The rest is from the node's records: ``inference_ms`` is a sum, ``replaced_inferences`` are those whose answer
 a higher tier replaced, ``kept`` those whose answer the policy kept."""
+
+_EVENT_COLUMNS: list[tuple[str, pa.DataType]] = [
+    ("method", pa.string()),
+    ("number", pa.int64()),
+    ("kind", pa.string()),
+    ("target", pa.string()),
+    ("at_s", pa.float64()),
+    ("for_s", pa.float64()),
+    ("took_effect_at_s", pa.float64()),
+    ("ended_at_s", pa.float64()),
+    ("late_ms", pa.float64()),
+    ("end_late_ms", pa.float64()),
+    ("skipped", pa.bool_()),
+    ("error", pa.string()),
+    ("lost_frames", pa.int64()),
+    ("ready_after_s", pa.float64()),
+    ("steps", pa.int64()),
+    ("steps_skipped", pa.int64()),
+    ("steps_late_p99_ms", pa.float64()),
+    ("flow_sent_bytes", pa.int64()),
+    ("flow_received_bytes", pa.int64()),
+    ("flow_lost_packets", pa.int64()),
+    ("flow_retransmits", pa.int64()),
+]
+EVENTS = pa.schema(_EVENT_COLUMNS)
+"""One row for each event and method (:class:`testbed.evidence.EventReport`); no table without events."""
 
 
 @dataclass(frozen=True)

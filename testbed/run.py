@@ -27,6 +27,8 @@ from testbed.control import NodeControl, on_all, wait_ready
 from testbed.datasets import Example, load
 from testbed.engine import engine
 from testbed.errors import TestbedError
+from testbed.event_checks import late_events, under_events
+from testbed.events import Stage
 from testbed.evidence import Evidence, TierLimit
 from testbed.fidelity import judge
 from testbed.host import can_shape, host_facts, in_user_mode_linux, usable_cpus
@@ -35,7 +37,7 @@ from testbed.measure import Finding, measure, paths_of, probe_path
 from testbed.method_run import MethodResult, Setting, run_method
 from testbed.network import Network
 from testbed.node import TierHost
-from testbed.results import LINKS, REQUESTS, SCHEMA_VERSION, TIERS, RunDirectory
+from testbed.results import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS, RunDirectory
 from testbed.scenario import Scenario, clamp_cpus
 from testbed.summary import summarise
 from testbed.tier_use import total
@@ -83,11 +85,14 @@ def run(scenario: Scenario, out: Path | None, reporter: Reporter) -> RunDirector
     asked = {tier.name: tier.cpus for tier in scenario.tiers}
     scenario, notes = clamp_cpus(scenario, usable_cpus())
     topology = build_topology(scenario)
-    if reasons := can_shape(topology):
+    if reasons := can_shape(under_events(scenario.events, topology)):
         raise TestbedError(f"{reasons[0]}; run it with --vm auto, or see `testbed doctor`")
     for note in notes:
         reporter.say(note)
     trace = build_trace(scenario)
+    for note in (late := late_events(scenario.events, trace[-1].at_s)):
+        reporter.say(note)
+    notes += late
     run_id = new_run_id()
     with terminable(), run_lock(run_id), _disk_full_said():
         image, models = prepare(scenario, reporter)
@@ -235,8 +240,17 @@ class _Run:
         shapes = dict.fromkeys((link.up, link.down) for link in self.topology.links)
         probes = [probe_path(network.add_probe(*both)) for both in list(shapes)[:MAX_PROBES]]
         examples: dict[str, Example] = prompts_for(self.trace)
+        events = self.scenario.events
         return Setting(
-            self.scenario, network, nodes, self.trace, examples, self.directory, probes, groups=groups
+            self.scenario,
+            network,
+            nodes,
+            self.trace,
+            examples,
+            self.directory,
+            probes,
+            groups=groups,
+            stage=Stage(events, network, nodes) if events else None,
         )
 
     def _measure(self, network: Network, when: str) -> list[Finding]:
@@ -252,6 +266,9 @@ class _Run:
         self.directory.write_table("requests.parquet", requests, REQUESTS)
         self.directory.write_table("links.parquet", links, LINKS)
         self.directory.write_table("tiers.parquet", tiers, TIERS)
+        if self.scenario.events:
+            events = [asdict(one) for result in self.results for one in result.events]
+            self.directory.write_table("events.parquet", events, EVENTS)
 
     def _conclude(self) -> None:
         """Judge and write what there is; a run that was cut off is judged for what it lacks."""
@@ -287,6 +304,7 @@ class _Run:
             machine_cpus=usable_cpus(),
             netem=not self.manifest.get("network") or self.manifest["network"]["shaper"] == "netem",
             has_loss=any(shape.loss for shape in shapes),
+            events=[one for result in self.results for one in result.events],
         )
 
     def _limits(self) -> list[TierLimit]:

@@ -19,6 +19,8 @@ from pydantic import (
 from testbed.consistency import check_links, check_parents, check_shapes, check_tiers, check_unique
 from testbed.datasets import DATASETS
 from testbed.errors import TestbedError
+from testbed.event_checks import check_events
+from testbed.event_schema import Event
 from testbed.graph_entry import GraphEntry, check_places, with_ways
 from testbed.link_entry import LinkEntry
 from testbed.methods import Method, MethodName, check_methods
@@ -179,7 +181,7 @@ class Scenario(Section):
         Discriminator(_trace_kind),
     ]
     replay: Replay = Replay()
-    events: tuple[dict[str, Any], ...] = ()
+    events: tuple[Event, ...] = ()
     graph: GraphEntry | None = None
 
     @property
@@ -208,7 +210,7 @@ class Scenario(Section):
         check_links(self.tier_names, self.links)
         check_methods(self.methods, self.tier_names)
         if self.events:
-            raise mistake("not available yet; leave the list empty", "events")
+            check_events(self.events, build_topology(self))
         scenario = self
         if self.graph is not None:
             check_places(self.graph, self.tiers)

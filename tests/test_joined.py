@@ -9,7 +9,7 @@ import pytest
 
 from testbed.cgroup import Usage
 from testbed.datasets import Example
-from testbed.joined import attribute, request_rows
+from testbed.joined import attribute, request_rows, with_lives
 from testbed.parts import LinkAccount
 from testbed.replay import Outcome
 from testbed.results import REQUESTS
@@ -55,7 +55,9 @@ def rows(topology: Topology, ids: list[str], records: Any, accounts: dict[str, L
         link.name: accounts[link.name].requests if link.name in accounts else {} for link in topology.links
     }
     examples = {one: Example(1, PROMPT, REPLY) for one in ids}
-    return request_rows("recserve", [outcome(one) for one in ids], records, examples, topology, crossed)
+    return request_rows(
+        "recserve", [outcome(one) for one in ids], with_lives(records, {}), examples, topology, crossed
+    )
 
 
 def links_of(name: str, account: LinkAccount) -> list[dict[str, Any]]:

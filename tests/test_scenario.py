@@ -299,7 +299,7 @@ WRONG = {
     "trace={file: nosuch.jsonl}": "trace.file: no such file or directory 'nosuch.jsonl'",
     "replay.mode=closed": "replay.mode: must be 'open' or 'lockstep', not 'closed'",
     "replay.deadline=30": "replay.deadline: 30 has no unit; write a time like 10ms or 1.5s",
-    "events=[{at: 3s}]": "events: not available yet; leave the list empty",
+    "events=[{at: 3s}]": "events.1: says nothing that happens; give one of set, down, up, rate_file",
     "name=../etc": "name: '../etc' is no name here",
     "replai.mode=open": "replai: unknown key; did you mean replay?",
 }
