@@ -93,6 +93,7 @@ class Evidence:
     links_after: Sequence[Finding] | None = None
     lateness: Sequence[Lateness] | None = None
     lockstep: bool = False
+    closed_users: int | None = None
     cpu: Mapping[str, CpuReport] | None = None
     probes: Mapping[str, Sequence[ProbeReport]] | None = None
     tiers: Sequence[TierLimit] | None = None

@@ -98,6 +98,7 @@ def _quantity(
 RateBps = Annotated[int, Field(strict=True, ge=1), _quantity(parse_rate_bps, "1kbit", "100gbit")]
 TimeMs = Annotated[float, Field(ge=0), _quantity(parse_time_ms, high="60s")]
 ShareOfOne = Annotated[float, Field(ge=0, le=1), _quantity(parse_share)]
+ThinkS = Annotated[float, Field(ge=0), _quantity(parse_time_s, high="60min")]
 DeadlineS = Annotated[float, Field(gt=0), _quantity(parse_time_s, "1ms", "60min")]
 # Docker itself refuses containers of less than 6 MiB.
 MemoryBytes = Annotated[int, Field(strict=True, ge=1), _quantity(parse_memory_bytes, "6MiB", "16TiB")]
