@@ -7,13 +7,18 @@ only when they have written all that the kernel received for them (DESIGN, "Byte
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from testbed.accounting import account_captures
 from testbed.capture import Capture, CaptureReport
+from testbed.closed_loop import ClosedLoop, draw_closed_loop
+from testbed.console import Reporter
 from testbed.containers import policy_spec
 from testbed.control import NodeControl, on_all
 from testbed.counters import Counters
@@ -26,10 +31,12 @@ from testbed.network import Network
 from testbed.replay import Outcome, replay
 from testbed.results import BYTE_PARTS, RunDirectory
 from testbed.scenario import Scenario
+from testbed.tcp_table import unsettled
 from testbed.topology import DIRECTIONS, Direction
 from testbed.trace import Request
 from testbed.watch import CpuReport, CpuWatch, ProbeReport, ProbeWatch
-from testbed.wire import LinkEnds, account
+from testbed.wire import LinkAccount as CaptureAccount
+from testbed.wire import LinkEnds
 
 QUIET_TIMEOUT_S = 60.0
 RETRIES_UNTIL_QUIET = 20
@@ -46,6 +53,9 @@ class Setting:
     examples: Mapping[str, Example]
     directory: RunDirectory
     probes: Sequence[Any]
+    reporter: Reporter
+    capturing: bool = True
+    """To see what capturing costs; without it no byte has a cause, and the verdict on bytes says so."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +93,26 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
     on_all(setting.nodes, lambda node: node.reset(method.name, spec))
     links = setting.network.links
     with ExitStack() as stack:
-        captures = {link.name: stack.enter_context(_capture(setting, method.name, link)) for link in links}
+        captures = {
+            link.name: stack.enter_context(_capture(setting, method.name, link))
+            for link in (links if setting.capturing else ())
+        }
         before = _read(setting)
         probe_watch, cpu_watch = ProbeWatch(list(setting.probes)), CpuWatch()
         with probe_watch, cpu_watch:
             outcomes = _replay(setting, progress)
         on_all(setting.nodes, lambda node: node.disconnect())
         after = _read(setting)
-        reports = {link.name: captures[link.name].stop(_frames(before, after, link.name)) for link in links}
+        reports = {name: tap.stop(_frames(before, after, name)) for name, tap in captures.items()}
     records = on_all(setting.nodes, lambda node: node.records())
     rows = request_rows(method.name, outcomes, records, setting.examples, setting.network.topology)
-    accounted = [_account(setting, method.name, link, before, after, reports[link.name]) for link in links]
+    captured = account_captures(
+        [_captured(setting, method.name, link) for link in links], method.name, setting.reporter
+    )
+    accounted = [
+        _account(method.name, link, before, after, one, reports.get(link.name))
+        for link, one in zip(links, captured, strict=True)
+    ]
     prompts: dict[str, dict[str, int]] = {}
     for link, found in zip(links, accounted, strict=True):
         for request_id, count in found.prompts.items():
@@ -120,8 +139,16 @@ def _replay(setting: Setting, progress: Callable[[int, int], None]) -> list[Outc
         {name: setting.network.node(name).netns_path for name in devices},
         mode=mode.mode,
         deadline_s=mode.deadline_s,
+        closed=_closed_loop(setting.scenario, len(setting.trace)),
         progress=lambda done: progress(done, len(setting.trace)),
     )
+
+
+def _closed_loop(scenario: Scenario, requests: int) -> ClosedLoop | None:
+    mode = scenario.replay
+    if mode.users is None or mode.think_s is None or mode.think_distribution is None:
+        return None
+    return draw_closed_loop(mode.users, requests, mode.think_s, mode.think_distribution, scenario.seed)
 
 
 def _capture(setting: Setting, method: str, link: WanLink) -> Capture:
@@ -134,7 +161,7 @@ def _capture(setting: Setting, method: str, link: WanLink) -> Capture:
 def _read(setting: Setting) -> _Reading:
     """The counters once nothing moves, read until two readings are equal."""
     links = setting.network.links
-    quiet = not links or wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S)
+    quiet = not links or (_settled(setting) and wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S))
     wire = {link.name: link.counters() for link in links}
     for _ in range(RETRIES_UNTIL_QUIET):
         again = {link.name: link.counters() for link in links}
@@ -145,6 +172,19 @@ def _read(setting: Setting) -> _Reading:
     else:
         quiet = False
     return _Reading(wire, {link.name: link.drops() for link in links}, quiet)
+
+
+def _settled(setting: Setting) -> bool:
+    """Wait until no node has anything left to send: a link that stands still may only be between two attempts
+    after a loss, a fifth of a second and more apart. ``False`` if it never came to that.
+    """
+    namespaces = [host.netns_path for host in setting.network.hosts]
+    end_s = time.monotonic() + QUIET_TIMEOUT_S
+    while any(map(unsettled, namespaces)):
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _frames(before: _Reading, after: _Reading, link: str) -> int:
@@ -159,14 +199,22 @@ class _Accounted:
     findings: list[str]
 
 
-def _account(
-    setting: Setting, method: str, link: WanLink, before: _Reading, after: _Reading, report: CaptureReport
-) -> _Accounted:
-    """Hold what the capture says against what the kernel counted, in both directions."""
+def _captured(setting: Setting, method: str, link: WanLink) -> tuple[Path, LinkEnds]:
     topology = setting.network.topology
     ends = LinkEnds(topology.node(link.spec.child).mac, topology.node(link.spec.parent).mac)
-    found = account(setting.directory.pcap(method, link.name), ends)
-    faults = [*report.faults, *found.doubts]
+    return setting.directory.pcap(method, link.name), ends
+
+
+def _account(
+    method: str,
+    link: WanLink,
+    before: _Reading,
+    after: _Reading,
+    found: CaptureAccount,
+    report: CaptureReport | None,
+) -> _Accounted:
+    """Hold what the capture says against what the kernel counted, in both directions."""
+    faults = list(dict.fromkeys([*(report.faults if report else ()), *found.doubts]))
     rows, accounts = [], []
     for direction in DIRECTIONS:
         parts = found.parts(direction)
@@ -201,7 +249,7 @@ def _account(
                 frame_bytes=frame_bytes,
                 unaccounted_bytes=frame_bytes - parts.accounted_bytes,
                 unaccounted_frames=frames - parts.accounted_frames,
-                capture_dropped_frames=report.dropped_by_kernel,
+                capture_dropped_frames=report.dropped_by_kernel if report else 0,
                 queue_dropped_frames=queue_dropped,
                 lost_frames=lost,
                 quiet=before.quiet and after.quiet,

@@ -234,7 +234,9 @@ class _Run:
         shapes = dict.fromkeys(link.up for link in self.topology.links)
         probes = [probe_path(network.add_probe(shape)) for shape in list(shapes)[:MAX_PROBES]]
         examples: dict[str, Example] = prompts_for(self.trace)
-        return Setting(self.scenario, network, nodes, self.trace, examples, self.directory, probes)
+        return Setting(
+            self.scenario, network, nodes, self.trace, examples, self.directory, probes, self.reporter
+        )
 
     def _measure(self, network: Network, when: str) -> list[Finding]:
         if not self.topology.links:
@@ -275,6 +277,7 @@ class _Run:
             links_after=self.after,
             lateness=None if lockstep else [result.lateness for result in self.results],
             lockstep=lockstep,
+            closed_users=self.scenario.replay.users,
             cpu={result.outcomes.method: result.cpu for result in self.results},
             probes={result.outcomes.method: result.probes for result in self.results},
             tiers=self._limits(),
