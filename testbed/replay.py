@@ -22,6 +22,7 @@ import aiohttp
 
 from testbed.closed_loop import ClosedLoop, run_closed
 from testbed.netns import socket_in
+from testbed.priority import all_threads_promptly
 from testbed.trace import Request
 from tiers.protocol import (
     COMPLETIONS_PATH,
@@ -86,7 +87,8 @@ def replay(
     gc.collect()
     gc.freeze()  # what set-up left is not walked again while times are taken
     try:
-        return asyncio.run(_Replay(prompts, namespaces, deadline_s, progress).run(trace, mode, closed))
+        with all_threads_promptly():
+            return asyncio.run(_Replay(prompts, namespaces, deadline_s, progress).run(trace, mode, closed))
     finally:
         gc.unfreeze()
 
