@@ -118,7 +118,12 @@ class CounterReader:
             header = _HEADER.pack(_HEADER.size + len(payload), kind, flags, self._sequence, 0)
             self._socket.send(header + payload)
             while True:
-                answer = self._socket.recv(65536)
+                try:
+                    answer = self._socket.recv(65536)
+                except TimeoutError as error:
+                    raise TestbedError(
+                        f"the kernel gave no counters of {name} in {_TIMEOUT_S:g} s"
+                    ) from error
                 length, answered, _, sequence, _ = _HEADER.unpack_from(answer)
                 if sequence == self._sequence:
                     break  # an answer to a request that timed out earlier would have another number

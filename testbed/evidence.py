@@ -149,6 +149,7 @@ class Evidence:
     unexplained: Sequence[Unexplained] | None = None
     backlog: Mapping[str, Sequence[BacklogReport]] | None = None
     lockstep: bool = False
+    closed_users: int | None = None
     cpu: Mapping[str, CpuReport] | None = None
     probes: Mapping[str, Sequence[ProbeReport]] | None = None
     tiers: Sequence[TierLimit] | None = None

@@ -277,3 +277,8 @@ def notes(evidence: Evidence) -> Iterator[str]:
             yield f"{event.method}: {event} was skipped, for the replay ended before it"
     if evidence.lockstep:
         yield "in lockstep each request waits for the one before: latencies are those of idle tiers"
+    if evidence.closed_users is not None:
+        yield (
+            f"a closed loop of {evidence.closed_users} users: no more requests than that are outstanding, "
+            "and a slow tier is asked less often; latencies lack the queue that independent users would meet"
+        )

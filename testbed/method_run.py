@@ -7,17 +7,22 @@ only when they have written all that the kernel received for them (DESIGN, "Byte
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from testbed.accounting import account_captures
 from testbed.backlog import BacklogReport, BacklogWatch
 from testbed.capture import Capture, CaptureReport
 from testbed.causes import unexplained
 from testbed.cgroup import ContainerGroup, Usage
-from testbed.connections import wait_until_closed
+from testbed.closed_loop import ClosedLoop, draw_closed_loop
+from testbed.connections import unsettled, wait_until_closed
+from testbed.console import Reporter
 from testbed.containers import policy_spec
 from testbed.control import NodeControl, on_all
 from testbed.counters import Counters
@@ -38,7 +43,8 @@ from testbed.tier_use import tier_rows
 from testbed.topology import DIRECTIONS, Direction, Link, Topology
 from testbed.trace import Request
 from testbed.watch import CpuReport, CpuWatch, ProbeReport, ProbeWatch
-from testbed.wire import LinkEnds, account
+from testbed.wire import LinkAccount as CaptureAccount
+from testbed.wire import LinkEnds
 
 QUIET_TIMEOUT_S = 60.0
 RETRIES_UNTIL_QUIET = 20
@@ -56,10 +62,13 @@ class Setting:
     examples: Mapping[str, Example]
     directory: RunDirectory
     probes: Sequence[Any]
+    reporter: Reporter
     groups: Mapping[str, ContainerGroup] = field(default_factory=dict)
     """Control groups of the nodes that are containers."""
     stage: Stage | None = None
     """Where events play; ``None`` without any."""
+    capturing: bool = True
+    """To see what capturing costs; without it no byte has a cause, and the verdict on bytes says so."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,10 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
     with ExitStack() as stack:
         if setting.stage is not None:
             setting.stage.set()
-        captures = {link.name: stack.enter_context(_capture(setting, method.name, link)) for link in links}
+        captures = {
+            link.name: stack.enter_context(_capture(setting, method.name, link))
+            for link in (links if setting.capturing else ())
+        }
         before = _read(setting)
         probe_watch, cpu_watch, backlog_watch = ProbeWatch(setting.probes), CpuWatch(), BacklogWatch(links)
         at_start = _usage(setting)
@@ -114,11 +126,17 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
         after = _read(setting)
         used = {name: usage.since(at_start[name]) for name, usage in _usage(setting).items()}
         after = replace(after, quiet=after.quiet and closed)
-        reports = {link.name: captures[link.name].stop(_frames(before, after, link.name)) for link in links}
+        reports = {name: tap.stop(_frames(before, after, name)) for name, tap in captures.items()}
     if setting.stage is not None:
         setting.stage.clear()
     records = with_lives(on_all(setting.nodes, lambda node: node.records()), killed)
-    accounted = [_account(setting, method.name, link, before, after, reports[link.name]) for link in links]
+    captured = account_captures(
+        [_captured(setting, method.name, link) for link in links], method.name, setting.reporter
+    )
+    accounted = [
+        _account(method.name, link, before, after, one, reports.get(link.name))
+        for link, one in zip(links, captured, strict=True)
+    ]
     crossed = {link.name: found.requests for link, found in zip(links, accounted, strict=True)}
     topology = setting.network.topology
     rows = request_rows(method.name, outcomes, records, setting.examples, topology, crossed)
@@ -158,6 +176,7 @@ def _replay(
             {name: setting.network.node(name).netns_path for name in devices},
             mode=mode.mode,
             deadline_s=mode.deadline_s,
+            closed=_closed_loop(setting.scenario, len(setting.trace)),
             progress=lambda done: progress(done, len(setting.trace)),
             started=started,
         )
@@ -175,6 +194,13 @@ def _closed(setting: Setting) -> bool:
     return wait_until_closed(paths, QUIET_TIMEOUT_S, CLOSED_LEAST_S)
 
 
+def _closed_loop(scenario: Scenario, requests: int) -> ClosedLoop | None:
+    mode = scenario.replay
+    if mode.users is None or mode.think_s is None or mode.think_distribution is None:
+        return None
+    return draw_closed_loop(mode.users, requests, mode.think_s, mode.think_distribution, scenario.seed)
+
+
 def _capture(setting: Setting, method: str, link: WanLink) -> Capture:
     shaped = under_events(setting.scenario.events, setting.network.topology).links
     same = [one for one in shaped if one.name == link.name]
@@ -187,7 +213,7 @@ def _capture(setting: Setting, method: str, link: WanLink) -> Capture:
 def _read(setting: Setting) -> _Reading:
     """The counters once nothing moves, read until two readings are equal."""
     links = setting.network.links
-    quiet = not links or wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S)
+    quiet = not links or (_settled(setting) and wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S))
     wire = {link.name: link.counters() for link in links}
     for _ in range(RETRIES_UNTIL_QUIET):
         again = {link.name: link.counters() for link in links}
@@ -199,6 +225,19 @@ def _read(setting: Setting) -> _Reading:
         quiet = False
     cut = {} if setting.stage is None else setting.stage.lost_frames()
     return _Reading(wire, {link.name: link.drops() for link in links}, quiet, cut)
+
+
+def _settled(setting: Setting) -> bool:
+    """Wait until no node has anything left to send: a link that stands still may only be between two attempts
+    after a loss, a fifth of a second and more apart. ``False`` if it never came to that.
+    """
+    namespaces = [host.netns_path for host in setting.network.hosts]
+    end_s = time.monotonic() + QUIET_TIMEOUT_S
+    while any(map(unsettled, namespaces)):
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _frames(before: _Reading, after: _Reading, link: str) -> int:
@@ -221,13 +260,21 @@ def link_ends(topology: Topology, link: Link, flow_ports: frozenset[int] = froze
     )
 
 
+def _captured(setting: Setting, method: str, link: WanLink) -> tuple[Path, LinkEnds]:
+    ends = link_ends(setting.network.topology, link.spec, flow_ports(setting.scenario.events))
+    return setting.directory.pcap(method, link.name), ends
+
+
 def _account(
-    setting: Setting, method: str, link: WanLink, before: _Reading, after: _Reading, report: CaptureReport
+    method: str,
+    link: WanLink,
+    before: _Reading,
+    after: _Reading,
+    found: CaptureAccount,
+    report: CaptureReport | None,
 ) -> _Accounted:
     """Hold what the capture says against what the kernel counted, in both directions."""
-    ends = link_ends(setting.network.topology, link.spec, flow_ports(setting.scenario.events))
-    found = account(setting.directory.pcap(method, link.name), ends)
-    faults = [*report.faults, *found.doubts]
+    faults = list(dict.fromkeys([*(report.faults if report else ()), *found.doubts]))
     rows, accounts = [], []
     for direction in DIRECTIONS:
         parts = found.parts(direction)
@@ -265,7 +312,7 @@ def _account(
                 frame_bytes=frame_bytes,
                 unaccounted_bytes=frame_bytes - parts.accounted_bytes,
                 unaccounted_frames=frames - parts.accounted_frames,
-                capture_dropped_frames=report.dropped_by_kernel,
+                capture_dropped_frames=report.dropped_by_kernel if report else 0,
                 queue_dropped_frames=queue_dropped,
                 lost_frames=lost,
                 quiet=before.quiet and after.quiet,

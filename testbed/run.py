@@ -249,6 +249,7 @@ class _Run:
             examples,
             self.directory,
             probes,
+            self.reporter,
             groups=groups,
             stage=Stage(events, network, nodes) if events else None,
         )
@@ -298,6 +299,7 @@ class _Run:
             unexplained=[result.unexplained for result in self.results],
             backlog={result.outcomes.method: result.backlog for result in self.results},
             lockstep=lockstep,
+            closed_users=self.scenario.replay.users,
             cpu={result.outcomes.method: result.cpu for result in self.results},
             probes={result.outcomes.method: result.probes for result in self.results},
             tiers=self._limits(),

@@ -25,9 +25,9 @@ from testbed.graph_entry import GraphEntry, check_places, with_ways
 from testbed.link_entry import LinkEntry
 from testbed.methods import Method, MethodName, check_methods
 from testbed.overrides import apply_overrides, overridden
+from testbed.replay_mode import Replay
 from testbed.schema import (
     Count,
-    DeadlineS,
     FileContext,
     MemoryBytes,
     Number,
@@ -159,13 +159,6 @@ class FileTrace(Section):
 def _trace_kind(value: Any) -> str:
     from_file = "file" in value if isinstance(value, dict) else isinstance(value, FileTrace)
     return "<file>" if from_file else "<drawn>"
-
-
-class Replay(Section):
-    """``open``: each request at its time, whatever is outstanding; ``lockstep``: one at a time."""
-
-    mode: Literal["open", "lockstep"] = "open"
-    deadline_s: DeadlineS = Field(default=30.0, validation_alias="deadline")
 
 
 class Scenario(Section):

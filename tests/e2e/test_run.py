@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -20,10 +21,15 @@ from scapy.utils import PcapReader
 
 from testbed.datasets import load
 from testbed.engine import engine
+from testbed.errors import TestbedError
 from testbed.node import RUN_LABEL
 from testbed.pcap import count_frames
 from testbed.results import BYTE_PARTS, LINKS, REQUESTS, TIERS
+from testbed.scenario import Scenario
+from testbed.topology import build_topology
+from testbed.wire import LinkEnds, account
 from tests.e2e.runs import command, left_behind, read, run, running, wait_for, wait_until_nothing_is_left
+from tests.wire import wireshark
 
 pytestmark = pytest.mark.docker
 REPLAYING = "recserve: replaying"
@@ -195,6 +201,30 @@ def test_fidelity_has_all_that_a_reader_would_ask_of_the_network_and_the_host(fi
             assert one["requests"] == 20
     for tier in found["tiers"]:
         assert 0 <= tier["throttled_periods"] <= tier["periods"]
+
+
+def test_a_capture_that_was_cut_is_told_by_report_and_audit(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    pcap = next((copy / "captures" / "recserve").iterdir())
+    pcap.write_bytes(pcap.read_bytes()[:-7])
+    for name in ("report", "audit"):
+        done = subprocess.run(command(name, str(copy)), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert f"captures/recserve/{pcap.name} is not as the run left it" in done.stdout + done.stderr
+    with pytest.raises(TestbedError, match="is cut off after frame"):
+        count_frames(pcap)
+
+
+def test_wireshark_opens_every_capture_and_finds_the_same_in_it(finished: Path) -> None:
+    topology = build_topology(Scenario.model_validate(read(finished, "manifest.json")["scenario"]))
+    pcaps = sorted((finished / "captures").glob("*/*.pcap"))
+    assert len(pcaps) == 2 * 3
+    for pcap in pcaps:
+        link = next(link for link in topology.links if link.name == pcap.stem)
+        ends = LinkEnds(topology.node(link.child).mac, topology.node(link.parent).mac)
+        wireshark.check(pcap, account(pcap, ends))
 
 
 def test_nothing_of_it_is_left(finished: Path) -> None:

@@ -159,6 +159,12 @@ def test_in_lockstep_nothing_can_be_late() -> None:
     assert any("lockstep" in note for note in verdict.notes)
 
 
+def test_a_closed_loop_hides_queues_and_says_so() -> None:
+    verdict = judge(replace(SOUND, closed_users=4))
+    assert verdict.faithful["latency"]
+    assert any("closed loop of 4 users" in note and "queue" in note for note in verdict.notes)
+
+
 def test_a_kernel_without_netem_and_losses_without_a_seed_are_said() -> None:
     noted = " ".join(judge(replace(SOUND, netem=False, has_loss=True)).notes)
     assert "no netem" in noted
