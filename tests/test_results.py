@@ -10,7 +10,15 @@ import pytest
 from rich.console import Console
 
 from testbed.errors import TestbedError
-from testbed.report.tables import NOT_VALID, links_table, methods_table, tiers_table, verdicts
+from testbed.report.tables import (
+    CAUSES,
+    NOT_VALID,
+    links_table,
+    methods_table,
+    tiers_table,
+    times_table,
+    verdicts,
+)
 from testbed.results import REQUESTS, SUMS, RunDirectory
 
 
@@ -93,6 +101,15 @@ def test_frames_that_did_not_arrive_have_a_line_of_their_own(refused: int, lost:
     text = printed(links_table([busy, {**row, "method": "recserve"}]))
     assert ("queue refused / way lost" in text) is bool(refused or lost)
     assert (f"{refused} / {lost}" in text) is bool(refused or lost)
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_times_by_cause_are_printed_where_they_are_valid(valid: bool) -> None:
+    spent = {cause: 1.25 + number for number, cause in enumerate(CAUSES)}
+    methods = {"recserve": {"spent_ms": spent}, "device-only": {"spent_ms": None}}
+    text = printed(times_table({"faithful": {"latency": valid}, "methods": methods}))
+    assert all((f"{ms:.2f}" in text) is valid for ms in spent.values())
+    assert text.count(NOT_VALID) == (0 if valid else 2 * len(CAUSES))
 
 
 def test_a_tiers_nodes_are_summed_by_method() -> None:

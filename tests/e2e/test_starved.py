@@ -46,7 +46,6 @@ def test_on_a_starved_machine_bytes_and_decisions_are_true_and_latency_is_not(tm
     fidelity = read(out, "fidelity.json")
     assert fidelity["faithful"] == {"bytes": True, "decisions": True, "quality": True, "latency": False}
     assert any("more was runnable than" in reason for reason in fidelity["reasons"]["latency"])
-    methods, times = said.index("Methods"), said.index("Where the time went")
-    assert len(re.findall(r"recserve.*n/v", said[methods:times])) == 1
-    assert len(re.findall(r"n/v", said[times:])) >= 7
-    assert not re.search(r"\d+\.\d+ *│ *\d+\.\d+", said[times : said.index("May it be believed")])
+    lines = [line for line in said.splitlines() if line.startswith("│ recserve")]
+    assert [line.count("n/v") for line in lines] == [2, 7]  # both percentiles, and every cause
+    assert not re.search(r"\d", lines[1])
