@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from testbed.event_schema import (
@@ -17,6 +19,7 @@ from testbed.event_schema import (
     RateFile,
     target_of,
 )
+from testbed.rate_trace import read_rate_trace
 from testbed.schema import mistake, nearest
 from testbed.topology import Direction, Link, Shape, Topology
 
@@ -100,9 +103,24 @@ def under_events(events: Sequence[AnyEvent], topology: Topology) -> Topology:
     links = {link.name: link for link in topology.links}
     more = []
     for _, (name, direction), shape in shapes_under(events, topology):
-        link = links[name]
-        more.append(replace(link, up=shape) if direction == "up" else replace(link, down=shape))
+        more.append(_with(links[name], direction, shape))
+    for event in events:
+        if isinstance(event, RateFile):
+            peak_bps = _peak_bps(event.rate_file)
+            for link in links_of(event, topology):
+                for direction in event.directions:
+                    shape = replace(link.shape(direction), rate_bps=peak_bps)
+                    more.append(_with(link, direction, shape))
     return replace(topology, links=(*topology.links, *more))
+
+
+def _with(link: Link, direction: Direction, shape: Shape) -> Link:
+    return replace(link, up=shape) if direction == "up" else replace(link, down=shape)
+
+
+@functools.cache
+def _peak_bps(rate_file: str) -> int:
+    return max(step.rate_bps for step in read_rate_trace(Path(rate_file)).steps())
 
 
 def late_events(events: Sequence[AnyEvent], last_request_s: float) -> list[str]:
