@@ -18,8 +18,9 @@ _END = "end-of-batch"
 
 
 class TrafficControl:
-    """tc(8) in batch mode in the namespace at ``netns_path``. Called with lines, it returns when the kernel has
-    them; from any thread.
+    """tc(8) in batch mode in the namespace at ``netns_path``.
+
+    Called with lines, from any thread, it returns when the kernel has them.
 
     Raises:
         TestbedError: when called: a line was refused; those after it were carried out.
