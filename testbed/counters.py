@@ -54,10 +54,11 @@ class InterfaceCounters:
 
 @dataclass(frozen=True, slots=True)
 class QdiscCounters:
-    """A root queueing discipline: frames it dropped since it was made, and those that it holds now."""
+    """A root queueing discipline: frames it dropped since it was made, and what it holds now."""
 
     dropped_frames: int
     held_frames: int
+    held_bytes: int
 
 
 class CounterReader:
@@ -99,8 +100,8 @@ class CounterReader:
         request = _TC.pack(0, self._index(name), 0, _TC_H_ROOT, 0)
         answer = self._ask(_RTM_GETQDISC, _NLM_F_REQUEST | _NLM_F_ECHO, request, name)
         stats = dict(_attributes(dict(_attributes(answer[_TC.size :]))[_TCA_STATS2]))
-        held, _, dropped, _, _ = _QUEUE.unpack_from(stats[_TCA_STATS_QUEUE])
-        return QdiscCounters(dropped_frames=dropped, held_frames=held)
+        held_frames, held_bytes, dropped, _, _ = _QUEUE.unpack_from(stats[_TCA_STATS_QUEUE])
+        return QdiscCounters(dropped, held_frames, held_bytes)
 
     def _index(self, name: str) -> int:
         if name not in self._indices:

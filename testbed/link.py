@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from testbed import shaping
-from testbed.counters import CounterReader, Counters
+from testbed.counters import CounterReader, Counters, QdiscCounters
 from testbed.mininet_compat import Intf
 from testbed.mininet_compat import Link as MininetLink
 from testbed.netns import batch
@@ -20,7 +20,7 @@ from testbed.node import SiteHost
 from testbed.plan import HOST_INTERFACE
 from testbed.shaping import Shaper
 from testbed.switch import SiteSwitch
-from testbed.topology import Direction, Link, Shape
+from testbed.topology import DIRECTIONS, Direction, Link, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,30 @@ class SiteLink(PlannedLink):
             f"link add {plan.add_port(port_name)} txqueuelen 1000 type veth peer name {HOST_INTERFACE} "
             f"address {node1.tier_node.mac} txqueuelen 1000 netns {node1.netns_path}"
         )
-        node2.add_port(port_name, node1.tier_node.mac, wan=False)
+        node2.add_port(port_name, node1.tier_node.mac, isolated=False)
         params1 = {"ip": f"{node1.tier_node.ip}/32"}
         params.update(intf=Port, addr1=node1.tier_node.mac, addr2=None, params1=params1)
         super().__init__(node1, node2, intfName1=HOST_INTERFACE, intfName2=port_name, **params)
+
+
+class CableLink(PlannedLink):
+    """From the switch of a child's site to the one where a shared link begins, unshaped: what its children
+    share is the link's own bottleneck."""
+
+    def __init__(
+        self, node1: SiteSwitch, node2: SiteSwitch, *, macs: tuple[str, str], number: int, **params: Any
+    ) -> None:
+        plan = node1.plan
+        near, far = (f"{plan.prefix}a{number}{side}" for side in "cp")
+        plan.create.append(
+            f"link add {plan.add_port(near)} txqueuelen 1000 type veth peer {plan.add_port(far)} "
+            "txqueuelen 1000"
+        )
+        child_mac, parent_mac = macs
+        node1.add_port(near, parent_mac, isolated=True)
+        node2.add_port(far, child_mac, isolated=True)
+        params.update(intf=Port, addr1=None, addr2=None)
+        super().__init__(node1, node2, intfName1=near, intfName2=far, **params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +112,11 @@ class WireEnd:
 class WanLink(PlannedLink):
     """Between two sites: for each direction bottleneck, wire, way.
 
+    A shared link begins at a switch before which its children's sites are; all else is as with one child.
+
     Attributes:
         spec: what the scenario asks for; :meth:`reshape` does not change it.
-        capture_interface: the wire's end at the child's site. A tap there sees both directions as sent.
+        capture_interface: the wire's end below. A tap there sees both directions as sent.
         netns_path: the namespace in which that interface is.
         tc: carries out lines of tc(8) there.
     """
@@ -105,7 +127,7 @@ class WanLink(PlannedLink):
         node2: SiteSwitch,
         *,
         spec: Link,
-        macs: tuple[str, str],
+        macs: tuple[Sequence[str], str],
         number: int,
         shaper: Shaper,
         **params: Any,
@@ -127,8 +149,9 @@ class WanLink(PlannedLink):
             f"link add name {self._child.wire} txqueuelen 1000 "
             f"type veth peer name {self._parent.wire} txqueuelen 1000"
         )
-        self._note_end(node1, self._child, macs[1])
-        self._note_end(node2, self._parent, macs[0])
+        children_macs, parent_mac = macs
+        self._note_end(node1, self._child, [parent_mac], isolated=not spec.shared)
+        self._note_end(node2, self._parent, children_macs, isolated=True)
         for direction, shape in self.shapes.items():
             shaping.require(shape, self.name, shaper)
             plan.shape += self._shape(direction, shape)
@@ -159,6 +182,12 @@ class WanLink(PlannedLink):
         if self.shaper == "netem":
             names += [self._child.way, self._parent.way]
         return sum(self._counters.root_qdisc(name).held_frames for name in names)
+
+    def backlog(self) -> dict[Direction, QdiscCounters]:
+        """What waits in each direction's bottleneck now, a frame that is being serialised included."""
+        return {
+            direction: self._counters.root_qdisc(self._ends(direction)[0].wire) for direction in DIRECTIONS
+        }
 
     def reshape(self, up: Shape, down: Shape) -> None:
         """Change the link under way. Frames in it stay, and what is not asked for goes back to 0.
@@ -208,7 +237,7 @@ class WanLink(PlannedLink):
         """Whether what arrives at the wire's ends is filtered already, into the way."""
         return self._has_way
 
-    def _note_end(self, switch: SiteSwitch, end: WireEnd, mac: str) -> None:
+    def _note_end(self, switch: SiteSwitch, end: WireEnd, macs: Sequence[str], *, isolated: bool) -> None:
         """Lead one end of the wire into a switch, through what delays its arrivals.
 
         Of a Linux bridge the end is a port, and an ifb delays what arrives there. Open vSwitch changes the
@@ -227,7 +256,7 @@ class WanLink(PlannedLink):
         if self._has_way:
             plan.add_interface(end.way)
             plan.shape += shaping.redirect(end.wire, end.way)
-        switch.add_port(end.outer if switch.apart else end.wire, mac, wan=True)
+        switch.add_port(end.outer if switch.apart else end.wire, *macs, isolated=isolated)
 
     def _shape(self, direction: Direction, shape: Shape) -> list[str]:
         sender, receiver = self._ends(direction)

@@ -13,7 +13,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from testbed.backlog import BacklogReport, BacklogWatch
 from testbed.capture import Capture, CaptureReport
+from testbed.causes import unexplained
+from testbed.cgroup import ContainerGroup, Usage
 from testbed.connections import wait_until_closed
 from testbed.containers import policy_spec
 from testbed.control import NodeControl, on_all
@@ -21,16 +24,18 @@ from testbed.counters import Counters
 from testbed.datasets import Example
 from testbed.event_checks import under_events
 from testbed.events import Stage
-from testbed.evidence import EventReport, Lateness, LinkAccount, Outcomes
+from testbed.evidence import EventReport, Lateness, LinkAccount, Outcomes, Unexplained
 from testbed.flow import flow_ports
-from testbed.joined import request_rows, with_lives
+from testbed.joined import attribute, request_rows, with_lives
 from testbed.link import QueueDrops, WanLink
 from testbed.measure import paths_of, wait_until_quiet
 from testbed.network import Network
+from testbed.parts import RequestBytes
 from testbed.replay import Outcome, replay
 from testbed.results import BYTE_PARTS, RunDirectory
 from testbed.scenario import Scenario
-from testbed.topology import DIRECTIONS, Direction
+from testbed.tier_use import tier_rows
+from testbed.topology import DIRECTIONS, Direction, Link, Topology
 from testbed.trace import Request
 from testbed.watch import CpuReport, CpuWatch, ProbeReport, ProbeWatch
 from testbed.wire import LinkEnds, account
@@ -51,6 +56,8 @@ class Setting:
     examples: Mapping[str, Example]
     directory: RunDirectory
     probes: Sequence[Any]
+    groups: Mapping[str, ContainerGroup] = field(default_factory=dict)
+    """Control groups of the nodes that are containers."""
     stage: Stage | None = None
     """Where events play; ``None`` without any."""
 
@@ -61,11 +68,12 @@ class MethodResult:
 
     requests: list[dict[str, Any]]
     links: list[dict[str, Any]]
-    prompts: dict[str, dict[str, int]]
-    """Prompt bytes by request id and link, from the captures."""
+    tiers: list[dict[str, Any]]
     accounts: list[LinkAccount]
     outcomes: Outcomes
     lateness: Lateness
+    unexplained: Unexplained
+    backlog: list[BacklogReport]
     cpu: CpuReport
     probes: list[ProbeReport]
     findings: list[str]
@@ -97,35 +105,43 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
             setting.stage.set()
         captures = {link.name: stack.enter_context(_capture(setting, method.name, link)) for link in links}
         before = _read(setting)
-        probe_watch, cpu_watch = ProbeWatch(list(setting.probes)), CpuWatch()
-        with probe_watch, cpu_watch:
+        probe_watch, cpu_watch, backlog_watch = ProbeWatch(setting.probes), CpuWatch(), BacklogWatch(links)
+        at_start = _usage(setting)
+        with probe_watch, cpu_watch, backlog_watch:
             outcomes, events, killed = _replay(setting, method.name, spec, progress)
         on_all(setting.nodes, lambda node: node.disconnect())
         closed = setting.stage is None or _closed(setting)
         after = _read(setting)
+        used = {name: usage.since(at_start[name]) for name, usage in _usage(setting).items()}
         after = replace(after, quiet=after.quiet and closed)
         reports = {link.name: captures[link.name].stop(_frames(before, after, link.name)) for link in links}
     if setting.stage is not None:
         setting.stage.clear()
     records = with_lives(on_all(setting.nodes, lambda node: node.records()), killed)
-    rows = request_rows(method.name, outcomes, records, setting.examples, setting.network.topology)
     accounted = [_account(setting, method.name, link, before, after, reports[link.name]) for link in links]
-    prompts: dict[str, dict[str, int]] = {}
-    for link, found in zip(links, accounted, strict=True):
-        for request_id, count in found.prompts.items():
-            prompts.setdefault(request_id, {})[link.name] = count
+    crossed = {link.name: found.requests for link, found in zip(links, accounted, strict=True)}
+    topology = setting.network.topology
+    rows = request_rows(method.name, outcomes, records, setting.examples, topology, crossed)
+    link_rows, strangers = attribute([row for found in accounted for row in found.rows], rows)
+    findings = [*(text for found in accounted for text in found.findings), *strangers]
     return MethodResult(
         requests=rows,
-        links=[row for found in accounted for row in found.rows],
-        prompts=prompts,
+        links=link_rows,
+        tiers=tier_rows(method.name, records, used, topology),
         accounts=[one for found in accounted for one in found.accounts],
         outcomes=_outcomes(method.name, setting.trace, outcomes),
-        lateness=Lateness.of(method.name, [(one.sent_at_s - one.scheduled_at_s) * 1000 for one in outcomes]),
+        lateness=Lateness.of(method.name, [row["lateness_ms"] for row in rows]),
+        unexplained=Unexplained.of(method.name, unexplained(rows)),
+        backlog=backlog_watch.reports,
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
-        findings=[f"{method.name}: {text}" for found in accounted for text in found.findings],
+        findings=[f"{method.name}: {text}" for text in findings],
         events=events,
     )
+
+
+def _usage(setting: Setting) -> dict[str, Usage]:
+    return {name: group.usage() for name, group in setting.groups.items()}
 
 
 def _replay(
@@ -193,20 +209,23 @@ def _frames(before: _Reading, after: _Reading, link: str) -> int:
 class _Accounted:
     rows: list[dict[str, Any]]
     accounts: list[LinkAccount]
-    prompts: dict[str, int]
+    requests: Mapping[str, RequestBytes]
     findings: list[str]
+
+
+def link_ends(topology: Topology, link: Link, flow_ports: frozenset[int] = frozenset()) -> LinkEnds:
+    """Who sends from which side of a link; below a shared one there are several."""
+    child_mac, *siblings = (topology.node(name).mac for name in link.children)
+    return LinkEnds(
+        child_mac, topology.node(link.parent).mac, below=frozenset(siblings), flow_ports=flow_ports
+    )
 
 
 def _account(
     setting: Setting, method: str, link: WanLink, before: _Reading, after: _Reading, report: CaptureReport
 ) -> _Accounted:
     """Hold what the capture says against what the kernel counted, in both directions."""
-    topology = setting.network.topology
-    ends = LinkEnds(
-        topology.node(link.spec.child).mac,
-        topology.node(link.spec.parent).mac,
-        flow_ports=flow_ports(setting.scenario.events),
-    )
+    ends = link_ends(setting.network.topology, link.spec, flow_ports(setting.scenario.events))
     found = account(setting.directory.pcap(method, link.name), ends)
     faults = [*report.faults, *found.doubts]
     rows, accounts = [], []
@@ -253,8 +272,7 @@ def _account(
                 faults=tuple(faults) if direction == "up" else (),
             )
         )
-    prompts = {name: one.prompt_bytes for name, one in found.requests.items() if name and one.prompt_bytes}
-    return _Accounted(rows, accounts, prompts, [f"{link.name}: {text}" for text in found.findings])
+    return _Accounted(rows, accounts, found.requests, [f"{link.name}: {text}" for text in found.findings])
 
 
 def _cut(reading: _Reading, link: str, direction: Direction) -> int:

@@ -13,7 +13,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,12 @@ from tiers.protocol import (
 ANSWERED = "answered"
 LEAD_S = 0.2
 """From the call to time 0, so that the first request is not late."""
+WARM_CONNECTIONS = 4
+"""To each device, opened before time 0: setting one up takes longer than all else that is between
+orchestrator and device. Where more requests are outstanding, more are opened.
+"""
+WARM_TIMEOUT_S = 0.5
+KEEP_ALIVE_S = 600.0
 GRACE_S = 2.0
 """How long after its deadline an answer is still waited for: the node's own verdict is on its way."""
 
@@ -104,6 +110,7 @@ class _Replay:
                 session = _session(self._namespaces[device])
                 self._sessions[device] = await stack.enter_async_context(session)
             bodies = {request.id: _body(self._prompts[request.id]) for request in trace}
+            await asyncio.gather(*(self._warm(session) for session in self._sessions.values()))
             self._start_s = time.monotonic() + LEAD_S
             self._started(self._start_s)
             if mode == "lockstep":
@@ -113,6 +120,16 @@ class _Replay:
                 await self._until(request.at_s)
                 tasks.append(asyncio.create_task(self._send(request, bodies[request.id], request.at_s)))
             return list(await asyncio.gather(*tasks))
+
+    async def _warm(self, session: aiohttp.ClientSession) -> None:
+        async def ask() -> None:
+            with suppress(aiohttp.ClientError, OSError, TimeoutError):  # the replay will show what is wrong
+                async with session.get(
+                    "/health", timeout=aiohttp.ClientTimeout(total=WARM_TIMEOUT_S)
+                ) as answer:
+                    await answer.read()
+
+        await asyncio.gather(*(ask() for _ in range(WARM_CONNECTIONS)))
 
     def _now(self) -> float:
         return time.monotonic() - self._start_s
@@ -124,11 +141,9 @@ class _Replay:
     async def _send(self, request: Request, body: bytes, scheduled_s: float) -> Outcome:
         sent_s = self._now()
         remaining_s = scheduled_s + self._deadline_s - sent_s
-        if remaining_s <= 0:
-            outcome, answer, tier = "deadline", None, None
-        else:
-            outcome, answer, tier = await self._exchange(request, body, remaining_s)
+        reply = "deadline" if remaining_s <= 0 else await self._exchange(request, body, remaining_s)
         done_s = self._now()
+        outcome, answer, tier = (reply, None, None) if isinstance(reply, str) else _verdict(*reply)
         self._done += 1
         self._progress(self._done)
         return Outcome(
@@ -136,9 +151,8 @@ class _Replay:
             outcome, answer, tier,
         )  # fmt: skip
 
-    async def _exchange(
-        self, request: Request, body: bytes, remaining_s: float
-    ) -> tuple[str, str | None, str | None]:
+    async def _exchange(self, request: Request, body: bytes, remaining_s: float) -> tuple[int, bytes] | str:
+        """Status and body of the reply, or why there is none."""
         headers = {REQUEST_ID_HEADER: request.id, DEADLINE_HEADER: str(max(1, int(remaining_s * 1000)))}
         try:
             async with self._sessions[request.device].post(
@@ -147,11 +161,11 @@ class _Replay:
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=remaining_s + GRACE_S),
             ) as response:
-                return _verdict(response.status, await response.read())
+                return response.status, await response.read()
         except TimeoutError:
-            return "timeout", None, None
+            return "timeout"
         except (aiohttp.ClientError, OSError):
-            return "connection", None, None
+            return "connection"
 
 
 def _verdict(status: int, body: bytes) -> tuple[str, str | None, str | None]:
@@ -176,7 +190,7 @@ def _session(netns_path: str) -> aiohttp.ClientSession:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
 
-    connector = aiohttp.TCPConnector(limit=0, socket_factory=make_socket, keepalive_timeout=15)
+    connector = aiohttp.TCPConnector(limit=0, socket_factory=make_socket, keepalive_timeout=KEEP_ALIVE_S)
     return aiohttp.ClientSession(
         f"http://127.0.0.1:{TIER_PORT}",
         connector=connector,
