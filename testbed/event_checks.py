@@ -50,12 +50,19 @@ def moments(events: Sequence[AnyEvent]) -> list[Moment]:
 def links_of(event: AnyEvent, topology: Topology) -> list[Link]:
     """The links of which an event speaks: an entry's, or the one of that name; of a flow the one it uses."""
     if isinstance(event, BackgroundFlow):
-        ends = {event.flow.source, event.flow.target}
-        return [link for link in topology.links if {link.child, link.parent} == ends]
+        source, target = event.flow.source, event.flow.target
+        return [link for link in topology.links if target in _across(link, source)]
     if isinstance(event, NodeEvent):
         return []
     of_entry = [link for link in topology.links if link.entry == event.link]
     return of_entry or [link for link in topology.links if link.name == event.link]
+
+
+def _across(link: Link, node: str) -> tuple[str, ...]:
+    """Whom a node reaches over a link."""
+    if node == link.parent:
+        return link.children
+    return (link.parent,) if node in link.children else ()
 
 
 def check_events(events: Sequence[AnyEvent], topology: Topology) -> None:
@@ -154,8 +161,7 @@ def _check_target(event: AnyEvent, topology: Topology, field: str) -> None:
             if name not in nodes:
                 raise mistake(f"no node {name!r}; {nearest(name, nodes)}", f"{field}.flow.{key}")
         if not links_of(event, topology):
-            near = [link.parent if link.child == flow.source else link.child for link in topology.links
-                    if flow.source in (link.child, link.parent)]  # fmt: skip
+            near = [name for link in topology.links for name in _across(link, flow.source)]
             raise mistake(
                 f"no link joins {flow.source} and {flow.target}, and no route leads past a tier; "
                 f"{flow.source} has {', '.join(near) or 'no neighbour'}",

@@ -78,6 +78,13 @@ def test_an_entry_stands_for_all_of_its_links_and_a_link_for_itself() -> None:
     assert paced_directions(scenario.events[8:], core, topology) == set()
 
 
+def test_a_flow_of_any_sibling_uses_the_link_that_they_share() -> None:
+    flow = "{at: 1s, flow: {from: edge1, to: device2, rate: 1mbit}, for: 1s}"
+    scenario = load_scenario(QUICKSTART, ["links.access.shared=true", f"events=[{flow}]"])
+    topology = build_topology(scenario)
+    assert [link.name for link in links_of(scenario.events[0], topology)] == ["access-edge1"]
+
+
 def test_a_delay_that_an_event_brings_needs_a_kernel_that_can_delay() -> None:
     rates = load_scenario(ROOT / "scenarios" / "rate-only.yaml")
     slower = load_scenario(
