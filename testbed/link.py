@@ -6,8 +6,9 @@ Stock ``TCLink`` loses frames where no tap sees them, lets a burst pass unshaped
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from testbed import shaping
@@ -117,6 +118,7 @@ class WanLink(PlannedLink):
         spec: what the scenario asks for; :meth:`reshape` does not change it.
         capture_interface: the wire's end below. A tap there sees both directions as sent.
         netns_path: the namespace in which that interface is.
+        tc: carries out lines of tc(8) there.
     """
 
     def __init__(
@@ -138,6 +140,7 @@ class WanLink(PlannedLink):
             WireEnd(*(f"{plan.prefix}{letter}{number}{side}" for letter in "wio")) for side in "cp"
         )
         self.capture_interface, self.netns_path = self._child.wire, plan.netns_path
+        self.tc: Callable[[Sequence[str]], None] = partial(batch, plan.netns_path, "tc")
         self._reader: CounterReader | None = None
         self._dropped_before: dict[Direction, int] = {"up": 0, "down": 0}
         self._paced: frozenset[Direction] = frozenset()
@@ -203,7 +206,7 @@ class WanLink(PlannedLink):
         """``first``: commands of tc(8) that come before those of the shapes."""
         before = {direction: self._queue_drops(direction) for direction in wanted}
         shape_lines = [line for one, shape in wanted.items() for line in self._shape(one, shape)]
-        batch(self.netns_path, "tc", [*first, *shape_lines])
+        self.tc([*first, *shape_lines])
         for direction in wanted:  # a queueing discipline of another kind counts from 0
             if self._queue_drops(direction) < before[direction]:
                 self._dropped_before[direction] += before[direction]

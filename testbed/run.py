@@ -90,9 +90,11 @@ def run(scenario: Scenario, out: Path | None, reporter: Reporter) -> RunDirector
     for note in notes:
         reporter.say(note)
     trace = build_trace(scenario)
-    for note in (late := late_events(scenario.events, trace[-1].at_s)):
-        reporter.say(note)
-    notes += late
+    if scenario.replay.mode != "lockstep":  # there the trace's times mean nothing
+        late = late_events(scenario.events, trace[-1].at_s)
+        notes += late
+        for note in late:
+            reporter.say(note)
     run_id = new_run_id()
     with terminable(), run_lock(run_id), _disk_full_said():
         image, models = prepare(scenario, reporter)
