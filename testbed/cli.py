@@ -93,6 +93,47 @@ def audit(run: _RunPath) -> None:
 
 
 @app.command()
+def validate(
+    short: Annotated[bool, typer.Option("--short", help="The least that shows each claim.")] = False,
+    only: Annotated[str | None, typer.Option(help="Only these checks: a,b")] = None,
+    envelope: Annotated[
+        bool, typer.Option("--envelope", help="Instead: up to which load do a run's verdicts hold here?")
+    ] = False,
+    budget: Annotated[str, typer.Option(help="Time for --envelope.")] = "10min",
+    out: Annotated[Path | None, typer.Option(help="Directory to make.")] = None,
+    vm: Annotated[Vm, typer.Option(help="Run in user-mode Linux: where needed, always, or never.")] = "auto",
+) -> None:
+    """Check the emulator against closed forms and other tools; status 1 if anything is not as it must be."""
+    from testbed import envelope as envelopes
+    from testbed.validate import launch
+    from testbed.validation.tables import checks_table
+
+    if envelope:
+        if short or only is not None:
+            raise TestbedError("--envelope makes runs and no checks: leave out --short and --only")
+        directory = envelopes.launch(sys.argv[1:], budget, out, vm)
+        if directory is not None:
+            table = envelopes.envelope_table(directory.read_json("envelope.json"))
+            _print_table(table, directory)
+        return
+    names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
+    directory = launch(names, sys.argv[1:], out, vm, short=short)
+    if directory is not None:
+        found = directory.read_json("validation.json")
+        _print_table(checks_table(found), directory)
+        if not found["passed"]:
+            raise typer.Exit(1)
+
+
+def _print_table(table: Table, directory: Any) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 150)
+    console.print(table)
+    typer.echo(f"all that was measured: {_shown(directory.path)}")
+
+
+@app.command()
 def doctor() -> None:
     """Say what this host can and cannot do, each with its mend."""
     from testbed.doctor import doctor as examine
@@ -221,7 +262,6 @@ def _later(name: str, what: str) -> Callable[[], None]:
 for _name, _what in (
     ("sweep", "Run a scenario over a grid of values"),
     ("compare", "Compare two runs"),
-    ("validate", "Check the emulator against closed forms and other tools"),
     ("shell", "A Mininet shell in a scenario's network"),
     ("serve", "Keep a scenario's tiers up for requests of your own"),
 ):

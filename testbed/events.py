@@ -39,7 +39,7 @@ from testbed.flow import Site
 from testbed.live_link import LiveLink
 from testbed.network import Network
 from testbed.topology import Direction
-from testbed.traffic_control import TrafficControl
+from testbed.traffic_control import standing_by
 
 
 class Stage:
@@ -50,8 +50,7 @@ class Stage:
     def __init__(self, events: Sequence[AnyEvent], network: Network, nodes: Sequence[NodeControl]) -> None:
         self.events, self.network = tuple(events), network
         self.nodes = {node.name: node for node in nodes}
-        self._spawning = {link.name: link.tc for link in network.links}
-        self._tc: TrafficControl | None = None
+        self._standing = ExitStack()
         self.live = {link.name: LiveLink(link) for link in network.links}
         cut = {link for event in events if isinstance(event, LinkDown) for link in self._links(event)}
         self.cuttable = {name: CuttableLink(network.link(name)) for name in sorted(cut)}
@@ -60,18 +59,14 @@ class Stage:
         """Make ready for a method; to be called while all links are empty."""
         for link in self.network.links:
             link.pace(paced_directions(self.events, link.spec, self.network.topology))
-        if self.network.links:  # all in one namespace
-            self._tc = tc = TrafficControl(self.network.links[0].netns_path)
-            for link in self.network.links:
-                link.tc = tc
+        if self.network.links:
+            self._standing.enter_context(standing_by(self.network.links))
 
     def clear(self) -> None:
         """All links are as the scenario has them; to be called while they are empty."""
+        self._standing.close()
         for link in self.network.links:
-            link.tc = self._spawning[link.name]
             link.pace(())
-        if self._tc is not None:
-            self._tc.close()
 
     def lost_frames(self) -> dict[str, Mapping[Direction, int]]:
         """Frames that links lost while they were down, since the stage was made; by link."""

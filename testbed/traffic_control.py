@@ -7,14 +7,34 @@ import select
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from testbed.errors import TestbedError
 from testbed.netns import Popen_in
 
+if TYPE_CHECKING:
+    from testbed.link import WanLink
+
 _TIMEOUT_S = 30.0
 _END = "end-of-batch"
 """No command of tc's: it complains, with the number of the line, once everything before it is done."""
+
+
+@contextmanager
+def standing_by(links: Sequence[WanLink]) -> Iterator[None]:
+    """Let a tc stand by for all changes of ``links``, which are in one namespace, while the context lasts."""
+    before = [link.tc for link in links]
+    tc = TrafficControl(links[0].netns_path)
+    try:
+        for link in links:
+            link.tc = tc
+        yield
+    finally:
+        for link, one in zip(links, before, strict=True):
+            link.tc = one
+        tc.close()
 
 
 class TrafficControl:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -17,26 +16,14 @@ from typing import Any
 import pytest
 
 from testbed.closed_loop import ClosedLoop
-from testbed.control import NodeControl
-from testbed.netns import Popen_in, add_namespaces, delete_namespaces, named, run_in
+from testbed.netns import add_namespaces, delete_namespaces, named, run_in
 from testbed.replay import ANSWERED, GRACE_S, Outcome, replay
+from testbed.tier_process import environment, tier_processes
 from testbed.trace import Request
 from tests.tiers.nodes import LABELS, TIERS
-from tiers.config import NODE_VARIABLE
-from tiers.protocol import encode_json
 
 pytestmark = pytest.mark.root
 NAMESPACE = f"tbreplay{os.getpid()}"
-
-
-class _Host:
-    """What :class:`NodeControl` needs of a container."""
-
-    name = "cloud1"
-    netns_path = named(NAMESPACE)
-
-    def require_running(self) -> None:
-        pass
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,20 +47,9 @@ def tier(service_ms: float) -> Iterator[subprocess.Popen[bytes]]:
         "task": {"kind": "classification", "labels": LABELS},
         "parent": None,
     }
-    environment = {**os.environ, NODE_VARIABLE: encode_json(config).decode()}
-    process = Popen_in(
-        named(NAMESPACE), [sys.executable, "-m", "tiers.server"], env=environment, stderr=subprocess.DEVNULL
-    )
-    try:
-        control: Any = NodeControl(_Host())  # type: ignore[arg-type]
-        end = time.monotonic() + 20
-        while not control.ready():
-            assert time.monotonic() < end, "the tier did not start"
-            time.sleep(0.05)
-        yield process
-    finally:
-        process.kill()
-        process.wait(10)
+    with tier_processes({"cloud1": named(NAMESPACE)}, {"cloud1": environment(config)}) as (node,):
+        host: Any = node.host
+        yield host.process
 
 
 def uniform(requests: int, rate_per_s: float) -> list[Request]:
