@@ -53,10 +53,14 @@ def run(
 
 @app.command()
 def report(run: _RunPath) -> None:
-    """Print a finished run's tables again."""
+    """Print a finished run's tables again; status 1 if a file is not as the run left it."""
     from testbed.results import RunDirectory
 
-    _print_run(RunDirectory.open(run))
+    directory = RunDirectory.open(run)
+    _print_run(directory)
+    if broken := directory.broken_seals():
+        others = f" and {len(broken) - 1} more files" if len(broken) > 1 else ""
+        raise TestbedError(f"{run}: {broken[0]}{others}: do not rely on what is printed above")
 
 
 def _print_run(directory: Any) -> None:
@@ -82,7 +86,9 @@ def audit(run: _RunPath) -> None:
     for difference in found.differences:
         typer.echo(difference)
     if found.differences:
-        raise TestbedError(f"{run}: {len(found.differences)} differences in {found.decisions} decisions")
+        raise TestbedError(
+            f"{run}: {len(found.differences)} differences in {found.decisions} decisions and the run's files"
+        )
     typer.echo(f"{found.decisions} decisions audited, no difference; every file is as the run left it")
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from testbed.netns import in_namespace
 
 _TABLE = Path("/proc/thread-self/net/tcp")
-_TIME_WAIT, _CLOSE, _LISTEN = 0x06, 0x07, 0x0A
+_ESTABLISHED, _TIME_WAIT, _CLOSE, _LISTEN = 0x01, 0x06, 0x07, 0x0A
 _RETRANSMIT, _PROBE = 1, 4
+_LOOPBACK = "0100007F"
 _POLL_S = 0.05
 
 
@@ -24,6 +25,8 @@ class Connection:
     listening: bool
     open: bool
     """Neither listening nor closed nor waiting for its time to pass."""
+    changing: bool
+    """Being opened or closed."""
     sending: bool
     """Something is not acknowledged yet, or is to be sent again by a timer."""
 
@@ -33,6 +36,15 @@ def connections(netns_path: str) -> list[Connection]:
     with in_namespace(netns_path):
         lines = _TABLE.read_text().splitlines()[1:]
     return list(_parse(lines))
+
+
+def unsettled(netns_path: str) -> int:
+    """Connections that may still send something of their own accord: being opened or closed, or in which
+    something is not acknowledged.
+
+    Delayed acknowledgements are no connection's own, but what they acknowledge waits at its sender.
+    """
+    return sum(one.changing or one.sending for one in connections(netns_path))
 
 
 def wait_until_closed(netns_paths: Sequence[str], timeout_s: float, least_s: float) -> bool:
@@ -64,8 +76,6 @@ def _parse(lines: Sequence[str]) -> Iterator[Connection]:
             loopback=local.startswith(_LOOPBACK) or remote.startswith(_LOOPBACK),
             listening=status == _LISTEN,
             open=is_open,
+            changing=is_open and status != _ESTABLISHED,
             sending=is_open and (waiting > 0 or int(timer.partition(":")[0], 16) in (_RETRANSMIT, _PROBE)),
         )
-
-
-_LOOPBACK = "0100007F"

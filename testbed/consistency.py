@@ -7,10 +7,14 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from testbed.schema import mistake, nearest
+from testbed.graph_entry import GraphEntry
+from testbed.link_entry import LinkEntry
+from testbed.schema import LEAST_RATE, MOST_RATE, mistake, nearest
+from testbed.topology import DIRECTIONS, Direction, Link, Topology, bdp_multiple
+from testbed.units import parse_rate_bps
 
 if TYPE_CHECKING:
-    from testbed.scenario import LinkEntry, Tier
+    from testbed.scenario import Scenario, Tier
 
 
 def check_unique(field: str, names: Iterable[str]) -> None:
@@ -31,6 +35,28 @@ def check_tiers(tiers: Sequence[Tier], max_nodes: int) -> None:
                 f"{upper.nodes} nodes above {lower.name}'s {lower.nodes} would leave some without a child; "
                 f"have {lower.nodes} at most",
                 f"tiers.{upper.name}.nodes",
+            )
+
+
+def check_parents(tiers: Sequence[Tier]) -> None:
+    """Parents that a tier lists are there, one for each node, and each has a child."""
+    for tier, above in zip(tiers, [*tiers[1:], None], strict=True):
+        field = f"tiers.{tier.name}.parents"
+        if not tier.parents:
+            continue
+        if above is None:
+            raise mistake(f"{tier.name} is the top tier, with nobody above it; remove them", field)
+        if (count := len(tier.parents)) != tier.nodes:
+            raise mistake(f"has {count} entries for {tier.nodes} nodes; give each node its parent", field)
+        if (most := max(tier.parents)) > above.nodes:
+            raise mistake(
+                f"{above.name}{most} is not there; {above.name} has {above.nodes}, counted from 1", field
+            )
+        if lonely := set(range(1, above.nodes + 1)).difference(tier.parents):
+            raise mistake(
+                f"{above.name}{min(lonely)} would have no child, and no request would reach it; "
+                "give it one or have fewer nodes",
+                field,
             )
 
 
@@ -57,3 +83,63 @@ def check_links(tiers: Sequence[str], links: Sequence[LinkEntry]) -> None:
     for (lower, upper), name in wanted.items():
         if not name:
             raise mistake(f"no link joins {lower} and {upper}; add one between [{lower}, {upper}]", "links")
+
+
+def check_shapes(scenario: Scenario, topology: Topology) -> None:
+    """No link is asked for what cannot be: each direction of each is held against itself and its way."""
+    for link in topology.links:
+        entry = next(entry for entry in scenario.links if entry.name == link.entry)
+        if scenario.graph is not None:
+            _check_way(scenario.graph, entry, link, topology)
+        for direction in DIRECTIONS:
+            shape = link.shape(direction)
+            if shape.jitter_ms > shape.delay_ms:
+                raise mistake(
+                    "is more than the delay, and no frame arrives before it is sent; lower it",
+                    _where(entry, direction, "jitter_ms"),
+                )
+            if shape.reorder and not shape.delay_ms:
+                raise mistake(
+                    "needs a delay, for a frame overtakes those that wait; add one",
+                    _where(entry, direction, "reorder"),
+                )
+            round_trip_ms = link.up.delay_ms + link.down.delay_ms
+            if bdp_multiple(entry.figure(direction, "queue")) and not (shape.rate_bps and round_trip_ms):
+                raise mistake(
+                    "needs a rate and a delay to be a product of; add them, or write frames",
+                    _where(entry, direction, "queue"),
+                )
+
+
+def _check_way(graph: GraphEntry, entry: LinkEntry, link: Link, topology: Topology) -> None:
+    """A link whose ends are both placed has the way's delay and no other, a rate that may be, and one way."""
+    places = dict.fromkeys(graph.place_of(topology.node(child)) for child in link.children)
+    if None in places or graph.place_of(topology.node(link.parent)) is None:
+        return
+    if len(places) > 1:
+        raise mistake(
+            f"the children of {link.parent} are at {' and '.join(map(str, places))}, and one link has one "
+            "way; place them together, or let each have its own",
+            f"links.{entry.name}.shared",
+        )
+    for direction in DIRECTIONS:
+        if entry.figure(direction, "delay_ms"):
+            told = "write delay: 0ms beside the profile" if entry.profile else "remove it"
+            raise mistake(
+                f"comes from graph, where {' and '.join(entry.between)} have places; {told}",
+                f"links.{entry.name}.delay",
+            )
+        rate_bps = link.shape(direction).rate_bps
+        if rate_bps is not None and not parse_rate_bps(LEAST_RATE) <= rate_bps <= parse_rate_bps(MOST_RATE):
+            raise mistake(
+                f"{link.name} would have the graph's {rate_bps} bit/s, and a rate is {LEAST_RATE} to "
+                f"{MOST_RATE}; write one",
+                f"links.{entry.name}.rate",
+            )
+
+
+def _where(entry: LinkEntry, direction: Direction, name: str) -> str:
+    """Path of the key that gives a figure."""
+    own = getattr(entry.up if direction == "up" else entry.down, name, None)
+    key = name.removesuffix("_ms")
+    return f"links.{entry.name}." + (key if own is None else f"{direction}.{key}")

@@ -62,4 +62,4 @@ class CuttableLink:
         for direction, wire in self._wires.items():
             line = f"filter {verb} dev {wire} {_DISCARD}"
             lines.append(line if what is None else f"{line} {what} {self._sinks[direction]}")
-        batch(self._link.netns_path, "tc", lines)
+        self._link.tc(lines)

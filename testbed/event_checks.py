@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from testbed.event_schema import (
@@ -17,6 +19,7 @@ from testbed.event_schema import (
     RateFile,
     target_of,
 )
+from testbed.rate_trace import read_rate_trace
 from testbed.schema import mistake, nearest
 from testbed.topology import Direction, Link, Shape, Topology
 
@@ -47,12 +50,19 @@ def moments(events: Sequence[AnyEvent]) -> list[Moment]:
 def links_of(event: AnyEvent, topology: Topology) -> list[Link]:
     """The links of which an event speaks: an entry's, or the one of that name; of a flow the one it uses."""
     if isinstance(event, BackgroundFlow):
-        ends = {event.flow.source, event.flow.target}
-        return [link for link in topology.links if {link.child, link.parent} == ends]
+        source, target = event.flow.source, event.flow.target
+        return [link for link in topology.links if target in _across(link, source)]
     if isinstance(event, NodeEvent):
         return []
     of_entry = [link for link in topology.links if link.entry == event.link]
     return of_entry or [link for link in topology.links if link.name == event.link]
+
+
+def _across(link: Link, node: str) -> tuple[str, ...]:
+    """Whom a node reaches over a link."""
+    if node == link.parent:
+        return link.children
+    return (link.parent,) if node in link.children else ()
 
 
 def check_events(events: Sequence[AnyEvent], topology: Topology) -> None:
@@ -100,9 +110,24 @@ def under_events(events: Sequence[AnyEvent], topology: Topology) -> Topology:
     links = {link.name: link for link in topology.links}
     more = []
     for _, (name, direction), shape in shapes_under(events, topology):
-        link = links[name]
-        more.append(replace(link, up=shape) if direction == "up" else replace(link, down=shape))
+        more.append(_with(links[name], direction, shape))
+    for event in events:
+        if isinstance(event, RateFile):
+            peak_bps = _peak_bps(event.rate_file)
+            for link in links_of(event, topology):
+                for direction in event.directions:
+                    shape = replace(link.shape(direction), rate_bps=peak_bps)
+                    more.append(_with(link, direction, shape))
     return replace(topology, links=(*topology.links, *more))
+
+
+def _with(link: Link, direction: Direction, shape: Shape) -> Link:
+    return replace(link, up=shape) if direction == "up" else replace(link, down=shape)
+
+
+@functools.cache
+def _peak_bps(rate_file: str) -> int:
+    return max(step.rate_bps for step in read_rate_trace(Path(rate_file)).steps())
 
 
 def late_events(events: Sequence[AnyEvent], last_request_s: float) -> list[str]:
@@ -136,8 +161,7 @@ def _check_target(event: AnyEvent, topology: Topology, field: str) -> None:
             if name not in nodes:
                 raise mistake(f"no node {name!r}; {nearest(name, nodes)}", f"{field}.flow.{key}")
         if not links_of(event, topology):
-            near = [link.parent if link.child == flow.source else link.child for link in topology.links
-                    if flow.source in (link.child, link.parent)]  # fmt: skip
+            near = [name for link in topology.links for name in _across(link, flow.source)]
             raise mistake(
                 f"no link joins {flow.source} and {flow.target}, and no route leads past a tier; "
                 f"{flow.source} has {', '.join(near) or 'no neighbour'}",

@@ -39,6 +39,7 @@ from testbed.flow import Site
 from testbed.live_link import LiveLink
 from testbed.network import Network
 from testbed.topology import Direction
+from testbed.traffic_control import standing_by
 
 
 class Stage:
@@ -49,6 +50,7 @@ class Stage:
     def __init__(self, events: Sequence[AnyEvent], network: Network, nodes: Sequence[NodeControl]) -> None:
         self.events, self.network = tuple(events), network
         self.nodes = {node.name: node for node in nodes}
+        self._standing = ExitStack()
         self.live = {link.name: LiveLink(link) for link in network.links}
         cut = {link for event in events if isinstance(event, LinkDown) for link in self._links(event)}
         self.cuttable = {name: CuttableLink(network.link(name)) for name in sorted(cut)}
@@ -57,9 +59,12 @@ class Stage:
         """Make ready for a method; to be called while all links are empty."""
         for link in self.network.links:
             link.pace(paced_directions(self.events, link.spec, self.network.topology))
+        if self.network.links:
+            self._standing.enter_context(standing_by(self.network.links))
 
     def clear(self) -> None:
         """All links are as the scenario has them; to be called while they are empty."""
+        self._standing.close()
         for link in self.network.links:
             link.pace(())
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
+from testbed.backlog import BacklogReport
 from testbed.measure.expected import Finding
 from testbed.watch import CpuReport, ProbeReport, nearest_rank
 
@@ -55,8 +57,8 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
-class Lateness:
-    """How long after its time in the trace the orchestrator sent a request, in ms."""
+class _Spread:
+    """A time of each request of a method, in ms."""
 
     method: str
     requests: int
@@ -65,10 +67,22 @@ class Lateness:
     max_ms: float
 
     @classmethod
-    def of(cls, method: str, late_ms: Sequence[float]) -> Lateness:
-        """Of each request's lateness; of no request at all, 0."""
-        late = sorted(late_ms) or [0.0]
-        return cls(method, len(late_ms), nearest_rank(late, 0.5), nearest_rank(late, 0.99), late[-1])
+    def of(cls, method: str, times_ms: Sequence[float]) -> Self:
+        """Of each request's time; of no request at all, 0."""
+        ordered = sorted(times_ms) or [0.0]
+        p50_ms, p99_ms = (nearest_rank(ordered, share) for share in (0.5, 0.99))
+        return cls(method, len(times_ms), p50_ms, p99_ms, ordered[-1])
+
+
+class Lateness(_Spread):
+    """How long after its time in the trace the orchestrator sent a request."""
+
+
+class Unexplained(_Spread):
+    """What of a request's latency is no tier's and no hop's: the orchestrator's exchange with the device.
+
+    Of the requests of which everything was recorded (:func:`testbed.causes.is_explained`).
+    """
 
 
 @dataclass(frozen=True)
@@ -132,7 +146,10 @@ class Evidence:
     links_before: Sequence[Finding] | None = None
     links_after: Sequence[Finding] | None = None
     lateness: Sequence[Lateness] | None = None
+    unexplained: Sequence[Unexplained] | None = None
+    backlog: Mapping[str, Sequence[BacklogReport]] | None = None
     lockstep: bool = False
+    closed_users: int | None = None
     cpu: Mapping[str, CpuReport] | None = None
     probes: Mapping[str, Sequence[ProbeReport]] | None = None
     tiers: Sequence[TierLimit] | None = None

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from testbed.evidence import Audit, EventReport, Evidence, LinkAccount, Outcomes, TierLimit
+from testbed.evidence import Audit, EventReport, Evidence, LinkAccount, Outcomes, TierLimit, Unexplained
 from testbed.measure.expected import Finding, time_bounds
 from testbed.watch import CpuReport, ProbeReport
 
@@ -29,6 +29,7 @@ class Limits:
     """
 
     lateness_p99_ms: float = 10.0
+    unexplained_p99_ms: float = 10.0
     contended: float = 0.10
     busy: float = 0.95
     steal: float = 0.02
@@ -65,6 +66,8 @@ class Fidelity:
             "outcomes": _plain(seen.outcomes),
             "links": {"before": _plain(seen.links_before), "after": _plain(seen.links_after)},
             "lateness": _plain(seen.lateness),
+            "unexplained": _plain(seen.unexplained),
+            "backlog": _plain_each(seen.backlog),
             "cpu": None if seen.cpu is None else {name: asdict(one) for name, one in seen.cpu.items()},
             "probes": _plain_each(seen.probes),
             "tiers": _plain(seen.tiers),
@@ -141,6 +144,7 @@ def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:
     yield from _links("before", evidence.links_before)
     yield from _links("after", evidence.links_after)
     yield from _lateness(evidence, limits)
+    yield from _unexplained(evidence.unexplained, limits)
     yield from _cpu(evidence.cpu, limits)
     yield from _probes(evidence.probes, limits)
     yield from _tiers(evidence.tiers, evidence.machine_cpus)
@@ -167,6 +171,18 @@ def _lateness(evidence: Evidence, limits: Limits) -> Iterator[str]:
             yield (
                 f"{one.method}: requests were sent late, p99 {one.p99_ms:.1f} ms and {one.max_ms:.1f} ms "
                 f"at most, with {limits.lateness_p99_ms:g} ms allowed at p99"
+            )
+
+
+def _unexplained(spreads: Sequence[Unexplained] | None, limits: Limits) -> Iterator[str]:
+    if spreads is None:
+        yield "what of the latencies is no tier's and no link's was not worked out"
+        return
+    for one in spreads:
+        if one.p99_ms > limits.unexplained_p99_ms:
+            yield (
+                f"{one.method}: {one.p99_ms:.1f} ms of the latencies at p99 are no tier's and no link's, "
+                f"with {limits.unexplained_p99_ms:g} ms allowed"
             )
 
 
@@ -261,3 +277,8 @@ def notes(evidence: Evidence) -> Iterator[str]:
             yield f"{event.method}: {event} was skipped, for the replay ended before it"
     if evidence.lockstep:
         yield "in lockstep each request waits for the one before: latencies are those of idle tiers"
+    if evidence.closed_users is not None:
+        yield (
+            f"a closed loop of {evidence.closed_users} users: no more requests than that are outstanding, "
+            "and a slow tier is asked less often; latencies lack the queue that independent users would meet"
+        )

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,9 +81,9 @@ class Flow:
 
     def __init__(self, event: BackgroundFlow, port: int, source: Site, target: Site) -> None:
         self._event, self._port, self._source, self._target = event, port, source, target
-        self._client: subprocess.Popen[bytes] | None = None
-        self._cut_off = False
+        self._started = False
         self._server = self._iperf3(target, "--server", "--one-off", "--bind", target.ip)
+        self._client = self._waiting_client()
         deadline = time.monotonic() + _LISTEN_TIMEOUT_S
         while not any(one.port == port and one.listening for one in connections(target.netns_path)):
             if self._server.poll() is not None or time.monotonic() > deadline:
@@ -92,47 +93,52 @@ class Flow:
 
     def start(self) -> None:
         """Begin to send; the flow ends by itself."""
-        flow = self._event.flow
-        assert self._event.for_s is not None
-        words = ["--client", self._target.ip, "--bind", self._source.ip, "--bitrate", str(flow.rate_bps)]
-        words += ["--time", str(round(self._event.for_s)), "--connect-timeout", str(_CONNECT_TIMEOUT_MS)]
-        self._client = self._iperf3(self._source, *words, *(["--udp"] if flow.protocol == "udp" else []))
+        self._started = True
+        assert self._client.stdin is not None
+        self._client.stdin.write(b"go\n")
+        self._client.stdin.flush()
 
     def finish(self) -> FlowReport:
         """Wait for the end, which is asked for if the flow is not over; what it did."""
-        if self._client is None:
+        if not self._started:
             return FlowReport()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._client.wait(0.5 if self._client.poll() is None else 0)
-        self._cut_off = self._client.poll() is None
-        if self._cut_off:
+        cut_off = self._client.poll() is None
+        if cut_off:
             self._client.send_signal(signal.SIGINT)  # iperf3 then tells what it did so far
         try:
             said, _ = self._client.communicate(timeout=_END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._client.kill()
             said, _ = self._client.communicate()
-        return read_report(said, cut_off=self._cut_off)
+        return read_report(said, cut_off=cut_off)
 
     def close(self) -> None:
         """End what still runs."""
         for process in (self._client, self._server):
-            if process is not None:
-                if process.poll() is None:
-                    process.kill()
-                process.wait(_END_TIMEOUT_S)
-                if process.stdout is not None:
-                    process.stdout.close()
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
 
-    def _iperf3(self, site: Site, *words: str) -> subprocess.Popen[bytes]:
+    def _waiting_client(self) -> subprocess.Popen[bytes]:
+        """A client that needs but a word to begin: in user-mode Linux a new process takes its time."""
+        flow = self._event.flow
+        assert self._event.for_s is not None
+        words = ["--client", self._target.ip, "--bind", self._source.ip, "--bitrate", str(flow.rate_bps)]
+        words += ["--time", str(round(self._event.for_s)), "--connect-timeout", str(_CONNECT_TIMEOUT_MS)]
+        words += ["--udp"] if flow.protocol == "udp" else []
+        return self._iperf3(self._source, *words, first=["sh", "-c", 'read -r go && exec "$@"', "sh"])
+
+    def _iperf3(self, site: Site, *words: str, first: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         # As nobody, and ended with the thread that started it, whatever ends that.
         drop = ["setpriv", "--reuid", _NOBODY, "--regid", _NOBODY, "--clear-groups", "--no-new-privs"]
         drop += ["--inh-caps=-all", "--bounding-set=-all", "--pdeathsig", "KILL", "--"]
         command = ["iperf3", "--json", "--interval", "0", "--port", str(self._port), *words]
         return Popen_in(
             site.netns_path,
-            [*drop, *command],
-            stdin=subprocess.DEVNULL,
+            [*drop, *first, *command],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

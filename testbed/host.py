@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from testbed import congestion
 from testbed.kernel import SEARCH_PATH, Kernel, kernel
 from testbed.topology import DIRECTIONS, Shape, Topology
 
@@ -65,6 +66,8 @@ def can_shape(topology: Topology, having: Kernel | None = None) -> list[str]:
         )
     if os.geteuid() != 0:
         reasons.append("only root can put a container on a network of ours; run as root or with sudo")
+    elif having is None:
+        reasons += congestion.lacking(topology)
     for link in topology.links:
         for direction in DIRECTIONS:
             if reason := _unshaped(link.shape(direction), found):

@@ -32,10 +32,9 @@ ROUTE_SETTINGS: Mapping[str, str] = {
     # Initial congestion and receive window in segments (RFC 6928).
     "initcwnd": "10",
     "initrwnd": "10",
-    # Hosts differ in their default. A namespace may only choose what the host has allowed; a route may any.
-    "congctl": "cubic",
 }
-"""What every route of a node sets (ip-route(8)), for the manifest."""
+"""What every route of a node sets (ip-route(8)), for the manifest. Congestion control is set there too, by
+tier (``congctl``): a namespace may only choose what the host has allowed, a route may any."""
 
 
 def configure_namespace(path: str) -> None:

@@ -6,21 +6,21 @@ Stock ``TCLink`` loses frames where no tap sees them, lets a burst pass unshaped
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from testbed import shaping
-from testbed.counters import CounterReader, Counters
+from testbed.counters import CounterReader, Counters, QdiscCounters
 from testbed.mininet_compat import Intf
 from testbed.mininet_compat import Link as MininetLink
 from testbed.netns import batch
 from testbed.node import SiteHost
 from testbed.plan import HOST_INTERFACE
 from testbed.shaping import Shaper
-from testbed.standing_batch import StandingBatch
 from testbed.switch import SiteSwitch
-from testbed.topology import Direction, Link, Shape
+from testbed.topology import DIRECTIONS, Direction, Link, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,30 @@ class SiteLink(PlannedLink):
             f"link add {plan.add_port(port_name)} txqueuelen 1000 type veth peer name {HOST_INTERFACE} "
             f"address {node1.tier_node.mac} txqueuelen 1000 netns {node1.netns_path}"
         )
-        node2.add_port(port_name, node1.tier_node.mac, wan=False)
+        node2.add_port(port_name, node1.tier_node.mac, isolated=False)
         params1 = {"ip": f"{node1.tier_node.ip}/32"}
         params.update(intf=Port, addr1=node1.tier_node.mac, addr2=None, params1=params1)
         super().__init__(node1, node2, intfName1=HOST_INTERFACE, intfName2=port_name, **params)
+
+
+class CableLink(PlannedLink):
+    """From the switch of a child's site to the one where a shared link begins, unshaped: what its children
+    share is the link's own bottleneck."""
+
+    def __init__(
+        self, node1: SiteSwitch, node2: SiteSwitch, *, macs: tuple[str, str], number: int, **params: Any
+    ) -> None:
+        plan = node1.plan
+        near, far = (f"{plan.prefix}a{number}{side}" for side in "cp")
+        plan.create.append(
+            f"link add {plan.add_port(near)} txqueuelen 1000 type veth peer {plan.add_port(far)} "
+            "txqueuelen 1000"
+        )
+        child_mac, parent_mac = macs
+        node1.add_port(near, parent_mac, isolated=True)
+        node2.add_port(far, child_mac, isolated=True)
+        params.update(intf=Port, addr1=None, addr2=None)
+        super().__init__(node1, node2, intfName1=near, intfName2=far, **params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +112,13 @@ class WireEnd:
 class WanLink(PlannedLink):
     """Between two sites: for each direction bottleneck, wire, way.
 
+    A shared link begins at a switch before which its children's sites are; all else is as with one child.
+
     Attributes:
         spec: what the scenario asks for; :meth:`reshape` does not change it.
-        capture_interface: the wire's end at the child's site. A tap there sees both directions as sent.
+        capture_interface: the wire's end below. A tap there sees both directions as sent.
         netns_path: the namespace in which that interface is.
+        tc: carries out lines of tc(8) there.
     """
 
     def __init__(
@@ -104,7 +127,7 @@ class WanLink(PlannedLink):
         node2: SiteSwitch,
         *,
         spec: Link,
-        macs: tuple[str, str],
+        macs: tuple[Sequence[str], str],
         number: int,
         shaper: Shaper,
         **params: Any,
@@ -117,17 +140,18 @@ class WanLink(PlannedLink):
             WireEnd(*(f"{plan.prefix}{letter}{number}{side}" for letter in "wio")) for side in "cp"
         )
         self.capture_interface, self.netns_path = self._child.wire, plan.netns_path
+        self.tc: Callable[[Sequence[str]], None] = partial(batch, plan.netns_path, "tc")
         self._reader: CounterReader | None = None
         self._dropped_before: dict[Direction, int] = {"up": 0, "down": 0}
         self._paced: frozenset[Direction] = frozenset()
-        self._standing: StandingBatch | None = None
         self._has_way = shaper == "netem" or node1.apart
         plan.create.append(
             f"link add name {self._child.wire} txqueuelen 1000 "
             f"type veth peer name {self._parent.wire} txqueuelen 1000"
         )
-        self._note_end(node1, self._child, macs[1])
-        self._note_end(node2, self._parent, macs[0])
+        children_macs, parent_mac = macs
+        self._note_end(node1, self._child, [parent_mac], isolated=not spec.shared)
+        self._note_end(node2, self._parent, children_macs, isolated=True)
         for direction, shape in self.shapes.items():
             shaping.require(shape, self.name, shaper)
             plan.shape += self._shape(direction, shape)
@@ -159,6 +183,12 @@ class WanLink(PlannedLink):
             names += [self._child.way, self._parent.way]
         return sum(self._counters.root_qdisc(name).held_frames for name in names)
 
+    def backlog(self) -> dict[Direction, QdiscCounters]:
+        """What waits in each direction's bottleneck now, a frame that is being serialised included."""
+        return {
+            direction: self._counters.root_qdisc(self._ends(direction)[0].wire) for direction in DIRECTIONS
+        }
+
     def reshape(self, up: Shape, down: Shape) -> None:
         """Change the link under way. Frames in it stay, and what is not asked for goes back to 0.
 
@@ -176,10 +206,7 @@ class WanLink(PlannedLink):
         """``first``: commands of tc(8) that come before those of the shapes."""
         before = {direction: self._queue_drops(direction) for direction in wanted}
         shape_lines = [line for one, shape in wanted.items() for line in self._shape(one, shape)]
-        if self._standing is not None:
-            self._standing.run([*first, *shape_lines])
-        else:
-            batch(self.netns_path, "tc", [*first, *shape_lines])
+        self.tc([*first, *shape_lines])
         for direction in wanted:  # a queueing discipline of another kind counts from 0
             if self._queue_drops(direction) < before[direction]:
                 self._dropped_before[direction] += before[direction]
@@ -194,15 +221,6 @@ class WanLink(PlannedLink):
             roots = [shaping.paced_root(self._ends(one)[0].wire) for one in sorted(paced - self._paced)]
             self._paced = paced
             self._apply(self.shapes, roots)
-            self._expect_changes(bool(paced))
-
-    def _expect_changes(self, soon: bool) -> None:
-        """Have a process stand by for the next change, or have none any more."""
-        if soon and self._standing is None:
-            self._standing = StandingBatch(self.netns_path, "tc")
-        elif not soon and self._standing is not None:
-            self._standing.close()
-            self._standing = None
 
     @property
     def wires(self) -> dict[Direction, str]:
@@ -219,7 +237,7 @@ class WanLink(PlannedLink):
         """Whether what arrives at the wire's ends is filtered already, into the way."""
         return self._has_way
 
-    def _note_end(self, switch: SiteSwitch, end: WireEnd, mac: str) -> None:
+    def _note_end(self, switch: SiteSwitch, end: WireEnd, macs: Sequence[str], *, isolated: bool) -> None:
         """Lead one end of the wire into a switch, through what delays its arrivals.
 
         Of a Linux bridge the end is a port, and an ifb delays what arrives there. Open vSwitch changes the
@@ -238,7 +256,7 @@ class WanLink(PlannedLink):
         if self._has_way:
             plan.add_interface(end.way)
             plan.shape += shaping.redirect(end.wire, end.way)
-        switch.add_port(end.outer if switch.apart else end.wire, mac, wan=True)
+        switch.add_port(end.outer if switch.apart else end.wire, *macs, isolated=isolated)
 
     def _shape(self, direction: Direction, shape: Shape) -> list[str]:
         sender, receiver = self._ends(direction)

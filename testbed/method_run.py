@@ -7,33 +7,44 @@ only when they have written all that the kernel received for them (DESIGN, "Byte
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from testbed.accounting import account_captures
+from testbed.backlog import BacklogReport, BacklogWatch
 from testbed.capture import Capture, CaptureReport
-from testbed.connections import wait_until_closed
+from testbed.causes import unexplained
+from testbed.cgroup import ContainerGroup, Usage
+from testbed.closed_loop import ClosedLoop, draw_closed_loop
+from testbed.connections import unsettled, wait_until_closed
+from testbed.console import Reporter
 from testbed.containers import policy_spec
 from testbed.control import NodeControl, on_all
 from testbed.counters import Counters
 from testbed.datasets import Example
 from testbed.event_checks import under_events
 from testbed.events import Stage
-from testbed.evidence import EventReport, Lateness, LinkAccount, Outcomes
+from testbed.evidence import EventReport, Lateness, LinkAccount, Outcomes, Unexplained
 from testbed.flow import flow_ports
-from testbed.joined import request_rows, with_lives
+from testbed.joined import attribute, request_rows, with_lives
 from testbed.link import QueueDrops, WanLink
 from testbed.measure import paths_of, wait_until_quiet
 from testbed.network import Network
+from testbed.parts import RequestBytes
 from testbed.replay import Outcome, replay
 from testbed.results import BYTE_PARTS, RunDirectory
 from testbed.scenario import Scenario
-from testbed.topology import DIRECTIONS, Direction
+from testbed.tier_use import tier_rows
+from testbed.topology import DIRECTIONS, Direction, Link, Topology
 from testbed.trace import Request
 from testbed.watch import CpuReport, CpuWatch, ProbeReport, ProbeWatch
-from testbed.wire import LinkEnds, account
+from testbed.wire import LinkAccount as CaptureAccount
+from testbed.wire import LinkEnds
 
 QUIET_TIMEOUT_S = 60.0
 RETRIES_UNTIL_QUIET = 20
@@ -51,8 +62,13 @@ class Setting:
     examples: Mapping[str, Example]
     directory: RunDirectory
     probes: Sequence[Any]
+    reporter: Reporter
+    groups: Mapping[str, ContainerGroup] = field(default_factory=dict)
+    """Control groups of the nodes that are containers."""
     stage: Stage | None = None
     """Where events play; ``None`` without any."""
+    capturing: bool = True
+    """To see what capturing costs; without it no byte has a cause, and the verdict on bytes says so."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +77,12 @@ class MethodResult:
 
     requests: list[dict[str, Any]]
     links: list[dict[str, Any]]
-    prompts: dict[str, dict[str, int]]
-    """Prompt bytes by request id and link, from the captures."""
+    tiers: list[dict[str, Any]]
     accounts: list[LinkAccount]
     outcomes: Outcomes
     lateness: Lateness
+    unexplained: Unexplained
+    backlog: list[BacklogReport]
     cpu: CpuReport
     probes: list[ProbeReport]
     findings: list[str]
@@ -95,37 +112,54 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
     with ExitStack() as stack:
         if setting.stage is not None:
             setting.stage.set()
-        captures = {link.name: stack.enter_context(_capture(setting, method.name, link)) for link in links}
+        captures = {
+            link.name: stack.enter_context(_capture(setting, method.name, link))
+            for link in (links if setting.capturing else ())
+        }
         before = _read(setting)
-        probe_watch, cpu_watch = ProbeWatch(list(setting.probes)), CpuWatch()
-        with probe_watch, cpu_watch:
+        probe_watch, cpu_watch, backlog_watch = ProbeWatch(setting.probes), CpuWatch(), BacklogWatch(links)
+        at_start = _usage(setting)
+        with probe_watch, cpu_watch, backlog_watch:
             outcomes, events, killed = _replay(setting, method.name, spec, progress)
         on_all(setting.nodes, lambda node: node.disconnect())
         closed = setting.stage is None or _closed(setting)
         after = _read(setting)
+        used = {name: usage.since(at_start[name]) for name, usage in _usage(setting).items()}
         after = replace(after, quiet=after.quiet and closed)
-        reports = {link.name: captures[link.name].stop(_frames(before, after, link.name)) for link in links}
+        reports = {name: tap.stop(_frames(before, after, name)) for name, tap in captures.items()}
     if setting.stage is not None:
         setting.stage.clear()
     records = with_lives(on_all(setting.nodes, lambda node: node.records()), killed)
-    rows = request_rows(method.name, outcomes, records, setting.examples, setting.network.topology)
-    accounted = [_account(setting, method.name, link, before, after, reports[link.name]) for link in links]
-    prompts: dict[str, dict[str, int]] = {}
-    for link, found in zip(links, accounted, strict=True):
-        for request_id, count in found.prompts.items():
-            prompts.setdefault(request_id, {})[link.name] = count
+    captured = account_captures(
+        [_captured(setting, method.name, link) for link in links], method.name, setting.reporter
+    )
+    accounted = [
+        _account(method.name, link, before, after, one, reports.get(link.name))
+        for link, one in zip(links, captured, strict=True)
+    ]
+    crossed = {link.name: found.requests for link, found in zip(links, accounted, strict=True)}
+    topology = setting.network.topology
+    rows = request_rows(method.name, outcomes, records, setting.examples, topology, crossed)
+    link_rows, strangers = attribute([row for found in accounted for row in found.rows], rows)
+    findings = [*(text for found in accounted for text in found.findings), *strangers]
     return MethodResult(
         requests=rows,
-        links=[row for found in accounted for row in found.rows],
-        prompts=prompts,
+        links=link_rows,
+        tiers=tier_rows(method.name, records, used, topology),
         accounts=[one for found in accounted for one in found.accounts],
         outcomes=_outcomes(method.name, setting.trace, outcomes),
-        lateness=Lateness.of(method.name, [(one.sent_at_s - one.scheduled_at_s) * 1000 for one in outcomes]),
+        lateness=Lateness.of(method.name, [row["lateness_ms"] for row in rows]),
+        unexplained=Unexplained.of(method.name, unexplained(rows)),
+        backlog=backlog_watch.reports,
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
-        findings=[f"{method.name}: {text}" for found in accounted for text in found.findings],
+        findings=[f"{method.name}: {text}" for text in findings],
         events=events,
     )
+
+
+def _usage(setting: Setting) -> dict[str, Usage]:
+    return {name: group.usage() for name, group in setting.groups.items()}
 
 
 def _replay(
@@ -142,6 +176,7 @@ def _replay(
             {name: setting.network.node(name).netns_path for name in devices},
             mode=mode.mode,
             deadline_s=mode.deadline_s,
+            closed=_closed_loop(setting.scenario, len(setting.trace)),
             progress=lambda done: progress(done, len(setting.trace)),
             started=started,
         )
@@ -159,6 +194,13 @@ def _closed(setting: Setting) -> bool:
     return wait_until_closed(paths, QUIET_TIMEOUT_S, CLOSED_LEAST_S)
 
 
+def _closed_loop(scenario: Scenario, requests: int) -> ClosedLoop | None:
+    mode = scenario.replay
+    if mode.users is None or mode.think_s is None or mode.think_distribution is None:
+        return None
+    return draw_closed_loop(mode.users, requests, mode.think_s, mode.think_distribution, scenario.seed)
+
+
 def _capture(setting: Setting, method: str, link: WanLink) -> Capture:
     shaped = under_events(setting.scenario.events, setting.network.topology).links
     same = [one for one in shaped if one.name == link.name]
@@ -171,7 +213,7 @@ def _capture(setting: Setting, method: str, link: WanLink) -> Capture:
 def _read(setting: Setting) -> _Reading:
     """The counters once nothing moves, read until two readings are equal."""
     links = setting.network.links
-    quiet = not links or wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S)
+    quiet = not links or (_settled(setting) and wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S))
     wire = {link.name: link.counters() for link in links}
     for _ in range(RETRIES_UNTIL_QUIET):
         again = {link.name: link.counters() for link in links}
@@ -185,6 +227,19 @@ def _read(setting: Setting) -> _Reading:
     return _Reading(wire, {link.name: link.drops() for link in links}, quiet, cut)
 
 
+def _settled(setting: Setting) -> bool:
+    """Wait until no node has anything left to send: a link that stands still may only be between two attempts
+    after a loss, a fifth of a second and more apart. ``False`` if it never came to that.
+    """
+    namespaces = [host.netns_path for host in setting.network.hosts]
+    end_s = time.monotonic() + QUIET_TIMEOUT_S
+    while any(map(unsettled, namespaces)):
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def _frames(before: _Reading, after: _Reading, link: str) -> int:
     return sum(after.wire[link][one].frames - before.wire[link][one].frames for one in DIRECTIONS)
 
@@ -193,22 +248,33 @@ def _frames(before: _Reading, after: _Reading, link: str) -> int:
 class _Accounted:
     rows: list[dict[str, Any]]
     accounts: list[LinkAccount]
-    prompts: dict[str, int]
+    requests: Mapping[str, RequestBytes]
     findings: list[str]
 
 
+def link_ends(topology: Topology, link: Link, flow_ports: frozenset[int] = frozenset()) -> LinkEnds:
+    """Who sends from which side of a link; below a shared one there are several."""
+    child_mac, *siblings = (topology.node(name).mac for name in link.children)
+    return LinkEnds(
+        child_mac, topology.node(link.parent).mac, below=frozenset(siblings), flow_ports=flow_ports
+    )
+
+
+def _captured(setting: Setting, method: str, link: WanLink) -> tuple[Path, LinkEnds]:
+    ends = link_ends(setting.network.topology, link.spec, flow_ports(setting.scenario.events))
+    return setting.directory.pcap(method, link.name), ends
+
+
 def _account(
-    setting: Setting, method: str, link: WanLink, before: _Reading, after: _Reading, report: CaptureReport
+    method: str,
+    link: WanLink,
+    before: _Reading,
+    after: _Reading,
+    found: CaptureAccount,
+    report: CaptureReport | None,
 ) -> _Accounted:
     """Hold what the capture says against what the kernel counted, in both directions."""
-    topology = setting.network.topology
-    ends = LinkEnds(
-        topology.node(link.spec.child).mac,
-        topology.node(link.spec.parent).mac,
-        flow_ports=flow_ports(setting.scenario.events),
-    )
-    found = account(setting.directory.pcap(method, link.name), ends)
-    faults = [*report.faults, *found.doubts]
+    faults = list(dict.fromkeys([*(report.faults if report else ()), *found.doubts]))
     rows, accounts = [], []
     for direction in DIRECTIONS:
         parts = found.parts(direction)
@@ -246,15 +312,14 @@ def _account(
                 frame_bytes=frame_bytes,
                 unaccounted_bytes=frame_bytes - parts.accounted_bytes,
                 unaccounted_frames=frames - parts.accounted_frames,
-                capture_dropped_frames=report.dropped_by_kernel,
+                capture_dropped_frames=report.dropped_by_kernel if report else 0,
                 queue_dropped_frames=queue_dropped,
                 lost_frames=lost,
                 quiet=before.quiet and after.quiet,
                 faults=tuple(faults) if direction == "up" else (),
             )
         )
-    prompts = {name: one.prompt_bytes for name, one in found.requests.items() if name and one.prompt_bytes}
-    return _Accounted(rows, accounts, prompts, [f"{link.name}: {text}" for text in found.findings])
+    return _Accounted(rows, accounts, found.requests, [f"{link.name}: {text}" for text in found.findings])
 
 
 def _cut(reading: _Reading, link: str, direction: Direction) -> int:

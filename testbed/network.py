@@ -153,10 +153,11 @@ class Network:
             "switch": self.switch,
             "shaper": self.shaper,
             "namespace": namespace_settings(self.hosts[0].netns_path),
+            "congestion": {node.tier: node.congestion for node in self.topology.nodes},
         }
 
-    def add_probe(self, shape: Shape) -> ProbeLink:
-        """Make a link of ``shape`` in both directions between two sites that nothing else uses."""
+    def add_probe(self, up: Shape, down: Shape | None = None) -> ProbeLink:
+        """Make a link between two sites that nothing else uses; ``down`` is by default as ``up``."""
         self._probes += 1
         name, third, fourth = f"probe{self._probes}", self._probes // 100, self._probes % 100 * 2
         near, far = (
@@ -171,7 +172,7 @@ class Network:
             )
             for level, end in enumerate(("near", "far"))
         )
-        link = Link(name, "probe", self._probes, near.name, far.name, up=shape, down=shape)
+        link = Link(name, "probe", self._probes, near.name, far.name, up=up, down=down or up)
         self._build([near, far], [link], in_containers=False)
         made = self.net.links[-1]
         ends = (self.net[near.name].netns_path, self.net[far.name].netns_path)

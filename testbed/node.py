@@ -69,7 +69,8 @@ class SiteHost(LazyShell, Host):
         """Note address, permanent neighbour entries and a route to each neighbour; there is no other."""
         lines = ["link set dev lo up", f"addr replace {self.tier_node.ip}/32 dev {HOST_INTERFACE}"]
         lines.append(f"link set dev {HOST_INTERFACE} up")
-        settings = " ".join(f"{name} {value}" for name, value in ROUTE_SETTINGS.items())
+        wanted = {**ROUTE_SETTINGS, "congctl": self.tier_node.congestion}
+        settings = " ".join(f"{name} {value}" for name, value in wanted.items())
         for other in self.neighbours:
             lines += [
                 f"neigh replace {other.ip} lladdr {other.mac} dev {HOST_INTERFACE} nud permanent",

@@ -16,23 +16,22 @@ from pydantic import (
     model_validator,
 )
 
-from testbed.consistency import check_links, check_tiers, check_unique
+from testbed.consistency import check_links, check_parents, check_shapes, check_tiers, check_unique
 from testbed.datasets import DATASETS
 from testbed.errors import TestbedError
 from testbed.event_checks import check_events
 from testbed.event_schema import Event
+from testbed.graph_entry import GraphEntry, check_places, with_ways
+from testbed.link_entry import LinkEntry
 from testbed.methods import Method, MethodName, check_methods
 from testbed.overrides import apply_overrides, overridden
+from testbed.replay_mode import Replay
 from testbed.schema import (
     Count,
-    DeadlineS,
     FileContext,
     MemoryBytes,
     Number,
-    RateBps,
     Section,
-    ShareOfOne,
-    TimeMs,
     explain,
     find_file,
     mistake,
@@ -40,7 +39,7 @@ from testbed.schema import (
     nearest,
 )
 from testbed.tier_models import TierModel
-from testbed.topology import build_topology
+from testbed.topology import CONGESTION, build_topology, lay_out
 from testbed.yamlfile import read_yaml
 
 MAX_NODES = 1000
@@ -56,7 +55,10 @@ TierName = Annotated[
         r"[a-z]([a-z0-9_]{0,18}[a-z_])?", "small letters, digits and _, at most 20, no digit at the end"
     ),
 ]
-LinkName = Annotated[str, name_like(r"[A-Za-z][A-Za-z0-9_-]{0,31}", "letters, digits, - and _, at most 32")]
+# As long as the kernel's names may be (TCP_CA_NAME_MAX); which of them it has is found out before a run.
+Congestion = Annotated[
+    str, name_like(r"[a-z][a-z0-9_]{0,14}", "a kernel's name of a congestion control, such as cubic or bbr")
+]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Requests = Annotated[Count, Field(le=MAX_REQUESTS)]
 
@@ -90,41 +92,26 @@ class Task(Section):
 
 
 class Tier(Section):
-    """A tier of ``nodes`` like containers, each with that many ``cpus`` (a quota) and that much memory."""
+    """A tier of ``nodes`` like containers, each with that many ``cpus`` (a quota) and that much memory.
+
+    ``parents`` has for each node the number of its parent in the tier above, counted from 1; empty, the rule
+    of :func:`testbed.topology.parent_number` holds. ``congestion`` is TCP's control of what its nodes send.
+    """
 
     name: TierName
     nodes: Annotated[Count, Field(le=MAX_NODES)] = 1
+    parents: tuple[Count, ...] = ()
+    congestion: Congestion = CONGESTION
     model: TierModel
     cpus: Annotated[Number, Field(ge=0.01)]
     memory_bytes: MemoryBytes = Field(validation_alias="memory")
 
-
-class LinkEntry(Section):
-    """The shape of every link between two neighbouring tiers, in each direction.
-
-    ``rate_bps`` of ``None`` is unlimited; ``queue_frames`` of ``None`` is the bandwidth-delay product
-    (:func:`testbed.topology.default_queue_frames`); ``delay_ms`` is one way.
-    """
-
-    name: LinkName
-    between: Annotated[tuple[str, ...], Field(min_length=2, max_length=2)]
-    rate_bps: RateBps | None = Field(default=None, validation_alias="rate")
-    delay_ms: TimeMs = Field(default=0.0, validation_alias="delay")
-    jitter_ms: TimeMs = Field(default=0.0, validation_alias="jitter")
-    loss: ShareOfOne = 0.0
-    duplicate: ShareOfOne = 0.0
-    reorder: ShareOfOne = 0.0
-    queue_frames: Annotated[Count, Field(le=1_000_000)] | None = Field(default=None, validation_alias="queue")
-
-    @model_validator(mode="after")
-    def _possible(self) -> LinkEntry:
-        if self.jitter_ms > self.delay_ms:
-            raise mistake(
-                "is more than the delay, and no frame arrives before it is sent; lower it", "jitter"
-            )
-        if self.reorder and not self.delay_ms:
-            raise mistake("needs a delay, for a frame overtakes those that wait; add one", "reorder")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _as_many_as_have_parents(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "nodes" not in data and isinstance(data.get("parents"), list):
+            return {"nodes": len(data["parents"]), **data}
+        return data
 
 
 class Arrivals(Section):
@@ -174,13 +161,6 @@ def _trace_kind(value: Any) -> str:
     return "<file>" if from_file else "<drawn>"
 
 
-class Replay(Section):
-    """``open``: each request at its time, whatever is outstanding; ``lockstep``: one at a time."""
-
-    mode: Literal["open", "lockstep"] = "open"
-    deadline_s: DeadlineS = Field(default=30.0, validation_alias="deadline")
-
-
 class Scenario(Section):
     """A run as asked for. ``model_dump(mode="json")`` goes into manifests and loads back as it was."""
 
@@ -195,6 +175,7 @@ class Scenario(Section):
     ]
     replay: Replay = Replay()
     events: tuple[Event, ...] = ()
+    graph: GraphEntry | None = None
 
     @property
     def seed(self) -> int:
@@ -218,11 +199,17 @@ class Scenario(Section):
         check_unique("links", [link.name for link in self.links])
         check_unique("methods", [method.name for method in self.methods])
         check_tiers(self.tiers, MAX_NODES)
+        check_parents(self.tiers)
         check_links(self.tier_names, self.links)
         check_methods(self.methods, self.tier_names)
         if self.events:
             check_events(self.events, build_topology(self))
-        return self
+        scenario = self
+        if self.graph is not None:
+            check_places(self.graph, self.tiers)
+            scenario = self.model_copy(update={"graph": with_ways(self.graph, lay_out(self.tiers))})
+        check_shapes(scenario, build_topology(scenario))
+        return scenario
 
 
 def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:

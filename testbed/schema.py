@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from testbed.errors import TestbedError
 from testbed.units import parse_memory_bytes, parse_rate_bps, parse_share, parse_time_ms, parse_time_s
 
+LEAST_RATE, MOST_RATE = "1kbit", "100gbit"
 MAX_SENTENCE = 500
 """Characters: a mistake quotes what it found, which may be a whole file."""
 
@@ -95,9 +96,10 @@ def _quantity(
     return BeforeValidator(validate)
 
 
-RateBps = Annotated[int, Field(strict=True, ge=1), _quantity(parse_rate_bps, "1kbit", "100gbit")]
+RateBps = Annotated[int, Field(strict=True, ge=1), _quantity(parse_rate_bps, LEAST_RATE, MOST_RATE)]
 TimeMs = Annotated[float, Field(ge=0), _quantity(parse_time_ms, high="60s")]
 ShareOfOne = Annotated[float, Field(ge=0, le=1), _quantity(parse_share)]
+ThinkS = Annotated[float, Field(ge=0), _quantity(parse_time_s, high="60min")]
 DeadlineS = Annotated[float, Field(gt=0), _quantity(parse_time_s, "1ms", "60min")]
 MomentS = Annotated[float, Field(ge=0), _quantity(parse_time_s, high="1440min")]
 # Docker itself refuses containers of less than 6 MiB.

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from testbed.link import SiteLink, WanLink
+from testbed.link import CableLink, SiteLink, WanLink
 from testbed.mininet_compat import Topo
 from testbed.shaping import Shaper
 from testbed.topology import Link, Node
 
 
 class SiteTopo(Topo):  # type: ignore[misc]
-    """A host and a switch for each node, and a WAN link between the switches of a child and its parent."""
+    """A host and a switch for each node, and a WAN link between the switches of a child and its parent.
+
+    Children that share a link have one more switch before it, to which their own are cabled.
+    """
 
     def build(
         self,
@@ -31,14 +34,26 @@ class SiteTopo(Topo):  # type: ignore[misc]
         """
         named = {node.name: node for node in nodes}
         for number, node in enumerate(nodes, first_number):
-            ends = [(one.child, one.parent) for one in links if node.name in (one.child, one.parent)]
-            neighbours = [named[parent if child == node.name else child] for child, parent in ends]
+            ends = [(child, one.parent) for one in links for child in one.children]
+            neighbours = [
+                named[parent if child == node.name else child]
+                for child, parent in ends
+                if node.name in (child, parent)
+            ]
             self.addHost(node.name, tier_node=node, neighbours=neighbours, **host(node))
             self.addSwitch(switch_name(node.name), interface=f"{prefix}s{number}", number=number, **switch)
             self.addLink(node.name, switch_name(node.name), cls=SiteLink, port_name=f"{prefix}h{number}")
         for number, link in enumerate(links, first_number):
-            sites = switch_name(link.child), switch_name(link.parent)
-            macs = (named[link.child].mac, named[link.parent].mac)
+            below, parent_mac = switch_name(link.child), named[link.parent].mac
+            if link.shared:
+                below = f"Shared_{link.parent}"  # no node's name has a capital
+                at = number + len(nodes)
+                self.addSwitch(below, interface=f"{prefix}s{at}", number=at, **switch)
+                for child in link.children:
+                    cable = {"macs": (named[child].mac, parent_mac), "number": named[child].number}
+                    self.addLink(switch_name(child), below, cls=CableLink, **cable)
+            macs = ([named[child].mac for child in link.children], parent_mac)
+            sites = below, switch_name(link.parent)
             self.addLink(*sites, cls=WanLink, spec=link, macs=macs, number=number, shaper=shaper)
 
 

@@ -1,7 +1,9 @@
 """The switch of a site, as Mininet switches that know beforehand who is behind which port.
 
 Nothing is learnt and nothing flooded: the host of the site reaches its neighbours in the tree, each through
-the port of its own link, and they reach the host. No way leads from one link to another, so none past a tier.
+the port of its link, and they reach the host. No way leads from one link to another, so none past a tier.
+Where siblings share a link, a switch of the same kind stands before it: what they reach is the link, and
+not one another.
 """
 
 from __future__ import annotations
@@ -26,11 +28,14 @@ OVS_RUN_DIRECTORY = Path("/run/openvswitch")
 
 @dataclass(frozen=True, slots=True)
 class SwitchPort:
-    """A port, and the only address that is reached through it."""
+    """A port, and the only addresses that are reached through it.
+
+    An ``isolated`` port reaches the one that is not, and no other.
+    """
 
     interface: str
-    mac: str
-    wan: bool
+    macs: tuple[str, ...]
+    isolated: bool
 
 
 class SiteSwitch(LazyShell, Switch):
@@ -48,9 +53,9 @@ class SiteSwitch(LazyShell, Switch):
         params["inNamespace"] = True  # the plan's: Mininet moves nothing and looks for no loopback
         super().__init__(name, dpid=f"{number:x}", **params)
 
-    def add_port(self, interface: str, mac: str, *, wan: bool) -> None:
-        """Note a port, and that ``mac`` is behind it."""
-        self.site_ports.append(SwitchPort(interface, mac, wan))
+    def add_port(self, interface: str, *macs: str, isolated: bool) -> None:
+        """Note a port, and that ``macs`` are behind it."""
+        self.site_ports.append(SwitchPort(interface, macs, isolated))
 
     def stop(self, deleteIntfs: bool = True) -> None:
         """End the shell; interfaces go with the run's namespace."""
@@ -58,7 +63,7 @@ class SiteSwitch(LazyShell, Switch):
 
 
 class BridgeSwitch(SiteSwitch):
-    """A Linux bridge in the run's namespace, with static entries and isolated WAN ports (bridge(8))."""
+    """A Linux bridge in the run's namespace, with static entries and isolated ports (bridge(8))."""
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
@@ -68,15 +73,14 @@ class BridgeSwitch(SiteSwitch):
         )
         self.plan.add_interface(self.interface)
 
-    def add_port(self, interface: str, mac: str, *, wan: bool) -> None:
-        super().add_port(interface, mac, wan=wan)
+    def add_port(self, interface: str, *macs: str, isolated: bool) -> None:
+        super().add_port(interface, *macs, isolated=isolated)
         self.plan.create += [
             f"link set dev {interface} master {self.interface}",
             f"link set dev {interface} type bridge_slave learning off flood off mcast_flood off "
-            # Isolated ports reach only those that are not.
-            f"bcast_flood off isolated {'on' if wan else 'off'}",
+            f"bcast_flood off isolated {'on' if isolated else 'off'}",
         ]
-        self.plan.forward.append(f"fdb replace {mac} dev {interface} master static")
+        self.plan.forward += [f"fdb replace {mac} dev {interface} master static" for mac in macs]
 
     def start(self, controllers: Sequence[Any]) -> None:
         """Nothing: the plan brings the bridge up with all others."""
@@ -127,14 +131,13 @@ class OvsSwitch(SiteSwitch):
         return commands
 
     def flows(self) -> list[str]:
-        """Between the host and each link, and between no two links (ovs-ofctl(8))."""
-        host = next(n for n, port in enumerate(self.site_ports, 1) if not port.wan)
+        """Between each isolated port and the one that is not (ovs-ofctl(8))."""
+        hub, common = next((n, port) for n, port in enumerate(self.site_ports, 1) if not port.isolated)
         flows = []
         for number, port in enumerate(self.site_ports, 1):
-            if port.wan:
-                own = self.site_ports[host - 1].mac
-                flows.append(f"in_port={host},dl_dst={port.mac},actions=output:{number}")
-                flows.append(f"in_port={number},dl_dst={own},actions=output:{host}")
+            if port.isolated:
+                flows += [f"in_port={hub},dl_dst={mac},actions=output:{number}" for mac in port.macs]
+                flows += [f"in_port={number},dl_dst={mac},actions=output:{hub}" for mac in common.macs]
         return flows
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from testbed.scenario import LinkEntry, Scenario
+    from testbed.graph_entry import GraphWay
+    from testbed.link_entry import LinkEntry
+    from testbed.scenario import Scenario, Tier
 
 Direction = Literal["up", "down"]
 DIRECTIONS: tuple[Direction, Direction] = ("up", "down")
@@ -18,6 +22,9 @@ FRAME_BYTES = 1514
 """A full Ethernet frame as the kernel counts it: header and 1,500 bytes, no FCS."""
 MIN_QUEUE_FRAMES = 100
 """No bottleneck's default queue is shorter than this (DESIGN, "A WAN link")."""
+CONGESTION = "cubic"
+"""TCP's congestion control where a tier asks for no other: hosts differ in their default."""
+_FIGURES = ("rate_bps", "delay_ms", "jitter_ms", "loss", "duplicate", "reorder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,8 @@ class Node:
     """A container of a tier: ``device1`` is the first node of tier ``device``.
 
     ``level`` counts tiers from 0; ``number`` counts all nodes of the topology from 1, lowest tier first, and
-    gives ``ip`` and ``mac``. ``parent`` is ``None`` at the top.
+    gives ``ip`` and ``mac``. ``parent`` is ``None`` at the top. ``congestion`` is TCP's control of what the
+    node sends.
     """
 
     name: str
@@ -58,13 +66,15 @@ class Node:
     ip: str
     mac: str
     parent: str | None
+    congestion: str = CONGESTION
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """The WAN link between a child's site and its parent's, named ``child-parent``.
 
-    ``entry`` is the scenario's link entry that shapes it; ``number`` counts links from 1 and is its child's.
+    ``entry`` is the scenario's link entry that shapes it; ``number`` is its child's. A ``shared`` link is one
+    for all children of its parent, ``child`` and ``siblings``, and named ``entry-parent``.
     """
 
     name: str
@@ -74,6 +84,13 @@ class Link:
     parent: str
     up: Shape
     down: Shape
+    shared: bool = False
+    siblings: tuple[str, ...] = ()
+
+    @property
+    def children(self) -> tuple[str, ...]:
+        """All nodes below it, of which only a shared link has several."""
+        return (self.child, *self.siblings)
 
     def shape(self, direction: Direction) -> Shape:
         return self.up if direction == "up" else self.down
@@ -90,8 +107,8 @@ class Topology:
         return next(node for node in self.nodes if node.name == name)
 
     def link_up(self, node: str) -> Link | None:
-        """The link from ``node`` to its parent; ``None`` at the top."""
-        return next((link for link in self.links if link.child == node), None)
+        """The link from ``node`` to its parent, which its siblings may share; ``None`` at the top."""
+        return next((link for link in self.links if node in link.children), None)
 
     @property
     def needs_netem(self) -> bool:
@@ -114,48 +131,94 @@ def node_mac(number: int) -> str:
 
 
 def build_topology(scenario: Scenario) -> Topology:
-    """Lay a scenario out as nodes and links: lowest tier first, each child with a link of its own.
+    """Lay a scenario out as nodes and links: lowest tier first, each child with a link of its own or a share
+    in its siblings'.
 
     A scenario of one tier has no links.
     """
-    nodes: list[Node] = []
+    nodes = lay_out(scenario.tiers)
     links: list[Link] = []
-    for level, tier in enumerate(scenario.tiers):
-        above = scenario.tiers[level + 1] if level + 1 < len(scenario.tiers) else None
-        for child in range(1, tier.nodes + 1):
-            number = len(nodes) + 1
-            parent = f"{above.name}{parent_number(child, tier.nodes, above.nodes)}" if above else None
-            name = f"{tier.name}{child}"
-            nodes.append(Node(name, tier.name, level, number, node_ip(number), node_mac(number), parent))
-            if above and parent:
-                entry = scenario.link_between(tier.name, above.name)
-                up, down = _shapes(entry)
-                links.append(Link(f"{name}-{parent}", entry.name, number, name, parent, up, down))
+    for lower, upper in pairwise(scenario.tiers):
+        children = [node for node in nodes if node.tier == lower.name]
+        links += _links(scenario, scenario.link_between(lower.name, upper.name), children, nodes)
     return Topology(tuple(nodes), tuple(links))
 
 
-def default_queue_frames(rate_bps: int | None, round_trip_ms: float) -> int:
-    """The bandwidth-delay product in full frames, and at least ``MIN_QUEUE_FRAMES``.
+def lay_out(tiers: Sequence[Tier]) -> list[Node]:
+    """All nodes with their parents, lowest tier first."""
+    nodes: list[Node] = []
+    for level, tier in enumerate(tiers):
+        above = tiers[level + 1] if level + 1 < len(tiers) else None
+        first = len(nodes)
+        nodes += [_node(tier, above, level, child, first + child) for child in range(1, tier.nodes + 1)]
+    return nodes
 
-    The round trip is the link's own, the sum of both one-way delays: tiers end every TCP connection, so none
-    spans more than one link. Jitter is left out. Without a rate nothing queues, and the minimum stands.
+
+def _node(tier: Tier, above: Tier | None, level: int, child: int, number: int) -> Node:
+    parent = None
+    if above:
+        by_rule = parent_number(child, tier.nodes, above.nodes)
+        parent = f"{above.name}{tier.parents[child - 1] if tier.parents else by_rule}"
+    name, ip, mac = f"{tier.name}{child}", node_ip(number), node_mac(number)
+    return Node(name, tier.name, level, number, ip, mac, parent, tier.congestion)
+
+
+def _links(
+    scenario: Scenario, entry: LinkEntry, children: Sequence[Node], nodes: Sequence[Node]
+) -> list[Link]:
+    """Those of an entry, in the order of their first children."""
+    named = {node.name: node for node in nodes}
+    found = scenario.graph.ways if scenario.graph else ()
+    ways: dict[tuple[str | None, str | None], GraphWay] = {(way.lower, way.upper): way for way in found}
+    families: dict[str, list[Node]] = {}
+    for node in children:
+        families.setdefault(f"{entry.name if entry.shared else node.name}-{node.parent}", []).append(node)
+    links = []
+    for name, (first, *others) in families.items():
+        parent = named[str(first.parent)]
+        lower, upper = (scenario.graph.place_of(node) if scenario.graph else None for node in (first, parent))
+        up, down = _shapes(entry, ways.get((lower, upper)))
+        siblings = tuple(node.name for node in others)
+        links.append(
+            Link(name, entry.name, first.number, first.name, parent.name, up, down, entry.shared, siblings)
+        )
+    return links
+
+
+def bdp_multiple(queue: int | str | None) -> float | None:
+    """How many bandwidth-delay products a queue is, if it is given like ``2bdp``; else ``None``."""
+    return float(queue.removesuffix("bdp")) if isinstance(queue, str) else None
+
+
+def queue_frames(queue: int | str | None, rate_bps: int | None, round_trip_ms: float) -> int:
+    """Length of a bottleneck's queue, given in frames, like ``2bdp``, or not at all.
+
+    Not given, it is one bandwidth-delay product in full frames, and at least ``MIN_QUEUE_FRAMES``. The round
+    trip is the link's own, the sum of both one-way delays: tiers end every TCP connection, so none spans more
+    than one link. Jitter is left out. Without a rate nothing queues, and the minimum stands.
     """
+    if isinstance(queue, int):
+        return queue
     if rate_bps is None:
         return MIN_QUEUE_FRAMES
-    product_bytes = rate_bps / 8 * round_trip_ms / 1000
-    return max(MIN_QUEUE_FRAMES, math.ceil(product_bytes / FRAME_BYTES))
+    multiple = bdp_multiple(queue)
+    product_frames = rate_bps / 8 * round_trip_ms / 1000 / FRAME_BYTES
+    if multiple is None:
+        return max(MIN_QUEUE_FRAMES, math.ceil(product_frames))
+    return max(1, math.ceil(multiple * product_frames))
 
 
-def _shapes(entry: LinkEntry) -> tuple[Shape, Shape]:
-    """Shapes up and down. An entry's figures hold in each direction."""
-    queue_frames = entry.queue_frames or default_queue_frames(entry.rate_bps, 2 * entry.delay_ms)
-    shape = Shape(
-        rate_bps=entry.rate_bps,
-        delay_ms=entry.delay_ms,
-        jitter_ms=entry.jitter_ms,
-        loss=entry.loss,
-        duplicate=entry.duplicate,
-        reorder=entry.reorder,
-        queue_frames=queue_frames,
+def _shapes(entry: LinkEntry, way: GraphWay | None) -> tuple[Shape, Shape]:
+    """Shapes up and down. An entry's figures hold in each direction that has none of its own; a way through a
+    graph gives the delay, and the rate where the entry has none."""
+    figures = {one: {name: entry.figure(one, name) for name in _FIGURES} for one in DIRECTIONS}
+    for own in figures.values():
+        if way is not None:
+            own["delay_ms"] = way.delay_ms
+            own["rate_bps"] = own["rate_bps"] or way.rate_bps
+    round_trip_ms = sum(own["delay_ms"] for own in figures.values())
+    up, down = (
+        Shape(**own, queue_frames=queue_frames(entry.figure(one, "queue"), own["rate_bps"], round_trip_ms))
+        for one, own in figures.items()
     )
-    return shape, shape
+    return up, down

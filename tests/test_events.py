@@ -15,7 +15,7 @@ from testbed.event_checks import late_events, links_of, moments, paced_direction
 from testbed.event_schema import BackgroundFlow, LinkChange, LinkDown, NodeEvent, RateFile, kind_of, target_of
 from testbed.evidence import Audit, EventReport, Evidence
 from testbed.fidelity import judge
-from testbed.flow import flow_port, flow_ports, read_report
+from testbed.flow import flow_port, flow_ports, read_report, require_iperf3
 from testbed.joined import with_lives
 from testbed.scenario import Scenario, load_scenario
 from testbed.topology import build_topology
@@ -76,6 +76,13 @@ def test_an_entry_stands_for_all_of_its_links_and_a_link_for_itself() -> None:
     assert paced_directions(scenario.events, second, topology) == {"down"}
     assert paced_directions(scenario.events, core, topology) == {"up", "down"}
     assert paced_directions(scenario.events[8:], core, topology) == set()
+
+
+def test_a_flow_of_any_sibling_uses_the_link_that_they_share() -> None:
+    flow = "{at: 1s, flow: {from: edge1, to: device2, rate: 1mbit}, for: 1s}"
+    scenario = load_scenario(QUICKSTART, ["links.access.shared=true", f"events=[{flow}]"])
+    topology = build_topology(scenario)
+    assert [link.name for link in links_of(scenario.events[0], topology)] == ["access-edge1"]
 
 
 def test_a_delay_that_an_event_brings_needs_a_kernel_that_can_delay() -> None:
@@ -169,6 +176,21 @@ def test_a_node_that_is_to_be_killed_gets_a_first_process_that_outlives_it() -> 
 
 def test_each_flow_has_a_port_of_its_own() -> None:
     assert flow_ports(with_events(ALL).events) == {flow_port(6), flow_port(7)}
+
+
+def test_flows_without_iperf3_are_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(TestbedError, match="background flows need iperf3; install it"):
+        require_iperf3(with_events(ALL).events)
+    require_iperf3(with_events("[{at: 1s, link: core, down: true}]").events)
+
+
+def test_a_capture_is_told_of_the_highest_rate_that_events_bring() -> None:
+    scenario = with_events("[{at: 1s, link: access, rate_file: traces/up-and-down.mahi, direction: up}]")
+    links = under_events(scenario.events, build_topology(scenario)).links
+    assert {link.up.rate_bps for link in links if link.entry == "access"} == {20_000_000, 7_267_200}
 
 
 TCP_SAID = b"""{"end": {"sum_sent": {"bytes": 900, "seconds": 1.5, "retransmits": 2},

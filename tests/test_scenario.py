@@ -25,6 +25,7 @@ from testbed.scenario import (
     with_seed,
 )
 from testbed.tier_models import EmbeddedModel, OpenAIModel, RecordedModel, TransformersModel
+from testbed.topology import build_topology
 from tiers.models.base import ModelConfig, load_model
 from tiers.policies import KEEP, REGISTRY, Decision, Place, Policy, make_policy
 
@@ -89,7 +90,9 @@ class TestWhatIsRead:
     def test_every_scenario_of_the_repository_loads_and_survives_a_manifest(self, path: Path) -> None:
         scenario = load_scenario(path)
         assert scenario.name == path.stem
-        assert Scenario.model_validate(json.loads(json.dumps(scenario.model_dump(mode="json")))) == scenario
+        again = Scenario.model_validate(json.loads(json.dumps(scenario.model_dump(mode="json"))))
+        assert again == scenario
+        assert build_topology(again) == build_topology(scenario)
 
     def test_rate_only_needs_no_netem_and_differs_in_nothing_else(self, quickstart: Scenario) -> None:
         rate_only = load_scenario(SCENARIOS / "rate-only.yaml")
@@ -100,6 +103,14 @@ class TestWhatIsRead:
     def test_a_scenario_is_frozen(self, quickstart: Scenario) -> None:
         with pytest.raises(ValidationError):
             quickstart.name = "other"
+
+    def test_a_closed_loop_has_users_who_think_exponentially_unless_told(self, tmp_path: Path) -> None:
+        closed = {"mode": "closed", "users": 4, "think": "500ms"}
+        replay = load_scenario(edited(tmp_path, replay=closed)).replay
+        assert (replay.users, replay.think_s, replay.think_distribution) == (4, 0.5, "exponential")
+        fixed = load_scenario(edited(tmp_path, replay=closed), ["replay.think_distribution=fixed"])
+        assert fixed.replay.think_distribution == "fixed"
+        assert Scenario.model_validate(json.loads(json.dumps(fixed.model_dump(mode="json")))) == fixed
 
     def test_one_tier_needs_no_link(self, tmp_path: Path) -> None:
         tier = {"name": "cloud", "model": "embedded/cloud", "cpus": 1, "memory": "1GiB"}
@@ -234,6 +245,12 @@ WRONG = {
     "tiers.device.memory=1KiB": "tiers.device.memory: '1KiB' is too little; it must be at least 6MiB",
     "tiers.device.nodes=0": "tiers.device.nodes: must be greater than or equal to 1, not 0",
     "tiers.cloud.nodes=2": "tiers.cloud.nodes: 2 nodes above edge's 1 would leave some without a child",
+    "tiers.device.parents=[1]": "tiers.device.parents: has 1 entries for 2 nodes; give each node its parent",
+    "tiers.device.parents=[1, 2]": "tiers.device.parents: edge2 is not there; edge has 1, counted from 1",
+    "tiers.device.parents=[1, 0]": "tiers.device.parents.2: must be greater than or equal to 1, not 0",
+    "tiers.device.parents=2": "tiers.device.parents: must be a valid list, not 2",
+    "tiers.cloud.parents=[1]": "tiers.cloud.parents: cloud is the top tier, with nobody above it; remove",
+    "tiers.device.congestion=Bbr!": "tiers.device.congestion: 'Bbr!' is no name here; use a kernel's name",
     "tiers.device.name=device1": "tiers.device1.name: 'device1' is no name here; use small letters",
     "tiers.edge.name=device": "tiers: 'device' is there 2 times; give each entry a name of its own",
     "tiers=[]": "tiers: has too few entries; add one",
@@ -248,7 +265,19 @@ WRONG = {
     "links.core.los=1%": "links.core.los: unknown key; did you mean loss?",
     "links.core.rate_bps=1000": "links.core.rate_bps: unknown key; did you mean rate?",
     "links.core.jitter=31ms": "links.core.jitter: is more than the delay",
-    "links.core.queue=0": "links.core.queue: must be greater than or equal to 1, not 0",
+    "links.core.queue=0": "links.core.queue: 0 is no queue; write frames, 1 to 1000000, or a multiple",
+    "links.core.queue=2 frames": "links.core.queue: '2 frames' is no queue",
+    "links.core.queue=0bdp": "links.core.queue: '0bdp' is no queue",
+    "links.core.queue=true": "links.core.queue: True is no queue",
+    "links.core.up.rate=5": "links.core.up.rate: 5 has no unit; write a rate like 500kbit",
+    "links.core.up.rat=5mbit": "links.core.up.rat: unknown key; did you mean rate?",
+    "links.core.up.shared=true": "links.core.up.shared: unknown key",
+    "links.core.up=5mbit": "links.core.up: must be a mapping of rate, delay",
+    "links.core.up={jitter: 31ms}": "links.core.up.jitter: is more than the delay",
+    "links.core.up={delay: 0ms, reorder: 1%}": "links.core.up.reorder: needs a delay",
+    "links.core.profile=6g": "links.core.profile: no profile '6g'; known are 5g, lte",
+    "links.core.profile=7": "links.core.profile: must be a text, not 7",
+    "links.core.shared=1": "links.core.shared: must be a valid boolean, not 1",
     "links.core.between=[device, cloud]": "links.core.between: [device, cloud] are not neighbouring tiers",
     "links.core.between=[edge, clod]": "links.core.between: no tier 'clod'; did you mean cloud?",
     "links.core.between=[device, edge]": "links.core.between: access already joins device and edge",
@@ -276,7 +305,14 @@ WRONG = {
     "trace.arrivals.process=gauss": "trace.arrivals.process: must be 'poisson' or 'uniform', not 'gauss'",
     "trace.file=x.jsonl": "trace.arrivals: a trace from a file has its own",
     "trace={file: nosuch.jsonl}": "trace.file: no such file or directory 'nosuch.jsonl'",
-    "replay.mode=closed": "replay.mode: must be 'open' or 'lockstep', not 'closed'",
+    "replay.mode=lokstep": "replay.mode: must be 'open', 'closed' or 'lockstep', not 'lokstep'",
+    "replay.users=4": "replay.users: is for a closed loop; remove it, or write mode: closed",
+    "replay.think=1s": "replay.think: is for a closed loop; remove it, or write mode: closed",
+    "replay={mode: closed, think: 1s}": "replay.users: is missing; say how many ask, like 4",
+    "replay={mode: closed, users: 4}": "replay.think: is missing; say how long users think, like 500ms",
+    "replay={mode: closed, users: 0, think: 1s}": "replay.users: must be greater than or equal to 1, not 0",
+    "replay={mode: closed, users: 4, think: 500}": "replay.think: 500 has no unit; write a time like",
+    "replay={mode: closed, users: 4, think: 1s, think_distribution: no}": "must be 'fixed' or 'exponential'",
     "replay.deadline=30": "replay.deadline: 30 has no unit; write a time like 10ms or 1.5s",
     "events=[{at: 3s}]": "events.1: says nothing that happens; give one of set, down, up, rate_file",
     "name=../etc": "name: '../etc' is no name here",

@@ -12,10 +12,10 @@ from testbed.scenario import Scenario, load_scenario
 from testbed.topology import (
     MIN_QUEUE_FRAMES,
     build_topology,
-    default_queue_frames,
     node_ip,
     node_mac,
     parent_number,
+    queue_frames,
 )
 
 QUICKSTART = Path(__file__).parents[1] / "scenarios" / "quickstart.yaml"
@@ -69,7 +69,7 @@ def test_the_default_queue_is_a_bandwidth_delay_product_of_the_links_round_trip(
     links = build_topology(load_scenario(QUICKSTART)).links
     # 100 Mbit/s over 60 ms are 750,000 bytes, 495.4 full frames; 20 Mbit/s over 20 ms are 33.
     assert [link.up.queue_frames for link in links] == [100, 100, 496]
-    assert default_queue_frames(None, 60) == MIN_QUEUE_FRAMES
+    assert queue_frames(None, None, 60) == MIN_QUEUE_FRAMES
 
 
 def test_rates_alone_need_no_netem() -> None:

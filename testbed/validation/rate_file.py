@@ -13,6 +13,7 @@ from testbed.measure.path import wait_until_quiet
 from testbed.measure.traffic import Flood, UdpPath, promptly
 from testbed.rate_trace import BIN_MS, RatePlayer, RateTrace, read_rate_trace
 from testbed.topology import FRAME_BYTES, Shape
+from testbed.traffic_control import standing_by
 from testbed.validation.bench import Bench
 from testbed.validation.figures import Figure, within
 from testbed.validation.registry import Check
@@ -87,7 +88,7 @@ def play(bench: Bench, trace: RateTrace, duration_s: float) -> tuple[list[float]
         bench.reshape(replace(first, rate_bps=rate_bps), Shape(None))
 
     try:
-        with UdpPath(path.child, path.parent) as udp, promptly():
+        with standing_by([bench.link]), UdpPath(path.child, path.parent) as udp, promptly():
             flood = Flood(udp, OVERLOAD * fastest_bps)
             flood.keep_up(ahead=QUEUE_FRAMES)
             start_s = time.monotonic()

@@ -86,7 +86,7 @@ def run_twins(bench: Bench, requests: int) -> list[MethodResult]:
         with tier_processes(paths, environments) as nodes:
             for node in nodes:
                 node.warm_up(["warm-up"] * 3)
-            setting = Setting(shown, network, nodes, trace, examples, directory, probes=[])
+            setting = Setting(shown, network, nodes, trace, examples, directory, [], bench.reporter)
             with bench.reporter.counting("warming up the way between the tiers", requests) as progress:
                 run_method(setting, shown.methods[0], progress)
             results = []

@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from testbed.netns import socket_in
 from testbed.network import Network
 from testbed.node import ContainerSpec
-from testbed.topology import Link, Node, Shape, Topology, node_ip, node_mac
+from testbed.scenario import Scenario
+from testbed.topology import Link, Node, Shape, Topology, build_topology, node_ip, node_mac
 
 HEADER_BYTES = 14 + 20 + 8
 """Ethernet, IP and UDP."""
@@ -65,6 +67,42 @@ def tree(devices: int = 2, up: Shape | None = None, down: Shape | None = None) -
         if node.parent is not None
     ]
     return Topology(tuple(nodes), tuple(links))
+
+
+def laid_out(tiers: Sequence[dict[str, Any]], links: Sequence[dict[str, Any]], **more: Any) -> Topology:
+    """The topology of a scenario with these tiers, whose models nobody asks, and these links."""
+    model = {"model": {"kind": "recorded", "service": "1ms"}, "cpus": 0.1, "memory": "64MiB"}
+    scenario = Scenario.model_validate(
+        {
+            "name": "lab",
+            "task": {"kind": "classification", "dataset": "rotten_tomatoes"},
+            "tiers": [{**model, **tier} for tier in tiers],
+            "links": list(links),
+            "methods": [{"name": f"{tiers[-1]['name']}-only"}],
+            "trace": {"requests": 1, "arrivals": {"rate": 1.0}},
+            **more,
+        }
+    )
+    return build_topology(scenario)
+
+
+@contextlib.contextmanager
+def connected(network: Network, client: str, server: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A TCP connection between two neighbours: the client's socket, and the server's."""
+    near, far = network.net[client], network.net[server]
+    with (
+        socket_in(far.netns_path) as listener,
+        socket_in(near.netns_path) as out,
+    ):
+        listener.bind((far.IP(), 0))
+        listener.listen()
+        listener.settimeout(30)
+        out.settimeout(30)
+        out.connect(listener.getsockname())
+        accepted, _ = listener.accept()
+        accepted.settimeout(30)
+        with accepted:
+            yield out, accepted
 
 
 def up(topology: Topology, switch: str = "bridge") -> Network:
@@ -177,9 +215,9 @@ def flood(network: Network, sender: str, receiver: str, gap_s: float) -> Iterato
             out.send(data)
 
     with socket_in(far.netns_path, socket.AF_INET, socket.SOCK_DGRAM) as sink:
-        sink.bind((far.IP(), PORT))
+        sink.bind((far.IP(), 0))
         with socket_in(near.netns_path, socket.AF_INET, socket.SOCK_DGRAM) as out:
-            out.connect((far.IP(), PORT))
+            out.connect(sink.getsockname())
             thread = threading.Thread(target=send, args=(out,), daemon=True)
             thread.start()
             try:

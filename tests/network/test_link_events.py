@@ -15,12 +15,15 @@ from testbed.capture import Capture
 from testbed.connections import wait_until_closed
 from testbed.counters import Counters
 from testbed.cut import CuttableLink
+from testbed.errors import TestbedError
 from testbed.event_schema import Event
 from testbed.events import Stage
 from testbed.evidence import EventReport
 from testbed.flow import flow_ports
+from testbed.netns import run_in
 from testbed.network import Network
 from testbed.topology import DIRECTIONS, Direction, Shape
+from testbed.traffic_control import TrafficControl
 from testbed.wire import LinkEnds, account
 from tests.network.lab import path, settle, tree, up
 
@@ -94,6 +97,17 @@ def test_a_paced_queue_of_q_frames_drops_the_rest_and_its_count_outlasts_the_pac
         assert 10 <= arrived <= 12
         link.pace([])
         assert link.drops()["up"].queue_dropped_frames == 30 - arrived
+
+
+def test_a_tc_that_stays_says_which_line_was_refused_and_goes_on() -> None:
+    with up(tree(devices=1, up=RATE)) as network:
+        link = network.link(LINK)
+        tc, wire = TrafficControl(link.netns_path), link.capture_interface
+        with pytest.raises(TestbedError, match=r"tc refused 'qdisc add dev none root pfifo': .*none"):
+            tc([f"qdisc replace dev {wire} root handle 7: pfifo limit 7", "qdisc add dev none root pfifo"])
+        tc([f"qdisc replace dev {wire} root handle 7: pfifo limit 8"])
+        assert "limit 8p" in run_in(link.netns_path, ["tc", "qdisc", "show", "dev", wire])
+        tc.close()
 
 
 def test_every_kind_takes_effect_at_its_time_and_is_put_back(tmp_path: Path) -> None:

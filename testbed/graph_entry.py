@@ -1,0 +1,109 @@
+"""A scenario's ``graph``: tiers placed on a map, which gives the links between them delay, and maybe rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from testbed.errors import TestbedError
+from testbed.graphml import Map, read_map
+from testbed.schema import Number, Section, find_file, mistake, nearest
+
+if TYPE_CHECKING:
+    from testbed.scenario import Tier
+    from testbed.topology import Node
+
+Place = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class GraphWay(Section):
+    """What the map gives a link between two places: the way's length and labels, the link's one-way delay
+    (``path_stretch`` in it) and the least rate of the way's edges, ``None`` if they do not tell."""
+
+    lower: str
+    upper: str
+    length_km: float
+    delay_ms: float
+    rate_bps: int | None
+    labels: tuple[str, ...]
+
+
+class GraphEntry(Section):
+    """``place`` has for each node of a tier the label (or the id) of a node in the GraphML ``file``.
+
+    A link between two tiers that are both placed has as one-way delay what light needs in a fibre along the
+    shortest way between the two places, times ``path_stretch``: real fibres are longer than great circles.
+    ``ways`` is worked out from the file, and stands in a manifest, so that a run can be read without it.
+    """
+
+    file: str
+    place: Annotated[dict[str, tuple[Place, ...]], Field(min_length=2)]
+    path_stretch: Annotated[Number, Field(ge=1, le=10)] = 1.0
+    ways: tuple[GraphWay, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_ways(cls, data: Any, info: ValidationInfo) -> Any:
+        if info.context and isinstance(data, dict) and "ways" in data:
+            raise mistake("is worked out from the file; remove it", "ways")
+        return data
+
+    @field_validator("file")
+    @classmethod
+    def _found(cls, file: str, info: ValidationInfo) -> str:
+        return find_file(file, info.context)
+
+    def place_of(self, node: Node) -> str | None:
+        """Where a node of the topology is; ``None`` if its tier has no places."""
+        places = self.place.get(node.tier)
+        return places[int(node.name.removeprefix(node.tier)) - 1] if places else None
+
+
+def check_places(graph: GraphEntry, tiers: Sequence[Tier]) -> None:
+    """Tiers that have places are there, each node of them has one, and two of them are neighbours."""
+    named = {tier.name: tier for tier in tiers}
+    for name, places in graph.place.items():
+        if name not in named:
+            raise mistake(f"no tier {name!r}; {nearest(name, named)}", f"graph.place.{name}")
+        if (count := len(places)) != (nodes := named[name].nodes):
+            raise mistake(
+                f"has {count} names for {nodes} nodes; give each node its place", f"graph.place.{name}"
+            )
+    if not any(lower.name in graph.place and upper.name in graph.place for lower, upper in pairwise(tiers)):
+        raise mistake("no two neighbouring tiers have places, so that no link has a way", "graph.place")
+
+
+def with_ways(graph: GraphEntry, nodes: Sequence[Node]) -> GraphEntry:
+    """The entry with the way of each pair of child and parent whose tiers are both placed.
+
+    One that comes from a manifest has them already.
+    """
+    if graph.ways:
+        return graph
+    try:
+        read = read_map(Path(graph.file))
+    except TestbedError as error:
+        raise mistake(str(error), "graph.file") from None
+    places_of = {node.name: graph.place_of(node) for node in nodes}
+    places = dict.fromkeys((places_of[node.name], places_of.get(str(node.parent))) for node in nodes)
+    ways = tuple(_way(graph, read, lower, upper) for lower, upper in places if lower and upper)
+    return graph.model_copy(update={"ways": ways})
+
+
+def _way(graph: GraphEntry, read: Map, lower: str, upper: str) -> GraphWay:
+    try:
+        way = read.way(lower, upper)
+    except TestbedError as error:
+        raise mistake(str(error), "graph.place") from None
+    return GraphWay(
+        lower=lower,
+        upper=upper,
+        length_km=way.length_km,
+        delay_ms=way.delay_ms * graph.path_stretch,
+        rate_bps=way.rate_bps,
+        labels=way.labels,
+    )

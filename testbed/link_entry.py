@@ -1,0 +1,105 @@
+"""A scenario's link entry: figures for both directions, for one of them, or by the name of a profile."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import Field, PlainValidator, ValidationInfo, model_validator
+
+from testbed.profiles import PROFILES
+from testbed.schema import RateBps, Section, ShareOfOne, TimeMs, mistake, name_like, nearest
+from testbed.topology import DIRECTIONS, Direction
+
+LinkName = Annotated[str, name_like(r"[A-Za-z][A-Za-z0-9_-]{0,31}", "letters, digits, - and _, at most 32")]
+MAX_QUEUE_FRAMES = 1_000_000
+MAX_QUEUE_BDP = 100
+_BDP = re.compile(r"\s*(\d{1,3}(?:\.\d{1,6})?)\s*bdp\s*", re.IGNORECASE)
+
+
+def _queue(value: Any) -> int | str:
+    """Frames, or a multiple of the bandwidth-delay product as ``<number>bdp``."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_QUEUE_FRAMES:
+        return value
+    match = _BDP.fullmatch(value) if isinstance(value, str) else None
+    if match and 0 < float(match[1]) <= MAX_QUEUE_BDP:
+        return f"{float(match[1]):g}bdp"
+    raise mistake(
+        f"{value!r} is no queue; write frames, 1 to {MAX_QUEUE_FRAMES}, or a multiple of the "
+        f"bandwidth-delay product such as 2bdp, up to {MAX_QUEUE_BDP}bdp"
+    )
+
+
+Queue = Annotated[int | str, PlainValidator(_queue)]
+
+
+class Figures(Section):
+    """What a direction has of its own; ``None`` where it has what the entry has."""
+
+    rate_bps: RateBps | None = Field(default=None, validation_alias="rate")
+    delay_ms: TimeMs | None = Field(default=None, validation_alias="delay")
+    jitter_ms: TimeMs | None = Field(default=None, validation_alias="jitter")
+    loss: ShareOfOne | None = None
+    duplicate: ShareOfOne | None = None
+    reorder: ShareOfOne | None = None
+    queue: Queue | None = None
+
+
+_KEYS = {str(field.validation_alias or name): name for name, field in Figures.model_fields.items()}
+"""By key in a scenario, the field's name, which is its key in a manifest."""
+
+
+class LinkEntry(Section):
+    """The shape of every link between two neighbouring tiers.
+
+    Its figures hold in each direction, where ``up`` or ``down`` has none of its own. ``rate_bps`` of ``None``
+    is unlimited; ``queue`` is in frames or like ``2bdp``, and ``None`` one bandwidth-delay product and 100
+    frames at least (:func:`testbed.topology.queue_frames`); ``delay_ms`` is one way. A ``profile``'s figures
+    stand in ``up`` and ``down`` once the entry is loaded, but for those that the entry gives itself; so a
+    manifest holds them. ``shared``: one link for all children of a parent, instead of one for each.
+    """
+
+    name: LinkName
+    between: Annotated[tuple[str, ...], Field(min_length=2, max_length=2)]
+    profile: str | None = None
+    shared: Annotated[bool, Field(strict=True)] = False
+    rate_bps: RateBps | None = Field(default=None, validation_alias="rate")
+    delay_ms: TimeMs = Field(default=0.0, validation_alias="delay")
+    jitter_ms: TimeMs = Field(default=0.0, validation_alias="jitter")
+    loss: ShareOfOne = 0.0
+    duplicate: ShareOfOne = 0.0
+    reorder: ShareOfOne = 0.0
+    queue: Queue | None = None
+    up: Figures | None = None
+    down: Figures | None = None
+
+    def figure(self, direction: Direction, name: str) -> Any:
+        """The value of a field in ``direction``."""
+        own = getattr(self.up if direction == "up" else self.down, name, None)
+        return getattr(self, name) if own is None else own
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolved(cls, data: Any, info: ValidationInfo) -> Any:
+        if not isinstance(data, dict):
+            return data
+        own = {one: {} if data.get(one) is None else data[one] for one in DIRECTIONS}
+        if not all(isinstance(figures, dict) for figures in own.values()):
+            return data  # which is told of its type
+        if info.context:
+            for key in _KEYS:
+                if key in data and all(key in figures for figures in own.values()):
+                    raise mistake("has no effect, since up and down both give their own; remove one", key)
+        if not isinstance(profile := data.get("profile"), str):
+            return data
+        if profile not in PROFILES:
+            raise mistake(f"no profile {profile!r}; {nearest(profile, PROFILES)}", "profile")
+        return data | {
+            one: {
+                key: value
+                for key, value in PROFILES[profile].figures(one).items()
+                if not (data.keys() | own[one].keys()) & {key, _KEYS[key]}
+            }
+            | own[one]
+            for one in DIRECTIONS
+        }
