@@ -49,7 +49,7 @@ def round_trip(bench: Bench) -> Iterator[Figure]:
     for number, size in enumerate(FRAME_SIZES):
         payload = size - PING_FRAME_BYTES + PING_PAYLOAD_BYTES
         with ping_socket(path.child, path.parent) as pinger:
-            train = ping_train(pinger, 0x7D00 + number, 12 if bench.short else 40, 0.04, payload)
+            train = ping_train(pinger, 0x7D00 + number, 20 if bench.short else 50, 0.04, payload)
             times_ms = _run(train)
         expected = round_trip_ms(shape, shape, size)
         yield _median(f"ping of {size:,} bytes", expected, times_ms)

@@ -17,8 +17,7 @@ class Check:
     """One claim about the emulator.
 
     ``source`` is what it is held against. ``needs_netem``: a kernel without it cannot do what is checked.
-    ``exact`` checks leave nothing to chance and are never repeated; of the others one that fails runs once
-    more, since a host that paused fails the first time and a link that is wrong fails every time.
+    ``exact`` checks leave nothing to chance and are never repeated; of the others one that fails runs again.
     """
 
     name: str

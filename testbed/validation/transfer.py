@@ -43,7 +43,7 @@ def transfer(bench: Bench) -> Iterator[Figure]:
     for shape in LINKS[:1] if bench.short else LINKS:
         path = bench.path(shape)
         for size_kb in SIZES_KB:
-            done = [transfer_once(path, size_kb * 1024) for _ in range(3 if bench.short else 10)]
+            done = [transfer_once(path, size_kb * 1024) for _ in range(5 if bench.short else 10)]
             assert shape.rate_bps is not None
             link = f"{shape.rate_bps // 10**6} Mbit/s, {shape.delay_ms:g} ms"
             times_ms = [one.took_ms for one in done]
