@@ -6,13 +6,15 @@ over a window that is rebuilt here in the order in which values entered it.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
+from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
 
+from testbed.event_schema import NodeEvent
 from testbed.evidence import Audit
 from testbed.methods import CasServe, RecServe, TierOnly
 from testbed.results import RunDirectory
@@ -33,21 +35,35 @@ def audit_run(directory: RunDirectory) -> Audit:
     manifest = directory.read_json("manifest.json")
     scenario = Scenario.model_validate(manifest["scenario"])
     found = audit(scenario, directory.read_table("requests.parquet"))
-    return Audit(found.decisions, (*broken, *found.differences))
+    return replace(found, differences=(*broken, *found.differences))
 
 
 def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
-    """Hold every decision in the rows of ``requests.parquet`` against the scenario's methods."""
+    """Hold every decision in the rows of ``requests.parquet`` against the scenario's methods.
+
+    A node that an event killed took with it what it had not told yet: the last records of that life are
+    missing, and from the first gap on its thresholds cannot be shown.
+    """
     topology = build_topology(scenario)
+    killed = Counter(
+        event.node for event in scenario.events if isinstance(event, NodeEvent) and event.do == "kill"
+    )
     differences: list[str] = []
-    decisions = 0
+    decisions = not_shown = 0
     for method in scenario.methods:
         own = [row for row in rows if row["method"] == method.name]
         steps = list(_steps(own, topology))
         decisions += sum(step.confidence is not None for step in steps)
-        differences += [f"{method.name}: {text}" for text in _paths(own, topology)]
+        differences += [f"{method.name}: {text}" for text in _paths(own, topology, set(killed))]
+        differences += [
+            f"{method.name}: {step.request} at {step.node}: recorded after {step.life} kills, which were not"
+            for step in steps
+            if step.life > killed[step.node]
+        ]
         if isinstance(method, RecServe):
-            found = _recserve(method, steps, topology)
+            shown = _without_gaps(steps, killed)
+            not_shown += len(steps) - len(shown)
+            found = _recserve(method, shown, topology)
         elif isinstance(method, CasServe):
             found = _casserve(method, steps, topology)
         elif isinstance(method, TierOnly):
@@ -58,13 +74,13 @@ def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
     if len(differences) > MAX_DIFFERENCES:
         left = len(differences) - MAX_DIFFERENCES
         differences = [*differences[:MAX_DIFFERENCES], f"and {left} more"]
-    return Audit(decisions, tuple(differences))
+    return Audit(decisions, tuple(differences), not_shown)
 
 
 class _Step:
     """What one node recorded of one request."""
 
-    __slots__ = ("confidence", "kept", "length", "node", "request", "sequence", "threshold", "top")
+    __slots__ = ("confidence", "kept", "length", "life", "node", "request", "sequence", "threshold", "top")
 
     def __init__(self, row: Row, at: int, top: bool) -> None:
         self.request: str = row["request_id"]
@@ -74,6 +90,7 @@ class _Step:
         self.sequence: int | None = row["window_seqs"][at]
         self.length: int | None = row["window_lengths"][at]
         self.kept: bool = row["kept"][at]
+        self.life: int = row["lives"][at] if row.get("lives") else 0
         self.top = top
 
 
@@ -84,10 +101,27 @@ def _steps(rows: Sequence[Row], topology: Topology) -> Iterator[_Step]:
             yield _Step(row, at, node in tops)
 
 
-def _paths(rows: Sequence[Row], topology: Topology) -> Iterator[str]:
+def _without_gaps(steps: Sequence[_Step], killed: Mapping[str, int]) -> list[_Step]:
+    """Of each life that ended by a kill only what comes before the first gap in its window's numbers."""
+    first_gaps: dict[tuple[str, int], int] = {}
+    for node, times in killed.items():
+        for life in range(times):
+            numbers = {step.sequence for step in steps if (step.node, step.life) == (node, life)}
+            first_gaps[node, life] = next(number for number in count() if number not in numbers)
+    shown = []
+    for step in steps:
+        gap = first_gaps.get((step.node, step.life))
+        if gap is None or step.sequence is None or step.sequence < gap:
+            shown.append(step)
+    return shown
+
+
+def _paths(rows: Sequence[Row], topology: Topology, killed: Set[str]) -> Iterator[str]:
     """Each request went from its device to its parent and so on; who kept it answered it."""
     for row in rows:
         name, path = row["request_id"], row["path"]
+        if killed and killed & set(_way_up(row["device"], topology)) - set(path):
+            continue  # who was killed may have had a part in it, and cannot tell
         answered = row["outcome"] == "answered"
         if answered and (not path or path[0] != row["device"]):
             yield f"{name}: answered, and its device {row['device']} has no record of it"
@@ -100,6 +134,13 @@ def _paths(rows: Sequence[Row], topology: Topology) -> Iterator[str]:
                 yield f"{name}: {path[at]} kept it, and {path[at + 1]} has a record of it"
         if answered:
             yield from _served(row, topology)
+
+
+def _way_up(device: str, topology: Topology) -> Iterator[str]:
+    node: str | None = device
+    while node is not None:
+        yield node
+        node = topology.node(node).parent
 
 
 def _served(row: Row, topology: Topology) -> Iterator[str]:
@@ -125,20 +166,26 @@ def _recserve(method: RecServe, steps: Sequence[_Step], topology: Topology) -> I
         if node.parent is None:
             yield from _always(own)
             continue
-        own.sort(key=lambda step: -1 if step.sequence is None else step.sequence)
-        window: deque[float] = deque(maxlen=method.window)
-        for expected, step in enumerate(own):
-            where = f"{step.request} at {node.name}"
-            if step.sequence != expected or step.confidence is None:
-                yield f"{where}: entered the window as number {step.sequence}, expected {expected}"
-                break  # whatever follows would be compared with another window
-            window.append(step.confidence)
-            threshold = None
-            if len(window) >= 2:
-                threshold = float(np.percentile(np.fromiter(window, float), 100 * method.beta))
-            if step.length != len(window):
-                yield f"{where}: window of {step.length} values, expected {len(window)}"
-            yield from _decided(step, threshold)
+        for life in sorted({step.life for step in own}):
+            yield from _window(method, [step for step in own if step.life == life])
+
+
+def _window(method: RecServe, own: list[_Step]) -> Iterator[str]:
+    """What one node decided, from an empty window on."""
+    own.sort(key=lambda step: -1 if step.sequence is None else step.sequence)
+    window: deque[float] = deque(maxlen=method.window)
+    for expected, step in enumerate(own):
+        where = f"{step.request} at {step.node}"
+        if step.sequence != expected or step.confidence is None:
+            yield f"{where}: entered the window as number {step.sequence}, expected {expected}"
+            break  # whatever follows would be compared with another window
+        window.append(step.confidence)
+        threshold = None
+        if len(window) >= 2:
+            threshold = float(np.percentile(np.fromiter(window, float), 100 * method.beta))
+        if step.length != len(window):
+            yield f"{where}: window of {step.length} values, expected {len(window)}"
+        yield from _decided(step, threshold)
 
 
 def _casserve(method: CasServe, steps: Sequence[_Step], topology: Topology) -> Iterator[str]:

@@ -116,8 +116,13 @@ class Capture:
         for program, package in _PROGRAMS.items():
             if shutil.which(program) is None:
                 raise TestbedError(f"{program} is missing; install the package {package}.")
-        self._process = _LAUNCHER.submit(_launch, self._command(), self.pcap).result(START_TIMEOUT_S)
         deadline = time.monotonic() + START_TIMEOUT_S
+        launched = _LAUNCHER.submit(_launch, self._command(), self.pcap)
+        try:
+            self._process = launched.result(START_TIMEOUT_S)
+        except TimeoutError as error:
+            launched.add_done_callback(lambda late: late.result().kill())
+            raise TestbedError(f"capture on {self.interface}: no process in {START_TIMEOUT_S:g} s") from error
         while b"listening on" not in self._said:
             if not self._listen(deadline):
                 said = self._reason()
@@ -220,7 +225,12 @@ class Capture:
             process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(STOP_TIMEOUT_S)
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired as error:
+                raise TestbedError(
+                    f"tcpdump on {self.interface} cannot be ended; does the disk hang?"
+                ) from error
         process.stdout.close()
 
     def _reason(self) -> str:
@@ -231,7 +241,8 @@ class Capture:
         status = None if self._process is None else self._process.poll()
         if status is not None and status < 0:
             notes.append(signal.Signals(-status).name)
-        return "; ".join(note.removeprefix("tcpdump: ") for note in notes) or f"exit status {status}"
+        said = "; ".join(note.removeprefix("tcpdump: ") for note in notes)
+        return said or ("it said nothing" if status is None else f"exit status {status}")
 
     def _report(self, expected_frames: int, faults: list[str]) -> CaptureReport:
         counts = self._counts()

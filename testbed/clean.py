@@ -47,13 +47,18 @@ class Leftover:
     run_id: str
 
 
+class AnotherRun(TestbedError):
+    """Another run lives, so that this one cannot begin; later it may."""
+
+
 @contextlib.contextmanager
 def run_lock(run_id: str, *, allow_others: bool = False) -> Iterator[None]:
     """Be the run ``run_id`` meanwhile; a run may enter more than once.
 
     Raises:
-        TestbedError: another run lives (its process id is named) and ``allow_others`` is false, or this one
-            does already in another process; or the user is not root.
+        AnotherRun: another run lives (its process id is named) and ``allow_others`` is false, or this one
+            does already in another process.
+        TestbedError: the user is not root.
     """
     if not _RUN_ID.fullmatch(run_id):
         raise TestbedError(f"run id {run_id!r} is not four letters or digits")
@@ -138,7 +143,7 @@ def _acquire(run_id: str, allow_others: bool) -> IO[str]:
         if run_id in others or (others and not allow_others):
             other = run_id if run_id in others else next(iter(others))
             pid = others[other]
-            raise TestbedError(
+            raise AnotherRun(
                 f"another run ({other}) is going on in process {pid}; wait for its end, or end it with "
                 f"`kill {pid}`"
             )

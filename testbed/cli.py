@@ -53,10 +53,14 @@ def run(
 
 @app.command()
 def report(run: _RunPath) -> None:
-    """Print a finished run's tables again."""
+    """Print a finished run's tables again; status 1 if a file is not as the run left it."""
     from testbed.results import RunDirectory
 
-    _print_run(RunDirectory.open(run))
+    directory = RunDirectory.open(run)
+    _print_run(directory)
+    if broken := directory.broken_seals():
+        others = f" and {len(broken) - 1} more files" if len(broken) > 1 else ""
+        raise TestbedError(f"{run}: {broken[0]}{others}: do not rely on what is printed above")
 
 
 def _print_run(directory: Any) -> None:
@@ -82,8 +86,51 @@ def audit(run: _RunPath) -> None:
     for difference in found.differences:
         typer.echo(difference)
     if found.differences:
-        raise TestbedError(f"{run}: {len(found.differences)} differences in {found.decisions} decisions")
+        raise TestbedError(
+            f"{run}: {len(found.differences)} differences in {found.decisions} decisions and the run's files"
+        )
     typer.echo(f"{found.decisions} decisions audited, no difference; every file is as the run left it")
+
+
+@app.command()
+def validate(
+    short: Annotated[bool, typer.Option("--short", help="The least that shows each claim.")] = False,
+    only: Annotated[str | None, typer.Option(help="Only these checks: a,b")] = None,
+    envelope: Annotated[
+        bool, typer.Option("--envelope", help="Instead: up to which load do a run's verdicts hold here?")
+    ] = False,
+    budget: Annotated[str, typer.Option(help="Time for --envelope.")] = "10min",
+    out: Annotated[Path | None, typer.Option(help="Directory to make.")] = None,
+    vm: Annotated[Vm, typer.Option(help="Run in user-mode Linux: where needed, always, or never.")] = "auto",
+) -> None:
+    """Check the emulator against closed forms and other tools; status 1 if anything is not as it must be."""
+    from testbed import envelope as envelopes
+    from testbed.validate import launch
+    from testbed.validation.tables import checks_table
+
+    if envelope:
+        if short or only is not None:
+            raise TestbedError("--envelope makes runs and no checks: leave out --short and --only")
+        directory = envelopes.launch(sys.argv[1:], budget, out, vm)
+        if directory is not None:
+            table = envelopes.envelope_table(directory.read_json("envelope.json"))
+            _print_table(table, directory)
+        return
+    names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
+    directory = launch(names, sys.argv[1:], out, vm, short=short)
+    if directory is not None:
+        found = directory.read_json("validation.json")
+        _print_table(checks_table(found), directory)
+        if not found["passed"]:
+            raise typer.Exit(1)
+
+
+def _print_table(table: Table, directory: Any) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 150)
+    console.print(table)
+    typer.echo(f"all that was measured: {_shown(directory.path)}")
 
 
 @app.command()
@@ -215,7 +262,6 @@ def _later(name: str, what: str) -> Callable[[], None]:
 for _name, _what in (
     ("sweep", "Run a scenario over a grid of values"),
     ("compare", "Compare two runs"),
-    ("validate", "Check the emulator against closed forms and other tools"),
     ("shell", "A Mininet shell in a scenario's network"),
     ("serve", "Keep a scenario's tiers up for requests of your own"),
 ):

@@ -6,7 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+from testbed import supervisor
 from testbed.errors import TestbedError
+from testbed.event_schema import NodeEvent
 from testbed.node import ContainerSpec
 from testbed.scenario import Scenario, Tier
 from testbed.topology import Node, Topology
@@ -15,6 +17,7 @@ from tiers.protocol import encode_json
 
 MODEL_MOUNT = "/model"
 PLUGIN_MOUNT = "/plugins"
+SUPERVISOR = "/supervisor.py"
 
 
 def threads_for(cpus: float) -> int:
@@ -36,13 +39,15 @@ def container_specs(scenario: Scenario, topology: Topology, models: Path | None)
         configs[tier.name] = _model(tier, models, mounts[tier.name])
         for method in scenario.methods:
             _plugin(method.policy, mounts[tier.name])
+    killed = {event.node for event in scenario.events if isinstance(event, NodeEvent) and event.do == "kill"}
     return [
         ContainerSpec(
             node.name,
             cpus=tiers[node.tier].cpus,
             memory_bytes=tiers[node.tier].memory_bytes,
             env=_environment(node, scenario, topology, configs[node.tier]),
-            mounts=mounts[node.tier],
+            mounts=mounts[node.tier] | ({supervisor.__file__: SUPERVISOR} if node.name in killed else {}),
+            command=["python3", SUPERVISOR] if node.name in killed else None,
         )
         for node in topology.nodes
     ]

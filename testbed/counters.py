@@ -54,10 +54,11 @@ class InterfaceCounters:
 
 @dataclass(frozen=True, slots=True)
 class QdiscCounters:
-    """A root queueing discipline: frames it dropped since it was made, and those that it holds now."""
+    """A root queueing discipline: frames it dropped since it was made, and what it holds now."""
 
     dropped_frames: int
     held_frames: int
+    held_bytes: int
 
 
 class CounterReader:
@@ -99,8 +100,8 @@ class CounterReader:
         request = _TC.pack(0, self._index(name), 0, _TC_H_ROOT, 0)
         answer = self._ask(_RTM_GETQDISC, _NLM_F_REQUEST | _NLM_F_ECHO, request, name)
         stats = dict(_attributes(dict(_attributes(answer[_TC.size :]))[_TCA_STATS2]))
-        held, _, dropped, _, _ = _QUEUE.unpack_from(stats[_TCA_STATS_QUEUE])
-        return QdiscCounters(dropped_frames=dropped, held_frames=held)
+        held_frames, held_bytes, dropped, _, _ = _QUEUE.unpack_from(stats[_TCA_STATS_QUEUE])
+        return QdiscCounters(dropped, held_frames, held_bytes)
 
     def _index(self, name: str) -> int:
         if name not in self._indices:
@@ -117,7 +118,12 @@ class CounterReader:
             header = _HEADER.pack(_HEADER.size + len(payload), kind, flags, self._sequence, 0)
             self._socket.send(header + payload)
             while True:
-                answer = self._socket.recv(65536)
+                try:
+                    answer = self._socket.recv(65536)
+                except TimeoutError as error:
+                    raise TestbedError(
+                        f"the kernel gave no counters of {name} in {_TIMEOUT_S:g} s"
+                    ) from error
                 length, answered, _, sequence, _ = _HEADER.unpack_from(answer)
                 if sequence == self._sequence:
                     break  # an answer to a request that timed out earlier would have another number

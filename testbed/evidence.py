@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
+from testbed.backlog import BacklogReport
 from testbed.measure.expected import Finding
 from testbed.watch import CpuReport, ProbeReport, nearest_rank
 
@@ -33,10 +35,14 @@ class LinkAccount:
 
 @dataclass(frozen=True)
 class Audit:
-    """What ``testbed audit`` found: decisions replayed, and a sentence for each that came out otherwise."""
+    """What ``testbed audit`` found: decisions replayed, and a sentence for each that came out otherwise.
+
+    ``not_shown`` of the decisions rest on what a killed node took with it.
+    """
 
     decisions: int
     differences: tuple[str, ...] = ()
+    not_shown: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,8 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
-class Lateness:
-    """How long after its time in the trace the orchestrator sent a request, in ms."""
+class _Spread:
+    """A time of each request of a method, in ms."""
 
     method: str
     requests: int
@@ -61,10 +67,22 @@ class Lateness:
     max_ms: float
 
     @classmethod
-    def of(cls, method: str, late_ms: Sequence[float]) -> Lateness:
-        """Of each request's lateness; of no request at all, 0."""
-        late = sorted(late_ms) or [0.0]
-        return cls(method, len(late_ms), nearest_rank(late, 0.5), nearest_rank(late, 0.99), late[-1])
+    def of(cls, method: str, times_ms: Sequence[float]) -> Self:
+        """Of each request's time; of no request at all, 0."""
+        ordered = sorted(times_ms) or [0.0]
+        p50_ms, p99_ms = (nearest_rank(ordered, share) for share in (0.5, 0.99))
+        return cls(method, len(times_ms), p50_ms, p99_ms, ordered[-1])
+
+
+class Lateness(_Spread):
+    """How long after its time in the trace the orchestrator sent a request."""
+
+
+class Unexplained(_Spread):
+    """What of a request's latency is no tier's and no hop's: the orchestrator's exchange with the device.
+
+    Of the requests of which everything was recorded (:func:`testbed.causes.is_explained`).
+    """
 
 
 @dataclass(frozen=True)
@@ -80,6 +98,42 @@ class TierLimit:
 
 
 @dataclass(frozen=True)
+class EventReport:
+    """One event under one method; its fields are the columns of ``events.parquet``.
+
+    Times are seconds from the method's start: ``at_s`` as asked, ``took_effect_at_s`` when the kernel had it
+    all. ``skipped``: the replay was over before. ``lost_frames`` are those of links that were down;
+    ``ready_after_s`` is how long a killed tier took from its start until its model was loaded; ``steps`` are
+    a rate file's; ``flow_*`` are iperf3's words, bytes without headers.
+    """
+
+    method: str
+    number: int
+    kind: str
+    target: str
+    at_s: float
+    for_s: float | None = None
+    took_effect_at_s: float | None = None
+    ended_at_s: float | None = None
+    late_ms: float | None = None
+    end_late_ms: float | None = None
+    skipped: bool = False
+    error: str | None = None
+    lost_frames: int | None = None
+    ready_after_s: float | None = None
+    steps: int | None = None
+    steps_skipped: int | None = None
+    steps_late_p99_ms: float | None = None
+    flow_sent_bytes: int | None = None
+    flow_received_bytes: int | None = None
+    flow_lost_packets: int | None = None
+    flow_retransmits: int | None = None
+
+    def __str__(self) -> str:
+        return f"event {self.number} ({self.kind} of {self.target} at {self.at_s:g} s)"
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that the verdicts rest on. ``None`` means that it was not looked at, an empty sequence that it was.
 
@@ -92,10 +146,14 @@ class Evidence:
     links_before: Sequence[Finding] | None = None
     links_after: Sequence[Finding] | None = None
     lateness: Sequence[Lateness] | None = None
+    unexplained: Sequence[Unexplained] | None = None
+    backlog: Mapping[str, Sequence[BacklogReport]] | None = None
     lockstep: bool = False
+    closed_users: int | None = None
     cpu: Mapping[str, CpuReport] | None = None
     probes: Mapping[str, Sequence[ProbeReport]] | None = None
     tiers: Sequence[TierLimit] | None = None
     machine_cpus: int = 1
     netem: bool = True
     has_loss: bool = False
+    events: Sequence[EventReport] = ()

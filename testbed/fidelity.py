@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from testbed.evidence import Audit, Evidence, LinkAccount, Outcomes, TierLimit
+from testbed.evidence import Audit, EventReport, Evidence, LinkAccount, Outcomes, TierLimit, Unexplained
 from testbed.measure.expected import Finding, time_bounds
 from testbed.watch import CpuReport, ProbeReport
 
@@ -29,12 +29,14 @@ class Limits:
     """
 
     lateness_p99_ms: float = 10.0
+    unexplained_p99_ms: float = 10.0
     contended: float = 0.10
     busy: float = 0.95
     steal: float = 0.02
     probe_slack_ms: float = 5.0
     probe_slack_share: float = 0.10
     probe_least_answers: int = 10
+    event_late_ms: float = 50.0
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,12 @@ class Fidelity:
             "outcomes": _plain(seen.outcomes),
             "links": {"before": _plain(seen.links_before), "after": _plain(seen.links_after)},
             "lateness": _plain(seen.lateness),
+            "unexplained": _plain(seen.unexplained),
+            "backlog": _plain_each(seen.backlog),
             "cpu": None if seen.cpu is None else {name: asdict(one) for name, one in seen.cpu.items()},
             "probes": _plain_each(seen.probes),
             "tiers": _plain(seen.tiers),
+            "events": _plain(seen.events),
             "machine": {"cpus": seen.machine_cpus, "netem": seen.netem},
         }  # fmt: skip
 
@@ -139,9 +144,11 @@ def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:
     yield from _links("before", evidence.links_before)
     yield from _links("after", evidence.links_after)
     yield from _lateness(evidence, limits)
+    yield from _unexplained(evidence.unexplained, limits)
     yield from _cpu(evidence.cpu, limits)
     yield from _probes(evidence.probes, limits)
     yield from _tiers(evidence.tiers, evidence.machine_cpus)
+    yield from _events(evidence.events, limits)
 
 
 def _links(when: str, findings: Sequence[Finding] | None) -> Iterator[str]:
@@ -164,6 +171,18 @@ def _lateness(evidence: Evidence, limits: Limits) -> Iterator[str]:
             yield (
                 f"{one.method}: requests were sent late, p99 {one.p99_ms:.1f} ms and {one.max_ms:.1f} ms "
                 f"at most, with {limits.lateness_p99_ms:g} ms allowed at p99"
+            )
+
+
+def _unexplained(spreads: Sequence[Unexplained] | None, limits: Limits) -> Iterator[str]:
+    if spreads is None:
+        yield "what of the latencies is no tier's and no link's was not worked out"
+        return
+    for one in spreads:
+        if one.p99_ms > limits.unexplained_p99_ms:
+            yield (
+                f"{one.method}: {one.p99_ms:.1f} ms of the latencies at p99 are no tier's and no link's, "
+                f"with {limits.unexplained_p99_ms:g} ms allowed"
             )
 
 
@@ -226,10 +245,24 @@ def _tiers(tiers: Sequence[TierLimit] | None, machine_cpus: int) -> Iterator[str
         yield f"the tiers may use {total:g} CPUs together, and the machine has {machine_cpus}"
 
 
+def _events(events: Sequence[EventReport], limits: Limits) -> Iterator[str]:
+    for one in events:
+        if one.error is not None:
+            yield f"{one.method}: {one} failed: {one.error}"
+        late_ms = max(one.late_ms or 0.0, one.end_late_ms or 0.0, one.steps_late_p99_ms or 0.0)
+        if late_ms > limits.event_late_ms:
+            yield (f"{one.method}: {one} was {late_ms:.0f} ms late, with {limits.event_late_ms:g} ms allowed")
+
+
 def notes(evidence: Evidence) -> Iterator[str]:
     """What a reader should know and what decides nothing."""
     if not evidence.netem:
         yield "this kernel has no netem: single frames do not feel a link's rate, only a queue of them does"
+    if (audit := evidence.audit) is not None and audit.not_shown:
+        yield (
+            f"{audit.not_shown} of {audit.decisions} decisions are not audited: they rest on what a killed "
+            "node took with it"
+        )
     if evidence.has_loss:
         yield "the kernel draws losses without a seed: they differ from run to run, unlike trace and policies"
     for tier in evidence.tiers or ():
@@ -239,5 +272,13 @@ def notes(evidence: Evidence) -> Iterator[str]:
                 f"{tier.node} was throttled by its own limit of {tier.cpus:g} CPUs in {share:.0%} of its "
                 "periods: that is the emulation at work"
             )
+    for event in evidence.events:
+        if event.skipped:
+            yield f"{event.method}: {event} was skipped, for the replay ended before it"
     if evidence.lockstep:
         yield "in lockstep each request waits for the one before: latencies are those of idle tiers"
+    if evidence.closed_users is not None:
+        yield (
+            f"a closed loop of {evidence.closed_users} users: no more requests than that are outstanding, "
+            "and a slow tier is asked less often; latencies lack the queue that independent users would meet"
+        )

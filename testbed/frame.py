@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 ETHERNET_BYTES = 14
 TCP = 6
+UDP = 17
 
 _IPV4_TYPE, _IPV6_TYPE = 0x0800, 0x86DD
 _IPV4 = struct.Struct(
@@ -16,7 +17,7 @@ _TCP = struct.Struct("!4sIIBB")  # ports, sequence number, acknowledgement, data
 _LENGTHS_END = 0x600  # below, the type field is a length (IEEE 802.3, 3.2.6)
 
 _ETHERTYPES = {0x0806: "ARP", _IPV6_TYPE: "IPv6", 0x8100: "VLAN-tagged", 0x88CC: "LLDP"}
-_PROTOCOLS = {1: "ICMP", 2: "IGMP", 17: "UDP", 132: "SCTP"}
+_PROTOCOLS = {1: "ICMP", 2: "IGMP", UDP: "UDP", 132: "SCTP"}
 
 
 class Segment(NamedTuple):
@@ -54,6 +55,19 @@ def parse_segment(frame: bytes) -> Segment | str:
     if payload < start + 20 or payload > ETHERNET_BYTES + total:
         return "malformed"
     return Segment(addresses + ports, seq, ack, flags, frame[payload : ETHERNET_BYTES + total])
+
+
+def ports(frame: bytes) -> tuple[int, ...]:
+    """Source and target port of a whole TCP or UDP packet over IPv4; none of any other frame."""
+    if len(frame) < ETHERNET_BYTES + 24 or frame[12:14] != b"\x08\x00":
+        return ()
+    version, _, fragment, protocol, _ = _IPV4.unpack_from(frame, ETHERNET_BYTES)
+    start = ETHERNET_BYTES + ((version & 15) << 2)
+    if protocol not in (TCP, UDP) or fragment & 0x3FFF or len(frame) < start + 4:
+        return ()
+    return int.from_bytes(frame[start : start + 2], "big"), int.from_bytes(
+        frame[start + 2 : start + 4], "big"
+    )
 
 
 def ip_bytes(frame: bytes) -> int:

@@ -1,16 +1,21 @@
-"""What the orchestrator saw and what the nodes recorded, joined into the rows of ``requests.parquet``."""
+"""What the orchestrator saw, the nodes recorded and the captures hold, joined into ``requests.parquet``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from testbed.causes import Hop, time_columns
 from testbed.datasets import Example
+from testbed.parts import RequestBytes
 from testbed.replay import Outcome
 from testbed.topology import Topology
 
 NodeRecords = Mapping[str, Sequence[Mapping[str, Any]]]
 """By node, what ``/control/records`` gave."""
+Crossed = Mapping[str, Mapping[str, RequestBytes]]
+"""By link and request id, what the link's capture holds of the request."""
 
 _PER_NODE = {
     "confidences": "confidence",
@@ -19,13 +24,28 @@ _PER_NODE = {
     "window_lengths": "window_length",
     "kept": "kept",
     "node_answers": "answer",
-    "queue_ms": "queue_ms",
-    "inference_ms": "inference_ms",
-    "own_ms": "own_ms",
     "upstream_ms": "upstream_ms",
     "forward_errors": "forward_error",
     "repeats": "repeats",
+    "lives": "life",
 }
+
+
+def with_lives(
+    records: NodeRecords, killed: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]
+) -> dict[str, list[dict[str, Any]]]:
+    """All records of each node, each with its ``life``: how often the node's process had been killed before.
+
+    ``killed`` is what nodes had recorded when they were.
+    """
+    return {
+        node: [
+            {**record, "life": life}
+            for life, recorded in enumerate([*killed.get(node, ()), last])
+            for record in recorded
+        ]
+        for node, last in records.items()
+    }
 
 
 def request_rows(
@@ -34,18 +54,24 @@ def request_rows(
     records: NodeRecords,
     examples: Mapping[str, Example],
     topology: Topology,
+    crossed: Crossed,
 ) -> list[dict[str, Any]]:
-    """One row for each request. A node that recorded it is on its path, whether an answer came or not."""
+    """One row for each request. A node that recorded it is on its path, whether an answer came or not; a link
+    that it tried is among its hops, whether all of it crossed or not.
+    """
     by_node = {
         node: {record["request_id"]: record for record in recorded} for node, recorded in records.items()
     }
+    ways = {device: _way_up(device, topology) for device in {outcome.device for outcome in outcomes}}
     rows = []
     for outcome in outcomes:
+        nodes, way = ways[outcome.device]
         reached = [
             (node, by_node[node][outcome.request_id])
-            for node in _way_up(outcome.device, topology)
+            for node in nodes
             if outcome.request_id in by_node.get(node, {})
         ]
+        hops = _tried(outcome.request_id, way, dict(reached), crossed)
         reference = examples[outcome.request_id].reference
         rows.append(
             {
@@ -59,6 +85,8 @@ def request_rows(
                 "tier": outcome.tier,
                 "path": [node for node, _ in reached],
                 **{column: [record[key] for _, record in reached] for column, key in _PER_NODE.items()},
+                **_byte_columns(outcome.request_id, hops, crossed),
+                **time_columns(outcome, hops, dict(reached)),
                 "answer": outcome.answer,
                 "reference": reference,
                 "correct": outcome.answer == reference,
@@ -68,8 +96,62 @@ def request_rows(
     return rows
 
 
-def _way_up(device: str, topology: Topology) -> Iterator[str]:
-    node: str | None = device
-    while node is not None:
-        yield node
-        node = topology.node(node).parent
+def attribute(
+    links: Sequence[dict[str, Any]], requests: Sequence[Mapping[str, Any]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The links' rows with what of their text no request of the trace put there, and a finding for each."""
+    own = _text_bytes(requests)
+    rows, findings = [], []
+    for row in links:
+        left = row["prompt_bytes"] + row["answer_bytes"] - own[row["link"], row["direction"]]
+        rows.append({**row, "unattributed_bytes": left})
+        if left:
+            findings.append(
+                f"{row['link']} {row['direction']}: {left} bytes of text belong to no request of the trace"
+            )
+    return rows, findings
+
+
+def _text_bytes(request_rows: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:
+    """Prompt bytes up and answer bytes down that the requests of a method put on each link, by link and
+    direction.
+    """
+    found: Counter[tuple[str, str]] = Counter()
+    for row in request_rows:
+        for hop, prompt, answer in zip(
+            row["hops"], row["hop_prompt_bytes"], row["hop_answer_bytes"], strict=True
+        ):
+            found[hop, "up"] += prompt
+            found[hop, "down"] += answer
+    return found
+
+
+def _tried(
+    request_id: str, way: Sequence[Hop], records: Mapping[str, Mapping[str, Any]], crossed: Crossed
+) -> Sequence[Hop]:
+    """The hops up to the last that the request tried: its node forwarded, or a trace of it is further up."""
+    tried = 0
+    for number, hop in enumerate(way, start=1):
+        sent_up = hop.child in records and records[hop.child]["upstream_ms"] is not None
+        if sent_up or hop.parent in records or request_id in crossed[hop.link]:
+            tried = number
+    return way[:tried]
+
+
+def _byte_columns(request_id: str, hops: Sequence[Hop], crossed: Crossed) -> dict[str, list[Any]]:
+    found = [crossed[hop.link].get(request_id) for hop in hops]
+    return {
+        "hops": [hop.link for hop in hops],
+        "hop_prompt_bytes": [one.prompt_bytes if one else 0 for one in found],
+        "hop_answer_bytes": [one.answer_bytes if one else 0 for one in found],
+    }
+
+
+def _way_up(device: str, topology: Topology) -> tuple[list[str], list[Hop]]:
+    """Nodes from the device to the top, and the hops between them."""
+    nodes: list[str] = [device]
+    hops: list[Hop] = []
+    while (link := topology.link_up(nodes[-1])) is not None:
+        hops.append(Hop(link.name, nodes[-1], link.parent))
+        nodes.append(link.parent)
+    return nodes, hops

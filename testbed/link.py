@@ -6,12 +6,13 @@ Stock ``TCLink`` loses frames where no tap sees them, lets a burst pass unshaped
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from testbed import shaping
-from testbed.counters import CounterReader, Counters
+from testbed.counters import CounterReader, Counters, QdiscCounters
 from testbed.mininet_compat import Intf
 from testbed.mininet_compat import Link as MininetLink
 from testbed.netns import batch
@@ -19,7 +20,7 @@ from testbed.node import SiteHost
 from testbed.plan import HOST_INTERFACE
 from testbed.shaping import Shaper
 from testbed.switch import SiteSwitch
-from testbed.topology import Direction, Link, Shape
+from testbed.topology import DIRECTIONS, Direction, Link, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class WanLink(PlannedLink):
         spec: what the scenario asks for; :meth:`reshape` does not change it.
         capture_interface: the wire's end below. A tap there sees both directions as sent.
         netns_path: the namespace in which that interface is.
+        tc: carries out lines of tc(8) there.
     """
 
     def __init__(
@@ -138,8 +140,10 @@ class WanLink(PlannedLink):
             WireEnd(*(f"{plan.prefix}{letter}{number}{side}" for letter in "wio")) for side in "cp"
         )
         self.capture_interface, self.netns_path = self._child.wire, plan.netns_path
+        self.tc: Callable[[Sequence[str]], None] = partial(batch, plan.netns_path, "tc")
         self._reader: CounterReader | None = None
         self._dropped_before: dict[Direction, int] = {"up": 0, "down": 0}
+        self._paced: frozenset[Direction] = frozenset()
         self._has_way = shaper == "netem" or node1.apart
         plan.create.append(
             f"link add name {self._child.wire} txqueuelen 1000 "
@@ -179,8 +183,16 @@ class WanLink(PlannedLink):
             names += [self._child.way, self._parent.way]
         return sum(self._counters.root_qdisc(name).held_frames for name in names)
 
+    def backlog(self) -> dict[Direction, QdiscCounters]:
+        """What waits in each direction's bottleneck now, a frame that is being serialised included."""
+        return {
+            direction: self._counters.root_qdisc(self._ends(direction)[0].wire) for direction in DIRECTIONS
+        }
+
     def reshape(self, up: Shape, down: Shape) -> None:
         """Change the link under way. Frames in it stay, and what is not asked for goes back to 0.
+
+        A new rate is that of frames which come from now on, unless the direction is paced (:meth:`pace`).
 
         Raises:
             TestbedError: this kernel cannot give such a shape; the link stays as it was.
@@ -188,12 +200,42 @@ class WanLink(PlannedLink):
         wanted: dict[Direction, Shape] = {"up": up, "down": down}
         for shape in wanted.values():
             shaping.require(shape, self.name, self.shaper)
+        self._apply(wanted, [])
+
+    def _apply(self, wanted: dict[Direction, Shape], first: Sequence[str]) -> None:
+        """``first``: commands of tc(8) that come before those of the shapes."""
         before = {direction: self._queue_drops(direction) for direction in wanted}
-        batch(self.netns_path, "tc", [line for d, shape in wanted.items() for line in self._shape(d, shape)])
+        shape_lines = [line for one, shape in wanted.items() for line in self._shape(one, shape)]
+        self.tc([*first, *shape_lines])
         for direction in wanted:  # a queueing discipline of another kind counts from 0
             if self._queue_drops(direction) < before[direction]:
                 self._dropped_before[direction] += before[direction]
         self.shapes = wanted
+
+    def pace(self, directions: Iterable[Direction]) -> None:
+        """Let a change of rate reach frames that wait in these directions' queues, and in no other's.
+
+        (:func:`testbed.shaping.paced_bottleneck`.) To be called while the link is empty: what waits is lost.
+        """
+        if (paced := frozenset(directions)) != self._paced:
+            roots = [shaping.paced_root(self._ends(one)[0].wire) for one in sorted(paced - self._paced)]
+            self._paced = paced
+            self._apply(self.shapes, roots)
+
+    @property
+    def wires(self) -> dict[Direction, str]:
+        """The wire's end at which the frames of each direction arrive."""
+        return {"up": self._parent.wire, "down": self._child.wire}
+
+    @property
+    def reader(self) -> CounterReader:
+        """Counters of all interfaces of the link's namespace."""
+        return self._counters
+
+    @property
+    def has_ingress(self) -> bool:
+        """Whether what arrives at the wire's ends is filtered already, into the way."""
+        return self._has_way
 
     def _note_end(self, switch: SiteSwitch, end: WireEnd, macs: Sequence[str], *, isolated: bool) -> None:
         """Lead one end of the wire into a switch, through what delays its arrivals.
@@ -218,8 +260,10 @@ class WanLink(PlannedLink):
 
     def _shape(self, direction: Direction, shape: Shape) -> list[str]:
         sender, receiver = self._ends(direction)
-        lines = shaping.bottleneck(sender.wire, shape, self.shaper)
-        return lines + shaping.way(receiver.way, shape) if self.shaper == "netem" else lines
+        paced = direction in self._paced
+        bottleneck = shaping.paced_bottleneck if paced else shaping.bottleneck
+        lines = bottleneck(sender.wire, shape, self.shaper)
+        return lines + shaping.way(receiver.way, shape, serialise=paced) if self.shaper == "netem" else lines
 
     def _drops(self, direction: Direction) -> QueueDrops:
         sender, receiver = self._ends(direction)

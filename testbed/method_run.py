@@ -7,32 +7,48 @@ only when they have written all that the kernel received for them (DESIGN, "Byte
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from testbed.accounting import account_captures
+from testbed.backlog import BacklogReport, BacklogWatch
 from testbed.capture import Capture, CaptureReport
+from testbed.causes import unexplained
+from testbed.cgroup import ContainerGroup, Usage
+from testbed.closed_loop import ClosedLoop, draw_closed_loop
+from testbed.connections import unsettled, wait_until_closed
+from testbed.console import Reporter
 from testbed.containers import policy_spec
 from testbed.control import NodeControl, on_all
 from testbed.counters import Counters
 from testbed.datasets import Example
-from testbed.evidence import Lateness, LinkAccount, Outcomes
-from testbed.joined import request_rows
+from testbed.event_checks import under_events
+from testbed.events import Stage
+from testbed.evidence import EventReport, Lateness, LinkAccount, Outcomes, Unexplained
+from testbed.flow import flow_ports
+from testbed.joined import attribute, request_rows, with_lives
 from testbed.link import QueueDrops, WanLink
 from testbed.measure import paths_of, wait_until_quiet
 from testbed.network import Network
+from testbed.parts import RequestBytes
 from testbed.replay import Outcome, replay
 from testbed.results import BYTE_PARTS, RunDirectory
 from testbed.scenario import Scenario
+from testbed.tier_use import tier_rows
 from testbed.topology import DIRECTIONS, Direction, Link, Topology
 from testbed.trace import Request
 from testbed.watch import CpuReport, CpuWatch, ProbeReport, ProbeWatch
-from testbed.wire import LinkEnds, account
+from testbed.wire import LinkAccount as CaptureAccount
+from testbed.wire import LinkEnds
 
 QUIET_TIMEOUT_S = 60.0
 RETRIES_UNTIL_QUIET = 20
+CLOSED_LEAST_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,13 @@ class Setting:
     examples: Mapping[str, Example]
     directory: RunDirectory
     probes: Sequence[Any]
+    reporter: Reporter
+    groups: Mapping[str, ContainerGroup] = field(default_factory=dict)
+    """Control groups of the nodes that are containers."""
+    stage: Stage | None = None
+    """Where events play; ``None`` without any."""
+    capturing: bool = True
+    """To see what capturing costs; without it no byte has a cause, and the verdict on bytes says so."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +77,16 @@ class MethodResult:
 
     requests: list[dict[str, Any]]
     links: list[dict[str, Any]]
-    prompts: dict[str, dict[str, int]]
-    """Prompt bytes by request id and link, from the captures."""
+    tiers: list[dict[str, Any]]
     accounts: list[LinkAccount]
     outcomes: Outcomes
     lateness: Lateness
+    unexplained: Unexplained
+    backlog: list[BacklogReport]
     cpu: CpuReport
     probes: list[ProbeReport]
     findings: list[str]
+    events: list[EventReport] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -71,6 +96,8 @@ class _Reading:
     wire: dict[str, dict[Direction, Counters]]
     drops: dict[str, dict[Direction, QueueDrops]]
     quiet: bool
+    cut: Mapping[str, Mapping[Direction, int]] = field(default_factory=dict)
+    """Frames that links lost while they were down."""
 
 
 def run_method(setting: Setting, method: Any, progress: Callable[[int, int], None]) -> MethodResult:
@@ -83,49 +110,101 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
     on_all(setting.nodes, lambda node: node.reset(method.name, spec))
     links = setting.network.links
     with ExitStack() as stack:
-        captures = {link.name: stack.enter_context(_capture(setting, method.name, link)) for link in links}
+        if setting.stage is not None:
+            setting.stage.set()
+        captures = {
+            link.name: stack.enter_context(_capture(setting, method.name, link))
+            for link in (links if setting.capturing else ())
+        }
         before = _read(setting)
-        probe_watch, cpu_watch = ProbeWatch(list(setting.probes)), CpuWatch()
-        with probe_watch, cpu_watch:
-            outcomes = _replay(setting, progress)
+        probe_watch, cpu_watch, backlog_watch = ProbeWatch(setting.probes), CpuWatch(), BacklogWatch(links)
+        at_start = _usage(setting)
+        with probe_watch, cpu_watch, backlog_watch:
+            outcomes, events, killed = _replay(setting, method.name, spec, progress)
         on_all(setting.nodes, lambda node: node.disconnect())
+        closed = setting.stage is None or _closed(setting)
         after = _read(setting)
-        reports = {link.name: captures[link.name].stop(_frames(before, after, link.name)) for link in links}
-    records = on_all(setting.nodes, lambda node: node.records())
-    rows = request_rows(method.name, outcomes, records, setting.examples, setting.network.topology)
-    accounted = [_account(setting, method.name, link, before, after, reports[link.name]) for link in links]
-    prompts: dict[str, dict[str, int]] = {}
-    for link, found in zip(links, accounted, strict=True):
-        for request_id, count in found.prompts.items():
-            prompts.setdefault(request_id, {})[link.name] = count
+        used = {name: usage.since(at_start[name]) for name, usage in _usage(setting).items()}
+        after = replace(after, quiet=after.quiet and closed)
+        reports = {name: tap.stop(_frames(before, after, name)) for name, tap in captures.items()}
+    if setting.stage is not None:
+        setting.stage.clear()
+    records = with_lives(on_all(setting.nodes, lambda node: node.records()), killed)
+    captured = account_captures(
+        [_captured(setting, method.name, link) for link in links], method.name, setting.reporter
+    )
+    accounted = [
+        _account(method.name, link, before, after, one, reports.get(link.name))
+        for link, one in zip(links, captured, strict=True)
+    ]
+    crossed = {link.name: found.requests for link, found in zip(links, accounted, strict=True)}
+    topology = setting.network.topology
+    rows = request_rows(method.name, outcomes, records, setting.examples, topology, crossed)
+    link_rows, strangers = attribute([row for found in accounted for row in found.rows], rows)
+    findings = [*(text for found in accounted for text in found.findings), *strangers]
     return MethodResult(
         requests=rows,
-        links=[row for found in accounted for row in found.rows],
-        prompts=prompts,
+        links=link_rows,
+        tiers=tier_rows(method.name, records, used, topology),
         accounts=[one for found in accounted for one in found.accounts],
         outcomes=_outcomes(method.name, setting.trace, outcomes),
-        lateness=Lateness.of(method.name, [(one.sent_at_s - one.scheduled_at_s) * 1000 for one in outcomes]),
+        lateness=Lateness.of(method.name, [row["lateness_ms"] for row in rows]),
+        unexplained=Unexplained.of(method.name, unexplained(rows)),
+        backlog=backlog_watch.reports,
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
-        findings=[f"{method.name}: {text}" for found in accounted for text in found.findings],
+        findings=[f"{method.name}: {text}" for text in findings],
+        events=events,
     )
 
 
-def _replay(setting: Setting, progress: Callable[[int, int], None]) -> list[Outcome]:
+def _usage(setting: Setting) -> dict[str, Usage]:
+    return {name: group.usage() for name, group in setting.groups.items()}
+
+
+def _replay(
+    setting: Setting, method: str, spec: Mapping[str, Any], progress: Callable[[int, int], None]
+) -> tuple[list[Outcome], list[EventReport], Mapping[str, Any]]:
+    """Outcomes, what became of the events, and what killed nodes had recorded."""
     mode = setting.scenario.replay
     devices = {request.device for request in setting.trace}
-    return replay(
-        setting.trace,
-        {request_id: example.text for request_id, example in setting.examples.items()},
-        {name: setting.network.node(name).netns_path for name in devices},
-        mode=mode.mode,
-        deadline_s=mode.deadline_s,
-        progress=lambda done: progress(done, len(setting.trace)),
-    )
+
+    def go(started: Callable[[float], None]) -> list[Outcome]:
+        return replay(
+            setting.trace,
+            {request_id: example.text for request_id, example in setting.examples.items()},
+            {name: setting.network.node(name).netns_path for name in devices},
+            mode=mode.mode,
+            deadline_s=mode.deadline_s,
+            closed=_closed_loop(setting.scenario, len(setting.trace)),
+            progress=lambda done: progress(done, len(setting.trace)),
+            started=started,
+        )
+
+    if setting.stage is None:
+        return go(lambda _start_s: None), [], {}
+    with setting.stage.player(method, spec) as player:
+        outcomes = go(player.start)
+    return outcomes, player.reports, player.records
+
+
+def _closed(setting: Setting) -> bool:
+    """Wait for what a dead link or a container that stood still left to TCP: repeats come seconds later."""
+    paths = [host.netns_path for host in setting.network.hosts]
+    return wait_until_closed(paths, QUIET_TIMEOUT_S, CLOSED_LEAST_S)
+
+
+def _closed_loop(scenario: Scenario, requests: int) -> ClosedLoop | None:
+    mode = scenario.replay
+    if mode.users is None or mode.think_s is None or mode.think_distribution is None:
+        return None
+    return draw_closed_loop(mode.users, requests, mode.think_s, mode.think_distribution, scenario.seed)
 
 
 def _capture(setting: Setting, method: str, link: WanLink) -> Capture:
-    rates = [link.spec.shape(direction).rate_bps for direction in DIRECTIONS]
+    shaped = under_events(setting.scenario.events, setting.network.topology).links
+    same = [one for one in shaped if one.name == link.name]
+    rates = [one.shape(direction).rate_bps for one in same for direction in DIRECTIONS]
     rate_bps = None if None in rates else max(rate for rate in rates if rate is not None)
     pcap = setting.directory.pcap(method, link.name)
     return Capture(link.capture_interface, link.netns_path, pcap, rate_bps)
@@ -134,7 +213,7 @@ def _capture(setting: Setting, method: str, link: WanLink) -> Capture:
 def _read(setting: Setting) -> _Reading:
     """The counters once nothing moves, read until two readings are equal."""
     links = setting.network.links
-    quiet = not links or wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S)
+    quiet = not links or (_settled(setting) and wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S))
     wire = {link.name: link.counters() for link in links}
     for _ in range(RETRIES_UNTIL_QUIET):
         again = {link.name: link.counters() for link in links}
@@ -144,7 +223,21 @@ def _read(setting: Setting) -> _Reading:
         quiet = quiet and wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S)
     else:
         quiet = False
-    return _Reading(wire, {link.name: link.drops() for link in links}, quiet)
+    cut = {} if setting.stage is None else setting.stage.lost_frames()
+    return _Reading(wire, {link.name: link.drops() for link in links}, quiet, cut)
+
+
+def _settled(setting: Setting) -> bool:
+    """Wait until no node has anything left to send: a link that stands still may only be between two attempts
+    after a loss, a fifth of a second and more apart. ``False`` if it never came to that.
+    """
+    namespaces = [host.netns_path for host in setting.network.hosts]
+    end_s = time.monotonic() + QUIET_TIMEOUT_S
+    while any(map(unsettled, namespaces)):
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _frames(before: _Reading, after: _Reading, link: str) -> int:
@@ -155,23 +248,33 @@ def _frames(before: _Reading, after: _Reading, link: str) -> int:
 class _Accounted:
     rows: list[dict[str, Any]]
     accounts: list[LinkAccount]
-    prompts: dict[str, int]
+    requests: Mapping[str, RequestBytes]
     findings: list[str]
 
 
-def link_ends(topology: Topology, link: Link) -> LinkEnds:
+def link_ends(topology: Topology, link: Link, flow_ports: frozenset[int] = frozenset()) -> LinkEnds:
     """Who sends from which side of a link; below a shared one there are several."""
     child_mac, *siblings = (topology.node(name).mac for name in link.children)
-    return LinkEnds(child_mac, topology.node(link.parent).mac, below=frozenset(siblings))
+    return LinkEnds(
+        child_mac, topology.node(link.parent).mac, below=frozenset(siblings), flow_ports=flow_ports
+    )
+
+
+def _captured(setting: Setting, method: str, link: WanLink) -> tuple[Path, LinkEnds]:
+    ends = link_ends(setting.network.topology, link.spec, flow_ports(setting.scenario.events))
+    return setting.directory.pcap(method, link.name), ends
 
 
 def _account(
-    setting: Setting, method: str, link: WanLink, before: _Reading, after: _Reading, report: CaptureReport
+    method: str,
+    link: WanLink,
+    before: _Reading,
+    after: _Reading,
+    found: CaptureAccount,
+    report: CaptureReport | None,
 ) -> _Accounted:
     """Hold what the capture says against what the kernel counted, in both directions."""
-    ends = link_ends(setting.network.topology, link.spec)
-    found = account(setting.directory.pcap(method, link.name), ends)
-    faults = [*report.faults, *found.doubts]
+    faults = list(dict.fromkeys([*(report.faults if report else ()), *found.doubts]))
     rows, accounts = [], []
     for direction in DIRECTIONS:
         parts = found.parts(direction)
@@ -195,6 +298,9 @@ def _account(
                 "retried_prompt_bytes": parts.retried_prompt_bytes,
                 "queue_dropped_frames": queue_dropped,
                 "lost_frames": lost,
+                "down_lost_frames": _cut(after, link.name, direction) - _cut(before, link.name, direction),
+                "flow_frames": parts.flow_frames,
+                "flow_bytes": parts.flow_bytes,
             }
         )
         accounts.append(
@@ -206,15 +312,18 @@ def _account(
                 frame_bytes=frame_bytes,
                 unaccounted_bytes=frame_bytes - parts.accounted_bytes,
                 unaccounted_frames=frames - parts.accounted_frames,
-                capture_dropped_frames=report.dropped_by_kernel,
+                capture_dropped_frames=report.dropped_by_kernel if report else 0,
                 queue_dropped_frames=queue_dropped,
                 lost_frames=lost,
                 quiet=before.quiet and after.quiet,
                 faults=tuple(faults) if direction == "up" else (),
             )
         )
-    prompts = {name: one.prompt_bytes for name, one in found.requests.items() if name and one.prompt_bytes}
-    return _Accounted(rows, accounts, prompts, [f"{link.name}: {text}" for text in found.findings])
+    return _Accounted(rows, accounts, found.requests, [f"{link.name}: {text}" for text in found.findings])
+
+
+def _cut(reading: _Reading, link: str, direction: Direction) -> int:
+    return reading.cut[link][direction] if link in reading.cut else 0
 
 
 def _outcomes(method: str, trace: Sequence[Request], outcomes: Sequence[Outcome]) -> Outcomes:

@@ -37,14 +37,19 @@ class Parts:
     retransmitted_bytes: int = 0
     """Payload that had crossed before, and the headers of segments that hold nothing else."""
     other_bytes: int = 0
-    """What is no TCP over IPv4 (ARP and the like), payload that is no HTTP, and texts that an application
-    repeated.
+    """What is no TCP over IPv4 (ARP and the like), payload that is no HTTP, texts that an application
+    repeated, and background flows.
     """
 
     retried_prompt_bytes: int = 0
     """Of ``other_bytes``: prompts that the application sent again under the same request id."""
     retried_answer_bytes: int = 0
     """Of ``other_bytes``: answers that came again under the same request id."""
+
+    flow_bytes: int = 0
+    """Of ``other_bytes``: frames of background flows, their control connections included."""
+    flow_frames: int = 0
+    """Of ``other_frames``."""
 
     data_frames: int = 0
     control_frames: int = 0

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from testbed.netns import batch, quieten_interfaces, wait_running
 
 HOST_INTERFACE = "eth0"
-KIND_LETTERS = "showia"
+KIND_LETTERS = "showiaxy"
 """First letter after the run's prefix: switch, port to a host, outer port of a switch, wire's end, way (an
-ifb or what takes its place), cable to a shared link."""
+ifb or what takes its place), cable to a shared link, and both ends of where the frames of a cut wire go."""
 
 
 @dataclass

@@ -1,4 +1,5 @@
-"""The orchestrator: sends each request of a trace at its time, whatever is still outstanding (open loop).
+"""The orchestrator: sends each request of a trace at its time, whatever is still outstanding (open loop);
+on request one at a time (lockstep), or as users who wait for their answers would (closed loop).
 
 A request enters at its device through that node's own loopback, as its user would. Times are seconds of
 the host's monotonic clock since the method's start; latency counts from the trace's time, not from when the
@@ -13,13 +14,15 @@ import json
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
+from testbed.closed_loop import ClosedLoop, run_closed
 from testbed.netns import socket_in
+from testbed.priority import all_threads_promptly
 from testbed.trace import Request
 from tiers.protocol import (
     COMPLETIONS_PATH,
@@ -33,13 +36,22 @@ from tiers.protocol import (
 ANSWERED = "answered"
 LEAD_S = 0.2
 """From the call to time 0, so that the first request is not late."""
+WARM_CONNECTIONS = 4
+"""To each device, opened before time 0: setting one up takes longer than all else that is between
+orchestrator and device. Where more requests are outstanding, more are opened.
+"""
+WARM_TIMEOUT_S = 0.5
+KEEP_ALIVE_S = 600.0
 GRACE_S = 2.0
 """How long after its deadline an answer is still waited for: the node's own verdict is on its way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one request ended: ``answered`` or a named error; exactly one for each request of the trace."""
+    """How one request ended: ``answered`` or a named error; exactly one for each request of the trace.
+
+    ``sent_at_s`` is when its bytes were handed to the kernel; for one that never was, when it was to be.
+    """
 
     request_id: str
     device: str
@@ -62,49 +74,82 @@ def replay(
     *,
     mode: str,
     deadline_s: float,
+    closed: ClosedLoop | None = None,
     progress: Progress = lambda _done: None,
+    started: Callable[[float], None] = lambda _start_s: None,
 ) -> list[Outcome]:
     """Replay ``trace`` and return one outcome for each request, in the trace's order.
 
     Args:
         prompts: each request's text, by request id.
         namespaces: path of each device's network namespace.
-        mode: ``open`` keeps the trace's times; ``lockstep`` sends a request when the one before is done.
-        deadline_s: counts from the request's time in the trace (in lockstep, from sending).
+        mode: ``open`` keeps the trace's times; ``lockstep`` sends a request when the one before is done;
+            ``closed`` when its user wants to, and that time is its ``scheduled_at_s``.
+        deadline_s: counts from the time for which a request was scheduled (in lockstep, from sending).
+        closed: the users, in a closed loop.
         progress: is told how many requests are done.
+        started: is told, shortly before, when time 0 is (``time.monotonic()``).
     """
+    if (mode == "closed") != (closed is not None):
+        raise ValueError("a closed loop needs its users, and no other mode has any")
     gc.collect()
     gc.freeze()  # what set-up left is not walked again while times are taken
     try:
-        return asyncio.run(_Replay(prompts, namespaces, deadline_s, progress).run(trace, mode))
+        with all_threads_promptly():
+            replaying = _Replay(prompts, namespaces, deadline_s, progress, started)
+            return asyncio.run(replaying.run(trace, mode, closed))
     finally:
         gc.unfreeze()
 
 
 class _Replay:
     def __init__(
-        self, prompts: Mapping[str, str], namespaces: Mapping[str, str], deadline_s: float, progress: Progress
+        self,
+        prompts: Mapping[str, str],
+        namespaces: Mapping[str, str],
+        deadline_s: float,
+        progress: Progress,
+        started: Callable[[float], None],
     ) -> None:
         self._prompts, self._namespaces = prompts, namespaces
-        self._deadline_s, self._progress = deadline_s, progress
+        self._deadline_s, self._progress, self._started = deadline_s, progress, started
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._start_s = 0.0
         self._done = 0
 
-    async def run(self, trace: Sequence[Request], mode: str) -> list[Outcome]:
+    async def run(self, trace: Sequence[Request], mode: str, closed: ClosedLoop | None) -> list[Outcome]:
         async with AsyncExitStack() as stack:
             for device in sorted({request.device for request in trace}):
                 session = _session(self._namespaces[device])
                 self._sessions[device] = await stack.enter_async_context(session)
             bodies = {request.id: _body(self._prompts[request.id]) for request in trace}
+            await asyncio.gather(*(self._warm(session) for session in self._sessions.values()))
             self._start_s = time.monotonic() + LEAD_S
+            self._started(self._start_s)
             if mode == "lockstep":
                 return [await self._send(request, bodies[request.id], self._now()) for request in trace]
+            if closed is not None:
+
+                async def send(index: int, wanted_s: float) -> Outcome:
+                    await self._until(wanted_s)
+                    return await self._send(trace[index], bodies[trace[index].id], wanted_s)
+
+                return await run_closed(closed, send)
             tasks = []
             for request in trace:
                 await self._until(request.at_s)
                 tasks.append(asyncio.create_task(self._send(request, bodies[request.id], request.at_s)))
             return list(await asyncio.gather(*tasks))
+
+    async def _warm(self, session: aiohttp.ClientSession) -> None:
+        async def ask() -> None:
+            with suppress(aiohttp.ClientError, OSError, TimeoutError):  # the replay will show what is wrong
+                async with session.get(
+                    "/health", timeout=aiohttp.ClientTimeout(total=WARM_TIMEOUT_S)
+                ) as answer:
+                    await answer.read()
+
+        await asyncio.gather(*(ask() for _ in range(WARM_CONNECTIONS)))
 
     def _now(self) -> float:
         return time.monotonic() - self._start_s
@@ -114,13 +159,13 @@ class _Replay:
             await asyncio.sleep(wait_s)
 
     async def _send(self, request: Request, body: bytes, scheduled_s: float) -> Outcome:
-        sent_s = self._now()
-        remaining_s = scheduled_s + self._deadline_s - sent_s
-        if remaining_s <= 0:
-            outcome, answer, tier = "deadline", None, None
-        else:
-            outcome, answer, tier = await self._exchange(request, body, remaining_s)
+        begun_s = self._now()
+        remaining_s = scheduled_s + self._deadline_s - begun_s
+        sent: list[float] = []
+        reply = "deadline" if remaining_s <= 0 else await self._exchange(request, body, remaining_s, sent)
         done_s = self._now()
+        sent_s = sent[0] - self._start_s if sent else begun_s
+        outcome, answer, tier = (reply, None, None) if isinstance(reply, str) else _verdict(*reply)
         self._done += 1
         self._progress(self._done)
         return Outcome(
@@ -129,8 +174,9 @@ class _Replay:
         )  # fmt: skip
 
     async def _exchange(
-        self, request: Request, body: bytes, remaining_s: float
-    ) -> tuple[str, str | None, str | None]:
+        self, request: Request, body: bytes, remaining_s: float, sent: list[float]
+    ) -> tuple[int, bytes] | str:
+        """Status and body of the reply, or why there is none; when it was sent is appended to ``sent``."""
         headers = {REQUEST_ID_HEADER: request.id, DEADLINE_HEADER: str(max(1, int(remaining_s * 1000)))}
         try:
             async with self._sessions[request.device].post(
@@ -138,12 +184,18 @@ class _Replay:
                 data=body,
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=remaining_s + GRACE_S),
+                trace_request_ctx=sent,
             ) as response:
-                return _verdict(response.status, await response.read())
+                return response.status, await response.read()
         except TimeoutError:
-            return "timeout", None, None
+            return "timeout"
         except (aiohttp.ClientError, OSError):
-            return "connection", None, None
+            return "connection"
+
+
+async def _note_sent(_session: Any, context: Any, _parameters: Any) -> None:
+    """The request is written now, head and body together: what its connection took is behind it."""
+    context.trace_request_ctx.append(time.monotonic())
 
 
 def _verdict(status: int, body: bytes) -> tuple[str, str | None, str | None]:
@@ -168,10 +220,13 @@ def _session(netns_path: str) -> aiohttp.ClientSession:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
 
-    connector = aiohttp.TCPConnector(limit=0, socket_factory=make_socket, keepalive_timeout=15)
+    connector = aiohttp.TCPConnector(limit=0, socket_factory=make_socket, keepalive_timeout=KEEP_ALIVE_S)
+    trace = aiohttp.TraceConfig()
+    trace.on_request_chunk_sent.append(_note_sent)
     return aiohttp.ClientSession(
         f"http://127.0.0.1:{TIER_PORT}",
         connector=connector,
         headers={"Content-Type": "application/json"},
+        trace_configs=[trace],
         trust_env=False,
     )

@@ -12,14 +12,14 @@ import string
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from testbed.audit import audit
-from testbed.cgroup import ContainerGroup, Usage
+from testbed.cgroup import ContainerGroup
 from testbed.clean import run_lock
 from testbed.console import Reporter
 from testbed.containers import container_specs
@@ -27,6 +27,8 @@ from testbed.control import NodeControl, on_all, wait_ready
 from testbed.datasets import Example, load
 from testbed.engine import engine
 from testbed.errors import TestbedError
+from testbed.event_checks import late_events, under_events
+from testbed.events import Stage
 from testbed.evidence import Evidence, TierLimit
 from testbed.fidelity import judge
 from testbed.host import can_shape, host_facts, in_user_mode_linux, usable_cpus
@@ -35,9 +37,10 @@ from testbed.measure import Finding, measure, paths_of, probe_path
 from testbed.method_run import MethodResult, Setting, run_method
 from testbed.network import Network
 from testbed.node import TierHost
-from testbed.results import LINKS, REQUESTS, SCHEMA_VERSION, RunDirectory
+from testbed.results import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS, RunDirectory
 from testbed.scenario import Scenario, clamp_cpus
 from testbed.summary import summarise
+from testbed.tier_use import total
 from testbed.topology import Topology, build_topology
 from testbed.trace import Request, build_trace, prompts_for
 from testbed.trace_file import write_trace
@@ -82,11 +85,16 @@ def run(scenario: Scenario, out: Path | None, reporter: Reporter) -> RunDirector
     asked = {tier.name: tier.cpus for tier in scenario.tiers}
     scenario, notes = clamp_cpus(scenario, usable_cpus())
     topology = build_topology(scenario)
-    if reasons := can_shape(topology):
+    if reasons := can_shape(under_events(scenario.events, topology)):
         raise TestbedError(f"{reasons[0]}; run it with --vm auto, or see `testbed doctor`")
     for note in notes:
         reporter.say(note)
     trace = build_trace(scenario)
+    if scenario.replay.mode != "lockstep":  # there the trace's times mean nothing
+        late = late_events(scenario.events, trace[-1].at_s)
+        notes += late
+        for note in late:
+            reporter.say(note)
     run_id = new_run_id()
     with terminable(), run_lock(run_id), _disk_full_said():
         image, models = prepare(scenario, reporter)
@@ -146,7 +154,6 @@ class _Run:
         self.scenario, self.topology, self.trace = scenario, topology, trace
         self.run_id, self.image, self.models = run_id, image, models
         self.directory, self.asked_cpus, self.reporter = directory, asked_cpus, reporter
-        self.usage: dict[str, Usage] = {}
         self.results: list[MethodResult] = []
         self.before: list[Finding] | None = None
         self.after: list[Finding] | None = None
@@ -209,9 +216,8 @@ class _Run:
             for name, group in groups.items():
                 self.manifest["nodes"][name]["cgroup_anon_bytes"] = group.usage().anon_bytes
             self._note()
-            setting = self._setting(network, nodes)
+            setting = self._setting(network, nodes, groups)
             self.before = self._measure(network, "before")
-            started = {name: group.usage() for name, group in groups.items()}
             for number, method in enumerate(self.scenario.methods, 1):
                 what = (
                     f"{method.name}: replaying {len(self.trace)} requests "
@@ -220,7 +226,6 @@ class _Run:
                 with self.reporter.counting(what, len(self.trace)) as progress, _ended_told(nodes):
                     self.results.append(run_method(setting, method, progress))
                 self._save_tables()
-            self.usage = {name: group.usage().since(started[name]) for name, group in groups.items()}
             self.after = self._measure(network, "after")
 
     def _warm_up(self, nodes: Sequence[NodeControl]) -> None:
@@ -231,11 +236,25 @@ class _Run:
         on_all(nodes, lambda node: node.warm_up(texts))
         on_all(nodes, lambda node: node.host.limit_cpus())
 
-    def _setting(self, network: Network, nodes: Sequence[NodeControl]) -> Setting:
+    def _setting(
+        self, network: Network, nodes: Sequence[NodeControl], groups: Mapping[str, ContainerGroup]
+    ) -> Setting:
         shapes = dict.fromkeys((link.up, link.down) for link in self.topology.links)
         probes = [probe_path(network.add_probe(*both)) for both in list(shapes)[:MAX_PROBES]]
         examples: dict[str, Example] = prompts_for(self.trace)
-        return Setting(self.scenario, network, nodes, self.trace, examples, self.directory, probes)
+        events = self.scenario.events
+        return Setting(
+            self.scenario,
+            network,
+            nodes,
+            self.trace,
+            examples,
+            self.directory,
+            probes,
+            self.reporter,
+            groups=groups,
+            stage=Stage(events, network, nodes) if events else None,
+        )
 
     def _measure(self, network: Network, when: str) -> list[Finding]:
         if not self.topology.links:
@@ -246,8 +265,13 @@ class _Run:
     def _save_tables(self) -> None:
         requests = [row for result in self.results for row in result.requests]
         links = [row for result in self.results for row in result.links]
+        tiers = [row for result in self.results for row in result.tiers]
         self.directory.write_table("requests.parquet", requests, REQUESTS)
         self.directory.write_table("links.parquet", links, LINKS)
+        self.directory.write_table("tiers.parquet", tiers, TIERS)
+        if self.scenario.events:
+            events = [asdict(one) for result in self.results for one in result.events]
+            self.directory.write_table("events.parquet", events, EVENTS)
 
     def _conclude(self) -> None:
         """Judge and write what there is; a run that was cut off is judged for what it lacks."""
@@ -258,9 +282,8 @@ class _Run:
         found = fidelity.to_json()
         found["notes"] += [text for result in self.results for text in result.findings]
         self.directory.write_json("fidelity.json", found)
-        prompts = {result.outcomes.method: result.prompts for result in self.results}
         links = [row for result in self.results for row in result.links]
-        summary = summarise(self.scenario, requests, links, prompts, fidelity.faithful)
+        summary = summarise(self.scenario, requests, links, fidelity.faithful)
         self.directory.write_json("summary.json", summary)
         self.directory.seal()
 
@@ -275,28 +298,34 @@ class _Run:
             links_before=self.before,
             links_after=self.after,
             lateness=None if lockstep else [result.lateness for result in self.results],
+            unexplained=[result.unexplained for result in self.results],
+            backlog={result.outcomes.method: result.backlog for result in self.results},
             lockstep=lockstep,
+            closed_users=self.scenario.replay.users,
             cpu={result.outcomes.method: result.cpu for result in self.results},
             probes={result.outcomes.method: result.probes for result in self.results},
             tiers=self._limits(),
             machine_cpus=usable_cpus(),
             netem=not self.manifest.get("network") or self.manifest["network"]["shaper"] == "netem",
             has_loss=any(shape.loss for shape in shapes),
+            events=[one for result in self.results for one in result.events],
         )
 
     def _limits(self) -> list[TierLimit]:
+        """Each node's limit, and how it was throttled over all methods."""
         limits = []
         for node in self.topology.nodes:
-            cpus = self.scenario.tier(node.tier).cpus
-            limit = TierLimit(node.name, self.asked_cpus[node.tier], cpus)
-            if (used := self.usage.get(node.name)) is not None:
-                limit = replace(
-                    limit,
-                    periods=used.periods,
-                    throttled_periods=used.throttled_periods,
-                    throttled_s=used.throttled_s,
+            rows = [row for result in self.results for row in result.tiers if row["node"] == node.name]
+            limits.append(
+                TierLimit(
+                    node.name,
+                    self.asked_cpus[node.tier],
+                    self.scenario.tier(node.tier).cpus,
+                    periods=total(rows, "periods"),
+                    throttled_periods=total(rows, "throttled_periods"),
+                    throttled_s=total(rows, "throttled_s"),
                 )
-            limits.append(limit)
+            )
         return limits
 
 

@@ -19,13 +19,15 @@ from pydantic import (
 from testbed.consistency import check_links, check_parents, check_shapes, check_tiers, check_unique
 from testbed.datasets import DATASETS
 from testbed.errors import TestbedError
+from testbed.event_checks import check_events
+from testbed.event_schema import Event
 from testbed.graph_entry import GraphEntry, check_places, with_ways
 from testbed.link_entry import LinkEntry
 from testbed.methods import Method, MethodName, check_methods
 from testbed.overrides import apply_overrides, overridden
+from testbed.replay_mode import Replay
 from testbed.schema import (
     Count,
-    DeadlineS,
     FileContext,
     MemoryBytes,
     Number,
@@ -159,13 +161,6 @@ def _trace_kind(value: Any) -> str:
     return "<file>" if from_file else "<drawn>"
 
 
-class Replay(Section):
-    """``open``: each request at its time, whatever is outstanding; ``lockstep``: one at a time."""
-
-    mode: Literal["open", "lockstep"] = "open"
-    deadline_s: DeadlineS = Field(default=30.0, validation_alias="deadline")
-
-
 class Scenario(Section):
     """A run as asked for. ``model_dump(mode="json")`` goes into manifests and loads back as it was."""
 
@@ -179,7 +174,7 @@ class Scenario(Section):
         Discriminator(_trace_kind),
     ]
     replay: Replay = Replay()
-    events: tuple[dict[str, Any], ...] = ()
+    events: tuple[Event, ...] = ()
     graph: GraphEntry | None = None
 
     @property
@@ -208,7 +203,7 @@ class Scenario(Section):
         check_links(self.tier_names, self.links)
         check_methods(self.methods, self.tier_names)
         if self.events:
-            raise mistake("not available yet; leave the list empty", "events")
+            check_events(self.events, build_topology(self))
         scenario = self
         if self.graph is not None:
             check_places(self.graph, self.tiers)

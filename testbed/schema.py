@@ -99,7 +99,9 @@ def _quantity(
 RateBps = Annotated[int, Field(strict=True, ge=1), _quantity(parse_rate_bps, LEAST_RATE, MOST_RATE)]
 TimeMs = Annotated[float, Field(ge=0), _quantity(parse_time_ms, high="60s")]
 ShareOfOne = Annotated[float, Field(ge=0, le=1), _quantity(parse_share)]
+ThinkS = Annotated[float, Field(ge=0), _quantity(parse_time_s, high="60min")]
 DeadlineS = Annotated[float, Field(gt=0), _quantity(parse_time_s, "1ms", "60min")]
+MomentS = Annotated[float, Field(ge=0), _quantity(parse_time_s, high="1440min")]
 # Docker itself refuses containers of less than 6 MiB.
 MemoryBytes = Annotated[int, Field(strict=True, ge=1), _quantity(parse_memory_bytes, "6MiB", "16TiB")]
 Count = Annotated[int, Field(strict=True, ge=1)]

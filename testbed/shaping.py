@@ -7,9 +7,11 @@ frames before the way, and not again what the ifb gives back: what it sees is wh
 from __future__ import annotations
 
 import functools
+import math
 from typing import Literal
 
 from testbed.errors import TestbedError
+from testbed.host import in_user_mode_linux
 from testbed.netns import HERE, in_new_namespace, run_in
 from testbed.topology import FRAME_BYTES, Shape
 
@@ -21,6 +23,9 @@ _SMALLEST_FRAME_BYTES = 60
 _LEAST_WAY_FRAMES = 100_000
 _IN_ORDER_RATE = "1tbit"
 """A way with jitter gets this rate: netem then never sends a frame before the one ahead of it."""
+_UNLIMITED_BPS = 100 * 10**9
+_LATE_TIMERS_S = (0.002, 0.010)
+"""How late a timer may be without costing rate: on a real machine, in user-mode Linux (HZ is 100)."""
 
 
 @functools.cache
@@ -66,13 +71,48 @@ def bottleneck(interface: str, shape: Shape, shaper: Shaper) -> list[str]:
     ]
 
 
-def way(ifb: str, shape: Shape) -> list[str]:
-    """Delay, jitter, loss, duplication, reordering at the egress of ``ifb``, with room for all in flight."""
+def paced_bottleneck(interface: str, shape: Shape, shaper: Shaper) -> list[str]:
+    """:func:`bottleneck` for a rate that changes: what waits in the queue feels the change too.
+
+    netem decides when a frame leaves as it comes; after a change from 100 kbit/s to 20 Mbit/s a queue of 100
+    frames would still take 12 s. htb decides as frames leave, and the way serialises what it lets go
+    (:func:`way`), so that a single frame feels the rate as it does behind netem. The burst only makes up for
+    timers that are late, and without a way that serialises it is two frames. :func:`paced_root` comes first.
+
+    The queue is a netem's that delays nothing: unlike a pfifo it takes a frame off its sender's account, as a
+    real link does. Else a sender on an older kernel would never have more than its socket's buffer in the
+    queue, and none of it would ever be dropped.
+    """
+    device, rate_bps = f"dev {interface}", shape.rate_bps or _UNLIMITED_BPS
+    burst, queue = FRAME_BYTES, f"pfifo limit {shape.queue_frames}"
+    if shaper == "netem":
+        late_s = _LATE_TIMERS_S[in_user_mode_linux()]
+        burst = max(2 * FRAME_BYTES, math.ceil(rate_bps / 8 * late_s))
+        queue = f"netem limit {shape.queue_frames} rate {_IN_ORDER_RATE}"
+    return [
+        f"class replace {device} parent 3: classid 3:1 htb rate {rate_bps}bit ceil {rate_bps}bit "
+        f"burst {burst} cburst {burst} quantum {FRAME_BYTES}",
+        f"qdisc replace {device} parent 3:1 handle 30: {queue}",
+    ]
+
+
+def paced_root(interface: str) -> str:
+    """What a :func:`paced_bottleneck` hangs from; made once, for htb's root cannot be changed."""
+    return f"qdisc replace dev {interface} root handle 3: htb default 1"
+
+
+def way(ifb: str, shape: Shape, *, serialise: bool = False) -> list[str]:
+    """Delay, jitter, loss, duplication, reordering at the egress of ``ifb``, with room for all in flight.
+
+    ``serialise``: behind a :func:`paced_bottleneck` the way gives each frame the time that it takes to send.
+    """
     delay = f"delay {_number(shape.delay_ms)}ms"
     if shape.jitter_ms:
         delay += f" {_number(shape.jitter_ms)}ms distribution normal"
     reorder = f" reorder {_percent(shape.reorder)}" if shape.reorder else ""
     rate = _IN_ORDER_RATE if shape.jitter_ms else "0bit"
+    if serialise and shape.rate_bps is not None:
+        rate = f"{shape.rate_bps}bit"
     return [
         f"qdisc replace dev {ifb} root handle 1: netem limit {_way_frames(shape)} {delay} "
         f"loss {_percent(shape.loss)} duplicate {_percent(shape.duplicate)}{reorder} rate {rate}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from testbed.causes import HOP_COLUMNS, NODE_COLUMNS, is_explained
 from testbed.fidelity import Claim
 from testbed.methods import TierOnly
 from testbed.quality import accuracy, accuracy_answered, bleu
@@ -16,8 +17,6 @@ from testbed.scenario import Scenario
 from testbed.statistics import paired_difference, percentile, share_interval
 
 Row = Mapping[str, Any]
-RequestPrompts = Mapping[str, Mapping[str, Mapping[str, int]]]
-"""By method, request id and link: prompt bytes that crossed, from the captures."""
 
 NO_CLOUD_ONLY = "the run has no method in which the top tier alone serves"
 PERCENTILES = (50, 95, 99)
@@ -27,7 +26,6 @@ def summarise(
     scenario: Scenario,
     requests: Sequence[Row],
     links: Sequence[Row],
-    prompts: RequestPrompts,
     faithful: Mapping[Claim, bool],
 ) -> dict[str, Any]:
     """Summarise every method of which there are rows.
@@ -44,7 +42,7 @@ def summarise(
         if own
     }
     for name, figures in methods.items():
-        figures |= _against_cloud_only(name, reference, rows, methods, prompts)
+        figures |= _against_cloud_only(name, reference, rows, methods)
     return {"methods": methods, "faithful": dict(faithful)}
 
 
@@ -69,6 +67,7 @@ def _method(scenario: Scenario, rows: Sequence[Row], links: Sequence[Row]) -> di
         "errors": {name: count for name, count in sorted(ended.items()) if name != "answered"},
         **_quality(scenario, rows),
         "latency_ms": _latency(rows),
+        "spent_ms": _spent(rows),
         "served_by": {tier: sum(row["tier"] == tier for row in answered) for tier in scenario.tier_names},
         **{
             name: sum(row[name] for row in links)
@@ -108,21 +107,36 @@ def _latency(rows: Sequence[Row]) -> dict[str, float | None]:
     return found
 
 
+def _spent(rows: Sequence[Row]) -> dict[str, float] | None:
+    """Mean time by cause of the answered requests of which everything was recorded; sums to their latency."""
+    counted = [row for row in rows if row["outcome"] == "answered" and is_explained(row)]
+    if not counted:
+        return None
+    by_cause = {
+        "lateness": [row["lateness_ms"] for row in counted],
+        **{
+            name.removesuffix("_ms"): [math.fsum(row[name]) for row in counted]
+            for name in NODE_COLUMNS + HOP_COLUMNS
+        },
+        "unexplained": [row["unexplained_ms"] for row in counted],
+    }
+    return {cause: math.fsum(times_ms) / len(counted) for cause, times_ms in by_cause.items()}
+
+
 def _against_cloud_only(
     name: str,
     reference: str | None,
     rows: Mapping[str, Sequence[Row]],
     methods: Mapping[str, Mapping[str, Any]],
-    prompts: RequestPrompts,
 ) -> dict[str, Any]:
     keys = ("burden_vs_cloud_only", "burden_vs_direct_cloud", "frame_bytes_vs_cloud_only")
     if reference is None:
         return {**dict.fromkeys(keys), "accuracy_vs_cloud_only": None, "vs_cloud_only_reason": NO_CLOUD_ONLY}
     both = _answered(rows[name]) & _answered(rows[reference])
-    own = _crossed(prompts.get(name, {}), both)
-    whole = prompts.get(reference, {})
-    every_hop = _crossed(whole, both)
-    once = sum(max(whole.get(one, {}).values(), default=0) for one in both)
+    own = sum(map(sum, _hop_prompts(rows[name], both)))
+    whole = _hop_prompts(rows[reference], both)
+    every_hop = sum(map(sum, whole))
+    once = sum(max(hops, default=0) for hops in whole)
     frames = methods[reference]["frame_bytes"]
     return {
         "burden_vs_cloud_only": own / every_hop if every_hop else None,
@@ -136,8 +150,9 @@ def _answered(rows: Iterable[Row]) -> set[str]:
     return {row["request_id"] for row in rows if row["outcome"] == "answered"}
 
 
-def _crossed(prompts: Mapping[str, Mapping[str, int]], requests: Iterable[str]) -> int:
-    return sum(sum(prompts.get(request, {}).values()) for request in requests)
+def _hop_prompts(rows: Iterable[Row], requests: Container[str]) -> list[Sequence[int]]:
+    """Prompt bytes on each hop that these requests tried."""
+    return [row["hop_prompt_bytes"] for row in rows if row["request_id"] in requests]
 
 
 def _paired(reference: Sequence[Row], own: Sequence[Row]) -> dict[str, Any] | None:

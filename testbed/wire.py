@@ -12,7 +12,7 @@ from pathlib import Path
 from socket import AF_INET, inet_ntop
 
 from testbed.exchange import Conversation, HttpSide, Ledger
-from testbed.frame import ETHERNET_BYTES, TCP, ip_bytes, parse_segment
+from testbed.frame import ETHERNET_BYTES, TCP, ip_bytes, parse_segment, ports
 from testbed.parts import LinkAccount, Notes, Parts, RequestBytes, StreamTotals
 from testbed.pcap import Progress, read_frames
 from testbed.tcp_stream import TcpHalf
@@ -34,7 +34,7 @@ class LinkEnds:
     """Who is at which end of a link, by MAC address (``02:77:00:00:00:01``).
 
     ``below`` and ``above`` are further stations whose frames cross the link from the child's or the parent's
-    side.
+    side. ``flow_ports`` are TCP and UDP ports of background flows: what has one is *other*, headers included.
     """
 
     child_mac: str
@@ -42,6 +42,7 @@ class LinkEnds:
     mtu: int = 1500
     below: frozenset[str] = frozenset()
     above: frozenset[str] = frozenset()
+    flow_ports: frozenset[int] = frozenset()
 
     def stations(self) -> dict[bytes, Direction]:
         """The direction in which each station sends."""
@@ -95,6 +96,7 @@ class _Accountant:
             mac: self._up if direction == "up" else self._down for mac, direction in ends.stations().items()
         }
         self._largest_frame = ends.mtu + ETHERNET_BYTES
+        self._flow_ports = ends.flow_ports
         self._halves: dict[bytes, _Half] = {}
         self._streams: list[_Half] = []
         self._ledger = Ledger()
@@ -168,6 +170,12 @@ class _Accountant:
         if length > self._largest_frame:
             self._notes.add("frames larger than the MTU allows, so an offload is on", length, doubt=True)
         lane.parts.ip_bytes += ip_bytes(frame)
+        if self._flow_ports and not self._flow_ports.isdisjoint(ports(frame)):
+            lane.parts.other_frames += 1
+            lane.parts.other_bytes += length
+            lane.parts.flow_frames += 1
+            lane.parts.flow_bytes += length
+            return
         what = self._tcp(frame, lane)
         if what:
             lane.parts.other_frames += 1

@@ -63,6 +63,9 @@ def test_a_wrong_scenario_is_told_with_file_field_and_mend(
         (("report", "/nowhere"), "manifest.json"),
         (("models", "train", "moon"), "moon"),
         (("sweep",), "not built yet"),
+        (("validate", "--only", "rates"), "round-trip"),
+        (("validate", "--envelope", "--short"), "--only"),
+        (("validate", "--envelope", "--budget", "10"), "--budget"),
         (("dance",), "dance"),
     ],
 )
@@ -75,7 +78,9 @@ def test_a_wrong_command_is_told(
     assert part in told(capsys, monkeypatch, *arguments)
 
 
-@pytest.mark.parametrize("command", ["run", "report", "audit", "doctor", "clean", "trace", "vm", "models"])
+@pytest.mark.parametrize(
+    "command", ["run", "report", "audit", "validate", "doctor", "clean", "trace", "vm", "models"]
+)
 def test_every_command_has_help(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -16,26 +15,15 @@ from typing import Any
 
 import pytest
 
-from testbed.control import NodeControl
-from testbed.netns import Popen_in, add_namespaces, delete_namespaces, named, run_in
+from testbed.closed_loop import ClosedLoop
+from testbed.netns import add_namespaces, delete_namespaces, named, run_in
 from testbed.replay import ANSWERED, GRACE_S, Outcome, replay
+from testbed.tier_process import environment, tier_processes
 from testbed.trace import Request
 from tests.tiers.nodes import LABELS, TIERS
-from tiers.config import NODE_VARIABLE
-from tiers.protocol import encode_json
 
 pytestmark = pytest.mark.root
 NAMESPACE = f"tbreplay{os.getpid()}"
-
-
-class _Host:
-    """What :class:`NodeControl` needs of a container."""
-
-    name = "cloud1"
-    netns_path = named(NAMESPACE)
-
-    def require_running(self) -> None:
-        pass
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,20 +47,9 @@ def tier(service_ms: float) -> Iterator[subprocess.Popen[bytes]]:
         "task": {"kind": "classification", "labels": LABELS},
         "parent": None,
     }
-    environment = {**os.environ, NODE_VARIABLE: encode_json(config).decode()}
-    process = Popen_in(
-        named(NAMESPACE), [sys.executable, "-m", "tiers.server"], env=environment, stderr=subprocess.DEVNULL
-    )
-    try:
-        control: Any = NodeControl(_Host())  # type: ignore[arg-type]
-        end = time.monotonic() + 20
-        while not control.ready():
-            assert time.monotonic() < end, "the tier did not start"
-            time.sleep(0.05)
-        yield process
-    finally:
-        process.kill()
-        process.wait(10)
+    with tier_processes({"cloud1": named(NAMESPACE)}, {"cloud1": environment(config)}) as (node,):
+        host: Any = node.host
+        yield host.process
 
 
 def uniform(requests: int, rate_per_s: float) -> list[Request]:
@@ -82,9 +59,12 @@ def uniform(requests: int, rate_per_s: float) -> list[Request]:
     ]
 
 
-def send(trace: list[Request], mode: str = "open", deadline_s: float = 20.0) -> list[Outcome]:
+def send(
+    trace: list[Request], mode: str = "open", deadline_s: float = 20.0, closed: ClosedLoop | None = None
+) -> list[Outcome]:
     prompts = {request.id: f"prompt {request.id}" for request in trace}
-    return replay(trace, prompts, {"device1": named(NAMESPACE)}, mode=mode, deadline_s=deadline_s)
+    namespaces = {"device1": named(NAMESPACE)}
+    return replay(trace, prompts, namespaces, mode=mode, deadline_s=deadline_s, closed=closed)
 
 
 @contextmanager
@@ -154,3 +134,23 @@ def test_in_lockstep_each_request_waits_for_the_one_before() -> None:
         outcomes = send(uniform(10, rate_per_s=1000), mode="lockstep")
     assert all(earlier.done_at_s <= later.sent_at_s for earlier, later in pairwise(outcomes))
     assert all(outcome.scheduled_at_s == pytest.approx(outcome.sent_at_s, abs=0.01) for outcome in outcomes)
+
+
+def test_in_a_closed_loop_each_user_waits_for_the_answer_and_thinks() -> None:
+    users, think_s = 3, 0.05
+    with tier(service_ms=30):
+        outcomes = send(uniform(30, rate_per_s=1000), mode="closed", closed=ClosedLoop(users, [think_s] * 30))
+    assert [one.request_id for one in outcomes] == [f"r{number}" for number in range(30)]
+    assert {one.outcome for one in outcomes} == {ANSWERED}
+    for one in outcomes:
+        assert one.sent_at_s >= one.scheduled_at_s
+        assert sum(other.sent_at_s <= one.sent_at_s < other.done_at_s for other in outcomes) <= users
+    for earlier, later in zip(outcomes, outcomes[users:], strict=False):  # of the same user
+        assert later.scheduled_at_s == pytest.approx(earlier.done_at_s + think_s)
+
+
+def test_in_a_closed_loop_users_of_a_dead_tier_each_go_through_their_requests() -> None:
+    with tier(service_ms=20) as process, later(0.4, process, signal.SIGKILL):
+        outcomes = send(uniform(40, rate_per_s=1), mode="closed", closed=ClosedLoop(2, [0.01] * 40))
+    assert set(Counter(one.outcome for one in outcomes)) == {ANSWERED, "connection"}
+    assert len({one.request_id for one in outcomes}) == len(outcomes) == 40

@@ -10,7 +10,15 @@ import pytest
 from rich.console import Console
 
 from testbed.errors import TestbedError
-from testbed.report.tables import NOT_VALID, methods_table, verdicts
+from testbed.report.tables import (
+    CAUSES,
+    NOT_VALID,
+    links_table,
+    methods_table,
+    tiers_table,
+    times_table,
+    verdicts,
+)
 from testbed.results import REQUESTS, SUMS, RunDirectory
 
 
@@ -81,6 +89,40 @@ def test_a_latency_that_is_not_valid_is_never_printed(valid: bool) -> None:
     assert (NOT_VALID in text) is not valid
     assert "0.800 [0.700, 0.900]" in text
     assert "9/1" in text
+
+
+@pytest.mark.parametrize(("refused", "lost"), [(0, 0), (31, 0), (0, 1)])
+def test_frames_that_did_not_arrive_have_a_line_of_their_own(refused: int, lost: int) -> None:
+    row = {
+        "link": "device1-edge1", "direction": "up", "prompt_bytes": 1000, "frame_bytes": 5000,
+        "queue_dropped_frames": 0, "lost_frames": 0,
+    }  # fmt: skip
+    busy = {**row, "method": "cloud-only", "queue_dropped_frames": refused, "lost_frames": lost}
+    text = printed(links_table([busy, {**row, "method": "recserve"}]))
+    assert ("queue refused / way lost" in text) is bool(refused or lost)
+    assert (f"{refused} / {lost}" in text) is bool(refused or lost)
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_times_by_cause_are_printed_where_they_are_valid(valid: bool) -> None:
+    spent = {cause: 1.25 + number for number, cause in enumerate(CAUSES)}
+    methods = {"recserve": {"spent_ms": spent}, "device-only": {"spent_ms": None}}
+    text = printed(times_table({"faithful": {"latency": valid}, "methods": methods}))
+    assert all((f"{ms:.2f}" in text) is valid for ms in spent.values())
+    assert text.count(NOT_VALID) == (0 if valid else 2 * len(CAUSES))
+
+
+def test_a_tiers_nodes_are_summed_by_method() -> None:
+    rows = [
+        {
+            "node": node, "tier": node[:-1], "method": "recserve", "cpu_seconds": cpu_seconds,
+            "inferences": 20, "replaced_inferences": 7,
+        }
+        for node, cpu_seconds in (("device1", 1.25), ("device2", 0.5), ("edge1", None))
+    ]  # fmt: skip
+    text = printed(tiers_table(rows))
+    assert "1.75 / 40 (14)" in text
+    assert "- / 20 (7)" in text
 
 
 def test_reasons_stand_beside_a_verdict_and_many_are_counted() -> None:

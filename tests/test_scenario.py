@@ -104,6 +104,14 @@ class TestWhatIsRead:
         with pytest.raises(ValidationError):
             quickstart.name = "other"
 
+    def test_a_closed_loop_has_users_who_think_exponentially_unless_told(self, tmp_path: Path) -> None:
+        closed = {"mode": "closed", "users": 4, "think": "500ms"}
+        replay = load_scenario(edited(tmp_path, replay=closed)).replay
+        assert (replay.users, replay.think_s, replay.think_distribution) == (4, 0.5, "exponential")
+        fixed = load_scenario(edited(tmp_path, replay=closed), ["replay.think_distribution=fixed"])
+        assert fixed.replay.think_distribution == "fixed"
+        assert Scenario.model_validate(json.loads(json.dumps(fixed.model_dump(mode="json")))) == fixed
+
     def test_one_tier_needs_no_link(self, tmp_path: Path) -> None:
         tier = {"name": "cloud", "model": "embedded/cloud", "cpus": 1, "memory": "1GiB"}
         path = edited(tmp_path, tiers=[tier], links=None, methods=[{"name": "cloud-only"}])
@@ -297,9 +305,16 @@ WRONG = {
     "trace.arrivals.process=gauss": "trace.arrivals.process: must be 'poisson' or 'uniform', not 'gauss'",
     "trace.file=x.jsonl": "trace.arrivals: a trace from a file has its own",
     "trace={file: nosuch.jsonl}": "trace.file: no such file or directory 'nosuch.jsonl'",
-    "replay.mode=closed": "replay.mode: must be 'open' or 'lockstep', not 'closed'",
+    "replay.mode=lokstep": "replay.mode: must be 'open', 'closed' or 'lockstep', not 'lokstep'",
+    "replay.users=4": "replay.users: is for a closed loop; remove it, or write mode: closed",
+    "replay.think=1s": "replay.think: is for a closed loop; remove it, or write mode: closed",
+    "replay={mode: closed, think: 1s}": "replay.users: is missing; say how many ask, like 4",
+    "replay={mode: closed, users: 4}": "replay.think: is missing; say how long users think, like 500ms",
+    "replay={mode: closed, users: 0, think: 1s}": "replay.users: must be greater than or equal to 1, not 0",
+    "replay={mode: closed, users: 4, think: 500}": "replay.think: 500 has no unit; write a time like",
+    "replay={mode: closed, users: 4, think: 1s, think_distribution: no}": "must be 'fixed' or 'exponential'",
     "replay.deadline=30": "replay.deadline: 30 has no unit; write a time like 10ms or 1.5s",
-    "events=[{at: 3s}]": "events: not available yet; leave the list empty",
+    "events=[{at: 3s}]": "events.1: says nothing that happens; give one of set, down, up, rate_file",
     "name=../etc": "name: '../etc' is no name here",
     "replai.mode=open": "replai: unknown key; did you mean replay?",
 }

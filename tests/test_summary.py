@@ -12,7 +12,6 @@ from testbed.summary import summarise
 from tests.simulated import TEXT
 
 FAITHFUL: Any = {"bytes": True, "decisions": True, "quality": True, "latency": True}
-UP, DOWN = "device1-edge1", "edge1-cloud1"
 
 
 @pytest.fixture
@@ -32,6 +31,10 @@ def row(method: str, request: int, tier: str | None = "device", **changes: Any) 
         "reference": "positive",
         "correct": True,
         "latency_ms": 10.0 * request,
+        "hop_prompt_bytes": [],
+        "path": [],
+        "hop_up_ms": [],
+        "hop_down_ms": [],
         **changes,
     }
 
@@ -42,13 +45,10 @@ def link(method: str, **figures: int) -> dict[str, Any]:
 
 
 def test_burden_is_what_crossed_over_what_cloud_only_sent_on_every_hop_or_once(scenario: Scenario) -> None:
-    rows = [row("cloud-only", n, "cloud") for n in range(3)] + [row("recserve", n) for n in range(3)]
-    prompts = {
-        "cloud-only": {f"r{n}": {UP: 100, DOWN: 100} for n in range(3)},
-        "recserve": {"r0": {UP: 100, DOWN: 100}, "r1": {UP: 100}},
-    }
+    rows = [row("cloud-only", n, "cloud", hop_prompt_bytes=[100, 100]) for n in range(3)]
+    rows += [row("recserve", n, hop_prompt_bytes=hops) for n, hops in enumerate([[100, 100], [100], []])]
     links = [link("cloud-only", frame_bytes=4000), link("recserve", frame_bytes=1000)]
-    found = summarise(scenario, rows, links, prompts, FAITHFUL)["methods"]
+    found = summarise(scenario, rows, links, FAITHFUL)["methods"]
     assert found["recserve"]["burden_vs_cloud_only"] == 300 / 600
     assert found["recserve"]["burden_vs_direct_cloud"] == 300 / 300
     assert found["recserve"]["frame_bytes_vs_cloud_only"] == 0.25
@@ -58,19 +58,18 @@ def test_burden_is_what_crossed_over_what_cloud_only_sent_on_every_hop_or_once(s
 def test_only_requests_that_both_answered_count_in_a_burden(scenario: Scenario) -> None:
     lost: dict[str, Any] = {"outcome": "deadline", "answer": None, "tier": None, "correct": False}
     rows = [
-        row("cloud-only", 0, "cloud"),
-        row("cloud-only", 1, **lost),
+        row("cloud-only", 0, "cloud", hop_prompt_bytes=[50, 50]),
+        row("cloud-only", 1, hop_prompt_bytes=[70], **lost),
         row("recserve", 0),
-        row("recserve", 1),
+        row("recserve", 1, hop_prompt_bytes=[70]),
     ]
-    prompts = {"cloud-only": {"r0": {UP: 50, DOWN: 50}, "r1": {UP: 70}}, "recserve": {"r1": {UP: 70}}}
-    found = summarise(scenario, rows, [], prompts, FAITHFUL)["methods"]
+    found = summarise(scenario, rows, [], FAITHFUL)["methods"]
     assert found["recserve"]["burden_vs_cloud_only"] == 0.0
     assert found["cloud-only"]["errors"] == {"deadline": 1}
 
 
 def test_without_cloud_only_burdens_are_null_with_the_reason(scenario: Scenario) -> None:
-    found = summarise(with_methods(scenario, ["recserve"]), [row("recserve", 0)], [], {}, FAITHFUL)
+    found = summarise(with_methods(scenario, ["recserve"]), [row("recserve", 0)], [], FAITHFUL)
     figures = found["methods"]["recserve"]
     assert figures["burden_vs_cloud_only"] is figures["frame_bytes_vs_cloud_only"] is None
     assert "top tier alone" in figures["vs_cloud_only_reason"]
@@ -79,7 +78,7 @@ def test_without_cloud_only_burdens_are_null_with_the_reason(scenario: Scenario)
 def test_an_error_counts_as_wrong_and_its_time_as_endless(scenario: Scenario) -> None:
     rows = [row("recserve", n) for n in range(60)]
     rows += [row("recserve", 60 + n, outcome="deadline", answer=None, correct=False) for n in range(40)]
-    figures = summarise(scenario, rows, [], {}, FAITHFUL)["methods"]["recserve"]
+    figures = summarise(scenario, rows, [], FAITHFUL)["methods"]["recserve"]
     assert figures["accuracy"] == 0.6
     assert figures["accuracy_answered"] == 1.0
     assert figures["latency_ms"]["p50"] == pytest.approx(495.0)
@@ -88,4 +87,24 @@ def test_an_error_counts_as_wrong_and_its_time_as_endless(scenario: Scenario) ->
 
 
 def test_a_method_of_which_there_is_nothing_yet_is_left_out(scenario: Scenario) -> None:
-    assert list(summarise(scenario, [row("cloud-only", 0)], [], {}, FAITHFUL)["methods"]) == ["cloud-only"]
+    assert list(summarise(scenario, [row("cloud-only", 0)], [], FAITHFUL)["methods"]) == ["cloud-only"]
+
+
+def test_time_by_cause_sums_to_the_latency_of_the_requests_of_which_all_was_recorded(
+    scenario: Scenario,
+) -> None:
+    times: dict[str, Any] = {
+        "path": ["device1", "edge1"], "lateness_ms": 1.0, "queue_ms": [2.0, 0.0],
+        "inference_ms": [10.0, 20.0], "own_ms": [3.0, 4.0], "hop_up_ms": [31.0], "hop_down_ms": [30.0],
+        "unexplained_ms": 0.5,
+    }  # fmt: skip
+    rows = [
+        row("recserve", 0, latency_ms=101.5, **times),
+        row("recserve", 1, latency_ms=900.0, **{**times, "hop_down_ms": [None]}),
+        row("recserve", 2, outcome="timeout", latency_ms=9000.0, **times),
+    ]
+    spent = summarise(scenario, rows, [], FAITHFUL)["methods"]["recserve"]["spent_ms"]
+    assert spent == {
+        "lateness": 1, "queue": 2, "inference": 30, "own": 7, "hop_up": 31, "hop_down": 30, "unexplained": 0.5
+    }  # fmt: skip
+    assert sum(spent.values()) == 101.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -19,16 +20,20 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
-    """One request at this node; times in milliseconds, all from one monotonic clock.
+    """One request at this node; durations in milliseconds, all from the host's monotonic clock.
 
     ``answer`` is what this node's own model said, ``None`` where it did not infer. ``kept`` is the
     policy's decision; a request that was to go up but got this node's answer all the same has ``kept``
     false and a ``forward_error``. ``queue_ms``: waiting for the inference queue; ``inference_ms``: model,
-    confidence and policy; ``upstream_ms``: waiting for the tier above, connecting included; ``own_ms``: the
-    rest, from the last byte of the request to the first of the answer. ``repeats``: how often this node
-    sent the request up again. ``outcome``: ``answered``, or the kind of the error.
+    confidence and policy; ``upstream_ms``: from ``forward_began_s`` until the answer from above was there
+    or given up. ``repeats``: how often this node sent the request up again. ``outcome``: ``answered``, or the
+    kind of the error.
+
+    Moments (``_s``) are ``time.monotonic()``'s, the same for every node of a kernel: the request's last byte
+    arrived; forwarding began, with the connecting if need be; the last byte of the answer from above arrived,
+    ``None`` if none did; the reply was handed to the kernel (until then, was ready).
     """
 
     request_id: str
@@ -41,14 +46,25 @@ class Record:
     answer: str | None
     queue_ms: float
     inference_ms: float
-    own_ms: float
     upstream_ms: float | None
     forward_error: str | None
     repeats: int
     outcome: str
+    arrived_s: float
+    forward_began_s: float | None
+    forward_answered_s: float | None
+    handed_over_s: float
+
+    @property
+    def own_ms(self) -> float:
+        """What is left of the time between the request's last byte and the answer's first: waiting for a
+        CPU, HTTP, JSON.
+        """
+        total_ms = (self.handed_over_s - self.arrived_s) * 1000
+        return total_ms - math.fsum((self.queue_ms, self.inference_ms, self.upstream_ms or 0.0))
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "own_ms": self.own_ms}
 
 
 class Bounded(Generic[K, V]):
@@ -96,10 +112,16 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back to the sender."""
+    """What goes back to the sender; ``record`` is that of the request, which a repeat of it has not."""
 
     status: int
     body: bytes
+    record: Record | None = None
+
+    def handed_over(self, at_s: float) -> None:
+        """Note in the record when the reply left."""
+        if self.record is not None:
+            self.record.handed_over_s = at_s
 
 
 class Pending:

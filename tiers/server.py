@@ -33,7 +33,7 @@ from tiers.protocol import (
     encode_json,
 )
 from tiers.service import MAX_REQUEST_S, Incoming, Service
-from tiers.wsgi import ARRIVED, Server
+from tiers.wsgi import ARRIVED, HANDED_OVER, Server
 
 MAX_REQUEST_BYTES = 1 << 20
 LOOPBACK = "127.0.0.1"
@@ -63,6 +63,7 @@ def _add_api(app: Flask, service: Service) -> None:
     @app.post(COMPLETIONS_PATH)
     def completions() -> Response:
         reply = service.handle(_incoming())
+        request.environ[HANDED_OVER] = reply.handed_over
         return _reply(reply.body, reply.status)
 
     @app.get("/v1/models")

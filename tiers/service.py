@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tiers.chat import Step, error_kind, prepend_step, read_prompt, write_answer
@@ -16,7 +15,7 @@ from tiers.inference import Inference, InferenceQueue
 from tiers.metrics import Metrics
 from tiers.policies import Policy, make_policy
 from tiers.records import ANSWERED, Record, Records, Replies, Reply
-from tiers.upstream import Answer, Upstream, UpstreamError
+from tiers.upstream import Answer, Crossing, Upstream, UpstreamError
 
 MAX_REQUEST_S = 600.0
 """For a request that came without a deadline: nothing may wait for ever."""
@@ -51,6 +50,7 @@ class Course:
 
     own: Inference | None = None
     queue_ms: float = 0.0
+    crossing: Crossing | None = None
     upstream_ms: float | None = None
     forward_error: str | None = None
     repeats: int = 0
@@ -108,7 +108,7 @@ class Service:
         method = self._method
         pending, new = method.replies.claim(request.request_id, request.body)
         if not new:
-            return pending.wait(request.deadline - time.monotonic())
+            return replace(pending.wait(request.deadline - time.monotonic()), record=None)
         reply = Reply(500, RequestError(500, "internal", "the request was abandoned").body)
         try:
             reply = self._serve(method, request)
@@ -130,7 +130,7 @@ class Service:
         record = _record(request, course, outcome)
         method.records.add(record)
         method.metrics.count(record)
-        return reply
+        return replace(reply, record=record)
 
     def _run(self, policy: Policy, request: Incoming, course: Course) -> Reply:
         if policy.infers or self.upstream is None:
@@ -163,9 +163,9 @@ class Service:
         Raises:
             RequestError: there is none and this node has no answer either.
         """
-        started = time.monotonic()
+        crossing = course.crossing = Crossing()
         try:
-            answer = self._ask_parent(request)
+            answer = self._ask_parent(request, crossing)
             course.repeats = answer.repeats
             if answer.status == 200:
                 return Reply(200, prepend_step(answer.body, self._step(course)))
@@ -179,12 +179,14 @@ class Service:
                 raise
             return None
         finally:
-            course.upstream_ms = (time.monotonic() - started) * 1000
+            if crossing.began_s is not None:
+                ended_s = time.monotonic() if crossing.answered_s is None else crossing.answered_s
+                course.upstream_ms = (ended_s - crossing.began_s) * 1000
 
-    def _ask_parent(self, request: Incoming) -> Answer:
+    def _ask_parent(self, request: Incoming, crossing: Crossing) -> Answer:
         if self.upstream is None:
             raise RequestError(502, "unreachable", "this node is to pass requests on but has no tier above")
-        return self.upstream.forward(request.body, request.request_id, request.deadline)
+        return self.upstream.forward(request.body, request.request_id, request.deadline, crossing)
 
     def _step(self, course: Course) -> Step:
         own = course.own
@@ -195,8 +197,7 @@ class Service:
 
 def _record(request: Incoming, course: Course, outcome: str) -> Record:
     own, decision = course.own, course.own.decision if course.own else None
-    inference_ms = own.inference_ms if own else 0.0
-    total_ms = (time.monotonic() - request.arrived) * 1000
+    crossing = course.crossing or Crossing()
     return Record(
         request_id=request.request_id,
         inferred=own is not None,
@@ -207,10 +208,13 @@ def _record(request: Incoming, course: Course, outcome: str) -> Record:
         kept=course.kept,
         answer=own.answer if own else None,
         queue_ms=course.queue_ms,
-        inference_ms=inference_ms,
-        own_ms=max(0.0, total_ms - math.fsum((course.queue_ms, inference_ms, course.upstream_ms or 0.0))),
+        inference_ms=own.inference_ms if own else 0.0,
         upstream_ms=course.upstream_ms,
         forward_error=course.forward_error,
         repeats=course.repeats,
         outcome=outcome,
+        arrived_s=request.arrived,
+        forward_began_s=crossing.began_s,
+        forward_answered_s=crossing.answered_s,
+        handed_over_s=time.monotonic(),
     )

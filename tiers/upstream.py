@@ -6,8 +6,9 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import urllib3
 from urllib3.connection import HTTPConnection
@@ -21,10 +22,25 @@ from tiers.protocol import (
     TIER_PORT,
     encode_deadline,
 )
+from tiers.stamped import StampedSocket
 
 CONNECT_S = 20.0
 """For a handshake: SYNs are lost on lossy links too, and are sent again after 1, 3, 7 and 15 s."""
 MAX_ANSWER_BYTES = 8 << 20
+
+
+@dataclass(slots=True)
+class Crossing:
+    """When a request went up, and when its answer had come; on ``time.monotonic()``'s clock."""
+
+    began_s: float | None = None
+    """Before the first byte, or the connecting, of its first sending; ``None`` if it came to none."""
+    answered_s: float | None = None
+    """The answer's last byte arrived; ``None`` if it never did."""
+
+
+_crossing: ContextVar[Crossing] = ContextVar("crossing")
+"""Of the request that this thread sends up: urllib3 hands nothing of ours to the connection that it picks."""
 
 
 class ClosedBeforeAnswer(ConnectionError):
@@ -49,12 +65,19 @@ class OneWriteConnection(HTTPConnection):
             message = bytes(self._unsent)
         finally:
             self._unsent = None
+        crossing = _crossing.get()
+        if crossing.began_s is None:
+            crossing.began_s = time.monotonic()
         if self.sock is None:
             self.connect()  # its failure is the parent's absence, never a reason to repeat
         try:
             self.sock.sendall(message)
         except ConnectionError as error:
             raise ClosedBeforeAnswer(str(error)) from error
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = StampedSocket.of(self.sock)
 
     def send(self, data: Any) -> None:
         if self._unsent is None:
@@ -63,15 +86,18 @@ class OneWriteConnection(HTTPConnection):
             self._unsent += data
 
     def getresponse(self) -> Any:
-        assert self.sock is not None, "a request was sent"
-        self.sock.settimeout(self.timeout)
+        sock = self.sock
+        assert sock is not None, "a request was sent"
+        sock.settimeout(self.timeout)
         try:
-            first = self.sock.recv(1, socket.MSG_PEEK)
+            first = sock.recv(1, socket.MSG_PEEK)
         except ConnectionError as error:
             raise ClosedBeforeAnswer(str(error)) from error
         if not first:
             raise ClosedBeforeAnswer("closed without an answer")
-        return super().getresponse()
+        response = super().getresponse()  # with all of its body
+        _crossing.get().answered_s = cast(StampedSocket, sock).arrived_s
+        return response
 
 
 class OneWritePool(urllib3.HTTPConnectionPool):
@@ -118,18 +144,20 @@ class Upstream:
             old, self._pool = self._pool, self._new_pool()
         old.close()
 
-    def forward(self, body: bytes, request_id: str, deadline: float) -> Answer:
+    def forward(self, body: bytes, request_id: str, deadline: float, crossing: Crossing) -> Answer:
         """Send ``body`` up as it is and wait for the answer.
 
         Args:
             body: JSON of the request, untouched.
             request_id: goes along in a header.
             deadline: on ``time.monotonic()``'s clock; what remains of it goes along too.
+            crossing: is told the times, whatever comes of it.
 
         Raises:
             UpstreamError: ``deadline``, ``unreachable`` (no connection, or closed without an answer twice),
                 or ``upstream`` (an answer that breaks off or is not HTTP).
         """
+        _crossing.set(crossing)
         repeats = 0
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Waitress, with each answer in one write and the time at which each request was complete.
+"""Waitress, with each answer in one write, and the times at which requests came in and answers went out.
 
 Waitress writes header and body apart, with Nagle's algorithm off: two segments, 66 bytes more on the
 wire for each answer and hop. Here they leave as one buffer.
@@ -6,6 +6,7 @@ wire for each answer and hop. Here they leave as one buffer.
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from typing import Any, cast
@@ -17,9 +18,13 @@ from waitress.server import create_server
 from waitress.task import ErrorTask, Task, WSGITask
 
 from tiers.errors import error_body
+from tiers.stamped import StampedSocket, stamp_arrivals
 
 ARRIVED = "testbed.arrived"
-"""Key in the WSGI environment: ``time.monotonic()`` when the request's last byte had been read."""
+"""Key in the WSGI environment: ``time.monotonic()`` when the request's last byte arrived."""
+HANDED_OVER = "testbed.handed_over"
+"""Key in the WSGI environment for a function of the application's: it is told ``time.monotonic()`` when the
+answer is about to be given to the kernel."""
 
 IDLE_S = 3600
 """Seconds without traffic after which a connection is closed; the client (tiers.upstream) never is first."""
@@ -40,14 +45,23 @@ class _OneWrite(Task):  # type: ignore[misc, unused-ignore]
         self.wrote_header = True
         body = data[: self.content_length]
         self.content_bytes_written += len(body)
+        self.about_to_send()
         self.channel.write_soon(header + body)
+
+    def about_to_send(self) -> None:
+        """Called before the first byte goes out."""
 
 
 class _AnswerTask(_OneWrite, WSGITask):
     def get_environment(self) -> dict[str, Any]:
         environment: dict[str, Any] = super().get_environment()
-        environment[ARRIVED] = cast(_Parser, self.request).arrived
+        # A channel reads nothing while it has a request (no look-ahead): its last byte is the request's.
+        environment[ARRIVED] = cast(StampedSocket, self.channel.socket).arrived_s
         return environment
+
+    def about_to_send(self) -> None:
+        if self.environ is not None and (told := self.environ.get(HANDED_OVER)) is not None:
+            told(time.monotonic())
 
 
 class _RefusalTask(_OneWrite, ErrorTask):
@@ -64,20 +78,12 @@ class _RefusalTask(_OneWrite, ErrorTask):
         self.write(body)
 
 
-class _Parser(HTTPRequestParser):
-    arrived = 0.0
-
-    def received(self, data: bytes) -> int:
-        used: int = super().received(data)
-        if self.completed:
-            self.arrived = time.monotonic()
-        return used
-
-
 class _Channel(HTTPChannel):
     task_class = _AnswerTask
     error_task_class = _RefusalTask
-    parser_class = _Parser
+
+    def __init__(self, server: Any, sock: socket.socket, *rest: Any, **options: Any) -> None:
+        super().__init__(server, StampedSocket.of(sock), *rest, **options)
 
 
 class Server:
@@ -110,6 +116,7 @@ class Server:
             log_socket_errors=False,
         )
         server.channel_class = _Channel
+        stamp_arrivals(server.socket)  # what comes before a connection is accepted too
         self.port = int(server.effective_port)
         self._server = server
 

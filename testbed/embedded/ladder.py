@@ -27,8 +27,6 @@ class Rung:
     layers: int
     frozen: int
     rank: int
-    steps: int
-    learning_rate: float
 
     @property
     def adapter(self) -> Path:
@@ -39,8 +37,8 @@ class Rung:
 RUNGS = {
     rung.name: rung
     for rung in (
-        Rung("device", base="minilm", layers=5, frozen=0, rank=16, steps=900, learning_rate=1e-3),
-        Rung("edge", base="smollm2", layers=16, frozen=6, rank=8, steps=750, learning_rate=4e-4),
-        Rung("cloud", base="smollm2", layers=20, frozen=0, rank=8, steps=900, learning_rate=4e-4),
+        Rung("device", base="minilm", layers=5, frozen=0, rank=16),
+        Rung("edge", base="smollm2", layers=16, frozen=6, rank=8),
+        Rung("cloud", base="smollm2", layers=26, frozen=0, rank=8),
     )
 }

@@ -1,7 +1,7 @@
 """Train a rung's adapter: ``python -m testbed.embedded.train cloud``.
 
-Run once by a maintainer; users get the committed weights. Batches are of like length (less
-padding), one in twenty of them IMDB reviews cut to 160 tokens, so that both data sets' style is seen.
+Run once by a maintainer; users get the committed weights. Batches are of sentences of like length
+(less padding); some are of IMDB reviews instead, so that both data sets' style is seen.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
@@ -20,32 +21,57 @@ from testbed.embedded.base import LABEL2ID, load_base
 from testbed.embedded.ladder import RUNGS, Rung
 
 BATCH = 16
-IMDB_EVERY = 20
-IMDB_TOKENS = 160
+MAX_TRAINED_TOKENS = 160
 SEED = 7
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a rung's adapter was trained: AdamW with one cycle of the learning rate over ``steps``.
+
+    Until ``imdb_until`` (a step), each ``imdb_every``-th batch is ``imdb_batch`` reviews; of each its last
+    ``imdb_words`` words, where a reviewer comes to a verdict, or its beginning if that is ``None``.
+    """
+
+    steps: int
+    learning_rate: float
+    imdb_every: int = 20
+    imdb_batch: int = BATCH // 2
+    imdb_words: int | None = None
+    imdb_until: int | None = None
+
+
+RECIPES = {
+    "device": Recipe(steps=900, learning_rate=1e-3),
+    "edge": Recipe(steps=750, learning_rate=4e-4),
+    "cloud": Recipe(
+        steps=1150, learning_rate=3e-4, imdb_every=2, imdb_batch=BATCH, imdb_words=45, imdb_until=700
+    ),
+}
 
 
 def train(rung: Rung) -> None:
     """Train ``rung`` on the ``train`` splits and write its adapter as half-precision safetensors."""
+    recipe = RECIPES[rung.name]
     torch.manual_seed(SEED)
     model, tokenizer = load_base(rung)
     model = get_peft_model(model, _lora(rung))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=rung.learning_rate, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=rung.learning_rate, total_steps=rung.steps, pct_start=0.1
+        optimiser, max_lr=recipe.learning_rate, total_steps=recipe.steps, pct_start=0.1
     )
     model.train()
     started, running = time.monotonic(), 0.69
-    for step, (batch, limit) in enumerate(_batches(rung.steps)):
+    for step, texts in enumerate(_batches(recipe)):
         inputs = tokenizer(
-            [example.text for example in batch],
+            [example.text for example in texts],
             padding=True,
             truncation=True,
-            max_length=limit,
+            max_length=MAX_TRAINED_TOKENS,
             return_tensors="pt",
         )
-        labels = torch.tensor([LABEL2ID[example.reference] for example in batch])
+        labels = torch.tensor([LABEL2ID[example.reference] for example in texts])
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = model(**inputs).logits
         loss = torch.nn.functional.cross_entropy(logits.float(), labels)
@@ -57,7 +83,7 @@ def train(rung: Rung) -> None:
         running = 0.98 * running + 0.02 * loss.item()
         if step % 20 == 0:
             took = time.monotonic() - started
-            print(f"{rung.name} step {step}/{rung.steps} loss {running:.3f} {took:.0f} s", flush=True)
+            print(f"{rung.name} step {step}/{recipe.steps} loss {running:.3f} {took:.0f} s", flush=True)
     _save(model, rung)
 
 
@@ -78,15 +104,21 @@ def _lora(rung: Rung) -> LoraConfig:
     )
 
 
-def _batches(steps: int) -> Iterator[tuple[list[Example], int]]:
+def _batches(recipe: Recipe) -> Iterator[list[Example]]:
     rng = random.Random(SEED)
-    short = _by_length(load("rotten_tomatoes", "train"), rng)
-    long = _by_length(load("imdb", "train"), rng)
-    for step in range(steps):
-        if step % IMDB_EVERY == IMDB_EVERY - 1:
-            yield next(long)[: BATCH // 2], IMDB_TOKENS
+    sentences = _by_length(load("rotten_tomatoes", "train"), rng)
+    reviews = _by_length(load("imdb", "train"), rng)
+    until = recipe.steps if recipe.imdb_until is None else recipe.imdb_until
+    for step in range(recipe.steps):
+        if step < until and step % recipe.imdb_every == recipe.imdb_every - 1:
+            some = next(reviews)[: recipe.imdb_batch]
+            yield [replace(one, text=_ending(one.text, recipe.imdb_words)) for one in some]
         else:
-            yield next(short), 128
+            yield next(sentences)
+
+
+def _ending(text: str, words: int | None) -> str:
+    return text if words is None else " ".join(text.split()[-words:])
 
 
 def _by_length(examples: tuple[Example, ...], rng: random.Random) -> Iterator[list[Example]]:

@@ -233,10 +233,12 @@ class Train:
         return len(self.sent_ns) - len(self.arrived_ns)
 
 
-def one_way_train(path: UdpPath, count: int, interval_s: float) -> Train:
-    """Small datagrams, each timed from here to the kernel at the other end: both have one clock."""
+def one_way_train(
+    path: UdpPath, count: int, interval_s: float, payload_bytes: int = LEAST_PAYLOAD_BYTES
+) -> Train:
+    """Datagrams, small by default, timed from here to the kernel at the other end: both have one clock."""
     _want_stamps(path.receiver)
-    padding = bytes(LEAST_PAYLOAD_BYTES - _SEQUENCE.size)
+    padding = bytes(payload_bytes - _SEQUENCE.size)
     return Train(
         path.sender, path.receiver, count, interval_s,
         build=lambda number: _SEQUENCE.pack(number) + padding,

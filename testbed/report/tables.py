@@ -9,13 +9,24 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from testbed.causes import HOP_COLUMNS
 from testbed.datasets import load
 from testbed.fidelity import CLAIMS
 from testbed.results import RunDirectory
+from testbed.tier_use import total
 from testbed.trace import Request
 
 Row = Mapping[str, Any]
 NOT_VALID = "n/v"
+CAUSES = {
+    "lateness": "sent late",
+    "queue": "queue",
+    "inference": "inference",
+    "own": "tiers' own",
+    "hop_up": "hops up",
+    "hop_down": "hops down",
+    "unexplained": "unexplained",
+}
 MAX_REASONS = 5
 
 
@@ -24,10 +35,12 @@ def render(directory: RunDirectory, trace: Sequence[Request]) -> RenderableType:
     summary = directory.read_json("summary.json")
     requests = directory.read_table("requests.parquet")
     links = directory.read_table("links.parquet")
+    tiers_used = directory.read_table("tiers.parquet")
     fidelity = directory.read_json("fidelity.json")
     tiers = [tier["name"] for tier in directory.read_json("manifest.json")["scenario"]["tiers"]]
-    parts: list[RenderableType] = [methods_table(summary, tiers), links_table(links)]
-    if (sample := sample_way(requests, trace)) is not None:
+    parts: list[RenderableType] = [methods_table(summary, tiers), links_table(links), tiers_table(tiers_used)]
+    parts.append(times_table(summary))
+    if (sample := sample_way(requests, trace, summary["faithful"]["latency"])) is not None:
         parts.append(sample)
     parts.append(verdicts(fidelity))
     return Group(*parts)
@@ -88,10 +101,49 @@ def links_table(links: Sequence[Row]) -> Table:
         own = [cells[link, direction, method] for method in methods]
         figures = [f"{row[text]:,} / {row['frame_bytes']:,}" for row in own]
         table.add_row(link, f"{direction} ({text.removesuffix('_bytes')})", *figures)
+        if any(row["queue_dropped_frames"] or row["lost_frames"] for row in own):
+            gone = [f"{row['queue_dropped_frames']:,} / {row['lost_frames']:,}" for row in own]
+            table.add_row("", "frames: queue refused / way lost", *gone, style="dim")
     return table
 
 
-def sample_way(requests: Sequence[Row], trace: Sequence[Request]) -> Table | None:
+def tiers_table(tiers: Sequence[Row]) -> Table:
+    """What each tier's nodes spent together on each method, and how much of it came to nothing."""
+    methods = list(dict.fromkeys(row["method"] for row in tiers))
+    table = Table(
+        title="Tiers: CPU s / inferences (replaced)",
+        title_justify="left",
+    )
+    table.add_column("tier")
+    for method in methods:
+        table.add_column(method, justify="right")
+    for tier in dict.fromkeys(row["tier"] for row in tiers):
+        own = [[row for row in tiers if (row["tier"], row["method"]) == (tier, method)] for method in methods]
+        table.add_row(tier, *map(_spent, own))
+    return table
+
+
+def _spent(rows: Sequence[Row]) -> str:
+    cpu_seconds, inferences, replaced = (
+        total(rows, column) for column in ("cpu_seconds", "inferences", "replaced_inferences")
+    )
+    return f"{'-' if cpu_seconds is None else f'{cpu_seconds:.2f}'} / {inferences} ({replaced})"
+
+
+def times_table(summary: Row) -> Table:
+    """Where a request's time went under each method: mean milliseconds by cause, which sum to the latency."""
+    valid = summary["faithful"]["latency"]
+    table = Table(title="Where the time went: mean ms of an answered request", title_justify="left")
+    table.add_column("method")
+    for heading in CAUSES.values():
+        table.add_column(heading, justify="right")
+    for name, figures in summary["methods"].items():
+        spent = figures["spent_ms"] or dict.fromkeys(CAUSES)
+        table.add_row(name, *(_milliseconds(spent[cause], valid, digits=2) for cause in CAUSES))
+    return table
+
+
+def sample_way(requests: Sequence[Row], trace: Sequence[Request], valid: bool) -> Table | None:
     """One request's way through the tiers: the first that went furthest under a method that decides."""
     deciding = [row for row in requests if row["outcome"] == "answered" and any(row["thresholds"])]
     if not deciding:
@@ -108,7 +160,10 @@ def sample_way(requests: Sequence[Row], trace: Sequence[Request]) -> Table | Non
     )
     for column in ("node", "answer", "confidence", "threshold", "window", "decision", "inference ms"):
         table.add_column(column, justify="left" if column in ("node", "answer", "decision") else "right")
+    for column in ("hop up ms", "hop down ms"):
+        table.add_column(column, justify="right")
     for at, node in enumerate(row["path"]):
+        hop = [row[column][at] if at < len(row["hops"]) else None for column in HOP_COLUMNS]
         table.add_row(
             node,
             row["node_answers"][at] or "",
@@ -116,7 +171,8 @@ def sample_way(requests: Sequence[Row], trace: Sequence[Request]) -> Table | Non
             _number(row["thresholds"][at]),
             "" if row["window_lengths"][at] is None else str(row["window_lengths"][at]),
             "kept" if row["kept"][at] else "sent up",
-            f"{row['inference_ms'][at]:.1f}",
+            _milliseconds(row["inference_ms"][at], valid, digits=1),
+            *("" if ms is None else _milliseconds(ms, valid, digits=1) for ms in hop),
         )
     return table
 
@@ -144,10 +200,10 @@ def _quality(figures: Row) -> str:
     return f"{figures['accuracy']:.3f} \\[{low:.3f}, {high:.3f}]"
 
 
-def _milliseconds(value: float | None, valid: bool) -> str:
+def _milliseconds(value: float | None, valid: bool, digits: int = 0) -> str:
     if not valid:
         return NOT_VALID
-    return "-" if value is None else f"{value:.0f}"
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _kilobytes(count: int) -> str:

@@ -6,23 +6,34 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import signal
+import statistics
 import subprocess
 from collections import Counter
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import TCP
+from scapy.utils import PcapReader
 
 from testbed.datasets import load
 from testbed.engine import engine
+from testbed.errors import TestbedError
 from testbed.node import RUN_LABEL
 from testbed.pcap import count_frames
-from testbed.results import BYTE_PARTS, LINKS, REQUESTS
+from testbed.results import BYTE_PARTS, LINKS, REQUESTS, TIERS
+from testbed.scenario import Scenario
+from testbed.topology import build_topology
+from testbed.wire import LinkEnds, account
 from tests.e2e.runs import command, left_behind, read, run, running, wait_for, wait_until_nothing_is_left
+from tests.wire import wireshark
 
 pytestmark = pytest.mark.docker
 REPLAYING = "recserve: replaying"
+WAYS = ("up", "down")
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +48,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_run_directory_is_complete_and_its_sums_hold(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
     assert names == {
-        "manifest.json", "trace.jsonl", "requests.parquet", "links.parquet", "captures", "fidelity.json",
-        "summary.json", "SHA256SUMS",
+        "manifest.json", "trace.jsonl", "requests.parquet", "links.parquet", "tiers.parquet", "captures",
+        "fidelity.json", "summary.json", "SHA256SUMS",
     }  # fmt: skip
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=finished, check=True, timeout=60)
     assert read(finished, "manifest.json")["status"] == "finished"
     assert set(read(finished, "requests.parquet")[0]) == set(REQUESTS.names)
     assert set(read(finished, "links.parquet")[0]) == set(LINKS.names)
+    assert set(read(finished, "tiers.parquet")[0]) == set(TIERS.names)
 
 
 def test_every_byte_that_the_kernel_counted_has_a_cause(finished: Path) -> None:
@@ -75,13 +87,144 @@ def test_prompt_bytes_on_a_link_are_those_of_the_requests_that_crossed_it(finish
             assert row["prompt_bytes"] == expected[row["method"], row["link"]]
 
 
+def test_the_bytes_of_all_requests_are_those_of_their_links(finished: Path) -> None:
+    crossed: Counter[tuple[str, str, str]] = Counter()
+    for row in read(finished, "requests.parquet"):
+        assert row["hops"] == [f"{lower}-{upper}" for lower, upper in pairwise(row["path"])]
+        for hop, up, down in zip(row["hops"], row["hop_prompt_bytes"], row["hop_answer_bytes"], strict=True):
+            assert up > 0
+            assert down > 0
+            crossed[row["method"], hop, "up"] += up
+            crossed[row["method"], hop, "down"] += down
+    for row in read(finished, "links.parquet"):
+        text_bytes = row["prompt_bytes"] + row["answer_bytes"]
+        assert text_bytes == crossed[row["method"], row["link"], row["direction"]]
+        assert row["unattributed_bytes"] == 0
+
+
+def test_what_each_tier_spent_is_told_by_method(finished: Path) -> None:
+    requests = read(finished, "requests.parquet")
+    rows = read(finished, "tiers.parquet")
+    assert len(rows) == 2 * 4
+    for row in rows:
+        at = [
+            (one["confidences"][place], one["kept"][place], one["tier"])
+            for one in requests
+            if one["method"] == row["method"]
+            for place, node in enumerate(one["path"])
+            if node == row["node"]
+        ]
+        inferred = [one for one in at if one[0] is not None]
+        assert row["inferences"] == len(inferred)
+        assert row["kept"] == sum(kept for _, kept, _ in inferred)
+        assert row["replaced_inferences"] == sum(tier != row["tier"] for *_, tier in inferred)
+        assert row["inference_ms"] >= (row["inferences"] > 0)
+        assert row["anon_bytes"] > 1e6
+        assert 0 <= row["throttled_periods"] <= row["periods"]
+        assert row["throttled_s"] >= 0
+    served = {(row["method"], row["tier"]): row["inferences"] for row in rows if row["tier"] != "device"}
+    assert (served["cloud-only", "edge"], served["cloud-only", "cloud"]) == (0, 20)
+    assert min(row["cpu_seconds"] for row in rows) > 0
+    limits = {one["node"]: one for one in read(finished, "fidelity.json")["tiers"]}
+    for node, limit in limits.items():
+        assert limit["periods"] == sum(row["periods"] for row in rows if row["node"] == node)
+
+
 def test_its_times_add_up_and_its_audit_is_clean(finished: Path) -> None:
     for row in read(finished, "requests.parquet"):
         assert row["scheduled_at_s"] <= row["sent_at_s"] <= row["done_at_s"]
         spent_ms = (row["done_at_s"] - row["scheduled_at_s"]) * 1000
         assert math.isclose(row["latency_ms"], spent_ms, abs_tol=1e-6)
+        lists = ("queue_ms", "inference_ms", "own_ms", "hop_up_ms", "hop_down_ms")
+        causes_ms = [row["lateness_ms"], row["unexplained_ms"], *(ms for name in lists for ms in row[name])]
+        assert math.isclose(math.fsum(causes_ms), row["latency_ms"])
+        assert min(causes_ms) >= 0
     done = subprocess.run(command("audit", str(finished)), capture_output=True, text=True, timeout=60)
     assert (done.returncode, "no difference" in done.stdout) == (0, True), done.stderr
+
+
+def test_hop_times_agree_with_the_clock_of_the_captures(finished: Path) -> None:
+    """Between a prompt's frame and its answer's on the wire lies what the tiers' clocks say was above it."""
+    excess_ms = []
+    for row in read(finished, "requests.parquet"):
+        for at, hop in enumerate(row["hops"]):
+            asked_s, answered_s = on_the_wire(finished, row["method"], hop)[row["request_id"]]
+            waited_ms = row["upstream_ms"][at]
+            above_ms = waited_ms - row["hop_up_ms"][at] - row["hop_down_ms"][at]
+            seen_ms = (answered_s - asked_s) * 1000
+            assert above_ms - 0.1 <= seen_ms <= waited_ms + 0.1
+            excess_ms.append(waited_ms - seen_ms)
+    assert statistics.median(excess_ms) < 5
+
+
+@cache
+def on_the_wire(run: Path, method: str, link: str) -> dict[str, tuple[float, float]]:
+    """When the frame that begins each request was on the wire, and the one that begins its answer."""
+    asked: dict[str, float] = {}
+    found: dict[str, tuple[float, float]] = {}
+    waiting: dict[int, str] = {}
+    with PcapReader(str(run / "captures" / method / f"{link}.pcap")) as frames:
+        for frame in frames:
+            payload = bytes(frame[TCP].payload)
+            if payload.startswith(b"POST"):
+                request_id = payload.partition(b"\r\nX-Request-Id: ")[2].partition(b"\r\n")[0].decode()
+                asked[request_id] = float(frame.time)
+                waiting[frame[TCP].sport] = request_id
+            elif payload.startswith(b"HTTP/1.1"):
+                request_id = waiting[frame[TCP].dport]
+                found[request_id] = asked[request_id], float(frame.time)
+    return found
+
+
+def test_fidelity_has_all_that_a_reader_would_ask_of_the_network_and_the_host(finished: Path) -> None:
+    found = read(finished, "fidelity.json")
+    directions = {(link, way) for link in ("device1-edge1", "device2-edge1", "edge1-cloud1") for way in WAYS}
+    for when in ("before", "after"):
+        measured = {(one["link"], one["direction"], one["quantity"]): one for one in found["links"][when]}
+        for link, way in directions:
+            for quantity in ("rate", "loss", "jitter", "one way"):
+                one = measured[link, way, quantity]
+                assert None not in (one["configured"], one["measured"], one["samples"])
+            assert measured[link, "both", "round trip"]["measured"] > 0
+    for method in ("cloud-only", "recserve"):
+        assert {"busy", "contended", "steal", "pressure"} <= set(found["cpu"][method])
+        backlog = {(one["link"], one["direction"]): one for one in found["backlog"][method]}
+        assert set(backlog) == directions
+        assert all(one["samples"] > 0 and one["queue_frames"] >= 100 for one in backlog.values())
+        accounts = [one for one in found["bytes"] if one["method"] == method]
+        assert {(one["link"], one["direction"]) for one in accounts} == directions
+        assert all(one["capture_dropped_frames"] == one["queue_dropped_frames"] == 0 for one in accounts)
+    for name in ("lateness", "unexplained"):
+        assert [one["method"] for one in found[name]] == ["cloud-only", "recserve"]
+        for one in found[name]:
+            assert 0 < one["p50_ms"] <= one["p99_ms"] <= one["max_ms"]
+            assert one["requests"] == 20
+    for tier in found["tiers"]:
+        assert 0 <= tier["throttled_periods"] <= tier["periods"]
+
+
+def test_a_capture_that_was_cut_is_told_by_report_and_audit(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    pcap = next((copy / "captures" / "recserve").iterdir())
+    pcap.write_bytes(pcap.read_bytes()[:-7])
+    for name in ("report", "audit"):
+        done = subprocess.run(command(name, str(copy)), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert f"captures/recserve/{pcap.name} is not as the run left it" in done.stdout + done.stderr
+    with pytest.raises(TestbedError, match="is cut off after frame"):
+        count_frames(pcap)
+
+
+def test_wireshark_opens_every_capture_and_finds_the_same_in_it(finished: Path) -> None:
+    topology = build_topology(Scenario.model_validate(read(finished, "manifest.json")["scenario"]))
+    pcaps = sorted((finished / "captures").glob("*/*.pcap"))
+    assert len(pcaps) == 2 * 3
+    for pcap in pcaps:
+        link = next(link for link in topology.links if link.name == pcap.stem)
+        ends = LinkEnds(topology.node(link.child).mac, topology.node(link.parent).mac)
+        wireshark.check(pcap, account(pcap, ends))
 
 
 def test_nothing_of_it_is_left(finished: Path) -> None:

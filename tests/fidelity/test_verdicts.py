@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from testbed.evidence import Audit, Evidence, Lateness, LinkAccount, Outcomes, TierLimit
+from testbed.backlog import BacklogReport
+from testbed.evidence import Audit, Evidence, Lateness, LinkAccount, Outcomes, TierLimit, Unexplained
 from testbed.fidelity import CLAIMS, Claim, Fidelity, judge
 from testbed.measure.expected import held
 from testbed.watch import CpuReport, ProbeReport
@@ -28,6 +29,8 @@ SOUND = Evidence(
     links_before=[ROUND_TRIP],
     links_after=[ROUND_TRIP],
     lateness=[Lateness("recserve", 200, 0.3, 1.2, 4.0)],
+    unexplained=[Unexplained("recserve", 200, 0.4, 0.9, 2.5)],
+    backlog={"recserve": [BacklogReport("device1-edge1", "up", 100, 7, 9_000, 400)]},
     cpu={"recserve": CPU},
     probes={"recserve": [PROBE]},
     tiers=[TIER],
@@ -98,6 +101,8 @@ def test_quality_falls_by_a_request_without_one_outcome(outcomes: Outcomes, word
         ({"links_after": [ROUND_TRIP, SLOW_LINK]}, "after the replay"),
         ({"lateness": [Lateness("recserve", 200, 0.3, 55.0, 90.0)]}, "sent late, p99 55.0 ms"),
         ({"lateness": None}, "lateness was not recorded"),
+        ({"unexplained": [Unexplained("recserve", 200, 0.5, 31.0, 90.0)]}, "31.0 ms of the latencies at p99"),
+        ({"unexplained": None}, "was not worked out"),
         ({"cpu": {"recserve": replace(CPU, contended=0.31)}}, "31% of the time more was runnable"),
         ({"cpu": {"recserve": replace(CPU, busy=0.99)}}, "busy for 99% of the time"),
         ({"cpu": {"recserve": replace(CPU, steal=0.05)}}, "hypervisor took away 5.0%"),
@@ -154,6 +159,12 @@ def test_in_lockstep_nothing_can_be_late() -> None:
     assert any("lockstep" in note for note in verdict.notes)
 
 
+def test_a_closed_loop_hides_queues_and_says_so() -> None:
+    verdict = judge(replace(SOUND, closed_users=4))
+    assert verdict.faithful["latency"]
+    assert any("closed loop of 4 users" in note and "queue" in note for note in verdict.notes)
+
+
 def test_a_kernel_without_netem_and_losses_without_a_seed_are_said() -> None:
     noted = " ".join(judge(replace(SOUND, netem=False, has_loss=True)).notes)
     assert "no netem" in noted
@@ -168,3 +179,6 @@ def test_the_json_holds_verdicts_reasons_and_evidence() -> None:
     assert written["links"]["after"][0]["ok"] is False
     assert written["probes"]["recserve"][0]["felt_p99_ms"] == 21.0
     assert written["tiers"][0]["throttled_periods"] == 60
+    assert written["lateness"][0]["p99_ms"] == 1.2
+    assert written["unexplained"][0]["p99_ms"] == 0.9
+    assert written["backlog"]["recserve"][0]["max_frames"] == 7

@@ -127,6 +127,20 @@ def test_what_cannot_start_says_why(pair: Veth, tmp_path: Path, monkeypatch: pyt
         capture(pair, tmp_path / "a.pcap").start()
 
 
+def test_one_that_never_begins_is_given_up(
+    pair: Veth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = tmp_path / "setsid"
+    stub.write_text("#!/bin/sh\nexec sleep 60\n")
+    stub.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("testbed.capture.START_TIMEOUT_S", 0.5)
+    tap = capture(pair, tmp_path / "never.pcap")
+    with pytest.raises(TestbedError, match="it said nothing"):
+        tap.start()
+    assert not tap.alive
+
+
 def test_left_by_an_error_it_leaves_no_process(pair: Veth, tmp_path: Path) -> None:
     tap = capture(pair, tmp_path / "left.pcap")
     with pytest.raises(KeyboardInterrupt), tap:

@@ -11,14 +11,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from pathlib import Path
 
+from testbed.connections import unsettled
 from testbed.netns import (
     add_namespaces,
     delete_namespaces,
-    in_namespace,
     named,
     quieten_interfaces,
+    run_in,
     socket_in,
 )
 from tests.wire.crafted import CHILD_IP, CHILD_MAC, ENDS, PARENT_IP, PARENT_MAC
@@ -80,11 +80,9 @@ class Veth:
 
     def lose(self, one_in: int) -> None:
         """From now on each end's kernel throws away every ``one_in``-th TCP segment, behind the tap."""
-        rule = f"meta l4proto tcp numgen inc mod {one_in} == {one_in - 1} drop"
-        table = f"table ip t {{\n chain c {{\n type filter hook prerouting priority -300;\n {rule}\n }}\n}}\n"
+        nth = ("-m", "statistic", "--mode", "nth", "--every", str(one_in), "--packet", str(one_in - 1))
         for path in (self.netns_path, self.parent_path):
-            with in_namespace(path):
-                subprocess.run(["nft", "-f", "-"], input=table, text=True, check=True, timeout=TIMEOUT_S)
+            run_in(path, ["iptables", "-A", "INPUT", "-p", "tcp", *nth, "-j", "DROP"])
 
     def way(self, netem: str) -> None:
         """What netem does to frames of either direction once they have crossed, behind the tap."""
@@ -127,25 +125,35 @@ class Veth:
     def keep(self) -> None:
         """Take the loss away again."""
         for path in (self.netns_path, self.parent_path):
-            with in_namespace(path):
-                subprocess.run(["nft", "flush", "ruleset"], check=True, timeout=TIMEOUT_S)
+            run_in(path, ["iptables", "-F", "INPUT"])
 
     @contextlib.contextmanager
-    def connected(self) -> Iterator[tuple[socket.socket, socket.socket]]:
-        """A connection from child to parent: the client's socket and the server's."""
-        with socket_in(self.parent_path) as listener, socket_in(self.netns_path) as client:
+    def listening(self) -> Iterator[Callable[[], tuple[socket.socket, socket.socket]]]:
+        """What makes connections from child to parent: the client's socket, the server's; closed with it."""
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(socket_in(self.parent_path))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((PARENT_IP, 8000))
             listener.listen()
             listener.settimeout(TIMEOUT_S)
-            client.settimeout(TIMEOUT_S)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client.connect((PARENT_IP, 8000))
-            server, _ = listener.accept()
-            server.settimeout(TIMEOUT_S)
-            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with server:
-                yield client, server
+
+            def connect() -> tuple[socket.socket, socket.socket]:
+                client = stack.enter_context(socket_in(self.netns_path))
+                client.settimeout(TIMEOUT_S)
+                client.connect((PARENT_IP, 8000))
+                server = stack.enter_context(listener.accept()[0])
+                server.settimeout(TIMEOUT_S)
+                for end in (client, server):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return client, server
+
+            yield connect
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[tuple[socket.socket, socket.socket]]:
+        """One connection."""
+        with self.listening() as connect:
+            yield connect()
 
     def burst(self, frames: int) -> None:
         """UDP datagrams from child to parent, as fast as they go."""
@@ -182,6 +190,16 @@ def transfer(sender: socket.socket, receiver: socket.socket, data: bytes) -> Non
         assert received.result(TIMEOUT_S) == data
 
 
+def at_rest(pair: Veth) -> None:
+    """Return when neither end has anything left to send, and nothing moves."""
+    for _ in range(600):
+        if unsettled(pair.netns_path) + unsettled(pair.parent_path) == 0:
+            quiet(pair.counters)
+            return
+        threading.Event().wait(0.1)
+    raise AssertionError("the connections never settle")
+
+
 def quiet(read: Callable[[], object]) -> object:
     """Counters that have stopped changing."""
     last = read()
@@ -192,10 +210,3 @@ def quiet(read: Callable[[], object]) -> object:
             return now
         last = now
     raise AssertionError("the link does not fall quiet")
-
-
-def tshark(pcap: Path, *fields: str, options: tuple[str, ...] = ()) -> list[list[str]]:
-    """The fields of each frame, as Wireshark's dissectors see them."""
-    wanted = [argument for field in fields for argument in ("-e", field)]
-    out = run("tshark", "-n", "-r", str(pcap), *options, "-T", "fields", *wanted)
-    return [line.split("\t") for line in out.splitlines()]

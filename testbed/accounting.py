@@ -1,0 +1,44 @@
+"""The captures of a method's links, accounted for one after the other while a person watches.
+
+One process does it: a link of 300 Mbit/s is accounted for many times as fast as it was captured, and in
+user-mode Linux there is no second CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from testbed.console import Reporter
+from testbed.errors import TestbedError
+from testbed.parts import LinkAccount, Parts
+from testbed.wire import LinkEnds, account
+
+SHOWN_BYTES = 64_000_000
+"""Captures of so many bytes together take long enough, about half a second, for progress to be shown."""
+_MEGABYTE = 1_000_000
+
+
+def account_captures(
+    captures: Sequence[tuple[Path, LinkEnds]], what: str, reporter: Reporter
+) -> list[LinkAccount]:
+    """An account for each capture. One that cannot be read accounts for nothing, with the reason as a doubt,
+    so that all else that was measured stands.
+    """
+    sizes = [pcap.stat().st_size if pcap.exists() else 0 for pcap, _ in captures]
+    total = sum(sizes)
+    shown = reporter.counting(f"{what}: accounting for {total // _MEGABYTE} MB", total // _MEGABYTE)
+    with shown if total >= SHOWN_BYTES else nullcontext(lambda _done, _of: None) as count:
+        found = []
+        for number, (pcap, ends) in enumerate(captures):
+            before = sum(sizes[:number])
+
+            def progress(read_bytes: int, before: int = before) -> None:
+                count((before + read_bytes) // _MEGABYTE, total // _MEGABYTE)
+
+            try:
+                found.append(account(pcap, ends, progress))
+            except TestbedError as error:
+                found.append(LinkAccount(Parts(), Parts(), {}, (), (str(error),), (str(error),)))
+        return found

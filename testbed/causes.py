@@ -1,0 +1,78 @@
+"""Where a request's time went: each millisecond of its latency given to a tier, a hop, or the orchestrator.
+
+All clocks are one (the host's monotonic one, whatever the container), so the moments that two nodes recorded
+may be subtracted. With k the node that sent the request up a hop and k+1 the one above::
+
+    hop up   = arrived at k+1 − forwarding began at k
+    hop down = answer arrived at k − reply handed over at k+1
+    latency  = lateness + Σ nodes (queue + inference + own) + Σ hops (up + down) + unexplained
+
+Arrivals are the kernel's stamps, so that a tier's wait for its CPU is the tier's and not the network's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from testbed.replay import Outcome
+
+Record = Mapping[str, Any]
+
+
+class Hop(NamedTuple):
+    """A WAN link on a request's way, and the nodes between which the request crossed it."""
+
+    link: str
+    child: str
+    parent: str
+
+
+NODE_COLUMNS = ("queue_ms", "inference_ms", "own_ms")
+HOP_COLUMNS = ("hop_up_ms", "hop_down_ms")
+NO_REPLY = frozenset({"timeout", "connection"})
+"""Outcomes in which no reply came, so that when the request ended was the orchestrator's doing."""
+
+
+def time_columns(outcome: Outcome, hops: Sequence[Hop], records: Mapping[str, Record]) -> dict[str, Any]:
+    """The columns of ``requests.parquet`` that say where the time went.
+
+    Args:
+        hops: those that the request tried, the device's first.
+        records: of the nodes that recorded the request, by node.
+    """
+    lateness_ms = (outcome.sent_at_s - outcome.scheduled_at_s) * 1000
+    ends = [(records.get(hop.child), records.get(hop.parent)) for hop in hops]
+    found: dict[str, list[float | None]] = {
+        **{column: [record[column] for record in records.values()] for column in NODE_COLUMNS},
+        "hop_up_ms": [_between(child, "forward_began_s", parent, "arrived_s") for child, parent in ends],
+        "hop_down_ms": [
+            _between(parent, "handed_over_s", child, "forward_answered_s") for child, parent in ends
+        ],
+    }
+    spent = [lateness_ms, *(ms for times_ms in found.values() for ms in times_ms if ms is not None)]
+    return {"lateness_ms": lateness_ms, **found, "unexplained_ms": outcome.latency_ms - math.fsum(spent)}
+
+
+def _between(one: Record | None, start: str, other: Record | None, end: str) -> float | None:
+    """Milliseconds between two nodes' moments; ``None`` where either was not recorded."""
+    if one is None or other is None or one[start] is None or other[end] is None:
+        return None
+    return float(other[end] - one[start]) * 1000
+
+
+def is_explained(row: Mapping[str, Any]) -> bool:
+    """Whether all that happened to a request was recorded.
+
+    If so, ``unexplained_ms`` is the orchestrator's exchange with the device and nothing else. If not, it
+    holds what was not recorded as well, and is less than 0 where a tier went on for longer than was waited.
+    """
+    whole = None not in row["hop_up_ms"] and None not in row["hop_down_ms"]
+    return bool(row["path"]) and whole and row["outcome"] not in NO_REPLY
+
+
+def unexplained(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """``unexplained_ms`` of the requests of which everything was recorded."""
+    return [row["unexplained_ms"] for row in rows if is_explained(row)]

@@ -1,0 +1,227 @@
+"""What each kind of event does to a network that is up: how it begins, how it ends, what it has to tell."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from testbed.control import NodeControl
+from testbed.cut import CuttableLink
+from testbed.errors import TestbedError
+from testbed.event_schema import BackgroundFlow, LinkChange, RateFile
+from testbed.flow import Flow, Site, flow_port
+from testbed.live_link import LiveLink
+from testbed.rate_trace import BIN_MS, RatePlayer, read_rate_trace
+from testbed.topology import Direction
+from testbed.watch import nearest_rank
+
+READY_TIMEOUT_S = 300.0
+_READY_POLL_S = 0.1
+_GONE_TIMEOUT_S = 5.0
+
+
+class Effect(Protocol):
+    """One event. Each is called at most once, in this order; ``end`` also if the replay is over before."""
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def report(self) -> dict[str, Any]:
+        """Columns of its row in ``events.parquet``, once it has ended."""
+        ...
+
+
+class ChangedFigures:
+    """A link's figures are others."""
+
+    def __init__(self, event: LinkChange, links: Sequence[LiveLink]) -> None:
+        self._directions, self._figures, self._links = event.directions, event.figures.given, links
+
+    def begin(self) -> None:
+        for link in self._links:
+            link.change(self._directions, self._figures)
+
+    def end(self) -> None:
+        for link in self._links:
+            link.put_back(self._directions, self._figures)
+
+    def report(self) -> dict[str, Any]:
+        return {}
+
+
+class DeadLink:
+    """A link carries nothing."""
+
+    def __init__(self, links: Sequence[CuttableLink]) -> None:
+        self._links = links
+        self._lost = 0
+
+    def begin(self) -> None:
+        self._lost = -self._count()
+        for link in self._links:
+            link.cut()
+
+    def end(self) -> None:
+        for link in self._links:
+            link.mend()
+        self._lost += self._count()
+
+    def report(self) -> dict[str, Any]:
+        return {"lost_frames": self._lost}
+
+    def _count(self) -> int:
+        return sum(sum(link.lost_frames().values()) for link in self._links)
+
+
+class FollowedFile:
+    """A link's rate follows a file; each link and direction has a player of its own."""
+
+    def __init__(self, event: RateFile, links: Sequence[LiveLink]) -> None:
+        self._event, self._links = event, links
+        self._trace = read_rate_trace(Path(event.rate_file))
+        self._players: list[RatePlayer] = []
+
+    def begin(self) -> None:
+        length_s = self._event.for_s if self._event.for_s is not None else float("inf")
+        now_s = time.monotonic()
+        for link in self._links:
+            player = RatePlayer(self._trace.timeline(length_s, BIN_MS), self._giver(link), now_s)
+            self._players.append(player.start())
+
+    def end(self) -> None:
+        try:
+            for player in self._players:
+                player.stop()
+        finally:
+            for link in self._links:
+                link.put_back(self._event.directions, ["rate_bps"])
+
+    def report(self) -> dict[str, Any]:
+        late_ms = sorted(step.late_ms for player in self._players for step in player.played)
+        return {
+            "steps": len(late_ms),
+            "steps_skipped": sum(player.skipped for player in self._players),
+            "steps_late_p99_ms": nearest_rank(late_ms, 0.99) if late_ms else None,
+        }
+
+    def _giver(self, link: LiveLink) -> Callable[[int], None]:
+        directions: tuple[Direction, ...] = self._event.directions
+        return lambda rate_bps: link.change(directions, {"rate_bps": rate_bps})
+
+
+class Traffic:
+    """A background flow; its server listens from the start."""
+
+    def __init__(self, event: BackgroundFlow, number: int, source: Site, target: Site) -> None:
+        self._flow = Flow(event, flow_port(number), source, target)
+        self._told: dict[str, Any] = {}
+
+    def begin(self) -> None:
+        self._flow.start()
+
+    def end(self) -> None:
+        report = self._flow.finish()
+        self._told = {
+            "flow_seconds": report.seconds,
+            "flow_sent_bytes": report.sent_bytes,
+            "flow_received_bytes": report.received_bytes,
+            "flow_lost_packets": report.lost_packets,
+            "flow_retransmits": report.retransmits,
+        }
+        if report.error is not None:
+            raise TestbedError(f"iperf3: {report.error}")
+
+    def report(self) -> dict[str, Any]:
+        return self._told
+
+    def close(self) -> None:
+        self._flow.close()
+
+
+class StillContainer:
+    """All processes of a container stand still (SIGSTOP); its kernel's TCP does not."""
+
+    def __init__(self, node: NodeControl) -> None:
+        self._node = node
+
+    def begin(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def end(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def report(self) -> dict[str, Any]:
+        return {}
+
+    def _signal(self, number: signal.Signals) -> None:
+        first = _first_process(self._node)
+        for pid in (first, *_children(first)):
+            os.kill(pid, number)
+
+
+class KilledTier:
+    """A tier's process is killed, and starts again with an empty window and the method's policy.
+
+    The first process of its container is :mod:`testbed.supervisor`, so network namespace and address stay.
+    What the node had recorded is fetched right before.
+    """
+
+    def __init__(self, node: NodeControl, policy: Mapping[str, Any], keep: Callable[[Any], None]) -> None:
+        self._node, self._policy, self._keep = node, policy, keep
+        self._ready_after_s: float | None = None
+        self._waiting: threading.Thread | None = None
+
+    def begin(self) -> None:
+        self._keep(self._node.records())
+        first = _first_process(self._node)
+        tiers = _children(first)
+        os.kill(first, signal.SIGUSR1)
+        deadline = time.monotonic() + _GONE_TIMEOUT_S
+        while any(pid in _children(first) for pid in tiers):
+            if time.monotonic() > deadline:
+                raise TestbedError(f"the tier of {self._node.name} did not end when it was killed")
+            time.sleep(0.001)
+
+    def end(self) -> None:
+        first = _first_process(self._node)
+        Path(f"/proc/{first}/root/tmp/policy.json").write_text(json.dumps(dict(self._policy)))
+        os.kill(first, signal.SIGUSR2)
+        self._waiting = threading.Thread(target=self._wait, name="return", daemon=True)
+        self._waiting.start()
+
+    def report(self) -> dict[str, Any]:
+        if self._waiting is not None:
+            self._waiting.join()
+        if self._ready_after_s is None:
+            raise TestbedError(f"{self._node.name} did not come back in {READY_TIMEOUT_S:.0f} s")
+        return {"ready_after_s": self._ready_after_s}
+
+    def _wait(self) -> None:
+        start_s = time.monotonic()
+        while time.monotonic() - start_s < READY_TIMEOUT_S:
+            with contextlib.suppress(TestbedError):
+                if self._node.ready():
+                    self._ready_after_s = time.monotonic() - start_s
+                    return
+            time.sleep(_READY_POLL_S)
+
+
+def _first_process(node: NodeControl) -> int:
+    pid = node.host.pid
+    if pid is None or not Path(f"/proc/{pid}").exists():
+        raise TestbedError(f"the container of {node.name} has ended")
+    return pid
+
+
+def _children(pid: int) -> list[int]:
+    """Processes that ``pid`` has started (proc(5))."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]

@@ -1,0 +1,252 @@
+"""``testbed validate --envelope``: how much this machine emulates before each verdict is lost.
+
+Real, short runs (:func:`testbed.run.run`) with recorded models, at ever more requests a second and then with
+ever more devices; each run's own verdicts (:mod:`testbed.fidelity`) say whether it still held.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from testbed.clean import AnotherRun
+from testbed.console import Reporter
+from testbed.errors import TestbedError
+from testbed.fidelity import CLAIMS
+from testbed.host import host_facts, in_user_mode_linux, memory_bytes, usable_cpus
+from testbed.kernel import kernel
+from testbed.launch import Vm, run_in_machine
+from testbed.results import RunDirectory
+from testbed.run import run
+from testbed.scenario import Scenario
+from testbed.units import parse_time_s
+from testbed.validation.search import Bracket, Search
+
+SCHEMA_VERSION = 1
+REPLAY_S = 8.0
+LEAST_REQUESTS, MOST_REQUESTS = 30, 8000
+NODE_MEMORY_BYTES = 128 << 20
+"""What a recorded tier's container and its share of links and captures take, and some to spare."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What grows: ``scenario`` makes a run of a value of it."""
+
+    name: str
+    start: int
+    most: int
+    scenario: Callable[[int, bool], Scenario]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run: what spoke against each claim, and how long it took."""
+
+    quantity: str
+    value: int
+    seconds: float
+    against: dict[str, list[str]]
+    directory: str
+
+
+def at_rate(rate_per_s: int, delays: bool) -> Scenario:
+    """Two devices, an edge and a cloud, asked so often together."""
+    return _scenario(2, rate_per_s, delays)
+
+
+def with_devices(devices: int, delays: bool) -> Scenario:
+    """So many devices below an edge and a cloud, asked four times a second together."""
+    return _scenario(devices, 4, delays)
+
+
+def quantities() -> tuple[Quantity, ...]:
+    """What is searched, to where this machine's memory goes."""
+    slow = in_user_mode_linux()
+    most = max(4, min(256, int(memory_bytes()["MemAvailable"] // NODE_MEMORY_BYTES) - 2))
+    return (
+        Quantity("requests a second", 8 if slow else 32, 4096, at_rate),
+        Quantity("devices", 4, most, with_devices),
+    )
+
+
+def _scenario(devices: int, rate_per_s: int, delays: bool) -> Scenario:
+    """Links with a delay where they can have one; CPUs shared out evenly, none promised twice."""
+    delay = {"delay": "10ms"} if delays else {}
+    cpus = max(0.01, math.floor(100 * usable_cpus() / (devices + 2)) / 100)
+    model = {"kind": "recorded", "service": "1ms"}
+    return Scenario.model_validate(
+        {
+            "name": "envelope",
+            "task": {"kind": "classification", "dataset": "rotten_tomatoes"},
+            "tiers": [
+                {"name": name, "nodes": nodes, "model": model, "cpus": cpus, "memory": "128MiB"}
+                for name, nodes in (("device", devices), ("edge", 1), ("cloud", 1))
+            ],
+            "links": [
+                {"name": "access", "between": ["device", "edge"], "rate": "20mbit", **delay},
+                {"name": "core", "between": ["edge", "cloud"], "rate": "100mbit", **delay},
+            ],
+            "methods": [{"name": "recserve", "beta": 0.3}],
+            "trace": {
+                "requests": min(max(int(rate_per_s * REPLAY_S), LEAST_REQUESTS), MOST_REQUESTS),
+                "arrivals": {"process": "poisson", "rate": rate_per_s},
+            },
+            "replay": {"deadline": "10s"},
+        }
+    )
+
+
+def launch(arguments: Sequence[str], budget: str, out: Path | None, vm: Vm) -> RunDirectory | None:
+    """:func:`envelope` on this kernel if it can delay frames, else in user-mode Linux (``None`` then).
+
+    ``--vm never`` on a kernel without netem searches with links that have rates alone.
+
+    Raises:
+        TestbedError: ``budget`` is no time, a run is not possible here at all, or another one is going on.
+        SystemExit: with the status of a search in the machine that failed.
+    """
+    try:
+        budget_s = parse_time_s(budget)
+    except TestbedError as error:
+        raise TestbedError(f"--budget: {error}") from None
+    if in_user_mode_linux() or vm == "never" or (vm == "auto" and kernel().has_netem):
+        return envelope(budget_s, out, Reporter())
+    run_in_machine(arguments, ["this kernel has no netem"] if vm == "auto" else [], _disk)
+    return None
+
+
+def _disk(reporter: Reporter) -> Path:
+    from testbed.image import ensure_image
+    from testbed.trace import build_trace
+    from testbed.vm.disk import ensure_disk
+
+    image = ensure_image(reporter.say)
+    build_trace(at_rate(1, True))  # fetches its data set, which is not to be had inside
+    return ensure_disk(image, reporter.say)
+
+
+def envelope(
+    budget_s: float, out: Path | None, reporter: Reporter, wanted: Sequence[Quantity] | None = None
+) -> RunDirectory:
+    """Search each quantity within its share of ``budget_s``; a run that has begun is finished.
+
+    Args:
+        wanted: what to search; :func:`quantities` by default.
+
+    Raises:
+        TestbedError: the first run of all was not possible, or someone else's run is going on.
+    """
+    directory = RunDirectory.create(out, "envelope")
+    delays = kernel().has_netem
+    found = _Found(directory, delays)
+    end_s = time.monotonic() + budget_s
+    wanted = quantities() if wanted is None else wanted
+    for number, quantity in enumerate(wanted):
+        share_s = (end_s - time.monotonic()) / (len(wanted) - number)
+        search = Search(CLAIMS, quantity.start, quantity.most)
+        _search(quantity, search, time.monotonic() + share_s, found, reporter)
+    found.conclude()
+    return directory
+
+
+def _search(quantity: Quantity, search: Search, end_s: float, found: _Found, reporter: Reporter) -> None:
+    longest_s = 0.0
+    while (value := search.next()) is not None and time.monotonic() + longest_s < end_s:
+        left_s = max(0.0, end_s - time.monotonic())
+        reporter.say(f"{value} {quantity.name}; {left_s:.0f} s of the budget are left for them")
+        trial = _try(quantity, value, found, reporter)
+        longest_s = max(longest_s, trial.seconds)
+        search.note(value, trial.against)
+        found.note(trial, search.brackets)
+
+
+def _try(quantity: Quantity, value: int, found: _Found, reporter: Reporter) -> Trial:
+    """One run. One that breaks shows none of the claims; the first of all must not break.
+
+    Raises:
+        AnotherRun: someone else's run is going on.
+    """
+    started_s = time.monotonic()
+    path = found.directory.path / f"{quantity.name.split()[0]}-{value}"
+    against: dict[str, list[str]]
+    try:
+        fidelity = run(quantity.scenario(value, found.delays), path, reporter).read_json("fidelity.json")
+        against = {claim: list(fidelity["reasons"][claim]) for claim in CLAIMS}
+    except TestbedError as error:
+        if isinstance(error, AnotherRun) or not found.trials:
+            raise
+        against = {claim: [str(error)] for claim in CLAIMS}
+    return Trial(quantity.name, value, time.monotonic() - started_s, against, path.name)
+
+
+class _Found:
+    """What the search has shown, on disk after each run."""
+
+    def __init__(self, directory: RunDirectory, delays: bool) -> None:
+        self.directory, self.delays = directory, delays
+        self.trials: list[Trial] = []
+        self._brackets: dict[str, list[Bracket]] = {}
+        self._manifest: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "envelope",
+            "status": "cut off",
+            "started_at": _now(),
+            "host": host_facts(),
+        }
+        self._write()
+
+    def note(self, trial: Trial, brackets: list[Bracket]) -> None:
+        self.trials.append(trial)
+        self._brackets[trial.quantity] = brackets
+        self._write()
+
+    def conclude(self) -> None:
+        self._manifest |= {"status": "finished", "ended_at": _now()}
+        self._write()
+        self.directory.seal()
+
+    def _write(self) -> None:
+        self.directory.write_json("manifest.json", self._manifest)
+        self.directory.write_json(
+            "envelope.json",
+            {
+                "schema_version": SCHEMA_VERSION,
+                "delays": self.delays,
+                "user_mode_linux": in_user_mode_linux(),
+                "brackets": {name: [asdict(one) for one in some] for name, some in self._brackets.items()},
+                "trials": [asdict(trial) for trial in self.trials],
+            },
+        )
+
+
+def envelope_table(found: Mapping[str, Any]) -> Table:
+    """``envelope.json`` as a table: up to where each verdict holds, and what ends it."""
+    where = "user-mode Linux" if found["user_mode_linux"] else "this kernel"
+    links = "" if found["delays"] else ", links without delay"
+    table = Table(
+        title=f"Up to where each verdict holds ({where}{links}, {len(found['trials'])} runs)",
+        title_justify="left",
+    )
+    for column in ("", "verdict", "holds at", "fails at", "first reason"):
+        table.add_column(column, justify="right" if column.endswith(" at") else "left")
+    for name, brackets in found["brackets"].items():
+        for one in brackets:
+            ends = (one["holds"], one["fails"])
+            holds, fails = ("-" if end is None else str(end) for end in ends)
+            table.add_row(name, one["claim"], holds, fails, escape(one["reason"]))
+            name = ""
+        table.add_section()
+    return table
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,266 @@
+"""A scenario's events beside a replay: each at its time, in every method again, and noted as it went."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from testbed.control import NodeControl
+from testbed.cut import CuttableLink
+from testbed.effects import (
+    ChangedFigures,
+    DeadLink,
+    Effect,
+    FollowedFile,
+    KilledTier,
+    StillContainer,
+    Traffic,
+)
+from testbed.errors import TestbedError
+from testbed.event_checks import Moment, links_of, moments, paced_directions
+from testbed.event_schema import (
+    AnyEvent,
+    BackgroundFlow,
+    LinkChange,
+    LinkDown,
+    LinkUp,
+    NodeEvent,
+    RateFile,
+    kind_of,
+    target_of,
+)
+from testbed.evidence import EventReport
+from testbed.flow import Site
+from testbed.live_link import LiveLink
+from testbed.network import Network
+from testbed.topology import Direction
+from testbed.traffic_control import standing_by
+
+
+class Stage:
+    """A network with what its events need; it is as the scenario has it, but between :meth:`set` and
+    :meth:`clear`.
+    """
+
+    def __init__(self, events: Sequence[AnyEvent], network: Network, nodes: Sequence[NodeControl]) -> None:
+        self.events, self.network = tuple(events), network
+        self.nodes = {node.name: node for node in nodes}
+        self._standing = ExitStack()
+        self.live = {link.name: LiveLink(link) for link in network.links}
+        cut = {link for event in events if isinstance(event, LinkDown) for link in self._links(event)}
+        self.cuttable = {name: CuttableLink(network.link(name)) for name in sorted(cut)}
+
+    def set(self) -> None:
+        """Make ready for a method; to be called while all links are empty."""
+        for link in self.network.links:
+            link.pace(paced_directions(self.events, link.spec, self.network.topology))
+        if self.network.links:
+            self._standing.enter_context(standing_by(self.network.links))
+
+    def clear(self) -> None:
+        """All links are as the scenario has them; to be called while they are empty."""
+        self._standing.close()
+        for link in self.network.links:
+            link.pace(())
+
+    def lost_frames(self) -> dict[str, Mapping[Direction, int]]:
+        """Frames that links lost while they were down, since the stage was made; by link."""
+        none: Mapping[Direction, int] = {"up": 0, "down": 0}
+        return {
+            name: self.cuttable[name].lost_frames() if name in self.cuttable else none for name in self.live
+        }
+
+    def player(self, method: str, policy: Mapping[str, Any]) -> EventPlayer:
+        return EventPlayer(self, method, policy)
+
+    def effect(
+        self, number: int, policy: Mapping[str, Any], keep: Callable[[str, Any], None]
+    ) -> Effect | None:
+        """What the event of that number does; a :class:`LinkUp` does nothing but end another."""
+        event = self.events[number]
+        live = [self.live[link] for link in self._links(event)]
+        if isinstance(event, LinkChange):
+            return ChangedFigures(event, live)
+        if isinstance(event, RateFile):
+            return FollowedFile(event, live)
+        if isinstance(event, LinkDown):
+            return DeadLink([self.cuttable[link] for link in self._links(event)])
+        if isinstance(event, BackgroundFlow):
+            return Traffic(event, number, self._site(event.flow.source), self._site(event.flow.target))
+        if isinstance(event, NodeEvent):
+            node = self.nodes[event.node]
+            if event.do == "pause":
+                return StillContainer(node)
+            return KilledTier(node, policy, lambda records: keep(node.name, records))
+        return None
+
+    def _links(self, event: AnyEvent) -> list[str]:
+        return [link.name for link in links_of(event, self.network.topology)]
+
+    def _site(self, node: str) -> Site:
+        return Site(self.network.net[node].netns_path, self.network.topology.node(node).ip)
+
+
+@dataclass
+class _Played:
+    """An event as it went so far."""
+
+    event: AnyEvent
+    effect: Effect | None
+    took_effect_at_s: float | None = None
+    ended_at_s: float | None = None
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def under_way(self) -> bool:
+        return self.took_effect_at_s is not None and self.ended_at_s is None
+
+
+class EventPlayer:
+    """Plays a stage's events while it is entered, from the moment at which :meth:`start` says that time is 0.
+
+    Left, every event has ended and everything is put back.
+
+    Attributes:
+        reports: afterwards, one for each event.
+        records: afterwards, what nodes had recorded when they were killed, by node.
+    """
+
+    def __init__(self, stage: Stage, method: str, policy: Mapping[str, Any]) -> None:
+        self._stage, self._method = stage, method
+        self.records: dict[str, list[list[dict[str, Any]]]] = {}
+        self.reports: list[EventReport] = []
+        self._policy = policy
+        self._played: list[_Played] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._play, name="events", daemon=True)
+        self._start_s = 0.0
+        self._closing = ExitStack()
+
+    def start(self, start_s: float) -> None:
+        """Time 0 is at ``start_s`` of ``time.monotonic()``."""
+        self._start_s = start_s
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        with self._closing as stack:
+            for number, event in enumerate(self._stage.events):
+                effect = self._stage.effect(number, self._policy, self._keep)
+                if isinstance(effect, Traffic):
+                    stack.callback(effect.close)
+                self._played.append(_Played(event, effect))
+            self._closing = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._closing:
+            self._ended.set()
+            if self._thread.ident is not None:
+                self._thread.join()
+            if kind is not None:
+                return
+            self.reports = [self._report(number) for number in range(len(self._played))]
+
+    def _keep(self, node: str, records: list[dict[str, Any]]) -> None:
+        self.records.setdefault(node, []).append(records)
+
+    def _play(self) -> None:
+        """The thread: every moment at its time; at the end of the replay what is under way ends as well.
+
+        It lasts until then, for iperf3 ends with the thread that started it.
+        """
+        for moment in moments(self._stage.events):
+            if self._ended.wait(max(0.0, moment.at_s - self._now())):
+                break
+            self._act(moment)
+        self._ended.wait()
+        for played in self._played:
+            if played.under_way:
+                self._end(played)
+
+    def _act(self, moment: Moment) -> None:
+        played = self._played[moment.number]
+        if not moment.begins:
+            # A flow ends by itself, and tells what it did when the replay is over.
+            if played.under_way and not isinstance(played.event, BackgroundFlow):
+                self._end(played)
+            return
+        if isinstance(played.event, LinkUp):
+            for other in self._played:
+                if self._ends(played.event, other):
+                    self._end(other)
+                    played.errors += other.errors
+        elif played.effect is not None:
+            self._attempt(played, played.effect.begin)
+        played.took_effect_at_s = self._now()
+        if isinstance(played.event, LinkUp):
+            played.ended_at_s = played.took_effect_at_s
+
+    def _ends(self, up: LinkUp, other: _Played) -> bool:
+        topology = self._stage.network.topology
+        return (
+            isinstance(other.event, LinkDown)
+            and other.under_way
+            and links_of(other.event, topology) == links_of(up, topology)
+        )
+
+    def _end(self, played: _Played) -> None:
+        if played.effect is not None:
+            self._attempt(played, played.effect.end)
+        played.ended_at_s = self._now()
+
+    @staticmethod
+    def _attempt(played: _Played, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except (TestbedError, OSError) as error:
+            played.errors.append(str(error))
+
+    def _now(self) -> float:
+        return time.monotonic() - self._start_s
+
+    def _report(self, number: int) -> EventReport:
+        played = self._played[number]
+        event, told = played.event, {}
+        if played.took_effect_at_s is not None and played.effect is not None:
+            try:
+                told = played.effect.report()
+            except TestbedError as error:
+                played.errors.append(str(error))
+        ended_at_s = played.ended_at_s
+        if (seconds := told.pop("flow_seconds", None)) is not None and played.took_effect_at_s is not None:
+            ended_at_s = min(ended_at_s or 0.0, played.took_effect_at_s + seconds)
+        return EventReport(
+            method=self._method,
+            number=number + 1,
+            kind=kind_of(event),
+            target=target_of(event),
+            at_s=event.at_s,
+            for_s=event.for_s,
+            took_effect_at_s=played.took_effect_at_s,
+            ended_at_s=ended_at_s,
+            late_ms=_late_ms(event.at_s, played.took_effect_at_s),
+            end_late_ms=self._end_late_ms(played),
+            skipped=played.took_effect_at_s is None,
+            error="; ".join(played.errors) or None,
+            **told,
+        )
+
+    def _end_late_ms(self, played: _Played) -> float | None:
+        """A flow ends in its own time; what was cut short by the replay's end was not late."""
+        event = played.event
+        if event.for_s is None or isinstance(event, BackgroundFlow) or played.ended_at_s is None:
+            return None
+        late_ms = _late_ms(event.at_s + event.for_s, played.ended_at_s)
+        return late_ms if late_ms is not None and late_ms >= 0 else None
+
+
+def _late_ms(at_s: float, took_effect_at_s: float | None) -> float | None:
+    return None if took_effect_at_s is None else (took_effect_at_s - at_s) * 1000

@@ -1,0 +1,165 @@
+"""Background traffic between two neighbouring sites, by iperf3 in their nodes' network namespaces.
+
+Its control connection crosses the link as its data do, on the same port: everything on that port is *other*
+to the account of bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from testbed.connections import connections
+from testbed.errors import TestbedError
+from testbed.event_schema import AnyEvent, BackgroundFlow
+from testbed.netns import Popen_in
+
+FIRST_PORT = 20_000
+"""Of the first event's flow; the second event's has the next. Far from the tiers' own."""
+_NOBODY = "65534"
+_LISTEN_TIMEOUT_S = 20.0
+_END_TIMEOUT_S = 5.0
+_CONNECT_TIMEOUT_MS = 3000
+
+
+@dataclass(frozen=True)
+class FlowReport:
+    """What a flow did, by iperf3's own word: bytes of payload, without headers.
+
+    ``lost_packets`` are a UDP flow's datagrams that did not arrive; ``retransmits`` a TCP flow's segments.
+    """
+
+    sent_bytes: int | None = None
+    received_bytes: int | None = None
+    lost_packets: int | None = None
+    retransmits: int | None = None
+    seconds: float | None = None
+    error: str | None = None
+
+
+def flow_port(number: int) -> int:
+    """TCP and UDP port of the flow of the event with that number, from 0."""
+    return FIRST_PORT + number
+
+
+def flow_ports(events: tuple[AnyEvent, ...]) -> frozenset[int]:
+    return frozenset(
+        flow_port(number) for number, event in enumerate(events) if isinstance(event, BackgroundFlow)
+    )
+
+
+def require_iperf3(events: tuple[AnyEvent, ...]) -> None:
+    """
+    Raises:
+        TestbedError: there are flows and no iperf3 to make them.
+    """
+    if flow_ports(events) and shutil.which("iperf3") is None:
+        raise TestbedError("events: background flows need iperf3; install it (testbed/provision.sh does)")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where one end of a flow is."""
+
+    netns_path: str
+    ip: str
+
+
+class Flow:
+    """A flow to be: its server listens as soon as it is made, and nothing has crossed a link yet.
+
+    Raises:
+        TestbedError: the server did not come to listen.
+    """
+
+    def __init__(self, event: BackgroundFlow, port: int, source: Site, target: Site) -> None:
+        self._event, self._port, self._source, self._target = event, port, source, target
+        self._started = False
+        self._server = self._iperf3(target, "--server", "--one-off", "--bind", target.ip)
+        self._client = self._waiting_client()
+        deadline = time.monotonic() + _LISTEN_TIMEOUT_S
+        while not any(one.port == port and one.listening for one in connections(target.netns_path)):
+            if self._server.poll() is not None or time.monotonic() > deadline:
+                self.close()
+                raise TestbedError(f"iperf3 did not come to listen on {target.ip} port {port}")
+            time.sleep(0.01)
+
+    def start(self) -> None:
+        """Begin to send; the flow ends by itself."""
+        self._started = True
+        assert self._client.stdin is not None
+        self._client.stdin.write(b"go\n")
+        self._client.stdin.flush()
+
+    def finish(self) -> FlowReport:
+        """Wait for the end, which is asked for if the flow is not over; what it did."""
+        if not self._started:
+            return FlowReport()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._client.wait(0.5 if self._client.poll() is None else 0)
+        cut_off = self._client.poll() is None
+        if cut_off:
+            self._client.send_signal(signal.SIGINT)  # iperf3 then tells what it did so far
+        try:
+            said, _ = self._client.communicate(timeout=_END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._client.kill()
+            said, _ = self._client.communicate()
+        return read_report(said, cut_off=cut_off)
+
+    def close(self) -> None:
+        """End what still runs."""
+        for process in (self._client, self._server):
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+    def _waiting_client(self) -> subprocess.Popen[bytes]:
+        """A client that needs but a word to begin: in user-mode Linux a new process takes its time."""
+        flow = self._event.flow
+        assert self._event.for_s is not None
+        words = ["--client", self._target.ip, "--bind", self._source.ip, "--bitrate", str(flow.rate_bps)]
+        words += ["--time", str(round(self._event.for_s)), "--connect-timeout", str(_CONNECT_TIMEOUT_MS)]
+        words += ["--udp"] if flow.protocol == "udp" else []
+        return self._iperf3(self._source, *words, first=["sh", "-c", 'read -r go && exec "$@"', "sh"])
+
+    def _iperf3(self, site: Site, *words: str, first: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        # As nobody, and ended with the thread that started it, whatever ends that.
+        drop = ["setpriv", "--reuid", _NOBODY, "--regid", _NOBODY, "--clear-groups", "--no-new-privs"]
+        drop += ["--inh-caps=-all", "--bounding-set=-all", "--pdeathsig", "KILL", "--"]
+        command = ["iperf3", "--json", "--interval", "0", "--port", str(self._port), *words]
+        return Popen_in(
+            site.netns_path,
+            [*drop, *first, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def read_report(said: bytes, *, cut_off: bool = False) -> FlowReport:
+    """What iperf3's client says in JSON (iperf3(1), ``--json``)."""
+    try:
+        told: dict[str, Any] = json.loads(said)
+    except ValueError:
+        return FlowReport(error="iperf3 was ended before it told what it did")
+    error = told.get("error")
+    if error is not None and cut_off:
+        error = "the replay ended before the flow did"
+    end = told.get("end") or {}
+    whole, sent, received = (end.get(key) or {} for key in ("sum", "sum_sent", "sum_received"))
+    if packets := whole.get("packets"):
+        lost, sent_bytes = int(whole["lost_packets"]), int(whole["bytes"])
+        received_bytes = round(sent_bytes * (packets - lost) / packets)
+        return FlowReport(sent_bytes, received_bytes, lost, None, whole.get("seconds"), error)
+    return FlowReport(
+        sent.get("bytes"), received.get("bytes"), None, sent.get("retransmits"), sent.get("seconds"), error
+    )

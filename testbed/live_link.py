@@ -1,0 +1,55 @@
+"""A WAN link whose figures change on the way, and go back to the scenario's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from testbed.link import WanLink
+from testbed.topology import DIRECTIONS, Direction
+
+
+class LiveLink:
+    """The scenario's figures of a link, and on top of them those that events have given it.
+
+    May be used from several threads: each call is one change of the link.
+    """
+
+    def __init__(self, link: WanLink) -> None:
+        self.link = link
+        self._given: dict[Direction, dict[str, Any]] = {direction: {} for direction in DIRECTIONS}
+        self._lock = threading.Lock()
+
+    def change(self, directions: Iterable[Direction], figures: Mapping[str, Any]) -> None:
+        """Give figures, by their names in :class:`testbed.topology.Shape`; others stay.
+
+        Raises:
+            TestbedError: this kernel cannot give them.
+        """
+        with self._lock:
+            for direction in directions:
+                self._given[direction].update(figures)
+            self._reshape()
+
+    def put_back(self, directions: Iterable[Direction], names: Iterable[str]) -> None:
+        """Figures are as the scenario has them again."""
+        names = list(names)
+        with self._lock:
+            for direction in directions:
+                for name in names:
+                    self._given[direction].pop(name, None)
+            self._reshape()
+
+    def restore(self) -> None:
+        """All figures are as the scenario has them."""
+        with self._lock:
+            for given in self._given.values():
+                given.clear()
+            self._reshape()
+
+    def _reshape(self) -> None:
+        up, down = (replace(self.link.spec.shape(one), **self._given[one]) for one in DIRECTIONS)
+        if (up, down) != (self.link.shapes["up"], self.link.shapes["down"]):
+            self.link.reshape(up, down)

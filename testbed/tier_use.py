@@ -1,0 +1,60 @@
+"""What each node spent on a method and what came of it: the rows of ``tiers.parquet``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from testbed.cgroup import Usage
+from testbed.joined import NodeRecords
+from testbed.topology import Topology
+
+Row = Mapping[str, Any]
+
+
+def tier_rows(
+    method: str, records: NodeRecords, used: Mapping[str, Usage], topology: Topology
+) -> list[dict[str, Any]]:
+    """One row for each node, lowest tier first; ``used`` is the use of those that are containers."""
+    return [
+        {
+            "node": node.name,
+            "tier": node.tier,
+            "method": method,
+            **_used(used.get(node.name)),
+            **_inferences(records.get(node.name, ())),
+        }
+        for node in topology.nodes
+    ]
+
+
+def _used(usage: Usage | None) -> dict[str, Any]:
+    return {
+        "cpu_seconds": usage and usage.cpu_s,
+        "throttled_s": usage and usage.throttled_s,
+        "throttled_periods": usage and usage.throttled_periods,
+        "periods": usage and usage.periods,
+        "anon_bytes": usage and usage.anon_bytes,
+    }
+
+
+def _inferences(records: Sequence[Row]) -> dict[str, Any]:
+    inferred = [record for record in records if record["inferred"]]
+    return {
+        "inferences": len(inferred),
+        "inference_ms": math.fsum(record["inference_ms"] for record in inferred),
+        "replaced_inferences": sum(map(_replaced, inferred)),
+        "kept": sum(record["kept"] for record in inferred),
+    }
+
+
+def _replaced(record: Row) -> bool:
+    """Whether the node passed on an answer from above in place of its own."""
+    return record["outcome"] == "answered" and not record["kept"] and record["forward_error"] is None
+
+
+def total(rows: Iterable[Row], column: str) -> Any:
+    """A column's sum; ``None`` where there is no row, or the kernel does not count it."""
+    values = [row[column] for row in rows]
+    return sum(values) if values and None not in values else None

@@ -1,0 +1,198 @@
+"""``testbed validate``: runs the checks of :mod:`testbed.validation` and keeps all that they measured.
+
+``results/validate-<UTC time>/`` then has ``manifest.json`` (host, kernel, settings), ``validation.json``
+(each check's figures and verdict), ``samples.parquet`` (the single measurements behind them), captures.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from testbed.clean import run_lock
+from testbed.console import Reporter
+from testbed.errors import TestbedError
+from testbed.host import host_facts, in_user_mode_linux
+from testbed.kernel import kernel
+from testbed.launch import Vm, run_in_machine
+from testbed.results import RunDirectory
+from testbed.run import new_run_id, terminable
+from testbed.validation.bench import Bench
+from testbed.validation.figures import CheckResult, Figure
+from testbed.validation.registry import Check, select
+
+SCHEMA_VERSION = 1
+_COLUMNS: list[tuple[str, pa.DataType]] = [
+    ("check", pa.string()),
+    ("quantity", pa.string()),
+    ("unit", pa.string()),
+    ("index", pa.int64()),
+    ("value", pa.float64()),
+]
+SAMPLES = pa.schema(_COLUMNS)
+NEEDS_NETEM = "this kernel has no netem; run it with --vm auto"
+
+
+def validate(
+    only: Sequence[str] | None, out: Path | None, reporter: Reporter, *, short: bool = False
+) -> RunDirectory:
+    """Run the named checks, or all, on this kernel, and keep what came of them.
+
+    Raises:
+        TestbedError: there is no such check, this kernel can do none of them, another run is going on, or the
+            directory cannot be made. A check that breaks is a check that fails.
+    """
+    chosen = select(only)
+    able = [check for check in chosen if _able(check)]
+    if not able:
+        raise TestbedError(f"{', '.join(check.name for check in chosen)}: {NEEDS_NETEM}")
+    run_id = new_run_id()
+    with terminable(), run_lock(run_id), ExitStack() as stack:
+        directory = RunDirectory.create(out, "validate")
+        keeping = _Keeping(directory, short, chosen)
+        stack.callback(keeping.seal)
+        reporter.say(f"{len(able)} checks; results go to {directory.path}")
+        bench = stack.enter_context(Bench.open(run_id, directory.path, reporter, short=short))
+        keeping.manifest["network"] = bench.network.settings()
+        for number, check in enumerate(able, 1):
+            reporter.say(f"{number} of {len(able)}, {check.name}: {check.question}")
+            result = run_check(check, bench)
+            keeping.note(result)
+            reporter.say(f"{check.name}: {_said(result)}")
+        keeping.manifest["status"] = "finished"
+    return directory
+
+
+def launch(
+    only: Sequence[str] | None, arguments: Sequence[str], out: Path | None, vm: Vm, *, short: bool
+) -> RunDirectory | None:
+    """:func:`validate` where its checks can run; ``None`` if it ran, and printed its table, in the machine.
+
+    Raises:
+        TestbedError: as :func:`validate`, or user-mode Linux is needed and will not do.
+        SystemExit: with the status of a validation in the machine that failed.
+    """
+    lacking = [check.name for check in select(only) if not _able(check)]
+    if vm == "never" or (vm == "auto" and not lacking) or in_user_mode_linux():
+        return validate(only, out, Reporter(), short=short)
+    why = [f"this kernel has no netem for {', '.join(lacking)}"] if lacking and vm == "auto" else []
+    run_in_machine(arguments, why)
+    return None
+
+
+def _able(check: Check) -> bool:
+    return not check.needs_netem or kernel().has_netem
+
+
+def run_check(check: Check, bench: Bench) -> CheckResult:
+    """One check; one that fails where chance or a busy host may be the cause runs once more, and says so."""
+    result = _run_once(check, bench)
+    if result.verdict == "pass" or check.exact:
+        return result
+    first = "; ".join(_complaints(result))
+    again = _run_once(check, bench)
+    note = f"the first attempt failed ({first})"
+    return replace(again, note=f"{again.note}; {note}".removeprefix("; "), attempts=2)
+
+
+def _run_once(check: Check, bench: Bench) -> CheckResult:
+    figures: list[Figure] = []
+    note, started_s = "", time.monotonic()
+    try:
+        figures.extend(check.measure(bench))
+    except (TestbedError, OSError, ValueError) as error:
+        note = str(error) or type(error).__name__
+        figures.append(Figure("the check broke", "", 0.0, None, 0.0, 0.0, "", note))
+    seconds = time.monotonic() - started_s
+    return CheckResult(check.name, check.question, check.source, tuple(figures), seconds, note)
+
+
+def _complaints(result: CheckResult) -> list[str]:
+    return [
+        f"{figure.quantity}: {figure.measured} {figure.unit}, expected {figure.low:g} to {figure.high:g}"
+        for figure in result.figures
+        if not figure.ok
+    ]
+
+
+def _said(result: CheckResult) -> str:
+    complaints = _complaints(result)
+    return f"{result.verdict} in {result.seconds:.1f} s" + "".join(f"; {one}" for one in complaints[:3])
+
+
+class _Keeping:
+    """The directory's files while checks run: whatever ends it, what was found by then is there."""
+
+    def __init__(self, directory: RunDirectory, short: bool, chosen: Sequence[Check]) -> None:
+        self._directory, self._short = directory, short
+        self._results = {
+            check.name: CheckResult(
+                check.name, check.question, check.source, (), note=_why_not(check), ran=False
+            )
+            for check in chosen
+        }
+        self.manifest: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "validation",
+            "status": "cut off",
+            "started_at": _now(),
+            "short": short,
+            "host": host_facts(),
+        }
+        self._write()
+
+    def note(self, result: CheckResult) -> None:
+        self._results[result.name] = result
+        self._write()
+
+    def seal(self) -> None:
+        self.manifest["ended_at"] = _now()
+        self._write()
+        rows = [
+            {
+                "check": one.name,
+                "quantity": figure.quantity,
+                "unit": figure.unit,
+                "index": index,
+                "value": value,
+            }
+            for one in self._results.values()
+            for figure in one.figures
+            for index, value in enumerate(figure.samples)
+        ]
+        self._directory.write_table("samples.parquet", rows, SAMPLES)
+        self._directory.seal()
+
+    def _write(self) -> None:
+        results = list(self._results.values())
+        verdicts = Counter(result.verdict for result in results)
+        self._directory.write_json("manifest.json", self.manifest)
+        self._directory.write_json(
+            "validation.json",
+            {
+                "schema_version": SCHEMA_VERSION,
+                "short": self._short,
+                "kernel": platform.release(),
+                "user_mode_linux": in_user_mode_linux(),
+                "passed": verdicts["fail"] == 0 and verdicts["pass"] > 0,
+                "verdicts": {verdict: verdicts[verdict] for verdict in ("pass", "fail", "not run")},
+                "checks": [result.to_json() for result in results],
+            },
+        )
+
+
+def _why_not(check: Check) -> str:
+    return "it did not come to it" if _able(check) else NEEDS_NETEM
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,95 @@
+"""Where checks measure: one WAN link of the testbed's own between two bare sites, shaped as a check asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
+from typing import Self
+
+from testbed.capture import Capture
+from testbed.console import Reporter
+from testbed.errors import TestbedError
+from testbed.link import WanLink
+from testbed.measure.path import Path, paths_of, wait_until_quiet
+from testbed.network import Network
+from testbed.topology import Link, Node, Shape, Topology, node_ip, node_mac
+from testbed.wire import LinkEnds
+
+LINK = "device1-edge1"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The link, and what else checks share.
+
+    ``directory`` takes captures and other files. ``short`` asks for the least that still shows the claim: all
+    of it then takes about a minute in the user-mode Linux machine.
+    """
+
+    network: Network
+    directory: FilePath
+    reporter: Reporter
+    short: bool = False
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, run_id: str, directory: FilePath, reporter: Reporter, *, short: bool = False
+    ) -> Iterator[Self]:
+        """A bench while the context lasts.
+
+        Raises:
+            TestbedError: this kernel, or this user, cannot make a network.
+        """
+        with Network(_two_sites(), run_id, hosts="namespace") as network:
+            yield cls(network, directory, reporter, short)
+
+    @property
+    def link(self) -> WanLink:
+        return self.network.link(LINK)
+
+    @property
+    def serialises(self) -> bool:
+        """Whether a single frame feels a rate: netem's does, a token bucket's does not."""
+        return self.network.shaper == "netem"
+
+    def path(self, up: Shape, down: Shape | None = None) -> Path:
+        """The link, shaped so from now on (both ways alike by default), empty and quiet.
+
+        Raises:
+            TestbedError: this kernel cannot shape it so, or something keeps crossing it.
+        """
+        down = down or up
+        self.reshape(up, down)
+        (path,) = paths_of(self.network)
+        path = replace(path, up=up, down=down)
+        if not wait_until_quiet([path]):
+            raise TestbedError(f"link {LINK} does not fall quiet: something else sends on it")
+        return path
+
+    def reshape(self, up: Shape, down: Shape) -> None:
+        """Give the link its shape. A test that wants a crooked link gives it another one here."""
+        self.link.reshape(up, down)
+
+    def capture(self, name: str, rate_bps: int | None = None) -> Capture:
+        """A capture of the wire, both directions, into ``captures/<name>.pcap``; to be entered."""
+        directory = self.directory / "captures"
+        directory.mkdir(parents=True, exist_ok=True)
+        return Capture(
+            self.link.capture_interface, self.link.netns_path, directory / f"{name}.pcap", rate_bps
+        )
+
+    @property
+    def ends(self) -> LinkEnds:
+        child, parent = self.network.topology.nodes
+        return LinkEnds(child.mac, parent.mac)
+
+
+def _two_sites() -> Topology:
+    child = Node("device1", "device", 0, 1, node_ip(1), node_mac(1), "edge1")
+    parent = Node("edge1", "edge", 1, 2, node_ip(2), node_mac(2), None)
+    return Topology(
+        (child, parent), (Link(LINK, "access", 1, child.name, parent.name, Shape(None), Shape(None)),)
+    )

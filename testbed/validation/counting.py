@@ -1,0 +1,202 @@
+"""Is every frame counted: the capture against the kernel's counters, the account against known messages."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from testbed.measure.path import Path, wait_until_quiet
+from testbed.measure.traffic import UDP_HEADERS_BYTES, Burst, End, UdpPath
+from testbed.netns import socket_in
+from testbed.pcap import count_frames, read_frames
+from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
+from testbed.validation.bench import Bench
+from testbed.validation.figures import Figure, exactly
+from testbed.validation.registry import Check
+from testbed.wire import LinkAccount, account
+from tiers.protocol import COMPLETIONS_PATH, INSTRUMENTATION_KEY, REQUEST_ID_HEADER, TIER_PORT, encode_json
+
+RATE_BPS = 50_000_000
+FRAME_SIZES = (60, 61, 590, 1024, FRAME_BYTES)
+_BURST = 50
+TIMEOUT_S = 30.0
+
+
+def capture(bench: Bench) -> Iterator[Figure]:
+    """Known frames of known sizes, both ways: sent = counted by the kernel = in the pcap, size by size."""
+    path = bench.path(Shape(RATE_BPS, queue_frames=1000))
+    total = 500 if bench.short else 5000
+    with ExitStack() as stack:
+        tap = stack.enter_context(bench.capture("capture", RATE_BPS))
+        before = bench.link.counters()
+        sent = Counter[int]()
+        for direction in DIRECTIONS:
+            udp = stack.enter_context(UdpPath(*path.ends(direction), sink_buffer_bytes=1 << 20))
+            sent += _send_known(path, udp, total)
+        wait_until_quiet([path])
+        after = bench.link.counters()
+        counted = {one: after[one].frames - before[one].frames for one in DIRECTIONS}
+        report = tap.stop(sum(counted.values()))
+    frames, frame_bytes = count_frames(tap.pcap)
+    in_file = Counter(length for _, _, length in read_frames(tap.pcap))
+    sent_bytes = sum(size * count for size, count in sent.items())
+    yield exactly("frames by the kernel's counters", "frames", sent.total(), sum(counted.values()))
+    yield exactly("frames in the pcap", "frames", sent.total(), frames)
+    by_counters = sum(after[one].bytes - before[one].bytes for one in DIRECTIONS)
+    yield exactly("bytes by the kernel's counters", "bytes", sent_bytes, by_counters)
+    yield exactly("bytes in the pcap", "bytes", sent_bytes, frame_bytes)
+    wrong = sum(abs(in_file[size] - sent[size]) for size in {*in_file, *sent})
+    yield exactly("frames in the pcap of a size that was not sent, or missing", "frames", 0, wrong)
+    yield exactly(
+        "faults that the capture reports", "faults", 0, len(report.faults), "; ".join(report.faults)
+    )
+
+
+def _send_known(path: Path, udp: UdpPath, total: int) -> Counter[int]:
+    """``total`` frames, the sizes in turn, in bursts that the queue has room for."""
+    sizes = [FRAME_SIZES[number % len(FRAME_SIZES)] for number in range(total)]
+    for start in range(0, total, _BURST):
+        chunk = sizes[start : start + _BURST]
+        while chunk:
+            chunk = chunk[Burst([bytes(size - UDP_HEADERS_BYTES) for size in chunk]).send(udp.sender) :]
+        wait_until_quiet([path])
+    return Counter(sizes)
+
+
+@dataclass(frozen=True)
+class Message:
+    """An HTTP message whose parts are known: head with its request id's line, body with its text."""
+
+    wire: bytes
+    text_bytes: int
+    envelope_bytes: int
+    instrumentation_bytes: int
+    http_header_bytes: int
+
+
+def message(start: str, text: str, request_id: str, wrapped: dict[str, object]) -> Message:
+    """One that carries ``text`` as content; ``wrapped`` stands beside it in the JSON, as instrumentation."""
+    kind = "messages" if start.startswith("POST") else "choices"
+    content = {"role": "user" if kind == "messages" else "assistant", "content": text}
+    entry: object = content if kind == "messages" else {"index": 0, "message": content}
+    plain = encode_json({"model": "tier", kind: [entry]})
+    member = encode_json(wrapped)[1:-1]
+    body = plain if not member else plain[:-1] + b"," + member + b"}"
+    line = f"{REQUEST_ID_HEADER}: {request_id}\r\n".encode()
+    head = f"{start}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n".encode()
+    text_bytes = len(text.encode())
+    return Message(
+        wire=head + line + b"\r\n" + body,
+        text_bytes=text_bytes,
+        envelope_bytes=len(body) - text_bytes - len(member),
+        instrumentation_bytes=len(member) + len(line),
+        http_header_bytes=len(head) + 2,
+    )
+
+
+def accounting(bench: Bench) -> Iterator[Figure]:
+    """Known questions and answers over one connection, captured: each part of their bytes is found."""
+    path = bench.path(Shape(RATE_BPS, queue_frames=1000))
+    texts = ["plain", 'quotes " and \\ and \n', "Grüße – 東京 🎬", "é" * 20_000, "long " * 6_000]
+    trailer: dict[str, object] = {INSTRUMENTATION_KEY: {"tier": "edge", "path": []}}
+    asked = [message(f"POST {COMPLETIONS_PATH} HTTP/1.1", text, f"q{n}", {}) for n, text in enumerate(texts)]
+    replied = [message("HTTP/1.1 200 OK", text[::-1], f"q{n}", trailer) for n, text in enumerate(texts)]
+    with bench.capture("accounting", RATE_BPS) as tap:
+        before = bench.link.counters()
+        exchange(path, asked, replied)
+        wait_until_quiet([path])
+        after = bench.link.counters()
+        tap.stop(sum(after[one].frames - before[one].frames for one in DIRECTIONS))
+    counted = {one: after[one].bytes - before[one].bytes for one in DIRECTIONS}
+    yield from judge_account(asked, replied, account(tap.pcap, bench.ends), counted)
+
+
+def judge_account(
+    asked: Sequence[Message],
+    replied: Sequence[Message],
+    found: LinkAccount,
+    counted_bytes: Mapping[Direction, int],
+) -> Iterator[Figure]:
+    """Hold what was found in a capture against the messages that crossed, and against the kernel's count."""
+    both: tuple[tuple[Direction, Sequence[Message]], ...] = (("up", asked), ("down", replied))
+    for direction, messages in both:
+        parts = found.parts(direction)
+        what, in_file = (
+            ("prompt", parts.prompt_bytes) if direction == "up" else ("answer", parts.answer_bytes)
+        )
+        yield exactly(f"{what} bytes", "bytes", sum(one.text_bytes for one in messages), in_file)
+        for name in ("envelope_bytes", "http_header_bytes", "instrumentation_bytes"):
+            known = sum(getattr(one, name) for one in messages)
+            yield exactly(f"{what}s' {name.replace('_', ' ')}", "bytes", known, getattr(parts, name))
+        yield exactly(f"{direction}: all parts", "bytes", counted_bytes[direction], parts.accounted_bytes)
+
+
+def exchange(path: Path, asked: list[Message], replied: list[Message]) -> None:
+    """Send each question up and its reply down, over one connection.
+
+    Raises:
+        OSError: the connection broke, or stood still for half a minute.
+    """
+    with listening(path.parent) as listener, connecting(path.child) as client:
+        client.connect(listener.getsockname())
+        server, _ = listener.accept()
+        with server:
+            server.settimeout(TIMEOUT_S)
+            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for question, reply in zip(asked, replied, strict=True):
+                _carry(client, server, question.wire)
+                _carry(server, client, reply.wire)
+
+
+def _carry(sender: socket.socket, receiver: socket.socket, data: bytes) -> None:
+    thread = threading.Thread(target=sender.sendall, args=(data,), daemon=True)
+    thread.start()
+    receive_all(receiver, len(data))
+    thread.join(TIMEOUT_S)
+
+
+def receive_all(receiver: socket.socket, size_bytes: int) -> None:
+    """Take that many bytes.
+
+    Raises:
+        OSError: the other end closed before, or sent nothing for half a minute.
+    """
+    while size_bytes > 0:
+        piece = receiver.recv(min(1 << 16, size_bytes))
+        if not piece:
+            raise ConnectionError("the connection closed early")
+        size_bytes -= len(piece)
+
+
+def listening(end: End) -> socket.socket:
+    """A listening socket at ``end``."""
+    listener = socket_in(end.netns_path)
+    listener.settimeout(TIMEOUT_S)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((end.ip, TIER_PORT))
+    listener.listen()
+    return listener
+
+
+def connecting(end: End) -> socket.socket:
+    """A socket at ``end`` that is to connect."""
+    client = socket_in(end.netns_path)
+    client.settimeout(TIMEOUT_S)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return client
+
+
+CHECKS = (
+    Check(
+        "capture", "a capture holds every frame that crossed", "frames sent, and the kernel's counters",
+        capture, exact=True,
+    ),
+    Check(
+        "accounting", "each byte of a known HTTP exchange has its cause", "the messages' own bytes",
+        accounting, exact=True,
+    ),
+)  # fmt: skip

@@ -1,0 +1,120 @@
+"""A/A: one method twice under two names, by a run's own machinery, must differ in nothing but noise."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from testbed.containers import container_specs
+from testbed.datasets import Example
+from testbed.measure.expected import CHANCE
+from testbed.method_run import MethodResult, Setting, run_method
+from testbed.network import Network
+from testbed.results import RunDirectory
+from testbed.run import new_run_id
+from testbed.scenario import Scenario
+from testbed.statistics import paired_mean_difference
+from testbed.tier_process import tier_processes
+from testbed.topology import build_topology
+from testbed.trace import Request
+from testbed.validation.bench import Bench
+from testbed.validation.figures import Figure, exactly
+from testbed.validation.registry import Check
+
+NAMES = ("a", "b")
+DECIDED = ("path", "confidences", "thresholds", "window_seqs", "kept", "tier", "answer", "outcome")
+"""What of a request may not depend on when it ran."""
+Row = Mapping[str, Any]
+
+
+def scenario(delay: str) -> Scenario:
+    """Three tiers of recorded models, one method under two names, one request at a time."""
+    links = [
+        {"name": "access", "between": ["device", "edge"], "rate": "20mbit", "delay": delay},
+        {"name": "core", "between": ["edge", "cloud"], "rate": "100mbit", "delay": delay},
+    ]
+    tiers = [
+        {"name": name, "model": {"kind": "recorded", "service": "2ms"}, "cpus": 0.5, "memory": "256MiB"}
+        for name in ("device", "edge", "cloud")
+    ]
+    return Scenario.model_validate(
+        {
+            "name": "twins",
+            "task": {"kind": "classification", "dataset": "rotten_tomatoes"},
+            "tiers": tiers,
+            "links": links,
+            "methods": [{"name": name, "policy": "recserve"} for name in NAMES],
+            "trace": {"requests": 1, "arrivals": {"process": "poisson", "rate": 10}},
+            "replay": {"mode": "lockstep"},
+        }
+    )
+
+
+def twins(bench: Bench) -> Iterator[Figure]:
+    """Both replay the same requests in lockstep, on one network with real tiers and captures."""
+    results = run_twins(bench, 40 if bench.short else 200)
+    yield from judge(*(result.requests for result in results))
+    unaccounted = sum(abs(row["unaccounted_bytes"]) for result in results for row in result.links)
+    yield exactly("bytes without a cause, on all links", "bytes", 0, unaccounted)
+    first, second = (sum(row["prompt_bytes"] for row in result.links) for result in results)
+    yield exactly("prompt bytes of the second, as many as of the first", "bytes", first, second)
+
+
+def run_twins(bench: Bench, requests: int) -> list[MethodResult]:
+    """The two methods' results, on a network without containers that is gone afterwards.
+
+    Raises:
+        TestbedError: a tier did not start, or has ended.
+    """
+    shown = scenario("5ms" if bench.serialises else "0ms")
+    topology = build_topology(shown)
+    trace = [Request(f"r{number}", 0.0, "device1", "", "", number) for number in range(requests)]
+    examples = {one.id: Example(one.row, f"prompt {one.row} " * 20, "positive") for one in trace}
+    environments = {spec.node: spec.env for spec in container_specs(shown, topology, None)}
+    directory = RunDirectory(bench.directory)
+    with Network(topology, new_run_id(), hosts="namespace") as network:
+        paths = {host.name: host.netns_path for host in network.hosts}
+        with tier_processes(paths, environments) as nodes:
+            for node in nodes:
+                node.warm_up(["warm-up"] * 3)
+            setting = Setting(shown, network, nodes, trace, examples, directory, [], bench.reporter)
+            with bench.reporter.counting("warming up the way between the tiers", requests) as progress:
+                run_method(setting, shown.methods[0], progress)
+            results = []
+            for method in shown.methods:
+                with bench.reporter.counting(
+                    f"method {method.name}: {requests} requests", requests
+                ) as progress:
+                    results.append(run_method(setting, method, progress))
+    return results
+
+
+def judge(first: Sequence[Row], second: Sequence[Row]) -> Iterator[Figure]:
+    """Hold the two runs' rows of ``requests.parquet`` against each other, request by request.
+
+    Raises:
+        ValueError: of unequal length, or fewer than ten.
+    """
+    pairs = list(zip(first, second, strict=True))
+    differing = sum(any(one[name] != other[name] for name in DECIDED) for one, other in pairs)
+    offloaded = sum(len(one["path"]) > 1 for one in first)
+    yield exactly(
+        f"requests of {len(pairs)} that were decided or answered otherwise", "requests", 0, differing,
+        f"{offloaded} were offloaded",
+    )  # fmt: skip
+    before, after = ([float(row["latency_ms"]) for row in rows] for rows in (first, second))
+    interval = paired_mean_difference(before, after, 1 - CHANCE)
+    if interval is None:
+        raise ValueError(f"{len(pairs)} pairs are too few for an interval")
+    differences = [b - a for a, b in zip(before, after, strict=True)]
+    mean = statistics.fmean(differences)
+    yield Figure(
+        "mean difference of latency, second less first", "ms", 0.0, mean, mean - interval.high,
+        mean - interval.low, "its paired 99.8 % interval holds 0",
+        f"{interval.low:.2f} to {interval.high:.2f} ms",
+        tuple(differences),
+    )  # fmt: skip
+
+
+CHECKS = (Check("twins", "a method run twice differs in nothing (A/A)", "itself", twins, exact=False),)

@@ -1,0 +1,166 @@
+"""Hop times against what they must be: the link's delay, and the capture's own clock between its frames."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scapy.layers.inet import TCP
+from scapy.layers.l2 import Ether
+from scapy.utils import PcapReader
+
+from testbed.capture import Capture
+from testbed.control import NodeControl
+from testbed.datasets import Example
+from testbed.joined import request_rows
+from testbed.measure.expected import serialisation_ms
+from testbed.netns import Popen_in
+from testbed.network import Network
+from testbed.replay import replay
+from testbed.topology import Shape
+from testbed.trace import Request
+from tests.network.lab import tree, up
+from tests.tiers.nodes import wait_until
+from tiers.config import NODE_VARIABLE
+from tiers.protocol import TIER_PORT, encode_json
+
+LINK = "device1-edge1"
+UP, DOWN = Shape(2_000_000, delay_ms=30, loss=0.04), Shape(2_000_000, delay_ms=30)
+PROMPT_BYTES = 5_000
+REQUESTS = 50
+TICK_MS = 25
+"""What the time of a segment that was sent again is known to: ``tcpi_last_data_recv`` counts ticks."""
+
+
+@dataclass(frozen=True)
+class _Host:
+    """What :class:`NodeControl` needs of a container."""
+
+    name: str
+    netns_path: str
+
+    def require_running(self) -> None:
+        pass
+
+
+@contextmanager
+def tier(network: Network, node: str, parent: str) -> Iterator[NodeControl]:
+    """A recorded tier in a process of its own in the node's namespace."""
+    config = {
+        "node": node,
+        "tier": node[:-1],
+        "tiers": ["device", "edge", "cloud"],
+        "model": {"kind": "recorded", "default": {"service_ms": 1}},
+        "task": {"kind": "classification", "labels": ["negative", "positive"]},
+        "parent": f"{network.topology.node(parent).ip}:{TIER_PORT}",
+    }
+    environment = {**os.environ, NODE_VARIABLE: encode_json(config).decode()}
+    netns_path = network.node(node).netns_path
+    process = Popen_in(
+        netns_path, [sys.executable, "-m", "tiers.server"], env=environment, stderr=subprocess.DEVNULL
+    )
+    try:
+        control = NodeControl(_Host(node, netns_path))  # type: ignore[arg-type]
+        wait_until(control.ready, 60)
+        control.reset("casserve", {"policy": "casserve", "thresholds": {"device": 1.0, "edge": 0.0}})
+        yield control
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+@dataclass
+class Sent:
+    """Frames with payload of one request: when the wire's tap saw them, and their sequence numbers."""
+
+    up: list[tuple[float, int]] = field(default_factory=list)
+    down: list[tuple[float, int]] = field(default_factory=list)
+    first_bytes: dict[str, int] = field(default_factory=dict)
+
+    def span_ms(self, direction: str) -> float:
+        frames = getattr(self, direction)
+        return float(frames[-1][0] - frames[0][0]) * 1000
+
+    def expected_ms(self, direction: str) -> float:
+        """One frame serialised before the tap sees the first, and the way after it has seen the last."""
+        shape = UP if direction == "up" else DOWN
+        first_ms = serialisation_ms(self.first_bytes[direction], shape.rate_bps)
+        return first_ms + self.span_ms(direction) + shape.delay_ms
+
+    @property
+    def repeated(self) -> bool:
+        return len({seq for _, seq in self.up}) < len(self.up)
+
+
+def read(pcap: Path, child_mac: str) -> dict[str, Sent]:
+    """By request, in lockstep: what comes after a request's head is its own."""
+    found: dict[str, Sent] = {}
+    current = Sent()
+    with PcapReader(str(pcap)) as frames:
+        for frame in frames:
+            payload = bytes(frame[TCP].payload) if TCP in frame else b""
+            if not payload:
+                continue
+            direction = "up" if frame[Ether].src == child_mac else "down"
+            if direction == "up" and b"\r\nX-Request-Id: " in payload:
+                request_id = payload.partition(b"\r\nX-Request-Id: ")[2].partition(b"\r\n")[0].decode()
+                current = found.setdefault(request_id, Sent())
+            getattr(current, direction).append((float(frame.time), frame[TCP].seq))
+            current.first_bytes.setdefault(direction, len(frame))
+    return found
+
+
+def replayed(network: Network, pcap: Path) -> list[dict[str, Any]]:
+    link, ids = network.link(LINK), [f"r{number:03d}" for number in range(REQUESTS)]
+    trace = [Request(one, 0.0, "device1", "rotten_tomatoes", "test", 1) for one in ids]
+    prompts = {one: f"{one} ".ljust(PROMPT_BYTES, "x") for one in ids}
+    with ExitStack() as stack:
+        edge = stack.enter_context(tier(network, "edge1", "cloud1"))
+        device = stack.enter_context(tier(network, "device1", "edge1"))
+        capture = stack.enter_context(Capture(link.capture_interface, link.netns_path, pcap, UP.rate_bps))
+        namespaces = {"device1": network.node("device1").netns_path}
+        before = sum(one.frames for one in link.counters().values())
+        outcomes = replay(trace, prompts, namespaces, mode="lockstep", deadline_s=30)
+        device.disconnect()
+        time.sleep(0.5)
+        capture.stop(sum(one.frames for one in link.counters().values()) - before)
+        records = {"device1": device.records(), "edge1": edge.records()}
+    examples = {one: Example(1, prompts[one], "positive") for one in ids}
+    crossed = {one.name: {} for one in network.topology.links}  # type: ignore[var-annotated]
+    return request_rows("casserve", outcomes, records, examples, network.topology, crossed)
+
+
+@pytest.mark.netem
+@pytest.mark.timeout(180)
+def test_hops_take_their_delay_and_what_the_capture_saw_of_them(tmp_path: Path) -> None:
+    pcap = tmp_path / "link.pcap"
+    with up(tree(devices=1, up=UP, down=DOWN)) as network:
+        rows = replayed(network, pcap)
+        seen = read(pcap, network.topology.node("device1").mac)
+    assert {row["outcome"] for row in rows} == {"answered"}
+    late = {"up": [], "down": []}  # type: ignore[var-annotated]
+    repeats = 0
+    for row in rows[1:]:  # the first has the connecting in its way up
+        sent, (up_ms,), (down_ms,) = seen[row["request_id"]], row["hop_up_ms"], row["hop_down_ms"]
+        assert down_ms >= DOWN.delay_ms
+        late["down"].append(down_ms - sent.expected_ms("down"))
+        if sent.repeated:
+            repeats += 1
+            assert abs(up_ms - sent.expected_ms("up")) < TICK_MS
+        else:
+            assert up_ms >= UP.delay_ms
+            late["up"].append(up_ms - sent.expected_ms("up"))
+    assert repeats >= 1
+    for direction in ("up", "down"):
+        assert len(late[direction]) > REQUESTS / 4
+        assert abs(statistics.median(late[direction])) < 1
+        assert sum(abs(one) < 2 for one in late[direction]) > 0.8 * len(late[direction])

@@ -1,0 +1,284 @@
+"""Events of a scenario: what is accepted, in what order it happens, and what each mistake is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed.audit import audit
+from testbed.containers import SUPERVISOR, container_specs
+from testbed.errors import TestbedError
+from testbed.event_checks import late_events, links_of, moments, paced_directions, under_events
+from testbed.event_schema import BackgroundFlow, LinkChange, LinkDown, NodeEvent, RateFile, kind_of, target_of
+from testbed.evidence import Audit, EventReport, Evidence
+from testbed.fidelity import judge
+from testbed.flow import flow_port, flow_ports, read_report, require_iperf3
+from testbed.joined import with_lives
+from testbed.scenario import Scenario, load_scenario
+from testbed.topology import build_topology
+from tests.simulated import TEXT, simulate
+
+ROOT = Path(__file__).parent.parent
+QUICKSTART = ROOT / "scenarios" / "quickstart.yaml"
+ALL = """[
+ {at: 10s, link: core, set: {rate: 5mbit, delay: 80ms, loss: 1%}},
+ {at: 500ms, link: device1-edge1, set: {rate: 1mbit}, direction: up, for: 2s},
+ {at: 20s, link: access, down: true, for: 5s},
+ {at: 3s, link: core, down: true}, {at: 6s, link: core, up: true},
+ {at: 5s, link: access, rate_file: traces/up-and-down.mahi, direction: down, for: 30s},
+ {at: 5s, flow: {from: device1, to: edge1, rate: 10mbit}, for: 10s},
+ {at: 5s, flow: {from: cloud1, to: edge1, rate: 1mbit, protocol: udp}, for: 10s},
+ {at: 10s, node: edge1, do: pause, for: 3s},
+ {at: 13s, node: edge1, do: kill, for: 5s}]"""
+
+
+def with_events(text: str) -> Scenario:
+    return load_scenario(QUICKSTART, [f"events={text}"])
+
+
+def test_every_kind_is_read_and_a_manifest_reads_back_as_it_was() -> None:
+    scenario = with_events(ALL)
+    kinds = ["set", "set", "down", "down", "up", "rate_file", "flow", "flow", "pause", "kill"]
+    assert [kind_of(event) for event in scenario.events] == kinds
+    assert target_of(scenario.events[6]) == "device1-edge1"
+    change, flow = scenario.events[0], scenario.events[7]
+    assert isinstance(change, LinkChange)
+    assert change.figures.given == {"rate_bps": 5_000_000, "delay_ms": 80.0, "loss": 0.01}
+    assert isinstance(flow, BackgroundFlow)
+    assert (flow.flow.rate_bps, flow.flow.protocol, flow.for_s) == (1_000_000, "udp", 10.0)
+    assert isinstance(scenario.events[5], RateFile)
+    assert Path(scenario.events[5].rate_file).is_absolute()
+    assert Scenario.model_validate(scenario.model_dump(mode="json")).events == scenario.events
+
+
+def test_events_happen_in_order_of_time_whatever_the_order_of_the_file() -> None:
+    scenario = with_events(
+        "[{at: 9s, link: core, set: {rate: 1mbit}}, {at: 2s, node: edge1, do: pause, for: 3s},"
+        " {at: 5s, node: edge1, do: pause, for: 1s}]"
+    )
+    happening = [(one.at_s, one.number, one.begins) for one in moments(scenario.events)]
+    assert happening == [(2, 1, True), (5, 1, False), (5, 2, True), (6, 2, False), (9, 0, True)]
+
+
+def test_an_entry_stands_for_all_of_its_links_and_a_link_for_itself() -> None:
+    scenario = with_events(ALL)
+    topology = build_topology(scenario)
+    named = [[link.name for link in links_of(event, topology)] for event in scenario.events]
+    assert named[2] == ["device1-edge1", "device2-edge1"]
+    assert named[1] == ["device1-edge1"]
+    assert named[7] == ["edge1-cloud1"]
+    assert named[8] == []
+    first, second, core = topology.links
+    assert paced_directions(scenario.events, first, topology) == {"up", "down"}
+    assert paced_directions(scenario.events, second, topology) == {"down"}
+    assert paced_directions(scenario.events, core, topology) == {"up", "down"}
+    assert paced_directions(scenario.events[8:], core, topology) == set()
+
+
+def test_a_flow_of_any_sibling_uses_the_link_that_they_share() -> None:
+    flow = "{at: 1s, flow: {from: edge1, to: device2, rate: 1mbit}, for: 1s}"
+    scenario = load_scenario(QUICKSTART, ["links.access.shared=true", f"events=[{flow}]"])
+    topology = build_topology(scenario)
+    assert [link.name for link in links_of(scenario.events[0], topology)] == ["access-edge1"]
+
+
+def test_a_delay_that_an_event_brings_needs_a_kernel_that_can_delay() -> None:
+    rates = load_scenario(ROOT / "scenarios" / "rate-only.yaml")
+    slower = load_scenario(
+        ROOT / "scenarios" / "rate-only.yaml", ["events=[{at: 1s, link: core, set: {delay: 5ms}, for: 1s}]"]
+    )
+    topology = build_topology(rates)
+    assert not under_events(rates.events, topology).needs_netem
+    assert under_events(slower.events, topology).needs_netem
+
+
+WRONG = {
+    "[{at: 1s}]": "events.1: says nothing that happens; give one of set, down, up",
+    "[3]": "events.1: must be a mapping such as {at: 10s",
+    "[{at: 1s, link: core, down: true, set: {rate: 1mbit}}]": "events.1: says both set and down",
+    "[{link: core, down: true}]": "events.1.at: is missing; add it",
+    "[{at: 1, link: core, down: true}]": "events.1.at: 1 has no unit",
+    "[{at: -1s, link: core, down: true}]": "events.1.at: '-1s' is negative",
+    "[{at: 1s, link: cor, down: true}]": "events.1.link: no link 'cor'; did you mean core?",
+    "[{at: 1s, link: device3-edge1, down: true}]": "did you mean device",
+    "[{at: 1s, link: core, down: false}]": "events.1.down: must be True",
+    "[{at: 1s, link: core, up: true}]": "events.1.up: no event without `for` took core down before 1 s",
+    "[{at: 1s, link: core, set: {rat: 1mbit}}]": "events.1.set.rat: unknown key; did you mean rate?",
+    "[{at: 1s, link: core, set: {rate: 1}}]": "events.1.set.rate: 1 has no unit",
+    "[{at: 1s, link: core, set: {}}]": "events.1.set: changes nothing; give a rate",
+    "[{at: 1s, link: access, set: {delay: 1ms}}]": "events.1.set: leaves a jitter of 2 ms with a delay of 1",
+    "[{at: 1s, link: core, set: {reorder: 1%, delay: 0ms}}]": "events.1.set: leaves a reordering",
+    "[{at: 1s, link: core, set: {rate: 1mbit}, direction: left}]": "1.direction: must be 'up' or 'down'",
+    "[{at: 1s, link: core, rate_file: none.mahi}]": "events.1.rate_file: no such file or directory",
+    "[{at: 1s, link: core, rate_file: README.md}]": "README.md:1: '# llm-testbed' is no whole number",
+    "[{at: 1s, node: edge2, do: pause}]": "events.1.node: no node 'edge2'; did you mean edge1?",
+    "[{at: 1s, node: edge1, do: stop}]": "events.1.do: must be 'pause' or 'kill', not 'stop'",
+    "[{at: 1s, flow: {from: device1, to: edge1, rate: 1mbit}}]": "events.1.for: is missing; add it",
+    "[{at: 1s, flow: {from: device1, to: edge1, rate: 1mbit}, for: 1500ms}]": "1.for: iperf3 sends for",
+    "[{at: 1s, flow: {from: device1, to: edge, rate: 1mbit}, for: 1s}]": "events.1.flow.to: no node 'edge'",
+    "[{at: 1s, flow: {from: device1, to: cloud1, rate: 1mbit}, for: 1s}]":
+        "no link joins device1 and cloud1, and no route leads past a tier; device1 has edge1",
+    "[{at: 1s, flow: {from: device1, to: edge1, rate: 1mbit, protocol: quic}, for: 1s}]":
+        "events.1.flow.protocol: must be 'tcp' or 'udp'",
+    "[{at: 1s, link: access, down: true, for: 5s}, {at: 2s, link: device1-edge1, down: true}]":
+        "events.2.at: changes the state of device1-edge1 while event 1 does (from 1 s to 6 s)",
+    "[{at: 9s, link: core, set: {rate: 1mbit}}, {at: 2s, link: core, rate_file: traces/up-and-down.mahi}]":
+        "events.2.at: changes the rate (up) of edge1-cloud1 while event 1 does (from 9 s)",
+    "[{at: 1s, link: core, set: {loss: 1%}}, {at: 1s, link: core, set: {loss: 2%}, direction: up}]":
+        "events.2.at: changes the loss (up) of edge1-cloud1 while event 1 does",
+    "[{at: 1s, node: edge1, do: pause}, {at: 9s, node: edge1, do: kill}]":
+        "events.2.at: changes the state of edge1 while event 1 does (from 1 s on)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_wrong_event_is_one_sentence_with_its_place_and_its_mend(text: str) -> None:
+    with pytest.raises(TestbedError) as caught:
+        with_events(text)
+    sentence = str(caught.value)
+    assert WRONG[text] in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[{at: 1s, link: core, down: true, for: 1s}, {at: 2s, link: core, down: true, for: 1s}]",
+        "[{at: 1s, link: core, set: {rate: 1mbit}}, {at: 2s, link: core, set: {rate: 2mbit}}]",
+        "[{at: 1s, link: core, set: {rate: 1mbit}, for: 9s}, {at: 2s, link: core, set: {loss: 1%}}]",
+        "[{at: 1s, link: core, rate_file: traces/up-and-down.mahi, direction: up},"
+        " {at: 1s, link: core, set: {rate: 1mbit}, direction: down}]",
+        "[{at: 1s, link: core, down: true}, {at: 1s, node: edge1, do: pause}]",
+    ],
+)
+def test_events_that_do_not_meet_are_accepted(text: str) -> None:
+    assert len(with_events(text).events) == 2
+
+
+def test_an_event_after_the_last_request_is_allowed_and_noted() -> None:
+    events = with_events(
+        "[{at: 1s, link: core, down: true, for: 1s}, {at: 99s, node: edge1, do: pause}]"
+    ).events
+    (note,) = late_events(events, 60.0)
+    assert note.startswith("events.2: at 99 s is after the last request (60.0 s)")
+
+
+def test_a_node_that_is_to_be_killed_gets_a_first_process_that_outlives_it() -> None:
+    scenario = load_scenario(ROOT / "scenarios" / "smoke.yaml", ["events=[{at: 1s, node: edge1, do: kill}]"])
+    specs = {spec.node: spec for spec in container_specs(scenario, build_topology(scenario), None)}
+    assert specs["edge1"].command == ["python3", SUPERVISOR]
+    assert SUPERVISOR in specs["edge1"].mounts.values()
+    assert specs["device1"].command is None
+
+
+def test_each_flow_has_a_port_of_its_own() -> None:
+    assert flow_ports(with_events(ALL).events) == {flow_port(6), flow_port(7)}
+
+
+def test_flows_without_iperf3_are_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(TestbedError, match="background flows need iperf3; install it"):
+        require_iperf3(with_events(ALL).events)
+    require_iperf3(with_events("[{at: 1s, link: core, down: true}]").events)
+
+
+def test_a_capture_is_told_of_the_highest_rate_that_events_bring() -> None:
+    scenario = with_events("[{at: 1s, link: access, rate_file: traces/up-and-down.mahi, direction: up}]")
+    links = under_events(scenario.events, build_topology(scenario)).links
+    assert {link.up.rate_bps for link in links if link.entry == "access"} == {20_000_000, 7_267_200}
+
+
+TCP_SAID = b"""{"end": {"sum_sent": {"bytes": 900, "seconds": 1.5, "retransmits": 2},
+ "sum_received": {"bytes": 800}}}"""
+UDP_SAID = b"""{"end": {"sum": {"bytes": 1000, "packets": 10, "lost_packets": 3, "seconds": 1}}}"""
+
+
+def test_a_flow_s_report_is_iperf3_s() -> None:
+    tcp, udp = read_report(TCP_SAID), read_report(UDP_SAID)
+    assert (tcp.sent_bytes, tcp.received_bytes, tcp.retransmits, tcp.seconds) == (900, 800, 2, 1.5)
+    assert (udp.sent_bytes, udp.received_bytes, udp.lost_packets) == (1000, 700, 3)
+    assert read_report(b'{"error": "unable to connect"}').error == "unable to connect"
+    assert read_report(b"", cut_off=True).error is not None
+
+
+REPORT = EventReport("recserve", 2, "down", "core", at_s=3.0, took_effect_at_s=3.01, late_ms=10.0)
+
+
+def test_an_event_that_failed_or_was_late_speaks_against_latency_and_nothing_else() -> None:
+    before = judge(Evidence())
+    for report, words in (
+        (replace(REPORT, late_ms=80.0), "was 80 ms late, with 50 ms allowed"),
+        (replace(REPORT, end_late_ms=70.0), "was 70 ms late"),
+        (replace(REPORT, error="no such link"), "failed: no such link"),
+    ):
+        verdict = judge(Evidence(events=[report]))
+        (more,) = set(verdict.reasons["latency"]) - set(before.reasons["latency"])
+        assert more.startswith("recserve: event 2 (down of core at 3 s)")
+        assert words in more
+        assert verdict.reasons["bytes"] == before.reasons["bytes"]
+    assert judge(Evidence(events=[REPORT])).reasons == before.reasons
+    skipped = judge(Evidence(events=[replace(REPORT, skipped=True, late_ms=None)]))
+    assert skipped.reasons == before.reasons
+    assert any("was skipped" in note for note in skipped.notes)
+
+
+@pytest.fixture
+def simulated(tmp_path: Path) -> Scenario:
+    path = tmp_path / "simulated.yaml"
+    path.write_text(TEXT)
+    return load_scenario(path)
+
+
+def lived(rows: list[dict[str, Any]], life: int) -> list[dict[str, Any]]:
+    """The same rows in which every node lives its so-many-th life."""
+    return [
+        {**row, "request_id": f"{life}{row['request_id']}", "lives": [life] * len(row["path"])}
+        for row in rows
+    ]
+
+
+def test_the_audit_begins_a_window_anew_for_each_life_of_a_killed_node(simulated: Scenario) -> None:
+    nodes = [node.name for node in build_topology(simulated).nodes]
+    kills = tuple(NodeEvent(at_s=1.0, node=node, do="kill") for node in nodes)
+    killed = simulated.model_copy(update={"events": kills})
+    first, second = (lived(simulate(simulated, seed=life), life) for life in (0, 1))
+    assert audit(simulated, [*first, *second]).differences  # unless it knows that they were killed
+    assert audit(killed, [*first, *second]) == Audit(decisions=audit(killed, [*first, *second]).decisions)
+
+    def without(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """One record lost, that of the fifth value in device1's window."""
+        return [
+            row
+            for row in rows
+            if (row["method"], row["device"], row["window_seqs"][0]) != ("recserve", "device1", 5)
+        ]
+
+    lost = audit(killed, [*without(first), *second])
+    assert lost.differences == ()
+    assert lost.not_shown > 0
+    assert any("device1" in text for text in audit(killed, [*first, *without(second)]).differences)
+
+
+def test_the_audit_asks_nothing_of_a_request_whose_node_was_killed_before_it_told(
+    simulated: Scenario,
+) -> None:
+    killed = simulated.model_copy(update={"events": (NodeEvent(at_s=1.0, node="device1", do="kill"),)})
+    rows = lived([row for row in simulate(simulated) if row["method"] == "casserve"], 0)
+    row = next(row for row in rows if row["device"] == "device1")
+    for name in ("path", "kept", "confidences", "thresholds", "forward_errors", "node_answers", "lives"):
+        row[name] = row[name][1:]
+    assert audit(killed, rows).differences == ()
+    assert audit(simulated, rows).differences
+
+
+def test_what_a_killed_node_had_recorded_comes_before_what_it_recorded_since() -> None:
+    last = {"edge1": [{"request_id": "c"}], "cloud1": [{"request_id": "c"}]}
+    found = with_lives(last, {"edge1": [[{"request_id": "a"}], [{"request_id": "b"}]]})
+    assert [(one["request_id"], one["life"]) for one in found["edge1"]] == [("a", 0), ("b", 1), ("c", 2)]
+    assert found["cloud1"] == [{"request_id": "c", "life": 0}]
+    assert isinstance(with_events("[{at: 1s, link: core, down: true}]").events[0], LinkDown)
