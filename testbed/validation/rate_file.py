@@ -27,7 +27,7 @@ LATE_S = BIN_MS / 1000
 """By how much a step may be off in time: what the player makes of a file has no finer grain."""
 _SHIFTS = 11
 SETTLE_S = 0.5
-"""For the process that is to change the link to be there; a run has measured its links by then."""
+"""For the tc that stands by to be there: in a run it is long before an event is due."""
 OVERLOAD = 1.2
 
 
@@ -81,7 +81,6 @@ def play(bench: Bench, trace: RateTrace, duration_s: float) -> tuple[list[float]
     first = Shape(timeline[0].rate_bps, queue_frames=QUEUE_FRAMES)
     path = bench.path(first, Shape(None))
     bench.link.pace(["up"])  # as a run paces a direction that follows a file
-    time.sleep(SETTLE_S)
     fastest_bps = max(step.rate_bps for step in timeline)
 
     def apply(rate_bps: int) -> None:
@@ -89,6 +88,7 @@ def play(bench: Bench, trace: RateTrace, duration_s: float) -> tuple[list[float]
 
     try:
         with standing_by([bench.link]), UdpPath(path.child, path.parent) as udp, promptly():
+            time.sleep(SETTLE_S)
             flood = Flood(udp, OVERLOAD * fastest_bps)
             flood.keep_up(ahead=QUEUE_FRAMES)
             start_s = time.monotonic()

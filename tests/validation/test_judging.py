@@ -39,7 +39,7 @@ def served(workload: sojourn.Workload, overhead_ms: float = 0.3, servers: int = 
 @pytest.mark.parametrize("load", sojourn.LOADS)
 def test_a_queue_of_one_server_is_found_true(service: sojourn.Service, load: float) -> None:
     figures = served(sojourn.draw(service, load, 20.0, 300))
-    assert len(figures) == 3
+    assert len(figures) == 4
     assert [figure for figure in figures if not figure.ok] == []
 
 
@@ -49,10 +49,22 @@ def test_two_servers_where_one_should_be_are_found_out(service: sojourn.Service)
     assert not next(figure for figure in figures if figure.quantity.endswith("mean sojourn")).ok
 
 
-@pytest.mark.parametrize("overhead_ms", [-1.0, 3.0])
-def test_a_server_that_is_faster_or_slower_than_recorded_is_found_out(overhead_ms: float) -> None:
+@pytest.mark.parametrize(("overhead_ms", "figure"), [(-1.0, 1), (3.0, 1), (30.0, 0)])
+def test_a_server_that_is_faster_or_slower_than_recorded_is_found_out(
+    overhead_ms: float, figure: int
+) -> None:
     figures = served(sojourn.draw("fixed", 0.3, 20.0, 300), overhead_ms)
-    assert not figures[0].ok
+    assert not figures[figure].ok
+
+
+def test_a_host_that_stood_still_twice_is_told_apart_from_a_queue_that_is_wrong() -> None:
+    workload = sojourn.draw("exponential", 0.8, 20.0, 300)
+    services = [ms + 0.3 + 400 * (number in (70, 200)) for number, ms in enumerate(workload.services_ms)]
+    sojourns = lindley_sojourns([at_s * 1000 for at_s in workload.arrivals_s], services)
+    queue_ms = [s - service for s, service in zip(sojourns, services, strict=True)]
+    figures = list(sojourn.judge(workload, queue_ms, services))
+    assert figures[0].measured == 2
+    assert [figure for figure in figures if not figure.ok] == []
 
 
 def test_a_workload_is_the_same_every_time_and_has_its_load() -> None:
