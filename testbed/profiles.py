@@ -64,7 +64,7 @@ PROFILES: Mapping[str, Profile] = {
         },
     ),
     "wifi": Profile(
-        both={"rate": "65mbit", "delay": "1.5ms", "jitter": "1ms", "loss": "0%"},
+        both={"rate": "65mbit", "delay": "1.5ms", "jitter": "0.5ms", "loss": "0%"},
         up={},
         down={},
         sources={

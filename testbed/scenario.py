@@ -202,13 +202,14 @@ class Scenario(Section):
         check_parents(self.tiers)
         check_links(self.tier_names, self.links)
         check_methods(self.methods, self.tier_names)
-        if self.events:
-            check_events(self.events, build_topology(self))
         scenario = self
         if self.graph is not None:
             check_places(self.graph, self.tiers)
             scenario = self.model_copy(update={"graph": with_ways(self.graph, lay_out(self.tiers))})
-        check_shapes(scenario, build_topology(scenario))
+        topology = build_topology(scenario)
+        check_shapes(scenario, topology)
+        if self.events:
+            check_events(self.events, topology)
         return scenario
 
 

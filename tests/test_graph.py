@@ -157,6 +157,14 @@ class TestPlacedTiers:
         assert link.down.delay_ms == read_map(EUROPE).way("London", "Frankfurt").delay_ms
         assert link.down.jitter_ms == 1
 
+    def test_events_are_held_against_the_ways_delay(self, tmp_path: Path) -> None:
+        graph, jitter = (
+            {"file": str(EUROPE), "place": PLACE},
+            "events=[{at: 1s, link: core, set: {jitter: %s}}]",
+        )
+        assert scenario_on(tmp_path, graph, jitter % "2ms").events
+        assert "jitter" in refusal(tmp_path, graph, jitter % "20ms")
+
     def test_a_manifest_loads_without_the_file_and_has_the_same_links(self, tmp_path: Path) -> None:
         copy = tmp_path / "copy.graphml"
         copy.write_bytes(EUROPE.read_bytes())

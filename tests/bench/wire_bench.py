@@ -1,6 +1,9 @@
 """How fast a pcap becomes bytes by cause, beside tshark reading the same fields of the same file.
 
-    python -m tests.bench.wire_bench [--frames N] [--pcap FILE] [--no-tshark]
+    python -m tests.bench.wire_bench [--frames N | --megabytes N] [--pcap FILE] [--no-tshark]
+
+tshark runs twice: with the fields of packets alone, and with those of HTTP and JSON too, which bytes by cause
+take. ``--megabytes 2000 --no-tshark`` shows that memory grows with the requests alone, and not with the file.
 
 Without a file it makes one: kept-alive connections over which prompts of a sentence to a long page go up and
 short answers come down, each data segment acknowledged, one in a hundred of them sent twice.
@@ -20,8 +23,10 @@ from pathlib import Path
 from testbed.wire import LinkEnds, account
 from tests.wire.crafted import CHILD_MAC, ENDS, PARENT_MAC, answer, request
 
-FIELDS = ("frame.len", "ip.len", "ip.src", "tcp.stream", "tcp.seq", "tcp.len", "tcp.analysis.retransmission")
+PACKETS = ("frame.len", "ip.len", "ip.src", "tcp.stream", "tcp.seq", "tcp.len", "tcp.analysis.retransmission")
+MESSAGES = ("http.content_length", "http.request.line", "json.value.string")
 _SEGMENT = 1448
+_FRAMES_PER_MEGABYTE = 2125
 _MACS = (
     bytes.fromhex((PARENT_MAC + CHILD_MAC).replace(":", "")),
     bytes.fromhex((CHILD_MAC + PARENT_MAC).replace(":", "")),
@@ -90,10 +95,11 @@ def timed_account(path: Path, ends: LinkEnds) -> tuple[float, float, int]:
     return wall, cpu, result.up.frames + result.down.frames
 
 
-def timed_tshark(path: Path) -> tuple[float, float]:
+def timed_tshark(path: Path, *fields: str) -> tuple[float, float]:
+    """Wall and CPU seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     wall = time.perf_counter()
-    wanted = [argument for field in FIELDS for argument in ("-e", field)]
+    wanted = [argument for field in fields for argument in ("-e", field)]
     command = ["tshark", "-n", "-r", str(path), "-T", "fields", *wanted]
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, timeout=3600)
     wall = time.perf_counter() - wall
@@ -106,22 +112,24 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--frames", type=int, default=300_000)
+    parser.add_argument("--megabytes", type=int, help="instead of --frames")
     parser.add_argument("--pcap", type=Path)
     parser.add_argument("--no-tshark", action="store_true")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         path = options.pcap or Path(folder) / "bench.pcap"
         if options.pcap is None:
-            make(path, options.frames)
+            make(path, options.megabytes * _FRAMES_PER_MEGABYTE if options.megabytes else options.frames)
         wall, cpu, frames = timed_account(path, ENDS)
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"file      {path.stat().st_size / 1e6:10.1f} MB, {frames} frames")
         print(f"testbed   {frames / wall:10.0f} frames/s  ({frames / cpu:.0f} per CPU second)")
         print(f"memory    {peak_mb:10.0f} MB at its peak")
-        if not options.no_tshark:
-            its_wall, its_cpu = timed_tshark(path)
-            print(f"tshark    {frames / its_wall:10.0f} frames/s  ({frames / its_cpu:.0f} per CPU second)")
-            print(f"ratio     {its_wall / wall:10.1f} ×        ({its_cpu / cpu:.1f} × by CPU)")
+        for what, fields in (("tshark", PACKETS), ("with HTTP", PACKETS + MESSAGES)):
+            if not options.no_tshark:
+                its_wall, its_cpu = timed_tshark(path, *fields)
+                print(f"{what:9} {frames / its_wall:10.0f} frames/s  ({frames / its_cpu:.0f} per CPU second)")
+                print(f"ratio     {its_wall / wall:10.1f} ×         ({its_cpu / cpu:.1f} × by CPU)")
     sys.stdout.flush()
 
 

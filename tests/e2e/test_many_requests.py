@@ -10,7 +10,7 @@ import pytest
 from testbed.results import BYTE_PARTS
 from tests.e2e.runs import read, run
 
-REQUESTS, RATE_PER_S = 2000, 50
+REQUESTS, RATE_PER_S = 2000, 70
 
 
 @pytest.mark.docker

@@ -21,7 +21,7 @@ from scapy.utils import PcapReader
 from testbed.capture import Capture
 from testbed.control import NodeControl
 from testbed.datasets import Example
-from testbed.joined import request_rows
+from testbed.joined import request_rows, with_lives
 from testbed.measure.expected import serialisation_ms
 from testbed.netns import Popen_in
 from testbed.network import Network
@@ -136,7 +136,7 @@ def replayed(network: Network, pcap: Path) -> list[dict[str, Any]]:
         records = {"device1": device.records(), "edge1": edge.records()}
     examples = {one: Example(1, prompts[one], "positive") for one in ids}
     crossed = {one.name: {} for one in network.topology.links}  # type: ignore[var-annotated]
-    return request_rows("casserve", outcomes, records, examples, network.topology, crossed)
+    return request_rows("casserve", outcomes, with_lives(records, {}), examples, network.topology, crossed)
 
 
 @pytest.mark.netem
