@@ -54,11 +54,6 @@ class RateTrace:
     def period_ms(self) -> int:
         return self.opportunities_ms[-1]
 
-    @property
-    def mean_rate_bps(self) -> float:
-        """Of full frames, over one period."""
-        return len(self.opportunities_ms) * _FRAME_BITS * 1000 / self.period_ms
-
     def steps(self, bin_ms: float = BIN_MS) -> tuple[RateStep, ...]:
         """One period's rates as a step function that begins at 0; neighbours differ.
 
