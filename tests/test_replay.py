@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
@@ -60,21 +60,30 @@ def uniform(requests: int, rate_per_s: float) -> list[Request]:
 
 
 def send(
-    trace: list[Request], mode: str = "open", deadline_s: float = 20.0, closed: ClosedLoop | None = None
+    trace: list[Request],
+    mode: str = "open",
+    deadline_s: float = 20.0,
+    closed: ClosedLoop | None = None,
+    signals: Sequence[tuple[float, subprocess.Popen[bytes], signal.Signals]] = (),
 ) -> list[Outcome]:
+    """Replay; meanwhile each process gets its signal so many seconds after time 0."""
     prompts = {request.id: f"prompt {request.id}" for request in trace}
-    namespaces = {"device1": named(NAMESPACE)}
-    return replay(trace, prompts, namespaces, mode=mode, deadline_s=deadline_s, closed=closed)
+    timers: list[threading.Timer] = []
 
+    def started(start_s: float) -> None:
+        for at_s, process, number in signals:
+            wait_s = start_s + at_s - time.monotonic()
+            timers.append(threading.Timer(wait_s, process.send_signal, [number]))
+            timers[-1].start()
 
-@contextmanager
-def later(seconds: float, process: subprocess.Popen[bytes], number: signal.Signals) -> Iterator[None]:
-    timer = threading.Timer(seconds, process.send_signal, [number])
-    timer.start()
     try:
-        yield
+        return replay(
+            trace, prompts, {"device1": named(NAMESPACE)},
+            mode=mode, deadline_s=deadline_s, closed=closed, started=started,
+        )  # fmt: skip
     finally:
-        timer.join()
+        for timer in timers:
+            timer.join()
 
 
 def test_requests_are_sent_at_their_times_however_long_answers_take() -> None:
@@ -88,12 +97,9 @@ def test_requests_are_sent_at_their_times_however_long_answers_take() -> None:
 
 
 def test_a_tier_that_stalls_for_2_s_is_felt_by_all_who_came_meanwhile() -> None:
-    with (
-        tier(service_ms=1) as process,
-        later(1.0 + 0.2, process, signal.SIGSTOP),
-        later(3.0 + 0.2, process, signal.SIGCONT),
-    ):
-        outcomes = send(uniform(60, rate_per_s=10))
+    with tier(service_ms=1) as process:
+        stall = [(1.0, process, signal.SIGSTOP), (3.0, process, signal.SIGCONT)]
+        outcomes = send(uniform(60, rate_per_s=10), signals=stall)
     felt = [outcome for outcome in outcomes if outcome.latency_ms > 50]
     assert 17 <= len(felt) <= 21  # a client that waits for answers would have felt it once
     assert 1_900 < max(outcome.latency_ms for outcome in outcomes) < 2_300
@@ -102,8 +108,8 @@ def test_a_tier_that_stalls_for_2_s_is_felt_by_all_who_came_meanwhile() -> None:
 
 
 def test_a_tier_that_dies_costs_each_request_one_named_error() -> None:
-    with tier(service_ms=50) as process, later(1.0, process, signal.SIGKILL):
-        outcomes = send(uniform(30, rate_per_s=20))
+    with tier(service_ms=50) as process:
+        outcomes = send(uniform(30, rate_per_s=20), signals=[(0.8, process, signal.SIGKILL)])
     ended = Counter(outcome.outcome for outcome in outcomes)
     assert set(ended) == {ANSWERED, "connection"}
     assert min(ended.values()) > 5
@@ -150,7 +156,12 @@ def test_in_a_closed_loop_each_user_waits_for_the_answer_and_thinks() -> None:
 
 
 def test_in_a_closed_loop_users_of_a_dead_tier_each_go_through_their_requests() -> None:
-    with tier(service_ms=20) as process, later(0.4, process, signal.SIGKILL):
-        outcomes = send(uniform(40, rate_per_s=1), mode="closed", closed=ClosedLoop(2, [0.01] * 40))
+    with tier(service_ms=20) as process:
+        outcomes = send(
+            uniform(40, rate_per_s=1),
+            mode="closed",
+            closed=ClosedLoop(2, [0.01] * 40),
+            signals=[(0.3, process, signal.SIGKILL)],
+        )
     assert set(Counter(one.outcome for one in outcomes)) == {ANSWERED, "connection"}
     assert len({one.request_id for one in outcomes}) == len(outcomes) == 40
