@@ -39,7 +39,8 @@ def render(directory: RunDirectory, trace: Sequence[Request]) -> RenderableType:
     fidelity = directory.read_json("fidelity.json")
     tiers = [tier["name"] for tier in directory.read_json("manifest.json")["scenario"]["tiers"]]
     parts: list[RenderableType] = [methods_table(summary, tiers), links_table(links), tiers_table(tiers_used)]
-    parts.append(times_table(summary))
+    if summary["faithful"]["latency"]:
+        parts.append(times_table(summary))
     if (sample := sample_way(requests, trace, summary["faithful"]["latency"])) is not None:
         parts.append(sample)
     parts.append(verdicts(fidelity))
