@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,5 +46,5 @@ def test_on_a_starved_machine_bytes_and_decisions_are_true_and_latency_is_not(tm
     assert fidelity["faithful"] == {"bytes": True, "decisions": True, "quality": True, "latency": False}
     assert any("more was runnable than" in reason for reason in fidelity["reasons"]["latency"])
     lines = [line for line in said.splitlines() if line.startswith("│ recserve")]
-    assert [line.count("n/v") for line in lines] == [2, 7]  # both percentiles, and every cause
-    assert not re.search(r"\d", lines[1])
+    assert [line.count("n/v") for line in lines] == [2]  # both percentiles
+    assert "Where the time went" not in said
