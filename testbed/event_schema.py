@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from testbed.errors import TestbedError
+from testbed.link_entry import MAX_QUEUE_FRAMES, WireFigures
 from testbed.rate_trace import read_rate_trace
 from testbed.schema import (
     Count,
@@ -23,24 +24,18 @@ from testbed.schema import (
     MomentS,
     RateBps,
     Section,
-    ShareOfOne,
-    TimeMs,
     find_file,
     mistake,
 )
 from testbed.topology import DIRECTIONS, Direction
 
 
-class LinkFigures(Section):
+class LinkFigures(WireFigures):
     """Figures of a link that are to change; those that are not named stay."""
 
-    rate_bps: RateBps | None = Field(default=None, validation_alias="rate")
-    delay_ms: TimeMs | None = Field(default=None, validation_alias="delay")
-    jitter_ms: TimeMs | None = Field(default=None, validation_alias="jitter")
-    loss: ShareOfOne | None = None
-    duplicate: ShareOfOne | None = None
-    reorder: ShareOfOne | None = None
-    queue_frames: Annotated[Count, Field(le=1_000_000)] | None = Field(default=None, validation_alias="queue")
+    queue_frames: Annotated[Count, Field(le=MAX_QUEUE_FRAMES)] | None = Field(
+        default=None, validation_alias="queue"
+    )
 
     @property
     def given(self) -> dict[str, Any]:

@@ -33,8 +33,8 @@ def _queue(value: Any) -> int | str:
 Queue = Annotated[int | str, PlainValidator(_queue)]
 
 
-class Figures(Section):
-    """What a direction has of its own; ``None`` where it has what the entry has."""
+class WireFigures(Section):
+    """Figures that a direction of a link may be given, but for its queue; ``None`` where it is not."""
 
     rate_bps: RateBps | None = Field(default=None, validation_alias="rate")
     delay_ms: TimeMs | None = Field(default=None, validation_alias="delay")
@@ -42,6 +42,11 @@ class Figures(Section):
     loss: ShareOfOne | None = None
     duplicate: ShareOfOne | None = None
     reorder: ShareOfOne | None = None
+
+
+class Figures(WireFigures):
+    """What a direction has of its own; ``None`` where it has what the entry has."""
+
     queue: Queue | None = None
 
 

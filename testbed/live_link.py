@@ -42,13 +42,6 @@ class LiveLink:
                     self._given[direction].pop(name, None)
             self._reshape()
 
-    def restore(self) -> None:
-        """All figures are as the scenario has them."""
-        with self._lock:
-            for given in self._given.values():
-                given.clear()
-            self._reshape()
-
     def _reshape(self) -> None:
         up, down = (replace(self.link.spec.shape(one), **self._given[one]) for one in DIRECTIONS)
         if (up, down) != (self.link.shapes["up"], self.link.shapes["down"]):

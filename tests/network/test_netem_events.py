@@ -85,7 +85,7 @@ def test_frames_that_wait_feel_a_new_rate_and_a_new_delay_at_once(network: Netwo
         assert link.link.shapes["down"] == SLOW
         link.put_back(["up"], ["rate_bps"])
         assert link.link.shapes["up"] == Shape(10**6, delay_ms=5, queue_frames=200)
-        link.restore()
+        link.put_back(["up"], ["delay_ms"])
         assert link.link.shapes["up"] == SLOW
 
 
