@@ -120,7 +120,7 @@ def _paths(rows: Sequence[Row], topology: Topology, killed: Set[str]) -> Iterato
     """Each request went from its device to its parent and so on; who kept it answered it."""
     for row in rows:
         name, path = row["request_id"], row["path"]
-        if killed and killed & set(_way_up(row["device"], topology)) - set(path):
+        if killed and killed & set(topology.way_up(row["device"])) - set(path):
             continue  # who was killed may have had a part in it, and cannot tell
         answered = row["outcome"] == "answered"
         if answered and (not path or path[0] != row["device"]):
@@ -134,13 +134,6 @@ def _paths(rows: Sequence[Row], topology: Topology, killed: Set[str]) -> Iterato
                 yield f"{name}: {path[at]} kept it, and {path[at + 1]} has a record of it"
         if answered:
             yield from _served(row, topology)
-
-
-def _way_up(device: str, topology: Topology) -> Iterator[str]:
-    node: str | None = device
-    while node is not None:
-        yield node
-        node = topology.node(node).parent
 
 
 def _served(row: Row, topology: Topology) -> Iterator[str]:

@@ -62,16 +62,16 @@ def request_rows(
     by_node = {
         node: {record["request_id"]: record for record in recorded} for node, recorded in records.items()
     }
-    ways = {device: _way_up(device, topology) for device in {outcome.device for outcome in outcomes}}
+    ways = {device: topology.way_up(device) for device in {outcome.device for outcome in outcomes}}
+    hops_up = {device: _hops(nodes, topology) for device, nodes in ways.items()}
     rows = []
     for outcome in outcomes:
-        nodes, way = ways[outcome.device]
         reached = [
             (node, by_node[node][outcome.request_id])
-            for node in nodes
+            for node in ways[outcome.device]
             if outcome.request_id in by_node.get(node, {})
         ]
-        hops = _tried(outcome.request_id, way, dict(reached), crossed)
+        hops = _tried(outcome.request_id, hops_up[outcome.device], dict(reached), crossed)
         reference = examples[outcome.request_id].reference
         rows.append(
             {
@@ -147,11 +147,7 @@ def _byte_columns(request_id: str, hops: Sequence[Hop], crossed: Crossed) -> dic
     }
 
 
-def _way_up(device: str, topology: Topology) -> tuple[list[str], list[Hop]]:
-    """Nodes from the device to the top, and the hops between them."""
-    nodes: list[str] = [device]
-    hops: list[Hop] = []
-    while (link := topology.link_up(nodes[-1])) is not None:
-        hops.append(Hop(link.name, nodes[-1], link.parent))
-        nodes.append(link.parent)
-    return nodes, hops
+def _hops(nodes: Sequence[str], topology: Topology) -> list[Hop]:
+    """Those between the nodes of a way up, the lowest first."""
+    links = [topology.link_up(node) for node in nodes]
+    return [Hop(link.name, node, link.parent) for node, link in zip(nodes, links, strict=True) if link]

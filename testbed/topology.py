@@ -110,6 +110,13 @@ class Topology:
         """The link from ``node`` to its parent, which its siblings may share; ``None`` at the top."""
         return next((link for link in self.links if node in link.children), None)
 
+    def way_up(self, node: str) -> list[str]:
+        """``node``, its parent, and so on to the top."""
+        way = [node]
+        while (parent := self.node(way[-1]).parent) is not None:
+            way.append(parent)
+        return way
+
     @property
     def needs_netem(self) -> bool:
         return any(link.up.needs_netem or link.down.needs_netem for link in self.links)
