@@ -16,7 +16,7 @@ from testbed.netns import socket_in
 from testbed.wire import account
 from tests.wire import wireshark
 from tests.wire.crafted import CHILD_IP, CHILD_MAC, PARENT_IP, PARENT_MAC, Framing, Made, answer, request
-from tests.wire.test_real_tcp import captured, check_against_tshark, check_sums, retransmissions
+from tests.wire.test_real_tcp import captured, check_against_tshark, check_sums, sent_again
 from tests.wire.veth import Veth, at_rest, receive, transfer, veth
 
 pytestmark = [pytest.mark.netem, pytest.mark.root]
@@ -32,8 +32,7 @@ def exchange(pair: Veth, pcap: Path) -> tuple[int, int]:
         for question, reply in zip(ASKED, ANSWERED, strict=True):
             transfer(client, server, question.wire)
             transfer(server, client, reply.wire)
-        at_rest(pair)
-        return retransmissions(client), retransmissions(server)
+        return sent_again(pair, client, server)
 
 
 @pytest.mark.parametrize(
@@ -50,11 +49,11 @@ def test_each_byte_has_a_cause_whatever_the_way_does(tmp_path: Path, way: str, r
     pcap = tmp_path / "a.pcap"
     with veth() as pair:
         pair.way(way)
-        sent_again = exchange(pair, pcap)
+        by_sender = exchange(pair, pcap)
     result = account(pcap, pair.ends)
     check_sums(result, ASKED, ANSWERED)
-    for parts, by_sender in zip((result.up, result.down), sent_again, strict=True):
-        assert parts.retransmitted_frames + parts.repeated_control_frames == by_sender
+    for parts, times in zip((result.up, result.down), by_sender, strict=True):
+        assert parts.retransmitted_frames + parts.repeated_control_frames == times
     check_against_tshark(pcap, result, in_order=not reorders)
 
 
@@ -63,14 +62,14 @@ def test_a_frame_that_the_queue_refuses_has_not_crossed(tmp_path: Path) -> None:
     with veth() as pair:
         pair.way("delay 10ms")
         pair.bottleneck("rate 4mbit limit 8")
-        sent_again = exchange(pair, pcap)
+        by_sender = exchange(pair, pcap)
         dropped = pair.refused()
     result = account(pcap, pair.ends)
     check_sums(result, ASKED, ANSWERED)
     assert dropped["up"] > 0
-    for parts, by_sender, refused in zip((result.up, result.down), sent_again, dropped.values(), strict=True):
+    for parts, times, refused in zip((result.up, result.down), by_sender, dropped.values(), strict=True):
         repeated = parts.retransmitted_frames + parts.repeated_control_frames
-        assert by_sender - refused <= repeated <= by_sender
+        assert times - refused <= repeated <= times
     check_against_tshark(pcap, result, in_order=False)
 
 
