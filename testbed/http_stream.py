@@ -19,8 +19,17 @@ LARGEST_BODY_BYTES = 64 << 20
 """A longer body is counted, not kept, so that memory is bounded."""
 
 _LONGEST_START_LINE = 256
+_MOST_DIGITS = 18
+"""A longer Content-Length is no length of anything."""
 _PLAUSIBLE = re.compile(rb"[A-Z]{1,7}(?:[ /]|\Z)")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;|\Z)")
+"""RFC 9112, section 7.1."""
 _ID_NAME = REQUEST_ID_HEADER.lower().encode()
+_FIELD = re.compile(
+    rb"\r\n(%s|content-length|transfer-encoding|content-encoding)[ \t]*:([^\r\n]*)" % re.escape(_ID_NAME),
+    re.IGNORECASE,
+)
+"""The header lines that matter here, each with the line break before it."""
 
 
 @dataclass(slots=True)
@@ -42,7 +51,9 @@ class Message:
     whole: bool = False
     json: bool = True
     """False if a content coding hides the text."""
-    fields: dict[bytes, bytes] = field(default_factory=dict)
+    length: bytes | None = None
+    """Content-Length as it stands."""
+    chunked: bool = False
 
     @property
     def kept(self) -> bool:
@@ -71,9 +82,25 @@ class HttpParser:
         self._step: Callable[[], bool] = self._head
 
     def feed(self, data: bytes) -> None:
+        if not self._buffer:
+            if self._step == self._head:
+                data = self._begin_at_once(data)
+            if self._step == self._body and len(data) <= self._left:
+                self._add(data)
+                if not self._left:
+                    self._end()
+                return
         self._buffer += data
         while self._buffer and self._step():
             pass
+
+    def _begin_at_once(self, data: bytes) -> bytes:
+        """Take a head that is whole in its segment, as nearly all are; what follows it."""
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or not START_LINE.match(data):
+            return data
+        self._begin(_parse_head(data[: end + 2], 2))
+        return data[end + 4 :]
 
     def lost(self) -> None:
         """Bytes are missing before the next ones: what was begun is cut."""
@@ -87,11 +114,19 @@ class HttpParser:
         self._cut()
 
     def _cut(self) -> None:
+        self._break_off()
+        self._foreign(len(self._buffer))
+        self._step = self._head
+
+    def _break_off(self) -> None:
         if self._message is not None:
             message, self._message = self._message, None
             self._on_end(message)
-        self._foreign(len(self._buffer))
-        self._step = self._head
+
+    def _stray(self) -> None:
+        """The framing makes no sense (RFC 9112, section 6.3): where the message ends cannot be known."""
+        self._break_off()
+        self._step = self._search
 
     def _foreign(self, count: int) -> None:
         if count:
@@ -137,12 +172,14 @@ class HttpParser:
     def _begin(self, message: Message) -> None:
         self._message = message
         body_may_follow = self._on_head(message)
-        status, length = message.status, message.fields.get(b"content-length", b"")
+        status, length = message.status, message.length
         if not body_may_follow or 100 <= status < 200 or status in (204, 304):
             self._end()
-        elif message.fields.get(b"transfer-encoding", b"").lower().endswith(b"chunked"):
+        elif message.chunked:
             self._step = self._chunk_size
-        elif length.isdigit():
+        elif length is not None and not (length.isdigit() and len(length) <= _MOST_DIGITS):
+            self._stray()
+        elif length is not None:
             self._left = int(length)
             self._step = self._body
             if not self._left:
@@ -161,16 +198,20 @@ class HttpParser:
 
     def _take(self, count: int) -> None:
         """Move bytes from the buffer to the body."""
+        self._add(self._buffer if count == len(self._buffer) else self._buffer[:count])
+        del self._buffer[:count]
+
+    def _add(self, data: bytes | bytearray) -> None:
+        """Bytes of the body."""
         message = self._message
-        if message is None or not count:
+        if message is None:
             return
-        if message.body_bytes + count > LARGEST_BODY_BYTES:
+        if message.body_bytes + len(data) > LARGEST_BODY_BYTES:
             message.body.clear()
         elif message.kept:
-            message.body += self._buffer if count == len(self._buffer) else self._buffer[:count]
-        message.body_bytes += count
-        self._left -= count
-        del self._buffer[:count]
+            message.body += data
+        message.body_bytes += len(data)
+        self._left -= len(data)
 
     def _body(self) -> bool:
         self._take(min(self._left, len(self._buffer)))
@@ -184,9 +225,11 @@ class HttpParser:
         return False
 
     def _line(self) -> bytes | None:
-        """Take one line of framing."""
-        end = self._buffer.find(b"\r\n")
+        """Take one line of framing; a line without an end is none."""
+        end = self._buffer.find(b"\r\n", 0, LARGEST_HEAD_BYTES)
         if end < 0 or self._message is None:
+            if len(self._buffer) >= LARGEST_HEAD_BYTES:
+                self._stray()
             return None
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 2]
@@ -197,12 +240,11 @@ class HttpParser:
         line = self._line()
         if line is None:
             return False
-        digits = line.partition(b";")[0].strip()
-        try:
-            self._left = int(digits, 16)
-        except ValueError:
-            self.lost()
+        size = _CHUNK_SIZE.match(line)
+        if size is None:
+            self._stray()
             return True
+        self._left = int(size[1], 16)
         self._step = self._chunk if self._left else self._trailer
         return True
 
@@ -210,8 +252,11 @@ class HttpParser:
         self._take(min(self._left, len(self._buffer)))
         if self._left or len(self._buffer) < 2:
             return False
-        self._line()  # the line break behind the chunk's data
-        self._step = self._chunk_size
+        if self._buffer.startswith(b"\r\n"):
+            self._line()
+            self._step = self._chunk_size
+        else:
+            self._stray()
         return True
 
     def _trailer(self) -> bool:
@@ -222,28 +267,28 @@ class HttpParser:
 
 
 @lru_cache(1024)
-def _parse_line(line: bytes) -> tuple[bytes, bytes]:
-    """Name, in lower case, and value of a header line; most lines are the same in every message."""
-    name, _, value = line.partition(b":")
-    return name.strip().lower(), value.strip()
+def _parse_start(line: bytes) -> tuple[str, str, int]:
+    """Method, target and status of a start line; there are few of them."""
+    first, second, *_ = line.split(b" ")
+    return ("", "", int(second[:3])) if first.startswith(b"HTTP/") else (first.decode(), second.decode(), 0)
 
 
 def _parse_head(head: bytes, extra: int) -> Message:
     """``head`` is start line and header lines, each with its line break; ``extra`` other line breaks around
     them.
     """
-    start, *lines = head.split(b"\r\n")[:-1]
-    first, second, *_ = [*start.split(b" "), b"", b""]
-    if first.startswith(b"HTTP/"):
-        message = Message(status=int(second[:3]))
-    else:
-        message = Message(method=first.decode(), target=second.decode())
-    for line in lines:
-        name, value = _parse_line(line)
-        message.fields[name] = value
-        if name == _ID_NAME:
+    method, target, status = _parse_start(head[: head.index(b"\r\n")])
+    message = Message(method, target, status)
+    for line in _FIELD.finditer(head):
+        name, value = line[1].lower(), line[2].strip()
+        if name == b"content-length":
+            message.length = value
+        elif name == _ID_NAME:
             message.request_id = value.decode("latin-1")
-            message.id_line_bytes += len(line) + 2
+            message.id_line_bytes += line.end() - line.start()
+        elif name == b"transfer-encoding":
+            message.chunked = value.lower().endswith(b"chunked")
+        else:
+            message.json = value.lower() == b"identity"
     message.header_bytes = len(head) + extra - message.id_line_bytes
-    message.json = message.fields.get(b"content-encoding", b"identity").lower() == b"identity"
     return message

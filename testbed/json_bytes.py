@@ -101,6 +101,8 @@ def _completed(text: str) -> str:
         if word in "{[":
             closers.append("}" if word == "{" else "]")
         elif word in "}]":
+            if not closers:
+                raise ValueError("the body is no JSON object")
             closers.pop()
         elif word not in ",:" and word[0] != '"' and token.end() == len(text):
             break  # a number or a literal that may not be whole

@@ -296,6 +296,54 @@ def test_bodies_of_other_shapes_are_envelope_but_for_the_users_text(
     assert any("without a request id" in finding for finding in result.findings)
 
 
+@pytest.mark.parametrize("up", [True, False])
+@pytest.mark.parametrize("body", [b"}", b"]}", b"{]}", b'{"a":]', b'{"a":1}}', b"[]]", b'"', b"\\", b"\xff"])
+def test_an_odd_body_that_was_cut_off_is_envelope(tmp_path: Path, body: bytes, up: bool) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\n" if up else b"HTTP/1.1 200 OK\r\n"
+    connection = Connection()
+    connection.send(up, head + b"Content-Length: 5000\r\n\r\n" + body)
+    result = accounted(tmp_path / "a.pcap", connection.frames)
+    assert (result.up if up else result.down).envelope_bytes == len(body)
+    assert any("no JSON object" in finding for finding in result.findings)
+
+
+LENGTHS = ["", "-5", "+5", "5,5", "0x5", "1_0", "9" * 19, "9" * 5000]
+SIZES = ["", "-5", "+5", "0x5", "1_0", " 5", "g", "f" * 16, "5 5"]
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        *(f"Content-Length: {length}\r\n\r\n" for length in LENGTHS),
+        *(f"Transfer-Encoding: chunked\r\n\r\n{size}\r\n" for size in SIZES),
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n" + "1" * 200_000,
+        "Transfer-Encoding: chunked\r\n\r\n0\r\n" + "a" * 200_000,
+    ],
+)
+def test_a_message_whose_end_cannot_be_known_is_cut_and_the_next_one_found(
+    tmp_path: Path, framing: str
+) -> None:
+    asked = request("found")
+    connection = Connection()
+    connection.send(True, b"POST /v1/chat/completions HTTP/1.1\r\n" + framing.encode() + b"0123456789abcdef")
+    connection.send(True, asked.wire)
+    result = accounted(tmp_path / "a.pcap", connection.frames)
+    assert result.requests["q1"].prompt_bytes == result.up.prompt_bytes == len("found")
+    assert result.up.other_bytes >= 16
+    assert any("cut off" in finding for finding in result.findings)
+
+
+@pytest.mark.parametrize("size", ["5", "05", "5 ", "5;a=b", "5\t;a"])
+def test_chunk_sizes_may_have_zeros_before_and_extensions_behind(tmp_path: Path, size: str) -> None:
+    connection = Connection()
+    framed = f"Transfer-Encoding: chunked\r\n\r\n{size}\r\nno it\r\n0\r\n\r\n"
+    connection.send(True, f"POST /v1/chat/completions HTTP/1.1\r\n{framed}".encode())
+    result = accounted(tmp_path / "a.pcap", connection.frames)
+    assert result.up.envelope_bytes == 5
+    assert result.up.other_bytes == 0
+
+
 def test_what_the_receiver_acknowledged_and_the_capture_lacks_is_a_doubt(tmp_path: Path) -> None:
     asked = request("d" * 6000)
     connection = Connection()
@@ -337,3 +385,27 @@ def test_instrumentation_is_the_span_in_the_body_whatever_the_serialiser(tmp_pat
     result = accounted(tmp_path / "a.pcap", connection.frames)
     assert result.down.instrumentation_bytes == len(member.encode())
     assert result.down.answer_bytes == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "answer_bytes", "instrumentation_bytes"),
+    [
+        (b'{"choices":[{"message":{"content":"one"}}],"choices":[{"message":{"content":"four"}}]}', 7, 0),
+        (b'{"recserve":1,"choices":[{"message":{"content":"one"}}],"recserve":{}}', 3, 12 + 13),
+        (b'{"\\u0072ecserve":1,"choices":[{"message":{"content":"one"}}]}', 3, 17),
+        (b'{"id":"\\"recserve","choices":[{"message":{"content":"one"}}],"recserve":{}}', 3, 13),
+        (b'{"id":{"recserve":1},"choices":[{"message":{"content":"one"}}]}', 3, 0),
+        (b'{"id":"recserve","choices":[{"message":{"content":"\\"choices\\""}}]}', 9, 0),
+        (b'[{"recserve":1}]', 0, 0),
+    ],
+)
+def test_keys_that_stand_twice_or_elsewhere_count_where_they_are_members(
+    tmp_path: Path, body: bytes, answer_bytes: int, instrumentation_bytes: int
+) -> None:
+    connection = Connection()
+    connection.send(True, request("p").wire)
+    connection.send(False, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    result = accounted(tmp_path / "a.pcap", connection.frames)
+    assert result.down.answer_bytes == answer_bytes
+    assert result.down.instrumentation_bytes == instrumentation_bytes
+    assert result.down.envelope_bytes == len(body) - answer_bytes - instrumentation_bytes

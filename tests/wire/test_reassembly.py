@@ -81,11 +81,31 @@ def test_texts_count_the_same_under_any_segmentation_order_and_repetition(
     assert not result.findings
 
 
-@given(st.data(), st.binary(max_size=2000))
-@settings(max_examples=60, deadline=None)
-def test_any_payload_at_all_is_accounted_to_the_byte(data: st.DataObject, noise: bytes) -> None:
+NUMBERS = st.one_of(
+    st.integers(-20, 40).map(str),
+    st.integers(-20, 40).map(hex),
+    st.sampled_from(["", "+5", "1_0", "5 ", "5;a=b", "9" * 5000, "f" * 16]),
+    st.text(max_size=5),
+)
+ODD_BODIES = st.text(st.sampled_from('{}[]",:\\u 1aé\r\n'), max_size=40).map(str.encode)
+
+
+@st.composite
+def odd_messages(draw: st.DrawFn) -> bytes:
+    """Heads that promise anything, and bodies of JSON's own characters."""
+    start = draw(st.sampled_from([b"POST /v1/chat/completions HTTP/1.1\r\n", b"HTTP/1.1 200 OK\r\n"]))
+    number, body = draw(NUMBERS).encode(), draw(ODD_BODIES)
+    if draw(st.booleans()):
+        return start + b"Content-Length: %s\r\n\r\n" % number + body
+    return start + b"Transfer-Encoding: chunked\r\n\r\n%s\r\n" % number + body
+
+
+@given(st.data(), st.binary(max_size=2000), odd_messages())
+@settings(max_examples=150, deadline=None)
+def test_any_payload_at_all_is_accounted_to_the_byte(data: st.DataObject, noise: bytes, odd: bytes) -> None:
     connection = Connection(handshake=data.draw(st.booleans()))
-    wire = data.draw(st.permutations([noise, request("p").wire, answer("a").wire, b"HTTP/1.1 200 \r\n\r\n{"]))
+    parts = [noise, request("p").wire, answer("a").wire, odd, b"HTTP/1.1 200 \r\n\r\n{"]
+    wire = data.draw(st.permutations(parts))
     stream = b"".join(wire)
     for start, end in data.draw(segmentations(len(stream))):
         if data.draw(st.integers(0, 9)):  # some are lost for good
