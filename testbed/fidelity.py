@@ -215,6 +215,9 @@ def _probes(probes: Mapping[str, Sequence[ProbeReport]] | None, limits: Limits) 
 
 
 def _probe(one: ProbeReport, limits: Limits) -> Iterator[str]:
+    if one.ended_early:
+        yield "was not watched to the end: the probe broke off"
+        return
     if one.sent < limits.probe_least_answers:
         return  # a method of two seconds: the measurements before and after speak for it
     if one.median_ms is None or one.felt_p99_ms is None or one.felt_median_ms is None:

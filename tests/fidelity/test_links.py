@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path as FilePath
 
 import pytest
 
@@ -15,6 +18,7 @@ from testbed.fidelity import judge
 from testbed.host import usable_cpus
 from testbed.measure import Finding, Path, failures, measure
 from testbed.measure.path import Effort
+from testbed.measure.probe import __file__ as PROBE_FILE
 from testbed.measure.rate import measure_rates
 from testbed.measure.times import measure_times
 from testbed.topology import DIRECTIONS, Shape
@@ -101,6 +105,22 @@ def test_a_probe_of_an_idle_link_sees_little_else_than_the_link() -> None:
     assert report.median_ms < 1.5
     assert report.late_p99_ms is not None
     assert report.late_p99_ms < 100
+
+
+@pytest.mark.root
+def test_a_probe_that_is_killed_says_that_it_broke_off() -> None:
+    shape = Shape(20_000_000)
+    with buckets(shape, shape, 20_000_000, 20_000_000) as path:
+        with ProbeWatch([path], interval_s=0.02) as probe:
+            for entry in FilePath("/proc").glob("[0-9]*"):
+                with suppress(OSError):
+                    own = f"\nPPid:\t{os.getpid()}\n" in (entry / "status").read_text()
+                    if own and PROBE_FILE.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
+                        os.kill(int(entry.name), signal.SIGKILL)
+        (report,) = probe.reports
+    assert report.ended_early
+    verdict = judge(Evidence(probes={"recserve": [report]}))
+    assert any("the probe broke off" in reason for reason in verdict.reasons["latency"])
 
 
 @pytest.mark.root

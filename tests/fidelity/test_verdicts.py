@@ -111,6 +111,7 @@ def test_quality_falls_by_a_request_without_one_outcome(outcomes: Outcomes, word
         ({"probes": {"recserve": [replace(PROBE, median_ms=23.0)]}}, "median round trip of 23.00 ms"),
         ({"probes": {"recserve": [replace(PROBE, answered=298)]}}, "lost 2 of 300 pings"),
         ({"probes": {"recserve": [replace(PROBE, answered=0, median_ms=None)]}}, "answered none of 300"),
+        ({"probes": {"recserve": [replace(PROBE, sent=0, answered=0, ended_early=True)]}}, "probe broke off"),
         ({"tiers": [TIER, replace(TIER, cpus=2.0, cpus_asked=2.0)]}, "2.25 CPUs together, and the machine"),
         ({"tiers": [replace(TIER, cpus_asked=4.0, cpus=1.0)]}, "was to have 4 CPUs and got 1"),
     ],
