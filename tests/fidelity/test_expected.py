@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import statistics
+from dataclasses import replace
+from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
@@ -26,6 +28,7 @@ from testbed.measure.expected import (
 )
 from testbed.measure.path import Path
 from testbed.measure.rate import rate_groups, unlimited
+from testbed.measure.times import ping_interval_s
 from testbed.measure.traffic import End, internet_checksum
 from testbed.topology import Shape
 
@@ -63,6 +66,35 @@ def test_a_median_with_jitter_stays_in_its_room() -> None:
         not low <= statistics.median(chance.gauss(20, 3) for _ in range(50)) <= high for _ in range(2000)
     )
     assert outside <= 2000 * CHANCE
+
+
+def in_order(sent_ms: list[float], delay_ms: float, jitter_ms: float, chance: random.Random) -> list[float]:
+    """When datagrams arrive over a way with jitter that lets none overtake another."""
+    arriving = (at_ms + max(0.0, chance.gauss(delay_ms, jitter_ms)) for at_ms in sent_ms)
+    return list(accumulate(arriving, max))
+
+
+@pytest.mark.parametrize(("delay_ms", "jitter_ms"), [(15, 5), (50, 20), (100, 30)])
+def test_pings_are_far_enough_apart_that_keeping_the_order_does_not_lift_their_median(
+    delay_ms: float, jitter_ms: float
+) -> None:
+    shape = Shape(None, delay_ms=delay_ms, jitter_ms=jitter_ms)
+    shaky = replace(path("a", None, None), up=shape, down=shape)
+    chance = random.Random(6)
+    for frame_bytes in (98, 1514):
+        sent_ms = [number * 1000 * ping_interval_s(shaky, frame_bytes) for number in range(100)]
+        low, high = time_bounds(2 * delay_ms, shaky.jitter_ms, 100)
+        outside = 0
+        for _ in range(300):
+            back_ms = in_order(in_order(sent_ms, delay_ms, jitter_ms, chance), delay_ms, jitter_ms, chance)
+            median = statistics.median(back - at for back, at in zip(back_ms, sent_ms, strict=True))
+            outside += not low <= median <= high
+        assert outside <= 2  # of 300, at 0.2 % each
+
+
+def test_pings_of_a_still_link_are_a_fiftieth_of_a_second_apart_or_as_its_rate_allows() -> None:
+    assert ping_interval_s(path("a", None, None), 98) == 0.02
+    assert ping_interval_s(path("a", 1_000_000, 1_000_000), 1514) == pytest.approx(3 * 2 * 0.012112)
 
 
 def test_measured_jitter_stays_in_its_room_and_half_of_it_does_not() -> None:
