@@ -57,8 +57,8 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
-class _Spread:
-    """A time of each request of a method, in ms."""
+class Lateness:
+    """How long after its time in the trace the orchestrator sent a request of a method, in ms."""
 
     method: str
     requests: int
@@ -74,15 +74,30 @@ class _Spread:
         return cls(method, len(times_ms), p50_ms, p99_ms, ordered[-1])
 
 
-class Lateness(_Spread):
-    """How long after its time in the trace the orchestrator sent a request."""
-
-
-class Unexplained(_Spread):
+@dataclass(frozen=True)
+class Unexplained:
     """What of a request's latency is no tier's and no hop's: the orchestrator's exchange with the device.
 
-    Of the requests of which everything was recorded (:func:`testbed.causes.is_explained`).
+    ``requests`` are those of which everything was recorded, ``expected`` those of which it should have been
+    (:func:`testbed.causes.is_explained`, :func:`testbed.causes.should_be_explained`). Times in ms, ``None``
+    where there are none; one below 0 was given to a tier or a hop twice.
     """
+
+    method: str
+    requests: int
+    expected: int
+    p1_ms: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
+
+    @classmethod
+    def of(cls, method: str, times_ms: Sequence[float], expected: int) -> Self:
+        ordered = sorted(times_ms)
+        if not ordered:
+            return cls(method, 0, expected, None, None, None, None)
+        p1_ms, p50_ms, p99_ms = (nearest_rank(ordered, share) for share in (0.01, 0.5, 0.99))
+        return cls(method, len(ordered), expected, p1_ms, p50_ms, p99_ms, ordered[-1])
 
 
 @dataclass(frozen=True)

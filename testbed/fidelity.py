@@ -30,6 +30,7 @@ class Limits:
 
     lateness_p99_ms: float = 10.0
     unexplained_p99_ms: float = 10.0
+    explained_share: float = 0.99
     contended: float = 0.10
     busy: float = 0.95
     steal: float = 0.02
@@ -93,7 +94,7 @@ def judge(evidence: Evidence, limits: Limits | None = None) -> Fidelity:
         "quality": tuple(against_quality(evidence.outcomes)),
         "latency": tuple(against_latency(evidence, limits)),
     }
-    return Fidelity(reasons, tuple(notes(evidence)), evidence, limits)
+    return Fidelity(reasons, tuple(notes(evidence, limits)), evidence, limits)
 
 
 def against_bytes(accounts: Sequence[LinkAccount] | None) -> Iterator[str]:
@@ -145,6 +146,8 @@ def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:
     yield from _links("after", evidence.links_after)
     yield from _lateness(evidence, limits)
     yield from _unexplained(evidence.unexplained, limits)
+    if not evidence.events:  # killed tiers take records with them: a note then
+        yield from _explained_too_few(evidence.unexplained or (), limits)
     yield from _cpu(evidence.cpu, limits)
     yield from _probes(evidence.probes, limits)
     yield from _tiers(evidence.tiers, evidence.machine_cpus)
@@ -179,10 +182,24 @@ def _unexplained(spreads: Sequence[Unexplained] | None, limits: Limits) -> Itera
         yield "what of the latencies is no tier's and no link's was not worked out"
         return
     for one in spreads:
-        if one.p99_ms > limits.unexplained_p99_ms:
+        if one.p99_ms is not None and one.p99_ms > limits.unexplained_p99_ms:
             yield (
                 f"{one.method}: {one.p99_ms:.1f} ms of the latencies at p99 are no tier's and no link's, "
                 f"with {limits.unexplained_p99_ms:g} ms allowed"
+            )
+        if one.p1_ms is not None and one.p1_ms < -limits.unexplained_p99_ms:
+            yield (
+                f"{one.method}: tiers and links recorded {-one.p1_ms:.1f} ms more than latencies hold at p1, "
+                f"with {limits.unexplained_p99_ms:g} ms allowed"
+            )
+
+
+def _explained_too_few(spreads: Sequence[Unexplained], limits: Limits) -> Iterator[str]:
+    for one in spreads:
+        if one.requests < limits.explained_share * one.expected:
+            yield (
+                f"{one.method}: where the time went is known of {one.requests} of {one.expected} requests, "
+                f"with {limits.explained_share:.0%} asked for"
             )
 
 
@@ -257,7 +274,7 @@ def _events(events: Sequence[EventReport], limits: Limits) -> Iterator[str]:
             yield (f"{one.method}: {one} was {late_ms:.0f} ms late, with {limits.event_late_ms:g} ms allowed")
 
 
-def notes(evidence: Evidence) -> Iterator[str]:
+def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:
     """What a reader should know and what decides nothing."""
     if not evidence.netem:
         yield "this kernel has no netem: single frames do not feel a link's rate, only a queue of them does"
@@ -278,6 +295,8 @@ def notes(evidence: Evidence) -> Iterator[str]:
     for event in evidence.events:
         if event.skipped:
             yield f"{event.method}: {event} was skipped, for the replay ended before it"
+    if evidence.events:
+        yield from _explained_too_few(evidence.unexplained or (), limits)
     if evidence.lockstep:
         yield "in lockstep each request waits for the one before: latencies are those of idle tiers"
     if evidence.closed_users is not None:

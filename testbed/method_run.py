@@ -136,7 +136,7 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
         accounts=[one for found in accounted for one in found.accounts],
         outcomes=_outcomes(method.name, setting.trace, outcomes),
         lateness=Lateness.of(method.name, [row["lateness_ms"] for row in rows]),
-        unexplained=Unexplained.of(method.name, unexplained(rows)),
+        unexplained=unexplained(method.name, rows),
         backlog=backlog_watch.reports,
         cpu=cpu_watch.report,
         probes=probe_watch.reports,

@@ -68,6 +68,7 @@ def _method(scenario: Scenario, rows: Sequence[Row], links: Sequence[Row]) -> di
         **_quality(scenario, rows),
         "latency_ms": _latency(rows),
         "spent_ms": _spent(rows),
+        "spent_requests": len(_explained(rows)),
         "served_by": {tier: sum(row["tier"] == tier for row in answered) for tier in scenario.tier_names},
         **{
             name: sum(row[name] for row in links)
@@ -107,9 +108,13 @@ def _latency(rows: Sequence[Row]) -> dict[str, float | None]:
     return found
 
 
+def _explained(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["outcome"] == "answered" and is_explained(row)]
+
+
 def _spent(rows: Sequence[Row]) -> dict[str, float] | None:
     """Mean time by cause of the answered requests of which everything was recorded; sums to their latency."""
-    counted = [row for row in rows if row["outcome"] == "answered" and is_explained(row)]
+    counted = _explained(rows)
     if not counted:
         return None
     by_cause = {

@@ -106,10 +106,14 @@ def test_frames_that_did_not_arrive_have_a_line_of_their_own(refused: int, lost:
 @pytest.mark.parametrize("valid", [True, False])
 def test_times_by_cause_are_printed_where_they_are_valid(valid: bool) -> None:
     spent = {cause: 1.25 + number for number, cause in enumerate(CAUSES)}
-    methods = {"recserve": {"spent_ms": spent}, "device-only": {"spent_ms": None}}
+    methods = {
+        "recserve": {"spent_ms": spent, "spent_requests": 197, "requests": 200},
+        "device-only": {"spent_ms": None, "spent_requests": 0, "requests": 200},
+    }
     text = printed(times_table({"faithful": {"latency": valid}, "methods": methods}))
     assert all((f"{ms:.2f}" in text) is valid for ms in spent.values())
     assert text.count(NOT_VALID) == (0 if valid else 2 * len(CAUSES))
+    assert "197 of 200" in text
 
 
 def test_a_tiers_nodes_are_summed_by_method() -> None:

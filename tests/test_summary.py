@@ -103,7 +103,9 @@ def test_time_by_cause_sums_to_the_latency_of_the_requests_of_which_all_was_reco
         row("recserve", 1, latency_ms=900.0, **{**times, "hop_down_ms": [None]}),
         row("recserve", 2, outcome="timeout", latency_ms=9000.0, **times),
     ]
-    spent = summarise(scenario, rows, [], FAITHFUL)["methods"]["recserve"]["spent_ms"]
+    figures = summarise(scenario, rows, [], FAITHFUL)["methods"]["recserve"]
+    spent = figures["spent_ms"]
+    assert figures["spent_requests"] == 1
     assert spent == {
         "lateness": 1, "queue": 2, "inference": 30, "own": 7, "hop_up": 31, "hop_down": 30, "unexplained": 0.5
     }  # fmt: skip

@@ -134,13 +134,19 @@ def _spent(rows: Sequence[Row]) -> str:
 def times_table(summary: Row) -> Table:
     """Where a request's time went under each method: mean milliseconds by cause, which sum to the latency."""
     valid = summary["faithful"]["latency"]
-    table = Table(title="Where the time went: mean ms of an answered request", title_justify="left")
+    table = Table(
+        title="Where the time went: mean ms of an answered request",
+        title_justify="left",
+        caption="requests: those that were answered and of which everything was recorded, of all",
+        caption_justify="left",
+    )
     table.add_column("method")
-    for heading in CAUSES.values():
+    for heading in ("requests", *CAUSES.values()):
         table.add_column(heading, justify="right")
     for name, figures in summary["methods"].items():
         spent = figures["spent_ms"] or dict.fromkeys(CAUSES)
-        table.add_row(name, *(_milliseconds(spent[cause], valid, digits=2) for cause in CAUSES))
+        counted = f"{figures['spent_requests']} of {figures['requests']}"
+        table.add_row(name, counted, *(_milliseconds(spent[cause], valid, digits=2) for cause in CAUSES))
     return table
 
 
