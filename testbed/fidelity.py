@@ -285,6 +285,10 @@ def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:
         )
     if evidence.has_loss:
         yield "the kernel draws losses without a seed: they differ from run to run, unlike trace and policies"
+    for when, findings in (("before", evidence.links_before), ("after", evidence.links_after)):
+        for finding in findings or ():
+            if finding.ok and finding.note:
+                yield f"{when} the replay, {finding}"
     for tier in evidence.tiers or ():
         if tier.periods and tier.throttled_periods:
             share = tier.throttled_periods / tier.periods

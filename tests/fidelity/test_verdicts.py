@@ -179,6 +179,13 @@ def test_a_method_that_nothing_answered_has_nothing_to_explain() -> None:
     assert judge(replace(SOUND, unexplained=[Unexplained.of("recserve", [], 0)])).faithful["latency"]
 
 
+def test_what_there_is_to_say_of_a_link_that_is_as_configured_is_noted() -> None:
+    weak = held("a-b", "up", "loss", "share", 1e-4, 0.0, (0.0, 5e-4), 12_000, "too few datagrams")
+    verdict = judge(replace(SOUND, links_before=[weak]))
+    assert verdict.faithful["latency"]
+    assert any("before the replay, a-b (up): loss 0" in note and "too few" in note for note in verdict.notes)
+
+
 def test_in_lockstep_nothing_can_be_late() -> None:
     verdict = judge(replace(SOUND, lateness=None, lockstep=True))
     assert verdict.faithful["latency"]
