@@ -9,17 +9,20 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from testbed.datasets import load
 from testbed.errors import TestbedError
 from testbed.report.tables import (
     CAUSES,
     NOT_VALID,
     links_table,
     methods_table,
+    sample_way,
     tiers_table,
     times_table,
     verdicts,
 )
 from testbed.results import REQUESTS, SUMS, RunDirectory
+from testbed.trace import Request
 
 
 @pytest.fixture
@@ -136,6 +139,24 @@ def test_reasons_stand_beside_a_verdict_and_many_are_counted() -> None:
     assert "reason 4" in text
     assert "reason 5" not in text
     assert "and 4 more in fidelity.json" in text
+
+
+def test_words_of_models_and_tiers_are_printed_as_they_are() -> None:
+    reasons = {"bytes": ["[/x] of the capture"], "decisions": [], "quality": [], "latency": []}
+    faithful = {claim: not found for claim, found in reasons.items()}
+    assert "[/x] of the capture" in printed(verdicts({"faithful": faithful, "reasons": reasons}))
+    asked = load("rotten_tomatoes", "test")[0]
+    row = {
+        "request_id": "r1", "method": "recserve", "outcome": "answered", "tier": "edge", "answer": "[/y]",
+        "reference": asked.reference, "path": ["device1", "edge1"], "hops": ["device1-edge1"],
+        "node_answers": ["[/z]", "[/y]"], "confidences": [0.5, 0.9], "thresholds": [0.6, None],
+        "window_seqs": [1, None], "window_lengths": [1, None], "kept": [False, True],
+        "inference_ms": [1.0, 2.0], "hop_up_ms": [1.0], "hop_down_ms": [1.0],
+    }  # fmt: skip
+    trace = [Request("r1", 0.0, "device1", "rotten_tomatoes", "test", asked.row)]
+    text = printed(sample_way([row], trace, valid=True))
+    assert "answered [/y] by edge" in text
+    assert "[/z]" in text
 
 
 def printed(table: Any) -> str:

@@ -161,8 +161,10 @@ def sample_way(requests: Sequence[Row], trace: Sequence[Request], valid: bool) -
     table = Table(
         title=Text(f"One request ({row['request_id']}, {row['method']}): {_shortened(prompt)}"),
         title_justify="left",
-        caption=f"answered {row['answer']} by {row['tier']}, reference {row['reference']}, "
-        f"{len(prompt.encode())} prompt bytes on each of {len(row['path']) - 1} hops",
+        caption=Text(
+            f"answered {row['answer']} by {row['tier']}, reference {row['reference']}, "
+            f"{len(prompt.encode())} prompt bytes on each of {len(row['path']) - 1} hops"
+        ),
         caption_justify="left",
     )
     for column in ("node", "answer", "confidence", "threshold", "window", "decision", "inference ms"):
@@ -173,7 +175,7 @@ def sample_way(requests: Sequence[Row], trace: Sequence[Request], valid: bool) -
         hop = [row[column][at] if at < len(row["hops"]) else None for column in HOP_COLUMNS]
         table.add_row(
             node,
-            row["node_answers"][at] or "",
+            Text(row["node_answers"][at] or ""),
             _number(row["confidences"][at]),
             _number(row["thresholds"][at]),
             "" if row["window_lengths"][at] is None else str(row["window_lengths"][at]),
@@ -196,7 +198,8 @@ def verdicts(fidelity: Row) -> Table:
         shown = list(reasons[:MAX_REASONS])
         if len(reasons) > MAX_REASONS:
             shown.append(f"and {len(reasons) - MAX_REASONS} more in fidelity.json")
-        table.add_row(claim, Text("true", "green") if true else Text("false", "bold red"), "\n".join(shown))
+        verdict = Text("true", "green") if true else Text("false", "bold red")
+        table.add_row(claim, verdict, Text("\n".join(shown)))
     return table
 
 
