@@ -16,7 +16,8 @@ class LinkAccount:
     """A link's bytes under one method in one direction: the kernel's count, and what the capture left of it.
 
     ``quiet`` says that the counters stood still before and after, so that the sum's ends are sharp;
-    ``faults`` are the capture's own reasons for doubt.
+    ``faults`` are the capture's own reasons for doubt. ``unattributed_bytes``: of prompts and answers, what
+    is of no request of the trace.
     """
 
     method: str
@@ -26,6 +27,7 @@ class LinkAccount:
     frame_bytes: int
     unaccounted_bytes: int
     unaccounted_frames: int = 0
+    unattributed_bytes: int = 0
     capture_dropped_frames: int = 0
     queue_dropped_frames: int = 0
     lost_frames: int = 0
@@ -47,13 +49,17 @@ class Audit:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How the requests of one method ended: ``ended`` counts by outcome, ``repeated`` those with several."""
+    """How the requests of one method ended: ``ended`` counts by outcome, ``repeated`` those with several.
+
+    ``strange_answers`` are none of the task's labels, where it has labels; ``strange_answer`` is one of them.
+    """
 
     method: str
     requests: int
     ended: Mapping[str, int]
     repeated: int = 0
-    answered_without_reference: int = 0
+    strange_answers: int = 0
+    strange_answer: str | None = None
 
 
 @dataclass(frozen=True)

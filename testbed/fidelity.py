@@ -16,6 +16,8 @@ from testbed.measure.expected import Finding, time_bounds
 from testbed.watch import CpuReport, ProbeReport
 
 SCHEMA = 1
+MOST_SHOWN = 40
+"""Characters of a strange answer."""
 Claim = Literal["bytes", "decisions", "quality", "latency"]
 CLAIMS: tuple[Claim, ...] = ("bytes", "decisions", "quality", "latency")
 
@@ -98,7 +100,9 @@ def judge(evidence: Evidence, limits: Limits | None = None) -> Fidelity:
 
 
 def against_bytes(accounts: Sequence[LinkAccount] | None) -> Iterator[str]:
-    """Nothing unaccounted, no frame lost by a capture, and counting that began and ended on a quiet link."""
+    """Nothing unaccounted, no text of a stranger's (burdens are sums over requests), no frame lost by a
+    capture, and counting that began and ended on a quiet link.
+    """
     if accounts is None:
         yield "no link was captured"
         return
@@ -109,6 +113,8 @@ def against_bytes(accounts: Sequence[LinkAccount] | None) -> Iterator[str]:
                 f"{where}: {one.unaccounted_bytes} of {one.frame_bytes} bytes "
                 f"and {one.unaccounted_frames} of {one.frames} frames are not accounted for"
             )
+        if one.unattributed_bytes:
+            yield f"{where}: {one.unattributed_bytes} bytes of text belong to no request of the trace"
         if one.capture_dropped_frames:
             yield f"{where}: the capture lost {one.capture_dropped_frames} frames"
         for fault in one.faults:
@@ -126,7 +132,7 @@ def against_decisions(audit: Audit | None) -> Iterator[str]:
 
 
 def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
-    """Every request of the trace has exactly one outcome, and every answer a reference to be held against."""
+    """Every request of the trace has exactly one outcome, and every answer is one that can be right."""
     if outcomes is None:
         yield "outcomes were not counted"
         return
@@ -136,8 +142,11 @@ def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
             yield f"{one.method}: {one.repeated} requests have more than one outcome"
         if ended != one.requests:
             yield f"{one.method}: {one.requests} requests have {ended} outcomes"
-        if one.answered_without_reference:
-            yield f"{one.method}: {one.answered_without_reference} answers have no reference"
+        if one.strange_answers:
+            yield (
+                f"{one.method}: {one.strange_answers} answers are none of the task's labels, "
+                f"{(one.strange_answer or '')[:MOST_SHOWN]!r} for one"
+            )
 
 
 def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:

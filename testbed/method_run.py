@@ -127,14 +127,18 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
     crossed = {link.name: found.requests for link, found in zip(links, accounted, strict=True)}
     topology = setting.network.topology
     rows = request_rows(method.name, outcomes, records, setting.examples, topology, crossed)
-    link_rows, strangers = attribute([row for found in accounted for row in found.rows], rows)
-    findings = [*(text for found in accounted for text in found.findings), *strangers]
+    link_rows = attribute([row for found in accounted for row in found.rows], rows)
+    accounts = [one for found in accounted for one in found.accounts]
+    findings = [text for found in accounted for text in found.findings]
     return MethodResult(
         requests=rows,
         links=link_rows,
         tiers=tier_rows(method.name, records, used, topology),
-        accounts=[one for found in accounted for one in found.accounts],
-        outcomes=_outcomes(method.name, setting.trace, outcomes),
+        accounts=[
+            replace(one, unattributed_bytes=row["unattributed_bytes"])
+            for one, row in zip(accounts, link_rows, strict=True)
+        ],
+        outcomes=count_outcomes(method.name, setting.trace, outcomes, setting.scenario.task.labels),
         lateness=Lateness.of(method.name, [row["lateness_ms"] for row in rows]),
         unexplained=unexplained(method.name, rows),
         backlog=backlog_watch.reports,
@@ -240,11 +244,19 @@ def _captured(setting: Setting, method: str, link: WanLink) -> tuple[Path, LinkE
     return setting.directory.pcap(method, link.name), ends
 
 
-def _outcomes(method: str, trace: Sequence[Request], outcomes: Sequence[Outcome]) -> Outcomes:
+def count_outcomes(
+    method: str, trace: Sequence[Request], outcomes: Sequence[Outcome], labels: Sequence[str]
+) -> Outcomes:
+    """How requests ended; ``labels`` are the answers that the task knows, none if it knows any."""
     times = Counter(one.request_id for one in outcomes)
+    strange = [
+        one.answer for one in outcomes if labels and one.answer is not None and one.answer not in labels
+    ]
     return Outcomes(
         method,
         requests=len(trace),
         ended=dict(Counter(one.outcome for one in outcomes)),
         repeated=sum(count > 1 for count in times.values()),
+        strange_answers=len(strange),
+        strange_answer=strange[0] if strange else None,
     )

@@ -72,6 +72,7 @@ def test_nothing_shown_is_nothing_believed() -> None:
         (replace(ACCOUNT, unaccounted_bytes=66), "66 of 120000 bytes"),
         (replace(ACCOUNT, unaccounted_bytes=-66), "-66 of 120000 bytes"),
         (replace(ACCOUNT, unaccounted_frames=1), "1 of 900 frames"),
+        (replace(ACCOUNT, unattributed_bytes=13), "13 bytes of text belong to no request of the trace"),
         (replace(ACCOUNT, capture_dropped_frames=3), "capture lost 3 frames"),
         (replace(ACCOUNT, quiet=False), "never came to rest"),
     ],
@@ -97,10 +98,15 @@ def test_decisions_fall_by_one_difference() -> None:
     [
         (Outcomes("recserve", 200, {"answered": 199}), "200 requests have 199 outcomes"),
         (Outcomes("recserve", 200, {"answered": 200}, repeated=1), "more than one outcome"),
-        (Outcomes("recserve", 9, {"answered": 9}, answered_without_reference=5), "5 answers have no ref"),
+        (
+            Outcomes("recserve", 9, {"answered": 9}, strange_answers=5, strange_answer="LABEL_1"),
+            "5 answers are none of the task's labels, 'LABEL_1' for one",
+        ),
     ],
 )  # fmt: skip
-def test_quality_falls_by_a_request_without_one_outcome(outcomes: Outcomes, words: str) -> None:
+def test_quality_falls_by_a_request_without_one_outcome_and_an_answer_that_cannot_be_right(
+    outcomes: Outcomes, words: str
+) -> None:
     assert words in only("quality", judge(replace(SOUND, outcomes=[outcomes])))
 
 
