@@ -14,6 +14,7 @@ from testbed.errors import TestbedError
 from testbed.report.tables import (
     CAUSES,
     NOT_VALID,
+    comparison_table,
     links_table,
     methods_table,
     sample_way,
@@ -79,19 +80,40 @@ def test_damaged_files_are_one_sentence(sealed: RunDirectory) -> None:
         sealed.read_json("summary.json")
 
 
+FIGURES: dict[str, Any] = {
+    "accuracy": 0.8, "accuracy_ci": [0.7, 0.9], "served_by": {"device": 9, "cloud": 1}, "errors": {},
+    "latency_ms": {"p50": 123.4, "p95": None, "p99": None},
+    "latency_ms_ci": {"p50": [110.0, None], "p95": None, "p99": None},
+    "prompt_bytes": 1000, "frame_bytes": 5000, "burden_vs_cloud_only": 0.5, "burden_vs_direct_cloud": None,
+    "accuracy_vs_cloud_only": {"difference": -0.025, "ci": [-0.06, 0.01]},
+    "latency_vs_cloud_only": {"difference_ms": -341.2, "ci_ms": [-360.0, -320.0], "requests": 10},
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("valid", [True, False])
 def test_a_latency_that_is_not_valid_is_never_printed(valid: bool) -> None:
-    figures = {
-        "accuracy": 0.8, "accuracy_ci": [0.7, 0.9], "served_by": {"device": 9, "cloud": 1}, "errors": {},
-        "latency_ms": {"p50": 123.4, "p95": None, "p99": None}, "prompt_bytes": 1000, "frame_bytes": 5000,
-        "burden_vs_cloud_only": 0.5, "burden_vs_direct_cloud": None,
-    }  # fmt: skip
-    summary = {"faithful": {"latency": valid}, "methods": {"recserve": figures}}
-    text = printed(methods_table(summary, ["device", "cloud"]))
-    assert ("123" in text) is valid
+    text = printed(comparison_table({"faithful": {"latency": valid}, "methods": {"recserve": FIGURES}}), 110)
+    assert ("123 [110, ∞]" in text) is valid
+    assert ("-341 [-360, -320]" in text) is valid
     assert (NOT_VALID in text) is not valid
-    assert "0.800 [0.700, 0.900]" in text
-    assert "9/1" in text
+    assert "-0.025 [-0.060, +0.010]" in text
+
+
+def test_methods_stand_on_a_line_each_in_110_columns() -> None:
+    reason = {"vs_cloud_only_reason": "no request was answered under both"}
+    summary = {"faithful": {}, "methods": {"recserve": {**FIGURES, **reason}}}
+    text = printed(methods_table(summary, ["device", "cloud"]), 110)
+    (line,) = [line for line in text.splitlines() if "recserve" in line]
+    for cell in ("0.800 [0.700, 0.900]", "9/1", "1.0", "5.0", "0.500", "-"):
+        assert cell in line
+    assert "-: no request was answered under both" in text
+
+
+def test_a_bleu_has_its_interval() -> None:
+    bleu = {"bleu": 31.25, "bleu_ci": [28.0, 34.5], "bleu_vs_cloud_only": None}
+    summary = {"faithful": {"latency": True}, "methods": {"recserve": {**FIGURES, **bleu}}}
+    assert "31.2 [28.0, 34.5]" in printed(methods_table(summary, ["device", "cloud"]))
+    assert "Δ BLEU vs cloud-only" in printed(comparison_table(summary))
 
 
 @pytest.mark.parametrize(("refused", "lost"), [(0, 0), (31, 0), (0, 1)])
@@ -159,7 +181,7 @@ def test_words_of_models_and_tiers_are_printed_as_they_are() -> None:
     assert "[/z]" in text
 
 
-def printed(table: Any) -> str:
+def printed(table: Any, width: int = 160) -> str:
     out = StringIO()
-    Console(file=out, width=160).print(table)
+    Console(file=out, width=width).print(table)
     return out.getvalue()
