@@ -16,6 +16,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from testbed.evidence import Unexplained
+
 if TYPE_CHECKING:
     from testbed.replay import Outcome
 
@@ -73,6 +75,14 @@ def is_explained(row: Mapping[str, Any]) -> bool:
     return bool(row["path"]) and whole and row["outcome"] not in NO_REPLY
 
 
-def unexplained(rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """``unexplained_ms`` of the requests of which everything was recorded."""
-    return [row["unexplained_ms"] for row in rows if is_explained(row)]
+def should_be_explained(row: Mapping[str, Any]) -> bool:
+    """Whether a reply came and no node gave up on the one above, so that nothing excuses a missing record."""
+    return row["outcome"] not in NO_REPLY and not any(row["forward_errors"])
+
+
+def unexplained(method: str, rows: Sequence[Mapping[str, Any]]) -> Unexplained:
+    """``unexplained_ms`` of the requests of which everything was recorded, and of how many it should be."""
+    times_ms = [row["unexplained_ms"] for row in rows if is_explained(row)]
+    return Unexplained.of(
+        method, times_ms, sum(is_explained(row) or should_be_explained(row) for row in rows)
+    )

@@ -16,7 +16,8 @@ class LinkAccount:
     """A link's bytes under one method in one direction: the kernel's count, and what the capture left of it.
 
     ``quiet`` says that the counters stood still before and after, so that the sum's ends are sharp;
-    ``faults`` are the capture's own reasons for doubt.
+    ``faults`` are the capture's own reasons for doubt. ``unattributed_bytes``: of prompts and answers, what
+    is of no request of the trace.
     """
 
     method: str
@@ -26,6 +27,7 @@ class LinkAccount:
     frame_bytes: int
     unaccounted_bytes: int
     unaccounted_frames: int = 0
+    unattributed_bytes: int = 0
     capture_dropped_frames: int = 0
     queue_dropped_frames: int = 0
     lost_frames: int = 0
@@ -47,18 +49,22 @@ class Audit:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How the requests of one method ended: ``ended`` counts by outcome, ``repeated`` those with several."""
+    """How the requests of one method ended: ``ended`` counts by outcome, ``repeated`` those with several.
+
+    ``strange_answers`` are none of the task's labels, where it has labels; ``strange_answer`` is one of them.
+    """
 
     method: str
     requests: int
     ended: Mapping[str, int]
     repeated: int = 0
-    answered_without_reference: int = 0
+    strange_answers: int = 0
+    strange_answer: str | None = None
 
 
 @dataclass(frozen=True)
-class _Spread:
-    """A time of each request of a method, in ms."""
+class Lateness:
+    """How long after its time in the trace the orchestrator sent a request of a method, in ms."""
 
     method: str
     requests: int
@@ -74,15 +80,30 @@ class _Spread:
         return cls(method, len(times_ms), p50_ms, p99_ms, ordered[-1])
 
 
-class Lateness(_Spread):
-    """How long after its time in the trace the orchestrator sent a request."""
-
-
-class Unexplained(_Spread):
+@dataclass(frozen=True)
+class Unexplained:
     """What of a request's latency is no tier's and no hop's: the orchestrator's exchange with the device.
 
-    Of the requests of which everything was recorded (:func:`testbed.causes.is_explained`).
+    ``requests`` are those of which everything was recorded, ``expected`` those of which it should have been
+    (:func:`testbed.causes.is_explained`, :func:`testbed.causes.should_be_explained`). Times in ms, ``None``
+    where there are none; one below 0 was given to a tier or a hop twice.
     """
+
+    method: str
+    requests: int
+    expected: int
+    p1_ms: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
+
+    @classmethod
+    def of(cls, method: str, times_ms: Sequence[float], expected: int) -> Self:
+        ordered = sorted(times_ms)
+        if not ordered:
+            return cls(method, 0, expected, None, None, None, None)
+        p1_ms, p50_ms, p99_ms = (nearest_rank(ordered, share) for share in (0.01, 0.5, 0.99))
+        return cls(method, len(ordered), expected, p1_ms, p50_ms, p99_ms, ordered[-1])
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from testbed.measure.expected import Finding, time_bounds
 from testbed.watch import CpuReport, ProbeReport
 
 SCHEMA = 1
+MOST_SHOWN = 40
+"""Characters of a strange answer."""
 Claim = Literal["bytes", "decisions", "quality", "latency"]
 CLAIMS: tuple[Claim, ...] = ("bytes", "decisions", "quality", "latency")
 
@@ -30,6 +32,7 @@ class Limits:
 
     lateness_p99_ms: float = 10.0
     unexplained_p99_ms: float = 10.0
+    explained_share: float = 0.99
     contended: float = 0.10
     busy: float = 0.95
     steal: float = 0.02
@@ -93,11 +96,13 @@ def judge(evidence: Evidence, limits: Limits | None = None) -> Fidelity:
         "quality": tuple(against_quality(evidence.outcomes)),
         "latency": tuple(against_latency(evidence, limits)),
     }
-    return Fidelity(reasons, tuple(notes(evidence)), evidence, limits)
+    return Fidelity(reasons, tuple(notes(evidence, limits)), evidence, limits)
 
 
 def against_bytes(accounts: Sequence[LinkAccount] | None) -> Iterator[str]:
-    """Nothing unaccounted, no frame lost by a capture, and counting that began and ended on a quiet link."""
+    """Nothing unaccounted, no text of a stranger's (burdens are sums over requests), no frame lost by a
+    capture, and counting that began and ended on a quiet link.
+    """
     if accounts is None:
         yield "no link was captured"
         return
@@ -108,6 +113,8 @@ def against_bytes(accounts: Sequence[LinkAccount] | None) -> Iterator[str]:
                 f"{where}: {one.unaccounted_bytes} of {one.frame_bytes} bytes "
                 f"and {one.unaccounted_frames} of {one.frames} frames are not accounted for"
             )
+        if one.unattributed_bytes:
+            yield f"{where}: {one.unattributed_bytes} bytes of text belong to no request of the trace"
         if one.capture_dropped_frames:
             yield f"{where}: the capture lost {one.capture_dropped_frames} frames"
         for fault in one.faults:
@@ -125,7 +132,7 @@ def against_decisions(audit: Audit | None) -> Iterator[str]:
 
 
 def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
-    """Every request of the trace has exactly one outcome, and every answer a reference to be held against."""
+    """Every request of the trace has exactly one outcome, and every answer is one that can be right."""
     if outcomes is None:
         yield "outcomes were not counted"
         return
@@ -135,8 +142,11 @@ def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
             yield f"{one.method}: {one.repeated} requests have more than one outcome"
         if ended != one.requests:
             yield f"{one.method}: {one.requests} requests have {ended} outcomes"
-        if one.answered_without_reference:
-            yield f"{one.method}: {one.answered_without_reference} answers have no reference"
+        if one.strange_answers:
+            yield (
+                f"{one.method}: {one.strange_answers} answers are none of the task's labels, "
+                f"{(one.strange_answer or '')[:MOST_SHOWN]!r} for one"
+            )
 
 
 def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:
@@ -145,6 +155,8 @@ def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:
     yield from _links("after", evidence.links_after)
     yield from _lateness(evidence, limits)
     yield from _unexplained(evidence.unexplained, limits)
+    if not evidence.events:  # killed tiers take records with them: a note then
+        yield from _explained_too_few(evidence.unexplained or (), limits)
     yield from _cpu(evidence.cpu, limits)
     yield from _probes(evidence.probes, limits)
     yield from _tiers(evidence.tiers, evidence.machine_cpus)
@@ -179,10 +191,24 @@ def _unexplained(spreads: Sequence[Unexplained] | None, limits: Limits) -> Itera
         yield "what of the latencies is no tier's and no link's was not worked out"
         return
     for one in spreads:
-        if one.p99_ms > limits.unexplained_p99_ms:
+        if one.p99_ms is not None and one.p99_ms > limits.unexplained_p99_ms:
             yield (
                 f"{one.method}: {one.p99_ms:.1f} ms of the latencies at p99 are no tier's and no link's, "
                 f"with {limits.unexplained_p99_ms:g} ms allowed"
+            )
+        if one.p1_ms is not None and one.p1_ms < -limits.unexplained_p99_ms:
+            yield (
+                f"{one.method}: tiers and links recorded {-one.p1_ms:.1f} ms more than latencies hold at p1, "
+                f"with {limits.unexplained_p99_ms:g} ms allowed"
+            )
+
+
+def _explained_too_few(spreads: Sequence[Unexplained], limits: Limits) -> Iterator[str]:
+    for one in spreads:
+        if one.requests < limits.explained_share * one.expected:
+            yield (
+                f"{one.method}: where the time went is known of {one.requests} of {one.expected} requests, "
+                f"with {limits.explained_share:.0%} asked for"
             )
 
 
@@ -215,6 +241,9 @@ def _probes(probes: Mapping[str, Sequence[ProbeReport]] | None, limits: Limits) 
 
 
 def _probe(one: ProbeReport, limits: Limits) -> Iterator[str]:
+    if one.ended_early:
+        yield "was not watched to the end: the probe broke off"
+        return
     if one.sent < limits.probe_least_answers:
         return  # a method of two seconds: the measurements before and after speak for it
     if one.median_ms is None or one.felt_p99_ms is None or one.felt_median_ms is None:
@@ -254,7 +283,7 @@ def _events(events: Sequence[EventReport], limits: Limits) -> Iterator[str]:
             yield (f"{one.method}: {one} was {late_ms:.0f} ms late, with {limits.event_late_ms:g} ms allowed")
 
 
-def notes(evidence: Evidence) -> Iterator[str]:
+def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:
     """What a reader should know and what decides nothing."""
     if not evidence.netem:
         yield "this kernel has no netem: single frames do not feel a link's rate, only a queue of them does"
@@ -265,6 +294,10 @@ def notes(evidence: Evidence) -> Iterator[str]:
         )
     if evidence.has_loss:
         yield "the kernel draws losses without a seed: they differ from run to run, unlike trace and policies"
+    for when, findings in (("before", evidence.links_before), ("after", evidence.links_after)):
+        for finding in findings or ():
+            if finding.ok and finding.note:
+                yield f"{when} the replay, {finding}"
     for tier in evidence.tiers or ():
         if tier.periods and tier.throttled_periods:
             share = tier.throttled_periods / tier.periods
@@ -275,6 +308,8 @@ def notes(evidence: Evidence) -> Iterator[str]:
     for event in evidence.events:
         if event.skipped:
             yield f"{event.method}: {event} was skipped, for the replay ended before it"
+    if evidence.events:
+        yield from _explained_too_few(evidence.unexplained or (), limits)
     if evidence.lockstep:
         yield "in lockstep each request waits for the one before: latencies are those of idle tiers"
     if evidence.closed_users is not None:

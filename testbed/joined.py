@@ -96,20 +96,14 @@ def request_rows(
     return rows
 
 
-def attribute(
-    links: Sequence[dict[str, Any]], requests: Sequence[Mapping[str, Any]]
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """The links' rows with what of their text no request of the trace put there, and a finding for each."""
+def attribute(links: Sequence[dict[str, Any]], requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The links' rows with what of their text no request of the trace put there."""
     own = _text_bytes(requests)
-    rows, findings = [], []
+    rows = []
     for row in links:
-        left = row["prompt_bytes"] + row["answer_bytes"] - own[row["link"], row["direction"]]
-        rows.append({**row, "unattributed_bytes": left})
-        if left:
-            findings.append(
-                f"{row['link']} {row['direction']}: {left} bytes of text belong to no request of the trace"
-            )
-    return rows, findings
+        text_bytes = row["prompt_bytes"] + row["answer_bytes"]
+        rows.append({**row, "unattributed_bytes": text_bytes - own[row["link"], row["direction"]]})
+    return rows
 
 
 def _text_bytes(request_rows: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:

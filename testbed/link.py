@@ -28,8 +28,9 @@ class QueueDrops:
     """Frames of one direction that did not arrive, since the link was made.
 
     ``queue_dropped_frames`` were refused by the bottleneck's full queue and never sent; ``lost_frames`` were
-    sent, and counted on the wire, and the way lost them. ``emulator_dropped_frames`` should be 0: the kernel
-    had no room to hand a frame from one end of the wire to the other.
+    sent, and counted on the wire, and the way lost them; where it duplicates, the second copies that it lost
+    are among them, though no wire saw those. ``emulator_dropped_frames`` should be 0: the kernel had no room
+    to hand a frame from one end of the wire to the other.
     """
 
     queue_dropped_frames: int

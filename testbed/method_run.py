@@ -17,7 +17,7 @@ from typing import Any
 
 from testbed.accounting import account_captures
 from testbed.backlog import BacklogReport, BacklogWatch
-from testbed.capture import Capture, CaptureReport
+from testbed.capture import Capture
 from testbed.causes import unexplained
 from testbed.cgroup import ContainerGroup, Usage
 from testbed.closed_loop import ClosedLoop, draw_closed_loop
@@ -25,25 +25,23 @@ from testbed.connections import unsettled, wait_until_closed
 from testbed.console import Reporter
 from testbed.containers import policy_spec
 from testbed.control import NodeControl, on_all
-from testbed.counters import Counters
 from testbed.datasets import Example
 from testbed.event_checks import under_events
 from testbed.events import Stage
 from testbed.evidence import EventReport, Lateness, LinkAccount, Outcomes, Unexplained
 from testbed.flow import flow_ports
 from testbed.joined import attribute, request_rows, with_lives
-from testbed.link import QueueDrops, WanLink
+from testbed.link import WanLink
 from testbed.measure import paths_of, wait_until_quiet
 from testbed.network import Network
-from testbed.parts import RequestBytes
+from testbed.reconcile import Reading, frames_between, reconcile
 from testbed.replay import Outcome, replay
-from testbed.results import BYTE_PARTS, RunDirectory
+from testbed.results import RunDirectory
 from testbed.scenario import Scenario
 from testbed.tier_use import tier_rows
-from testbed.topology import DIRECTIONS, Direction, Link, Topology
+from testbed.topology import DIRECTIONS, Link, Topology
 from testbed.trace import Request
 from testbed.watch import CpuReport, CpuWatch, ProbeReport, ProbeWatch
-from testbed.wire import LinkAccount as CaptureAccount
 from testbed.wire import LinkEnds
 
 QUIET_TIMEOUT_S = 60.0
@@ -89,17 +87,6 @@ class MethodResult:
     events: list[EventReport] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """All counters of all links at one quiet moment."""
-
-    wire: dict[str, dict[Direction, Counters]]
-    drops: dict[str, dict[Direction, QueueDrops]]
-    quiet: bool
-    cut: Mapping[str, Mapping[Direction, int]] = field(default_factory=dict)
-    """Frames that links lost while they were down."""
-
-
 def run_method(setting: Setting, method: Any, progress: Callable[[int, int], None]) -> MethodResult:
     """Replay the trace under ``method``.
 
@@ -126,7 +113,7 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
         after = _read(setting)
         used = {name: usage.since(at_start[name]) for name, usage in _usage(setting).items()}
         after = replace(after, quiet=after.quiet and closed)
-        reports = {name: tap.stop(_frames(before, after, name)) for name, tap in captures.items()}
+        reports = {name: tap.stop(frames_between(before, after, name)) for name, tap in captures.items()}
     if setting.stage is not None:
         setting.stage.clear()
     records = with_lives(on_all(setting.nodes, lambda node: node.records()), killed)
@@ -134,22 +121,26 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
         [_captured(setting, method.name, link) for link in links], method.name, setting.reporter
     )
     accounted = [
-        _account(method.name, link, before, after, one, reports.get(link.name))
+        reconcile(method.name, link.name, before, after, one, reports.get(link.name))
         for link, one in zip(links, captured, strict=True)
     ]
     crossed = {link.name: found.requests for link, found in zip(links, accounted, strict=True)}
     topology = setting.network.topology
     rows = request_rows(method.name, outcomes, records, setting.examples, topology, crossed)
-    link_rows, strangers = attribute([row for found in accounted for row in found.rows], rows)
-    findings = [*(text for found in accounted for text in found.findings), *strangers]
+    link_rows = attribute([row for found in accounted for row in found.rows], rows)
+    accounts = [one for found in accounted for one in found.accounts]
+    findings = [text for found in accounted for text in found.findings]
     return MethodResult(
         requests=rows,
         links=link_rows,
         tiers=tier_rows(method.name, records, used, topology),
-        accounts=[one for found in accounted for one in found.accounts],
-        outcomes=_outcomes(method.name, setting.trace, outcomes),
+        accounts=[
+            replace(one, unattributed_bytes=row["unattributed_bytes"])
+            for one, row in zip(accounts, link_rows, strict=True)
+        ],
+        outcomes=count_outcomes(method.name, setting.trace, outcomes, setting.scenario.task.labels),
         lateness=Lateness.of(method.name, [row["lateness_ms"] for row in rows]),
-        unexplained=Unexplained.of(method.name, unexplained(rows)),
+        unexplained=unexplained(method.name, rows),
         backlog=backlog_watch.reports,
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
@@ -210,7 +201,7 @@ def _capture(setting: Setting, method: str, link: WanLink) -> Capture:
     return Capture(link.capture_interface, link.netns_path, pcap, rate_bps)
 
 
-def _read(setting: Setting) -> _Reading:
+def _read(setting: Setting) -> Reading:
     """The counters once nothing moves, read until two readings are equal."""
     links = setting.network.links
     quiet = not links or (_settled(setting) and wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S))
@@ -224,7 +215,7 @@ def _read(setting: Setting) -> _Reading:
     else:
         quiet = False
     cut = {} if setting.stage is None else setting.stage.lost_frames()
-    return _Reading(wire, {link.name: link.drops() for link in links}, quiet, cut)
+    return Reading(wire, {link.name: link.drops() for link in links}, quiet, cut)
 
 
 def _settled(setting: Setting) -> bool:
@@ -240,18 +231,6 @@ def _settled(setting: Setting) -> bool:
     return True
 
 
-def _frames(before: _Reading, after: _Reading, link: str) -> int:
-    return sum(after.wire[link][one].frames - before.wire[link][one].frames for one in DIRECTIONS)
-
-
-@dataclass(frozen=True)
-class _Accounted:
-    rows: list[dict[str, Any]]
-    accounts: list[LinkAccount]
-    requests: Mapping[str, RequestBytes]
-    findings: list[str]
-
-
 def link_ends(topology: Topology, link: Link, flow_ports: frozenset[int] = frozenset()) -> LinkEnds:
     """Who sends from which side of a link; below a shared one there are several."""
     child_mac, *siblings = (topology.node(name).mac for name in link.children)
@@ -265,72 +244,19 @@ def _captured(setting: Setting, method: str, link: WanLink) -> tuple[Path, LinkE
     return setting.directory.pcap(method, link.name), ends
 
 
-def _account(
-    method: str,
-    link: WanLink,
-    before: _Reading,
-    after: _Reading,
-    found: CaptureAccount,
-    report: CaptureReport | None,
-) -> _Accounted:
-    """Hold what the capture says against what the kernel counted, in both directions."""
-    faults = list(dict.fromkeys([*(report.faults if report else ()), *found.doubts]))
-    rows, accounts = [], []
-    for direction in DIRECTIONS:
-        parts = found.parts(direction)
-        start, end = before.wire[link.name][direction], after.wire[link.name][direction]
-        was, now = before.drops[link.name][direction], after.drops[link.name][direction]
-        frames, frame_bytes = end.frames - start.frames, end.bytes - start.bytes
-        queue_dropped = now.queue_dropped_frames - was.queue_dropped_frames
-        lost = now.lost_frames - was.lost_frames
-        if dropped := now.emulator_dropped_frames - was.emulator_dropped_frames:
-            faults.append(f"the kernel had no room for {dropped} frames {direction}")
-        rows.append(
-            {
-                "link": link.name,
-                "direction": direction,
-                "method": method,
-                "frames": frames,
-                "frame_bytes": frame_bytes,
-                "ip_bytes": parts.ip_bytes,
-                **{name: getattr(parts, name) for name in BYTE_PARTS},
-                "unaccounted_bytes": frame_bytes - parts.accounted_bytes,
-                "retried_prompt_bytes": parts.retried_prompt_bytes,
-                "queue_dropped_frames": queue_dropped,
-                "lost_frames": lost,
-                "down_lost_frames": _cut(after, link.name, direction) - _cut(before, link.name, direction),
-                "flow_frames": parts.flow_frames,
-                "flow_bytes": parts.flow_bytes,
-            }
-        )
-        accounts.append(
-            LinkAccount(
-                method=method,
-                link=link.name,
-                direction=direction,
-                frames=frames,
-                frame_bytes=frame_bytes,
-                unaccounted_bytes=frame_bytes - parts.accounted_bytes,
-                unaccounted_frames=frames - parts.accounted_frames,
-                capture_dropped_frames=report.dropped_by_kernel if report else 0,
-                queue_dropped_frames=queue_dropped,
-                lost_frames=lost,
-                quiet=before.quiet and after.quiet,
-                faults=tuple(faults) if direction == "up" else (),
-            )
-        )
-    return _Accounted(rows, accounts, found.requests, [f"{link.name}: {text}" for text in found.findings])
-
-
-def _cut(reading: _Reading, link: str, direction: Direction) -> int:
-    return reading.cut[link][direction] if link in reading.cut else 0
-
-
-def _outcomes(method: str, trace: Sequence[Request], outcomes: Sequence[Outcome]) -> Outcomes:
+def count_outcomes(
+    method: str, trace: Sequence[Request], outcomes: Sequence[Outcome], labels: Sequence[str]
+) -> Outcomes:
+    """How requests ended; ``labels`` are the answers that the task knows, none if it knows any."""
     times = Counter(one.request_id for one in outcomes)
+    strange = [
+        one.answer for one in outcomes if labels and one.answer is not None and one.answer not in labels
+    ]
     return Outcomes(
         method,
         requests=len(trace),
         ended=dict(Counter(one.outcome for one in outcomes)),
         repeated=sum(count > 1 for count in times.values()),
+        strange_answers=len(strange),
+        strange_answer=strange[0] if strange else None,
     )

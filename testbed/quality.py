@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from testbed.statistics import CONFIDENCE, LEAST_RESAMPLED, RESAMPLES, Interval
 
 Answers = Sequence[str | None]
 
@@ -45,18 +51,72 @@ def macro_f1(answers: Answers, references: Sequence[str], labels: Sequence[str])
     return sum(scores) / len(scores)
 
 
-def bleu(answers: Answers, references: Sequence[str]) -> float | None:
-    """Corpus BLEU, 0 to 100, by sacrebleu's defaults (13a tokens, exponential smoothing; Post, WMT 2018).
+class Bleu(NamedTuple):
+    """A corpus BLEU, 0 to 100, with its interval; ``None`` for fewer than 10 requests: too narrow there."""
 
-    A request without an answer is an empty hypothesis. ``None`` if there are no requests.
+    score: float
+    interval: Interval | None
+
+
+def bleu(answers: Answers, references: Sequence[str]) -> Bleu | None:
+    """Corpus BLEU by sacrebleu's defaults (13a tokens, exponential smoothing; Post, WMT 2018).
+
+    A request without an answer is an empty hypothesis. ``None`` if there are no requests. The interval is of
+    requests drawn anew (Koehn, EMNLP 2004; percentile method, fixed seed).
+
+    Raises:
+        ValueError: not as many answers as references.
     """
-    import sacrebleu  # late: it is large, and classification has no use for it
-
-    if len(answers) != len(references):
-        raise ValueError(f"{len(answers)} answers for {len(references)} references")
-    if not references:
+    counts = _matches(answers, references)
+    if not len(counts):
         return None
-    return float(sacrebleu.corpus_bleu([answer or "" for answer in answers], [list(references)]).score)
+    return Bleu(
+        _score(counts.sum(axis=0)), _interval([_score(one) for one in _drawn_anew(counts)], len(counts))
+    )
+
+
+def bleu_difference(first: Answers, second: Answers, references: Sequence[str]) -> Bleu | None:
+    """The second's BLEU less the first's over the same requests; both are drawn together, so it is paired."""
+    one, other = _matches(first, references), _matches(second, references)
+    if not len(one):
+        return None
+    drawn = zip(_drawn_anew(one), _drawn_anew(other), strict=True)
+    differences = [_score(b) - _score(a) for a, b in drawn]
+    return Bleu(_score(other.sum(axis=0)) - _score(one.sum(axis=0)), _interval(differences, len(one)))
+
+
+def _matches(answers: Answers, references: Sequence[str]) -> NDArray[np.int64]:
+    """A row for each request: n-grams that match, n-grams that there are (n from 1 to 4), both lengths."""
+    from sacrebleu.metrics import BLEU  # late: it is large, and classification has no use for it
+
+    # Of one sentence only the counts are taken, so that how it would be smoothed is of no matter.
+    metric = BLEU(effective_order=True)
+    pairs = zip(answers, references, strict=True)
+    found = [metric.sentence_score(answer or "", [reference]) for answer, reference in pairs]
+    rows = [[*one.counts, *one.totals, one.sys_len, one.ref_len] for one in found]
+    return np.array(rows, dtype=np.int64).reshape(len(rows), 10)
+
+
+def _score(counts: NDArray[np.int64]) -> float:
+    from sacrebleu.metrics import BLEU
+
+    *ngrams, answer_length, reference_length = map(int, counts)
+    found = BLEU.compute_bleu(ngrams[:4], ngrams[4:], answer_length, reference_length, smooth_method="exp")
+    return float(found.score)
+
+
+def _drawn_anew(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums over as many requests, drawn with replacement: the same draws for all of as many rows."""
+    requests = len(counts)
+    chance, alike = np.random.default_rng(0), np.full(requests, 1 / requests)
+    return np.array([chance.multinomial(requests, alike) @ counts for _ in range(RESAMPLES)], dtype=np.int64)
+
+
+def _interval(drawn: Sequence[float], requests: int) -> Interval | None:
+    if requests < LEAST_RESAMPLED:
+        return None
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(low), float(high))
 
 
 def _share(correct: Sequence[bool]) -> float | None:

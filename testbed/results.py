@@ -111,8 +111,9 @@ _LINK_COLUMNS: list[tuple[str, pa.DataType]] = [
 LINKS = pa.schema(_LINK_COLUMNS)
 """One row for each link, direction and method; ``frames`` and ``frame_bytes`` are the kernel's counts.
 ``unattributed_bytes``: of ``prompt_bytes`` and ``answer_bytes``, what belongs to no request of the trace.
-``down_lost_frames`` were lost while the link was down, apart from the way's ``lost_frames``; ``flow_*`` are
-background flows', of the frames and of ``other_bytes``."""
+``lost_frames`` are the way's, with the second copies that it made and lost; ``down_lost_frames`` were lost
+while the link was down, apart from those; ``flow_*`` are background flows', of the frames and of
+``other_bytes``."""
 
 _TIER_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("node", pa.string()),

@@ -11,6 +11,8 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+LEAST_RESAMPLED = 10
+"""Of fewer values an interval by resampling is too narrow."""
 
 
 class Interval(NamedTuple):
@@ -44,22 +46,8 @@ def share_interval(successes: int, total: int, confidence: float = CONFIDENCE) -
     Raises:
         ValueError: ``total`` is 0, or ``successes`` is not between 0 and it.
     """
-    return _proportion(successes, total, confidence, "wilson")
-
-
-def exact_share_interval(successes: int, total: int, confidence: float = CONFIDENCE) -> Interval:
-    """Clopper and Pearson's interval of a share, never short of its confidence (Biometrika 1934).
-
-    Raises:
-        ValueError: ``total`` is 0, or ``successes`` is not between 0 and it.
-    """
-    return _proportion(successes, total, confidence, "exact")
-
-
-def expected_count(share: float, total: int, confidence: float = CONFIDENCE) -> Interval:
-    """Between which counts a binomial one falls, such as the frames that a link of known loss loses."""
-    low, high = stats.binom.interval(confidence, total, share)
-    return Interval(float(max(0.0, low)), float(high))  # SciPy begins at -1 where nothing is expected
+    found = stats.binomtest(successes, total).proportion_ci(confidence, method="wilson")
+    return Interval(float(found.low), float(found.high))
 
 
 def paired_difference(
@@ -104,14 +92,14 @@ def paired_mean_difference(
 ) -> Interval | None:
     """Interval of the mean of ``second - first`` over the same requests, such as latencies in ms.
 
-    By bootstrap (percentile method, fixed seed). ``None`` for fewer than 10 pairs: too narrow there.
+    By bootstrap (percentile method, fixed seed). ``None`` for fewer than 10 pairs.
 
     Raises:
         ValueError: of unequal length.
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} values cannot be paired with {len(second)}")
-    if len(first) < 10:
+    if len(first) < LEAST_RESAMPLED:
         return None
     differences = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
     means = stats.bootstrap(
@@ -164,11 +152,6 @@ def minimum_sample(percent: float, confidence: float = CONFIDENCE) -> int:
         raise ValueError(f"a percentile is strictly between 0 and 100, not {percent}")
     farther = max(percent, 100 - percent) / 100
     return math.ceil(math.log((1 - confidence) / 2) / math.log(farther))
-
-
-def _proportion(successes: int, total: int, confidence: float, method: str) -> Interval:
-    found = stats.binomtest(successes, total).proportion_ci(confidence, method=method)
-    return Interval(float(found.low), float(found.high))
 
 
 def _phi(both: int, only_first: int, only_second: int, neither: int) -> float:

@@ -133,7 +133,8 @@ class ProbeReport:
 
     ``median_ms`` is the network's own (to the kernel's stamp); ``felt_p99_ms`` and ``felt_max_ms`` include
     how long the waiting process took to be given a CPU, and ``late`` is how long after its time it was woken
-    to send. ``None`` where nothing came back.
+    to send. ``None`` where nothing came back. ``ended_early``: the probing process died, or did not end when
+    it was told to, and what it saw until then is gone.
     """
 
     link: str
@@ -148,6 +149,7 @@ class ProbeReport:
     felt_max_ms: float | None
     late_p99_ms: float | None = None
     late_max_ms: float | None = None
+    ended_early: bool = False
 
     @classmethod
     def of(
@@ -157,6 +159,8 @@ class ProbeReport:
         seen_ms: Sequence[float],
         felt_ms: Sequence[float],
         late_ms: Sequence[float] = (),
+        *,
+        ended_early: bool = False,
     ) -> ProbeReport:
         serialised_ms = round_trip_ms(path.up, path.down, PING_FRAME_BYTES)
         felt, late = sorted(felt_ms), sorted(late_ms)
@@ -173,6 +177,7 @@ class ProbeReport:
             felt_max_ms=felt[-1] if felt else None,
             late_p99_ms=nearest_rank(late, 0.99) if late else None,
             late_max_ms=late[-1] if late else None,
+            ended_early=ended_early,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -225,7 +230,8 @@ class ProbeWatch:
             results = json.loads(output)
         except (subprocess.TimeoutExpired, ValueError):
             self._kill()
-            results = [{"sent": 0, "seen_ms": [], "felt_ms": [], "late_ms": []} for _ in self._paths]
+            self.reports = [ProbeReport.of(path, 0, (), (), ended_early=True) for path in self._paths]
+            return
         self.reports = [
             ProbeReport.of(path, result["sent"], result["seen_ms"], result["felt_ms"], result["late_ms"])
             for path, result in zip(self._paths, results, strict=True)

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.quality import accuracy, accuracy_answered, bleu, correctness, macro_f1
+from testbed.quality import (
+    Bleu,
+    accuracy,
+    accuracy_answered,
+    bleu,
+    bleu_difference,
+    correctness,
+    macro_f1,
+)
 
 LABELS = ["negative", "positive"]
 
@@ -29,7 +37,7 @@ def test_where_nothing_was_asked_or_answered_there_is_no_figure() -> None:
 def test_unequal_lengths_are_a_defect_and_not_a_figure() -> None:
     with pytest.raises(ValueError, match="argument 2 is longer"):
         accuracy(["positive"], ["positive", "negative"])
-    with pytest.raises(ValueError, match="1 answers for 2 references"):
+    with pytest.raises(ValueError, match="argument 2 is longer"):
         bleu(["a"], ["a", "b"])
 
 
@@ -51,12 +59,50 @@ def test_right_answers_are_perfect(references: list[str]) -> None:
     assert macro_f1(references, references, sorted(set(references))) == 1.0
 
 
+SENTENCES = [
+    "The quick brown fox jumps over the lazy dog.",
+    "A second sentence stands here.",
+    "Nobody knows what the third one of them says to the others.",
+]
+
+
+def scored(answers: list[str | None], references: list[str]) -> Bleu:
+    found = bleu(answers, references)
+    assert found is not None
+    return found
+
+
 def test_bleu_is_sacrebleus() -> None:
-    references = ["The quick brown fox jumps over the lazy dog.", "A second sentence stands here."]
-    assert bleu(references, references) == pytest.approx(100.0)
-    half = bleu([references[0], None], references)
-    assert half is not None
-    assert 0 < half < 100
+    references = SENTENCES[:2]
+    assert scored([*references], references).score == pytest.approx(100.0)
+    half = scored([references[0], None], references)
+    assert 0 < half.score < 100
     import sacrebleu
 
-    assert half == sacrebleu.corpus_bleu([references[0], ""], [references]).score
+    assert half.score == sacrebleu.corpus_bleu([references[0], ""], [references]).score
+    assert scored([None, None], references).score == 0
+    assert half.interval is None  # of two sentences
+
+
+def test_bleus_interval_holds_it_and_narrows_with_more_requests() -> None:
+    few = scored([SENTENCES[0], "A second one.", None] * 10, SENTENCES * 10)
+    many = scored([SENTENCES[0], "A second one.", None] * 60, SENTENCES * 60)
+    assert few.interval is not None
+    assert many.interval is not None
+    assert few.interval.low < few.score < few.interval.high
+    narrower = (many.interval.high - many.interval.low) / (few.interval.high - few.interval.low)
+    assert narrower == pytest.approx(6**-0.5, rel=0.2)
+    assert few == scored([SENTENCES[0], "A second one.", None] * 10, SENTENCES * 10)
+
+
+def test_a_difference_in_bleu_is_paired() -> None:
+    references = SENTENCES * 20
+    good: list[str | None] = [one.replace("fox", "cat").replace("here", "there") for one in references]
+    worse = [None if number % 6 == 5 else answer for number, answer in enumerate(good)]
+    found, same = bleu_difference(good, worse, references), bleu_difference(good, good, references)
+    assert found is not None
+    assert found.interval is not None
+    assert found.score == pytest.approx(scored(worse, references).score - scored(good, references).score)
+    assert found.interval.low < found.score < found.interval.high < 0
+    assert same == (0.0, (0.0, 0.0))
+    assert bleu_difference([], [], []) is None

@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from testbed.datasets import load
 from testbed.errors import TestbedError
 from testbed.report.tables import (
     CAUSES,
     NOT_VALID,
+    comparison_table,
     links_table,
     methods_table,
+    sample_way,
     tiers_table,
     times_table,
     verdicts,
 )
 from testbed.results import REQUESTS, SUMS, RunDirectory
+from testbed.trace import Request
 
 
 @pytest.fixture
@@ -76,19 +80,40 @@ def test_damaged_files_are_one_sentence(sealed: RunDirectory) -> None:
         sealed.read_json("summary.json")
 
 
+FIGURES: dict[str, Any] = {
+    "accuracy": 0.8, "accuracy_ci": [0.7, 0.9], "served_by": {"device": 9, "cloud": 1}, "errors": {},
+    "latency_ms": {"p50": 123.4, "p95": None, "p99": None},
+    "latency_ms_ci": {"p50": [110.0, None], "p95": None, "p99": None},
+    "prompt_bytes": 1000, "frame_bytes": 5000, "burden_vs_cloud_only": 0.5, "burden_vs_direct_cloud": None,
+    "accuracy_vs_cloud_only": {"difference": -0.025, "ci": [-0.06, 0.01]},
+    "latency_vs_cloud_only": {"difference_ms": -341.2, "ci_ms": [-360.0, -320.0], "requests": 10},
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("valid", [True, False])
 def test_a_latency_that_is_not_valid_is_never_printed(valid: bool) -> None:
-    figures = {
-        "accuracy": 0.8, "accuracy_ci": [0.7, 0.9], "served_by": {"device": 9, "cloud": 1}, "errors": {},
-        "latency_ms": {"p50": 123.4, "p95": None, "p99": None}, "prompt_bytes": 1000, "frame_bytes": 5000,
-        "burden_vs_cloud_only": 0.5, "burden_vs_direct_cloud": None,
-    }  # fmt: skip
-    summary = {"faithful": {"latency": valid}, "methods": {"recserve": figures}}
-    text = printed(methods_table(summary, ["device", "cloud"]))
-    assert ("123" in text) is valid
+    text = printed(comparison_table({"faithful": {"latency": valid}, "methods": {"recserve": FIGURES}}), 110)
+    assert ("123 [110, ∞]" in text) is valid
+    assert ("-341 [-360, -320]" in text) is valid
     assert (NOT_VALID in text) is not valid
-    assert "0.800 [0.700, 0.900]" in text
-    assert "9/1" in text
+    assert "-0.025 [-0.060, +0.010]" in text
+
+
+def test_methods_stand_on_a_line_each_in_110_columns() -> None:
+    reason = {"vs_cloud_only_reason": "no request was answered under both"}
+    summary = {"faithful": {}, "methods": {"recserve": {**FIGURES, **reason}}}
+    text = printed(methods_table(summary, ["device", "cloud"]), 110)
+    (line,) = [line for line in text.splitlines() if "recserve" in line]
+    for cell in ("0.800 [0.700, 0.900]", "9/1", "1.0", "5.0", "0.500", "-"):
+        assert cell in line
+    assert "-: no request was answered under both" in text
+
+
+def test_a_bleu_has_its_interval() -> None:
+    bleu = {"bleu": 31.25, "bleu_ci": [28.0, 34.5], "bleu_vs_cloud_only": None}
+    summary = {"faithful": {"latency": True}, "methods": {"recserve": {**FIGURES, **bleu}}}
+    assert "31.2 [28.0, 34.5]" in printed(methods_table(summary, ["device", "cloud"]))
+    assert "Δ BLEU vs cloud-only" in printed(comparison_table(summary))
 
 
 @pytest.mark.parametrize(("refused", "lost"), [(0, 0), (31, 0), (0, 1)])
@@ -106,10 +131,14 @@ def test_frames_that_did_not_arrive_have_a_line_of_their_own(refused: int, lost:
 @pytest.mark.parametrize("valid", [True, False])
 def test_times_by_cause_are_printed_where_they_are_valid(valid: bool) -> None:
     spent = {cause: 1.25 + number for number, cause in enumerate(CAUSES)}
-    methods = {"recserve": {"spent_ms": spent}, "device-only": {"spent_ms": None}}
+    methods = {
+        "recserve": {"spent_ms": spent, "spent_requests": 197, "requests": 200},
+        "device-only": {"spent_ms": None, "spent_requests": 0, "requests": 200},
+    }
     text = printed(times_table({"faithful": {"latency": valid}, "methods": methods}))
     assert all((f"{ms:.2f}" in text) is valid for ms in spent.values())
     assert text.count(NOT_VALID) == (0 if valid else 2 * len(CAUSES))
+    assert "197 of 200" in text
 
 
 def test_a_tiers_nodes_are_summed_by_method() -> None:
@@ -134,7 +163,25 @@ def test_reasons_stand_beside_a_verdict_and_many_are_counted() -> None:
     assert "and 4 more in fidelity.json" in text
 
 
-def printed(table: Any) -> str:
+def test_words_of_models_and_tiers_are_printed_as_they_are() -> None:
+    reasons = {"bytes": ["[/x] of the capture"], "decisions": [], "quality": [], "latency": []}
+    faithful = {claim: not found for claim, found in reasons.items()}
+    assert "[/x] of the capture" in printed(verdicts({"faithful": faithful, "reasons": reasons}))
+    asked = load("rotten_tomatoes", "test")[0]
+    row = {
+        "request_id": "r1", "method": "recserve", "outcome": "answered", "tier": "edge", "answer": "[/y]",
+        "reference": asked.reference, "path": ["device1", "edge1"], "hops": ["device1-edge1"],
+        "node_answers": ["[/z]", "[/y]"], "confidences": [0.5, 0.9], "thresholds": [0.6, None],
+        "window_seqs": [1, None], "window_lengths": [1, None], "kept": [False, True],
+        "inference_ms": [1.0, 2.0], "hop_up_ms": [1.0], "hop_down_ms": [1.0],
+    }  # fmt: skip
+    trace = [Request("r1", 0.0, "device1", "rotten_tomatoes", "test", asked.row)]
+    text = printed(sample_way([row], trace, valid=True))
+    assert "answered [/y] by edge" in text
+    assert "[/z]" in text
+
+
+def printed(table: Any, width: int = 160) -> str:
     out = StringIO()
-    Console(file=out, width=160).print(table)
+    Console(file=out, width=width).print(table)
     return out.getvalue()

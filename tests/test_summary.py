@@ -82,8 +82,51 @@ def test_an_error_counts_as_wrong_and_its_time_as_endless(scenario: Scenario) ->
     assert figures["accuracy"] == 0.6
     assert figures["accuracy_answered"] == 1.0
     assert figures["latency_ms"]["p50"] == pytest.approx(495.0)
+    assert figures["latency_ms_ci"]["p95"] is None
     assert figures["latency_ms"]["p95"] is None  # it falls among those that never came
     assert figures["latency_ms"]["p99"] is None  # 100 requests are too few
+
+
+def test_an_interval_that_reaches_among_the_unanswered_has_no_upper_end(scenario: Scenario) -> None:
+    rows = [row("recserve", n) for n in range(52)]
+    rows += [row("recserve", 52 + n, outcome="deadline", answer=None, correct=False) for n in range(48)]
+    figures = summarise(scenario, rows, [], FAITHFUL)["methods"]["recserve"]
+    low, high = figures["latency_ms_ci"]["p50"]
+    assert low < figures["latency_ms"]["p50"]
+    assert high is None
+    low, high = summarise(scenario, rows[:52], [], FAITHFUL)["methods"]["recserve"]["latency_ms_ci"]["p50"]
+    assert low < 255 < high <= 510
+
+
+def test_latency_is_compared_with_cloud_only_over_the_requests_that_both_answered(scenario: Scenario) -> None:
+    rows = [row("cloud-only", n, "cloud", latency_ms=100.0 + n) for n in range(20)]
+    rows += [row("recserve", n, latency_ms=70.0 + n + n % 2) for n in range(19)]
+    rows.append(row("recserve", 19, outcome="deadline", answer=None, correct=False, latency_ms=9000.0))
+    found = summarise(scenario, rows, [], FAITHFUL)["methods"]
+    against = found["recserve"]["latency_vs_cloud_only"]
+    assert against["requests"] == 19
+    assert against["difference_ms"] == pytest.approx(-30 + 9 / 19)
+    low, high = against["ci_ms"]
+    assert -30 <= low < against["difference_ms"] < high <= -29
+    assert found["recserve"]["accuracy_vs_cloud_only"]["difference"] == pytest.approx(-0.05)
+    assert found["cloud-only"]["latency_vs_cloud_only"] is None
+
+
+def test_a_burden_that_is_null_has_its_reason(scenario: Scenario) -> None:
+    lost: dict[str, Any] = {"outcome": "deadline", "answer": None, "tier": None, "correct": False}
+    rows = [row("cloud-only", 0, hop_prompt_bytes=[70], **lost), row("recserve", 0)]
+    figures = summarise(scenario, rows, [], FAITHFUL)["methods"]["recserve"]
+    assert figures["burden_vs_cloud_only"] is None
+    assert figures["vs_cloud_only_reason"] == "no request was answered under both"
+    rows = [row("cloud-only", 0, "cloud"), row("recserve", 0)]
+    figures = summarise(scenario, rows, [], FAITHFUL)["methods"]["recserve"]
+    assert "no prompt of theirs crossed" in figures["vs_cloud_only_reason"]
+
+
+def test_bytes_missing_up_and_bytes_too_many_down_do_not_cancel(scenario: Scenario) -> None:
+    links = [link("recserve", unaccounted_bytes=66), link("recserve", unaccounted_bytes=-66)]
+    found = summarise(scenario, [row("recserve", 0)], links, FAITHFUL)["methods"]
+    assert found["recserve"]["unaccounted_bytes"] == 132
 
 
 def test_a_method_of_which_there_is_nothing_yet_is_left_out(scenario: Scenario) -> None:
@@ -103,7 +146,9 @@ def test_time_by_cause_sums_to_the_latency_of_the_requests_of_which_all_was_reco
         row("recserve", 1, latency_ms=900.0, **{**times, "hop_down_ms": [None]}),
         row("recserve", 2, outcome="timeout", latency_ms=9000.0, **times),
     ]
-    spent = summarise(scenario, rows, [], FAITHFUL)["methods"]["recserve"]["spent_ms"]
+    figures = summarise(scenario, rows, [], FAITHFUL)["methods"]["recserve"]
+    spent = figures["spent_ms"]
+    assert figures["spent_requests"] == 1
     assert spent == {
         "lateness": 1, "queue": 2, "inference": 30, "own": 7, "hop_up": 31, "hop_down": 30, "unexplained": 0.5
     }  # fmt: skip

@@ -23,7 +23,8 @@ def measure(
 ) -> list[Finding]:
     """Measure every link; when this returns the links are empty and quiet.
 
-    Three links of the quickstart take about 11 s. Nothing else may be sent meanwhile.
+    Three links of the quickstart take about 11 s; lossy and slow ones up to 20 s more each time, to show
+    enough losses and frames. Nothing else may be sent meanwhile.
     """
     effort = effort or Effort.here()
     say = report or (lambda _: None)
@@ -33,7 +34,7 @@ def measure(
         findings += measure_times(paths[start : start + effort.timed_together])
     say("loss")
     findings += measure_loss(paths, effort)
-    for group in rate_groups(paths, effort.rate_budget_bps):
+    for group in rate_groups(paths, effort.rate_budget_bps, effort.rate_seconds):
         say("rate of " + ", ".join(f"{path.name} {direction}" for path, direction in group))
         findings += measure_rates(group, effort.rate_seconds)
     findings += unlimited(paths)

@@ -14,6 +14,10 @@ from typing import Any, Literal
 from testbed.topology import FRAME_BYTES, Shape
 
 RATE_TOLERANCE = 0.01
+RATE_FRAMES = 100
+"""Of a rate's window: one frame more or less is then no more than the tolerance."""
+MOST_WINDOW_S = 20.0
+MOST_DATAGRAMS = 12_000
 TIME_TOLERANCE = 0.02
 TIME_TOLERANCE_MS = 1.0
 STILL_JITTER_MS = 1.0
@@ -80,8 +84,14 @@ def serialisation_ms(frame_bytes: int, rate_bps: int | None) -> float:
     return 0.0 if rate_bps is None else frame_bytes * 8e3 / rate_bps
 
 
+def rate_window_s(rate_bps: int, least_s: float) -> float:
+    """For how long a rate is watched: for :data:`RATE_FRAMES` frames if it takes longer than ``least_s``."""
+    wanted_s = RATE_FRAMES * serialisation_ms(FRAME_BYTES, rate_bps) / 1000
+    return max(least_s, min(wanted_s, MOST_WINDOW_S))
+
+
 def rate_bounds(rate_bps: int, seconds: float) -> tuple[float, float]:
-    """1 %, and one frame at either end of the counting."""
+    """1 %, and the frame that the counting begins or ends in."""
     slack = rate_bps * RATE_TOLERANCE + FRAME_BYTES * 8 / seconds
     return rate_bps - slack, rate_bps + slack
 
@@ -132,13 +142,15 @@ def loss_seen(shape: Shape) -> float:
 
 
 def duplicates_seen(shape: Shape) -> float:
-    """Probability that a second copy arrives."""
-    return shape.duplicate * (1 - shape.loss)
+    """Probability that a second copy arrives: netem makes one of a datagram that is not lost, and sends it
+    through the loss once more (netem_enqueue in the kernel's net/sched/sch_netem.c).
+    """
+    return shape.duplicate * (1 - shape.loss) ** 2
 
 
 def datagrams_for(probability: float) -> int:
-    """How many datagrams show a loss: about 20 losses, so that none, or twice as many, stand out."""
-    return min(max(math.ceil(20 / probability), 500), 4000) if probability > 0 else 0
+    """How many datagrams show a loss: about 50 losses, so that half and twice as many stand out."""
+    return min(max(math.ceil(50 / probability), 500), MOST_DATAGRAMS) if probability > 0 else 0
 
 
 def binomial_interval(trials: int, probability: float, chance: float = CHANCE) -> tuple[int, int]:

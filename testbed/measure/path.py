@@ -52,7 +52,7 @@ class Path:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much the host can do at once, and how long a rate is watched."""
+    """How much the host can do at once, and how long a rate is watched at least."""
 
     rate_seconds: float = 2.0
     rate_budget_bps: float = 400e6

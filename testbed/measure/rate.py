@@ -6,31 +6,39 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from testbed.measure.expected import Finding, held, rate_bounds
+from testbed.measure.expected import RATE_TOLERANCE, Finding, held, rate_bounds, rate_window_s
 from testbed.measure.path import FrameCount, Path, wait_until_quiet
 from testbed.measure.traffic import Flood, UdpPath, promptly
-from testbed.topology import DIRECTIONS, Direction
+from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction
 
 OVERLOAD = 1.2
+COARSE = "a frame is {:.1%} of what crosses meanwhile"
 
 
-def rate_groups(paths: Sequence[Path], budget_bps: float) -> list[list[tuple[Path, Direction]]]:
-    """Directions whose rates are measured at the same time: together within the budget, or alone."""
+def rate_groups(
+    paths: Sequence[Path], budget_bps: float, least_s: float
+) -> list[list[tuple[Path, Direction]]]:
+    """Directions whose rates are measured at the same time: together within the budget, or alone.
+
+    Slow ones, which are watched for longer than ``least_s``, keep to themselves: no fast one is flooded for
+    as long.
+    """
     limited = [
         (rate, path, direction)
         for path in paths
         for direction in DIRECTIONS
         if (rate := path.shape(direction).rate_bps) is not None
     ]
-    groups: list[tuple[float, list[tuple[Path, Direction]]]] = []
+    groups: list[tuple[bool, float, list[tuple[Path, Direction]]]] = []
     for rate, path, direction in sorted(limited, key=lambda one: -one[0]):
-        for index, (total, members) in enumerate(groups):
-            if total + rate <= budget_bps:
-                groups[index] = (total + rate, [*members, (path, direction)])
+        slow = rate_window_s(rate, least_s) > least_s
+        for index, (slow_too, total, members) in enumerate(groups):
+            if slow == slow_too and total + rate <= budget_bps:
+                groups[index] = (slow, total + rate, [*members, (path, direction)])
                 break
         else:
-            groups.append((rate, [(path, direction)]))
-    return [members for _, members in groups]
+            groups.append((slow, rate, [(path, direction)]))
+    return [members for _, _, members in groups]
 
 
 def unlimited(paths: Sequence[Path]) -> list[Finding]:
@@ -43,12 +51,13 @@ def unlimited(paths: Sequence[Path]) -> list[Finding]:
     ]
 
 
-def measure_rates(group: Sequence[tuple[Path, Direction]], seconds: float) -> list[Finding]:
-    """Rates of some directions, flooded at the same time.
+def measure_rates(group: Sequence[tuple[Path, Direction]], least_s: float) -> list[Finding]:
+    """Rates of some directions, flooded at the same time, for as long as the slowest needs.
 
     One that comes out low is taken once more by itself: a sender that the host kept waiting looks like a
     slow link the first time, a slow link does so every time.
     """
+    seconds = max(rate_window_s(_rate_bps(*one), least_s) for one in group)
     findings = _flood(group, seconds)
     for index, (one, finding) in enumerate(zip(group, findings, strict=True)):
         if finding.measured is not None and finding.low is not None and finding.measured < finding.low:
@@ -56,13 +65,18 @@ def measure_rates(group: Sequence[tuple[Path, Direction]], seconds: float) -> li
     return findings
 
 
+def _rate_bps(path: Path, direction: Direction) -> int:
+    rate = path.shape(direction).rate_bps
+    assert rate is not None, "only limited directions are flooded"
+    return rate
+
+
 def _flood(group: Sequence[tuple[Path, Direction]], seconds: float) -> list[Finding]:
     with promptly(), ExitStack() as stack:
         floods = []
         for path, direction in group:
-            rate = path.shape(direction).rate_bps
-            assert rate is not None, "only limited directions are flooded"
-            floods.append(Flood(stack.enter_context(UdpPath(*path.ends(direction))), OVERLOAD * rate))
+            udp = stack.enter_context(UdpPath(*path.ends(direction)))
+            floods.append(Flood(udp, OVERLOAD * _rate_bps(path, direction)))
         for (path, direction), flood in zip(group, floods, strict=True):
             # Enough to bridge a late sender, little enough to be gone soon.
             flood.keep_up(
@@ -113,8 +127,9 @@ def _rate_finding(
     frames1: int,
     bytes1: int,
 ) -> Finding:
-    rate = path.shape(direction).rate_bps
-    assert rate is not None
-    measured = (bytes1 - bytes0) * 8 / (t1 - t0)
-    frames = frames1 - frames0
-    return held(path.name, direction, "rate", "bit/s", rate, measured, rate_bounds(rate, t1 - t0), frames)
+    rate, seconds, frames = _rate_bps(path, direction), t1 - t0, frames1 - frames0
+    share = FRAME_BYTES * 8 / (rate * seconds)
+    note = COARSE.format(share) if share > RATE_TOLERANCE * 1.02 else ""  # the window is never quite as asked
+    measured = (bytes1 - bytes0) * 8 / seconds
+    bounds = rate_bounds(rate, seconds)
+    return held(path.name, direction, "rate", "bit/s", rate, measured, bounds, frames, note)

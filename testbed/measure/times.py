@@ -34,6 +34,10 @@ from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction
 PINGS = 50
 FRAME_PINGS = 10
 LEAST_ANSWERS = 8
+JITTERS_APART = 4
+"""Standard deviations between datagrams where there is jitter. The way keeps the order, so that one that is
+held up holds up those behind it: sent closer together they would be later at the median than the delay says.
+"""
 
 
 @dataclass
@@ -115,13 +119,20 @@ def _measure_once(paths: Sequence[Path]) -> list[Finding]:
     return [finding for one in timed for finding in one.findings()]
 
 
+def ping_interval_s(path: Path, frame_bytes: int) -> float:
+    """How far apart pings of a size are sent: none waits for the one before, neither at the bottleneck nor,
+    but seldom, on the way, which keeps the order (:data:`JITTERS_APART`).
+    """
+    return max(0.02, 3 * _serialised_s(path, frame_bytes), JITTERS_APART * path.jitter_ms / 1000)
+
+
+def _serialised_s(path: Path, frame_bytes: int) -> float:
+    """Of a round trip."""
+    return (round_trip_ms(path.up, path.down, frame_bytes) - path.up.delay_ms - path.down.delay_ms) / 1000
+
+
 def _trains(path: Path, identity: int, stack: ExitStack) -> _Timed:
-    small_s, full_s = (
-        max(
-            0.02, 3 * (round_trip_ms(path.up, path.down, size) - path.up.delay_ms - path.down.delay_ms) / 1000
-        )
-        for size in (PING_FRAME_BYTES, FRAME_BYTES)
-    )
+    small_s, full_s = (ping_interval_s(path, size) for size in (PING_FRAME_BYTES, FRAME_BYTES))
     pinger = stack.enter_context(ping_socket(path.child, path.parent))
     full_pinger = stack.enter_context(ping_socket(path.child, path.parent))
     arriving = max(0.25, (1 - path.up.loss) * (1 - path.down.loss))
@@ -129,8 +140,8 @@ def _trains(path: Path, identity: int, stack: ExitStack) -> _Timed:
     one_way: dict[Direction, Train] = {}
     for direction in DIRECTIONS:
         jitter_ms = path.shape(direction).jitter_ms
-        # Spaced so that keeping the order, which the way does, seldom has to move a datagram.
-        interval_s = max(0.01 if jitter_ms else 0.02, small_s / 2, 4 * jitter_ms / 1000)
+        interval_s = max(0.01 if jitter_ms else 0.02, _serialised_s(path, PING_FRAME_BYTES) * 1.5)
+        interval_s = max(interval_s, JITTERS_APART * jitter_ms / 1000)
         count = int(min(200, max(60, 2 / interval_s))) if jitter_ms else PINGS
         udp = stack.enter_context(UdpPath(*path.ends(direction), sink_buffer_bytes=1 << 19))
         one_way[direction] = one_way_train(udp, count, interval_s)

@@ -38,7 +38,12 @@ def render(directory: RunDirectory, trace: Sequence[Request]) -> RenderableType:
     tiers_used = directory.read_table("tiers.parquet")
     fidelity = directory.read_json("fidelity.json")
     tiers = [tier["name"] for tier in directory.read_json("manifest.json")["scenario"]["tiers"]]
-    parts: list[RenderableType] = [methods_table(summary, tiers), links_table(links), tiers_table(tiers_used)]
+    parts: list[RenderableType] = [
+        methods_table(summary, tiers),
+        comparison_table(summary),
+        links_table(links),
+        tiers_table(tiers_used),
+    ]
     if summary["faithful"]["latency"]:
         parts.append(times_table(summary))
     if (sample := sample_way(requests, trace, summary["faithful"]["latency"])) is not None:
@@ -55,35 +60,82 @@ def print_run(directory: RunDirectory, trace: Sequence[Request], console: Consol
 
 
 def methods_table(summary: Row, tiers: Sequence[str]) -> Table:
-    """One line for each method; latencies that are not valid stand as ``n/v``."""
-    valid = summary["faithful"]["latency"]
+    """What each method achieved and sent: one line for each."""
     table = Table(title="Methods", title_justify="left", caption_justify="left")
     table.add_column("method")
-    quality = "BLEU" if any("bleu" in figures for figures in summary["methods"].values()) else "accuracy"
-    table.add_column(f"{quality} [95 % CI]", justify="right")
-    table.add_column("served by " + "/".join(tiers), justify="right")
-    for name in ("errors", "p50 ms", "p95 ms", "prompt KB", "frames KB", "burden", "vs direct"):
+    table.add_column(f"{_measure(summary)} [95 % CI]", justify="right", no_wrap=True)
+    table.add_column("served by " + "/ ".join(tiers), justify="right")  # it may wrap at a space
+    for name in ("errors", "prompt KB", "frames KB", "burden", "vs direct"):
         table.add_column(name, justify="right")
     for name, figures in summary["methods"].items():
-        latency = figures["latency_ms"]
         table.add_row(
             name,
             _quality(figures),
             "/".join(str(figures["served_by"][tier]) for tier in tiers),
             str(sum(figures["errors"].values())),
-            *(_milliseconds(latency[key], valid) for key in ("p50", "p95")),
             _kilobytes(figures["prompt_bytes"]),
             _kilobytes(figures["frame_bytes"]),
             _ratio(figures["burden_vs_cloud_only"]),
             _ratio(figures["burden_vs_direct_cloud"]),
         )
     notes = ["burden: prompt bytes on all links over cloud-only's; vs direct: over cloud-only's counted once"]
+    reasons = dict.fromkeys(
+        figures["vs_cloud_only_reason"]
+        for figures in summary["methods"].values()
+        if "vs_cloud_only_reason" in figures
+    )
+    table.caption = "\n".join([*notes, *(f"-: {reason}" for reason in reasons)])
+    return table
+
+
+def comparison_table(summary: Row) -> Table:
+    """Latencies, and what differs from cloud-only on the same requests, each with its 95 % interval.
+
+    Latencies that are not valid stand as ``n/v``.
+    """
+    valid = summary["faithful"]["latency"]
+    measure = _measure(summary)
+    table = Table(
+        title="Latency, and differences from cloud-only on the same requests, with 95 % intervals",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("method")
+    for name in ("p50 ms", "p95 ms", f"Δ {measure} vs cloud-only", "Δ mean ms vs cloud-only"):
+        table.add_column(name, justify="right", no_wrap=True)
+    key, form = ("bleu_vs_cloud_only", "+.1f") if measure == "BLEU" else ("accuracy_vs_cloud_only", "+.3f")
+    for name, figures in summary["methods"].items():
+        latencies = [
+            _with_interval(figures["latency_ms"][one], figures["latency_ms_ci"][one], ".0f")
+            for one in ("p50", "p95")
+        ]
+        quality, latency = figures[key] or {}, figures["latency_vs_cloud_only"] or {}
+        later = _with_interval(latency.get("difference_ms"), latency.get("ci_ms"), "+.0f")
+        p50, p95, later = (one if valid else Text(NOT_VALID) for one in (*latencies, later))
+        table.add_row(
+            name, p50, p95, _with_interval(quality.get("difference"), quality.get("ci"), form), later
+        )
+    notes = [
+        "-: too few answered requests, or nothing to compare with; Δ mean ms: of those that both answered"
+    ]
     if not valid:
         notes.append(f"{NOT_VALID}: latency is not valid in this run, for the reasons below")
-    if any(figures["latency_ms"]["p95"] is None for figures in summary["methods"].values()):
-        notes.append("-: too few answered requests for that percentile, or nothing to compare with")
     table.caption = "\n".join(notes)
     return table
+
+
+def _measure(summary: Row) -> str:
+    return "BLEU" if any("bleu" in figures for figures in summary["methods"].values()) else "accuracy"
+
+
+def _with_interval(value: float | None, ends: Sequence[float | None] | None, form: str) -> Text:
+    """A value and its interval; an end that is ``None`` has no bound."""
+    if value is None:
+        return Text("-")
+    if ends is None:
+        return Text(f"{value:{form}}")
+    low, high = ("∞" if end is None else f"{end:{form}}" for end in ends)
+    return Text(f"{value:{form}} [{low}, {high}]")
 
 
 def links_table(links: Sequence[Row]) -> Table:
@@ -134,13 +186,19 @@ def _spent(rows: Sequence[Row]) -> str:
 def times_table(summary: Row) -> Table:
     """Where a request's time went under each method: mean milliseconds by cause, which sum to the latency."""
     valid = summary["faithful"]["latency"]
-    table = Table(title="Where the time went: mean ms of an answered request", title_justify="left")
+    table = Table(
+        title="Where the time went: mean ms of an answered request",
+        title_justify="left",
+        caption="requests: those that were answered and of which everything was recorded, of all",
+        caption_justify="left",
+    )
     table.add_column("method")
-    for heading in CAUSES.values():
+    for heading in ("requests", *CAUSES.values()):
         table.add_column(heading, justify="right")
     for name, figures in summary["methods"].items():
         spent = figures["spent_ms"] or dict.fromkeys(CAUSES)
-        table.add_row(name, *(_milliseconds(spent[cause], valid, digits=2) for cause in CAUSES))
+        counted = f"{figures['spent_requests']} of {figures['requests']}"
+        table.add_row(name, counted, *(_milliseconds(spent[cause], valid, digits=2) for cause in CAUSES))
     return table
 
 
@@ -155,8 +213,10 @@ def sample_way(requests: Sequence[Row], trace: Sequence[Request], valid: bool) -
     table = Table(
         title=Text(f"One request ({row['request_id']}, {row['method']}): {_shortened(prompt)}"),
         title_justify="left",
-        caption=f"answered {row['answer']} by {row['tier']}, reference {row['reference']}, "
-        f"{len(prompt.encode())} prompt bytes on each of {len(row['path']) - 1} hops",
+        caption=Text(
+            f"answered {row['answer']} by {row['tier']}, reference {row['reference']}, "
+            f"{len(prompt.encode())} prompt bytes on each of {len(row['path']) - 1} hops"
+        ),
         caption_justify="left",
     )
     for column in ("node", "answer", "confidence", "threshold", "window", "decision", "inference ms"):
@@ -167,7 +227,7 @@ def sample_way(requests: Sequence[Row], trace: Sequence[Request], valid: bool) -
         hop = [row[column][at] if at < len(row["hops"]) else None for column in HOP_COLUMNS]
         table.add_row(
             node,
-            row["node_answers"][at] or "",
+            Text(row["node_answers"][at] or ""),
             _number(row["confidences"][at]),
             _number(row["thresholds"][at]),
             "" if row["window_lengths"][at] is None else str(row["window_lengths"][at]),
@@ -190,15 +250,15 @@ def verdicts(fidelity: Row) -> Table:
         shown = list(reasons[:MAX_REASONS])
         if len(reasons) > MAX_REASONS:
             shown.append(f"and {len(reasons) - MAX_REASONS} more in fidelity.json")
-        table.add_row(claim, Text("true", "green") if true else Text("false", "bold red"), "\n".join(shown))
+        verdict = Text("true", "green") if true else Text("false", "bold red")
+        table.add_row(claim, verdict, Text("\n".join(shown)))
     return table
 
 
-def _quality(figures: Row) -> str:
+def _quality(figures: Row) -> Text:
     if "bleu" in figures:
-        return "-" if figures["bleu"] is None else f"{figures['bleu']:.1f}"
-    low, high = figures["accuracy_ci"]
-    return f"{figures['accuracy']:.3f} \\[{low:.3f}, {high:.3f}]"
+        return _with_interval(figures["bleu"], figures["bleu_ci"], ".1f")
+    return _with_interval(figures["accuracy"], figures["accuracy_ci"], ".3f")
 
 
 def _milliseconds(value: float | None, valid: bool, digits: int = 0) -> str:

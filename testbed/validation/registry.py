@@ -17,7 +17,8 @@ class Check:
     """One claim about the emulator.
 
     ``source`` is what it is held against. ``needs_netem``: a kernel without it cannot do what is checked.
-    ``exact`` checks leave nothing to chance and are never repeated; of the others one that fails runs again.
+    ``exact`` checks leave nothing to chance, or see to it themselves, and are never repeated; of the others
+    one that fails runs again.
     """
 
     name: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import statistics
+from dataclasses import replace
+from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
@@ -15,17 +17,21 @@ from testbed.measure.expected import (
     Finding,
     binomial_interval,
     datagrams_for,
+    duplicates_seen,
     held,
     jitter_bounds,
     loss_seen,
     rate_bounds,
+    rate_window_s,
     round_trip_ms,
     serialisation_ms,
     spread_ms,
     time_bounds,
 )
+from testbed.measure.loss import NOT_TOLD_FROM_NONE, POOLED, Tally, planned
 from testbed.measure.path import Path
 from testbed.measure.rate import rate_groups, unlimited
+from testbed.measure.times import ping_interval_s
 from testbed.measure.traffic import End, internet_checksum
 from testbed.topology import Shape
 
@@ -63,6 +69,35 @@ def test_a_median_with_jitter_stays_in_its_room() -> None:
         not low <= statistics.median(chance.gauss(20, 3) for _ in range(50)) <= high for _ in range(2000)
     )
     assert outside <= 2000 * CHANCE
+
+
+def in_order(sent_ms: list[float], delay_ms: float, jitter_ms: float, chance: random.Random) -> list[float]:
+    """When datagrams arrive over a way with jitter that lets none overtake another."""
+    arriving = (at_ms + max(0.0, chance.gauss(delay_ms, jitter_ms)) for at_ms in sent_ms)
+    return list(accumulate(arriving, max))
+
+
+@pytest.mark.parametrize(("delay_ms", "jitter_ms"), [(15, 5), (50, 20), (100, 30)])
+def test_pings_are_far_enough_apart_that_keeping_the_order_does_not_lift_their_median(
+    delay_ms: float, jitter_ms: float
+) -> None:
+    shape = Shape(None, delay_ms=delay_ms, jitter_ms=jitter_ms)
+    shaky = replace(path("a", None, None), up=shape, down=shape)
+    chance = random.Random(6)
+    for frame_bytes in (98, 1514):
+        sent_ms = [number * 1000 * ping_interval_s(shaky, frame_bytes) for number in range(100)]
+        low, high = time_bounds(2 * delay_ms, shaky.jitter_ms, 100)
+        outside = 0
+        for _ in range(300):
+            back_ms = in_order(in_order(sent_ms, delay_ms, jitter_ms, chance), delay_ms, jitter_ms, chance)
+            median = statistics.median(back - at for back, at in zip(back_ms, sent_ms, strict=True))
+            outside += not low <= median <= high
+        assert outside <= 2  # of 300, at 0.2 % each
+
+
+def test_pings_of_a_still_link_are_a_fiftieth_of_a_second_apart_or_as_its_rate_allows() -> None:
+    assert ping_interval_s(path("a", None, None), 98) == 0.02
+    assert ping_interval_s(path("a", 1_000_000, 1_000_000), 1514) == pytest.approx(3 * 2 * 0.012112)
 
 
 def test_measured_jitter_stays_in_its_room_and_half_of_it_does_not() -> None:
@@ -104,23 +139,74 @@ def test_an_impossible_loss_and_a_certain_one_leave_no_room() -> None:
     assert binomial_interval(500, 1) == (500, 500)
 
 
-def test_enough_datagrams_are_sent_to_tell_a_loss_from_none_and_from_three_times_as_much() -> None:
-    for loss in (0.005, 0.01, 0.05, 0.2):
-        sent = datagrams_for(loss)
-        low, high = binomial_interval(sent, loss)
-        assert low > 0
-        assert binomial_interval(sent, 3 * loss)[0] > high or sent == 4000
+@pytest.mark.parametrize("loss", [0.001, 0.005, 0.01, 0.05, 0.2])
+def test_enough_datagrams_are_sent_to_tell_a_loss_from_none_and_from_twice_as_much(loss: float) -> None:
+    sent = datagrams_for(loss)
+    low, high = binomial_interval(sent, loss)
+    assert low > 0
+    seldom = 0.02 if loss >= 0.005 else 0.75  # 12 losses where 50 would take 50,000 datagrams
+    assert binom.cdf(high, sent, 2 * loss) < seldom
+
+
+def test_a_loss_that_is_too_seldom_to_be_told_from_none_is_said() -> None:
+    rare = replace(path("a", None, None), up=Shape(None, loss=0.0001), down=Shape(None, loss=0.001))
+    (up,), (down,) = (
+        list(one.findings()) for one in (Tally(rare, "up", 12_000, 0, 0), Tally(rare, "down", 12_000, 12, 0))
+    )
+    assert (up.ok, up.note) == (True, NOT_TOLD_FROM_NONE)
+    assert (down.ok, down.note) == (True, "")
+
+
+def test_two_sendings_are_judged_together() -> None:
+    lossy = replace(path("a", None, None), up=Shape(None, loss=0.05))
+    unlucky, ordinary, wrong = (Tally(lossy, "up", 1000, lost, 0) for lost in (75, 48, 80))
+    (alone,), (pooled,), (twice,) = (
+        list(one.findings()) for one in (unlucky, unlucky.plus(ordinary), unlucky.plus(wrong))
+    )
+    assert alone.ok is False
+    assert (pooled.ok, pooled.samples, pooled.measured, pooled.note) == (True, 2000, 0.0615, POOLED)
+    assert twice.ok is False
+
+
+def test_losses_are_counted_for_20_s_at_most_and_all_at_the_same_time() -> None:
+    lossy, slow = Shape(20_000_000, loss=0.01), Shape(50_000, loss=0.01)
+    one = replace(path("a", None, None), up=lossy, down=slow)
+    share_per_s = 1500 / 10_000
+    assert planned(one, "up", share_per_s) == (5000, 750)
+    total, per_s = planned(one, "down", share_per_s)
+    assert total / per_s == pytest.approx(20, rel=0.01)
+    assert planned(path("b", None, None), "up", share_per_s) == (300, 45)
 
 
 def test_a_duplicate_can_stand_in_for_a_loss() -> None:
     assert loss_seen(Shape(None, loss=0.1, duplicate=0.5)) == pytest.approx(0.05)
 
 
+def test_a_second_copy_comes_of_what_is_not_lost_and_passes_the_loss_itself() -> None:
+    assert duplicates_seen(Shape(None, loss=0.1, duplicate=0.5)) == pytest.approx(0.5 * 0.9 * 0.9)
+
+
 def test_rates_are_measured_together_as_far_as_the_host_can_carry_them() -> None:
     paths = [path("a", 20, 20), path("b", 100, 100), path("c", None, 150)]
-    groups = rate_groups(paths, budget_bps=130)
+    groups = rate_groups(paths, budget_bps=130, least_s=2)
     named = [[(one.name, direction) for one, direction in group] for group in groups]
     assert named == [[("c", "down")], [("b", "up"), ("a", "up")], [("b", "down"), ("a", "down")]]
+
+
+def test_slow_rates_are_watched_for_longer_and_by_themselves() -> None:
+    assert rate_window_s(20_000_000, 2) == 2
+    assert rate_window_s(100_000, 2) == pytest.approx(12.112)
+    assert rate_window_s(8_000, 2) == 20
+    (fast, slow) = rate_groups([path("a", 20_000_000, 100_000), path("b", 64_000, 5_000_000)], 130e6, 2)
+    assert [one.name for one, _ in fast] == ["a", "b"]
+    assert [one.shape(direction).rate_bps for one, direction in slow] == [100_000, 64_000]
+
+
+@pytest.mark.parametrize("rate_bps", [64_000, 100_000, 256_000, 1_000_000, 20_000_000])
+def test_a_rate_that_is_3_percent_off_is_outside_its_bounds(rate_bps: int) -> None:
+    low, high = rate_bounds(rate_bps, rate_window_s(rate_bps, 2))
+    assert 0.97 * rate_bps < low < 0.991 * rate_bps
+    assert 1.03 * rate_bps > high > 1.009 * rate_bps
 
 
 def test_a_rate_that_is_unlimited_is_neither_right_nor_wrong() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path as FilePath
 
 import pytest
 
@@ -14,7 +18,10 @@ from testbed.evidence import Evidence, LinkAccount
 from testbed.fidelity import judge
 from testbed.host import usable_cpus
 from testbed.measure import Finding, Path, failures, measure
+from testbed.measure.expected import binomial_interval
+from testbed.measure.loss import POOLED, measure_loss
 from testbed.measure.path import Effort
+from testbed.measure.probe import __file__ as PROBE_FILE
 from testbed.measure.rate import measure_rates
 from testbed.measure.times import measure_times
 from testbed.topology import DIRECTIONS, Shape
@@ -29,6 +36,13 @@ def one(findings: list[Finding], quantity: str, direction: str) -> Finding:
     return found
 
 
+def off(finding: Finding) -> float:
+    """How far a figure is from what was configured."""
+    assert finding.measured is not None
+    assert finding.configured is not None
+    return abs(finding.measured - finding.configured)
+
+
 @contextmanager
 def buckets(up: Shape, down: Shape, up_bps: int, down_bps: int) -> Iterator[Path]:
     """A link that says ``up`` and ``down`` and has token buckets of ``up_bps`` and ``down_bps``."""
@@ -41,7 +55,7 @@ def test_rates_are_measured_within_1_percent_up_to_100_megabit() -> None:
     for rate_bps in (2_000_000, 20_000_000, 100_000_000):
         shape = Shape(rate_bps)
         with buckets(shape, shape, rate_bps, rate_bps) as path:
-            findings = measure_rates([(path, "up"), (path, "down")], seconds=2.0)
+            findings = measure_rates([(path, "up"), (path, "down")], least_s=2.0)
         assert [str(finding) for finding in failures(findings)] == []
         for finding in findings:
             assert finding.measured == pytest.approx(rate_bps, rel=0.01, abs=1514 * 8 / 2)
@@ -56,6 +70,14 @@ def test_a_link_of_another_rate_is_noticed_in_its_direction() -> None:
     wrong = one(findings, "rate", "down")
     assert wrong.ok is False
     assert wrong.measured == pytest.approx(17_000_000, rel=0.02)
+
+
+@pytest.mark.root
+def test_a_slow_link_that_is_3_percent_slower_is_noticed() -> None:
+    shape = Shape(256_000)
+    with buckets(shape, shape, 256_000, 248_000) as path:
+        findings = measure_rates([(path, "up"), (path, "down")], least_s=1.0)
+    assert [finding.ok for finding in findings] == [True, False]
 
 
 @pytest.mark.root
@@ -101,6 +123,22 @@ def test_a_probe_of_an_idle_link_sees_little_else_than_the_link() -> None:
     assert report.median_ms < 1.5
     assert report.late_p99_ms is not None
     assert report.late_p99_ms < 100
+
+
+@pytest.mark.root
+def test_a_probe_that_is_killed_says_that_it_broke_off() -> None:
+    shape = Shape(20_000_000)
+    with buckets(shape, shape, 20_000_000, 20_000_000) as path:
+        with ProbeWatch([path], interval_s=0.02) as probe:
+            for entry in FilePath("/proc").glob("[0-9]*"):
+                with suppress(OSError):
+                    own = f"\nPPid:\t{os.getpid()}\n" in (entry / "status").read_text()
+                    if own and PROBE_FILE.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
+                        os.kill(int(entry.name), signal.SIGKILL)
+        (report,) = probe.reports
+    assert report.ended_early
+    verdict = judge(Evidence(probes={"recserve": [report]}))
+    assert any("the probe broke off" in reason for reason in verdict.reasons["latency"])
 
 
 @pytest.mark.root
@@ -183,8 +221,24 @@ def test_each_way_of_being_wrong_is_noticed_in_its_direction(quantity: str, real
     said = Shape(10_000_000, delay_ms=10)
     with wan("device1-edge1", said, said, netem_link(said, really)) as path:
         findings = measure([path], QUICK)
-    assert one(findings, quantity, "down").ok is False
-    assert one(findings, quantity, "up").ok is True
+    wrong = one(findings, quantity, "down")
+    assert wrong.ok is False
+    assert off(one(findings, quantity, "up")) < off(wrong) / 2  # on a busy host times are a little off too
+
+
+@pytest.mark.netem
+def test_a_second_copy_passes_the_loss_once_more() -> None:
+    shape = Shape(None, delay_ms=5, loss=0.3, duplicate=0.3, queue_frames=5000)
+    with wan("device1-edge1", shape, shape, netem_link(shape, shape)) as path:
+        thorough = replace(QUICK, datagrams_per_s=4000)
+        findings = [one for _ in range(4) for one in measure_loss([path], thorough)]
+    for quantity, share in (("duplicates", 0.3 * 0.7**2), ("loss", 0.3 * 0.7)):
+        own = [one for one in findings if one.quantity == quantity]
+        assert [str(finding) for finding in failures(own)] == []
+        counted = sum(round((one.measured or 0) * one.samples) for one in own)
+        sent = sum(one.samples for one in own)
+        low, high = binomial_interval(sent, share)
+        assert low <= counted <= high
 
 
 @pytest.mark.netem
@@ -192,7 +246,9 @@ def test_a_lossy_link_that_loses_nothing_is_noticed() -> None:
     said, really = Shape(10_000_000, delay_ms=5, loss=0.02), Shape(10_000_000, delay_ms=5)
     with wan("device1-edge1", said, said, netem_link(really, said)) as path:
         findings = measure([path], QUICK)
-    assert one(findings, "loss", "up").ok is False
+    lossless = one(findings, "loss", "up")
+    assert lossless.ok is False
+    assert lossless.note == POOLED
     assert one(findings, "loss", "down").ok is True
 
 

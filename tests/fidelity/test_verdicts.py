@@ -8,7 +8,16 @@ from dataclasses import replace
 import pytest
 
 from testbed.backlog import BacklogReport
-from testbed.evidence import Audit, Evidence, Lateness, LinkAccount, Outcomes, TierLimit, Unexplained
+from testbed.evidence import (
+    Audit,
+    EventReport,
+    Evidence,
+    Lateness,
+    LinkAccount,
+    Outcomes,
+    TierLimit,
+    Unexplained,
+)
 from testbed.fidelity import CLAIMS, Claim, Fidelity, judge
 from testbed.measure.expected import held
 from testbed.watch import CpuReport, ProbeReport
@@ -22,6 +31,7 @@ PROBE = ProbeReport(
 )  # fmt: skip
 CPU = CpuReport(cpus=2, seconds=60, samples=240, busy=0.4, steal=0.0, contended=0.01)
 TIER = TierLimit("device1", cpus_asked=0.25, cpus=0.25, periods=600, throttled_periods=60, throttled_s=2.5)
+UNEXPLAINED = Unexplained("recserve", 200, 200, p1_ms=0.2, p50_ms=0.4, p99_ms=0.9, max_ms=2.5)
 SOUND = Evidence(
     accounts=[ACCOUNT],
     audit=Audit(decisions=200),
@@ -29,7 +39,7 @@ SOUND = Evidence(
     links_before=[ROUND_TRIP],
     links_after=[ROUND_TRIP],
     lateness=[Lateness("recserve", 200, 0.3, 1.2, 4.0)],
-    unexplained=[Unexplained("recserve", 200, 0.4, 0.9, 2.5)],
+    unexplained=[UNEXPLAINED],
     backlog={"recserve": [BacklogReport("device1-edge1", "up", 100, 7, 9_000, 400)]},
     cpu={"recserve": CPU},
     probes={"recserve": [PROBE]},
@@ -62,6 +72,7 @@ def test_nothing_shown_is_nothing_believed() -> None:
         (replace(ACCOUNT, unaccounted_bytes=66), "66 of 120000 bytes"),
         (replace(ACCOUNT, unaccounted_bytes=-66), "-66 of 120000 bytes"),
         (replace(ACCOUNT, unaccounted_frames=1), "1 of 900 frames"),
+        (replace(ACCOUNT, unattributed_bytes=13), "13 bytes of text belong to no request of the trace"),
         (replace(ACCOUNT, capture_dropped_frames=3), "capture lost 3 frames"),
         (replace(ACCOUNT, quiet=False), "never came to rest"),
     ],
@@ -87,10 +98,15 @@ def test_decisions_fall_by_one_difference() -> None:
     [
         (Outcomes("recserve", 200, {"answered": 199}), "200 requests have 199 outcomes"),
         (Outcomes("recserve", 200, {"answered": 200}, repeated=1), "more than one outcome"),
-        (Outcomes("recserve", 9, {"answered": 9}, answered_without_reference=5), "5 answers have no ref"),
+        (
+            Outcomes("recserve", 9, {"answered": 9}, strange_answers=5, strange_answer="LABEL_1"),
+            "5 answers are none of the task's labels, 'LABEL_1' for one",
+        ),
     ],
 )  # fmt: skip
-def test_quality_falls_by_a_request_without_one_outcome(outcomes: Outcomes, words: str) -> None:
+def test_quality_falls_by_a_request_without_one_outcome_and_an_answer_that_cannot_be_right(
+    outcomes: Outcomes, words: str
+) -> None:
     assert words in only("quality", judge(replace(SOUND, outcomes=[outcomes])))
 
 
@@ -101,7 +117,10 @@ def test_quality_falls_by_a_request_without_one_outcome(outcomes: Outcomes, word
         ({"links_after": [ROUND_TRIP, SLOW_LINK]}, "after the replay"),
         ({"lateness": [Lateness("recserve", 200, 0.3, 55.0, 90.0)]}, "sent late, p99 55.0 ms"),
         ({"lateness": None}, "lateness was not recorded"),
-        ({"unexplained": [Unexplained("recserve", 200, 0.5, 31.0, 90.0)]}, "31.0 ms of the latencies at p99"),
+        ({"unexplained": [replace(UNEXPLAINED, p99_ms=31.0)]}, "31.0 ms of the latencies at p99"),
+        ({"unexplained": [Unexplained.of("recserve", [-80.0] * 200, 200)]}, "80.0 ms more than latencies"),
+        ({"unexplained": [Unexplained.of("recserve", [0.5] * 197, 200)]}, "is known of 197 of 200 requests"),
+        ({"unexplained": [Unexplained.of("recserve", [], 200)]}, "is known of 0 of 200 requests"),
         ({"unexplained": None}, "was not worked out"),
         ({"cpu": {"recserve": replace(CPU, contended=0.31)}}, "31% of the time more was runnable"),
         ({"cpu": {"recserve": replace(CPU, busy=0.99)}}, "busy for 99% of the time"),
@@ -111,6 +130,7 @@ def test_quality_falls_by_a_request_without_one_outcome(outcomes: Outcomes, word
         ({"probes": {"recserve": [replace(PROBE, median_ms=23.0)]}}, "median round trip of 23.00 ms"),
         ({"probes": {"recserve": [replace(PROBE, answered=298)]}}, "lost 2 of 300 pings"),
         ({"probes": {"recserve": [replace(PROBE, answered=0, median_ms=None)]}}, "answered none of 300"),
+        ({"probes": {"recserve": [replace(PROBE, sent=0, answered=0, ended_early=True)]}}, "probe broke off"),
         ({"tiers": [TIER, replace(TIER, cpus=2.0, cpus_asked=2.0)]}, "2.25 CPUs together, and the machine"),
         ({"tiers": [replace(TIER, cpus_asked=4.0, cpus=1.0)]}, "was to have 4 CPUs and got 1"),
     ],
@@ -151,6 +171,25 @@ def test_lateness_is_by_nearest_rank() -> None:
     late = Lateness.of("recserve", [float(ms) for ms in range(200, 0, -1)])
     assert (late.requests, late.p50_ms, late.p99_ms, late.max_ms) == (200, 100, 198, 200)
     assert Lateness.of("recserve", []).max_ms == 0
+
+
+def test_what_a_killed_tier_took_with_it_is_noted_and_no_reason() -> None:
+    few = Unexplained.of("recserve", [0.5] * 150, 200)
+    killed = EventReport("recserve", 1, "kill", "edge1", 5.0, took_effect_at_s=5.0, late_ms=1.0)
+    verdict = judge(replace(SOUND, unexplained=[few], events=[killed]))
+    assert verdict.faithful["latency"]
+    assert any("is known of 150 of 200 requests" in note for note in verdict.notes)
+
+
+def test_a_method_that_nothing_answered_has_nothing_to_explain() -> None:
+    assert judge(replace(SOUND, unexplained=[Unexplained.of("recserve", [], 0)])).faithful["latency"]
+
+
+def test_what_there_is_to_say_of_a_link_that_is_as_configured_is_noted() -> None:
+    weak = held("a-b", "up", "loss", "share", 1e-4, 0.0, (0.0, 5e-4), 12_000, "too few datagrams")
+    verdict = judge(replace(SOUND, links_before=[weak]))
+    assert verdict.faithful["latency"]
+    assert any("before the replay, a-b (up): loss 0" in note and "too few" in note for note in verdict.notes)
 
 
 def test_in_lockstep_nothing_can_be_late() -> None:

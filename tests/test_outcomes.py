@@ -1,0 +1,30 @@
+"""How requests ended, and answers that no reference can be like."""
+
+from __future__ import annotations
+
+from testbed.method_run import count_outcomes
+from testbed.replay import Outcome
+from testbed.trace import Request
+
+TRACE = [Request(f"r{number}", 0.0, "device1", "rotten_tomatoes", "test", number) for number in range(3)]
+LABELS = ("negative", "positive")
+
+
+def ended(request_id: str, answer: str | None, outcome: str = "answered") -> Outcome:
+    return Outcome(request_id, "device1", 0.0, 0.0, 0.1, 100.0, outcome, answer, "device")
+
+
+def test_an_answer_that_is_none_of_the_labels_is_counted_and_shown() -> None:
+    outcomes = [ended("r0", "positive"), ended("r1", "LABEL_1"), ended("r2", None, "deadline")]
+    found = count_outcomes("recserve", TRACE, outcomes, LABELS)
+    assert found.ended == {"answered": 2, "deadline": 1}
+    assert (found.strange_answers, found.strange_answer) == (1, "LABEL_1")
+
+
+def test_a_task_without_labels_takes_any_answer() -> None:
+    found = count_outcomes("recserve", TRACE, [ended("r0", "Guten Tag")], ())
+    assert (found.strange_answers, found.strange_answer) == (0, None)
+
+
+def test_a_request_that_ended_twice_is_counted() -> None:
+    assert count_outcomes("recserve", TRACE, [ended("r0", "positive")] * 2, LABELS).repeated == 1
