@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from testbed.datasets import load
 from testbed.errors import TestbedError
+from testbed.fidelity import CLAIMS
 from testbed.report.tables import (
     CAUSES,
     NOT_VALID,
@@ -90,18 +90,64 @@ FIGURES: dict[str, Any] = {
 }  # fmt: skip
 
 
+LINK: dict[str, Any] = {
+    "link": "device1-edge1", "direction": "up", "prompt_bytes": 1000, "frame_bytes": 5000,
+    "queue_dropped_frames": 0, "lost_frames": 0,
+}  # fmt: skip
+BELIEVED: dict[str, bool] = dict.fromkeys((*CLAIMS,), True)
+
+
 @pytest.mark.parametrize("valid", [True, False])
 def test_a_latency_that_is_not_valid_is_never_printed(valid: bool) -> None:
-    text = printed(comparison_table({"faithful": {"latency": valid}, "methods": {"recserve": FIGURES}}), 110)
+    faithful = {**BELIEVED, "latency": valid}
+    text = printed(comparison_table({"faithful": faithful, "methods": {"recserve": FIGURES}}), 110)
     assert ("123 [110, ∞]" in text) is valid
     assert ("-341 [-360, -320]" in text) is valid
     assert (NOT_VALID in text) is not valid
     assert "-0.025 [-0.060, +0.010]" in text
 
 
+@pytest.mark.parametrize("valid", [True, False])
+def test_a_quality_that_is_not_valid_is_never_printed(valid: bool) -> None:
+    summary = {"faithful": {**BELIEVED, "quality": valid}, "methods": {"recserve": FIGURES}}
+    achieved, compared = (
+        printed(methods_table(summary, ["device", "cloud"])),
+        printed(comparison_table(summary)),
+    )
+    assert ("0.800 [0.700, 0.900]" in achieved) is valid
+    assert ("-0.025 [-0.060, +0.010]" in compared) is valid
+    assert "123 [110, ∞]" in compared
+    for text in (achieved, compared):
+        assert (NOT_VALID in text) is (f"{NOT_VALID}: quality" in text) is not valid
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_of_bytes_that_are_not_valid_only_the_kernels_own_count_is_printed(valid: bool) -> None:
+    faithful = {**BELIEVED, "bytes": valid}
+    figures = {**FIGURES, "prompt_bytes": 7_700, "burden_vs_direct_cloud": 0.875}
+    sent = printed(
+        methods_table({"faithful": faithful, "methods": {"recserve": figures}}, ["device", "cloud"])
+    )
+    crossed = printed(links_table([{**LINK, "method": "recserve"}], faithful))
+    way = printed(sample_way(*a_way(), faithful))
+    for text, figure in (
+        (sent, "7.7"),
+        (sent, "0.500"),
+        (sent, "0.875"),
+        (crossed, "1,000"),
+        (way, "84 / 8"),
+    ):
+        assert (figure in text) is valid
+        assert (NOT_VALID in text) is not valid
+    for text in (sent, crossed):
+        assert (f"{NOT_VALID}: bytes" in text) is not valid
+    assert "5.0" in sent
+    assert "5,000" in crossed
+
+
 def test_methods_stand_on_a_line_each_in_110_columns() -> None:
     reason = {"vs_cloud_only_reason": "no request was answered under both"}
-    summary = {"faithful": {}, "methods": {"recserve": {**FIGURES, **reason}}}
+    summary = {"faithful": BELIEVED, "methods": {"recserve": {**FIGURES, **reason}}}
     text = printed(methods_table(summary, ["device", "cloud"]), 110)
     (line,) = [line for line in text.splitlines() if "recserve" in line]
     for cell in ("0.800 [0.700, 0.900]", "9/1", "1.0", "5.0", "0.500", "-"):
@@ -111,19 +157,15 @@ def test_methods_stand_on_a_line_each_in_110_columns() -> None:
 
 def test_a_bleu_has_its_interval() -> None:
     bleu = {"bleu": 31.25, "bleu_ci": [28.0, 34.5], "bleu_vs_cloud_only": None}
-    summary = {"faithful": {"latency": True}, "methods": {"recserve": {**FIGURES, **bleu}}}
+    summary = {"faithful": BELIEVED, "methods": {"recserve": {**FIGURES, **bleu}}}
     assert "31.2 [28.0, 34.5]" in printed(methods_table(summary, ["device", "cloud"]))
     assert "Δ BLEU vs cloud-only" in printed(comparison_table(summary))
 
 
 @pytest.mark.parametrize(("refused", "lost"), [(0, 0), (31, 0), (0, 1)])
 def test_frames_that_did_not_arrive_have_a_line_of_their_own(refused: int, lost: int) -> None:
-    row = {
-        "link": "device1-edge1", "direction": "up", "prompt_bytes": 1000, "frame_bytes": 5000,
-        "queue_dropped_frames": 0, "lost_frames": 0,
-    }  # fmt: skip
-    busy = {**row, "method": "cloud-only", "queue_dropped_frames": refused, "lost_frames": lost}
-    text = printed(links_table([busy, {**row, "method": "recserve"}]))
+    busy = {**LINK, "method": "cloud-only", "queue_dropped_frames": refused, "lost_frames": lost}
+    text = printed(links_table([busy, {**LINK, "method": "recserve"}], BELIEVED))
     assert ("queue refused / way lost" in text) is bool(refused or lost)
     assert (f"{refused} / {lost}" in text) is bool(refused or lost)
 
@@ -167,18 +209,31 @@ def test_words_of_models_and_tiers_are_printed_as_they_are() -> None:
     reasons = {"bytes": ["[/x] of the capture"], "decisions": [], "quality": [], "latency": []}
     faithful = {claim: not found for claim, found in reasons.items()}
     assert "[/x] of the capture" in printed(verdicts({"faithful": faithful, "reasons": reasons}))
-    asked = load("rotten_tomatoes", "test")[0]
-    row = {
-        "request_id": "r1", "method": "recserve", "outcome": "answered", "tier": "edge", "answer": "[/y]",
-        "reference": asked.reference, "path": ["device1", "edge1"], "hops": ["device1-edge1"],
-        "node_answers": ["[/z]", "[/y]"], "confidences": [0.5, 0.9], "thresholds": [0.6, None],
-        "window_seqs": [1, None], "window_lengths": [1, None], "kept": [False, True],
-        "inference_ms": [1.0, 2.0], "hop_up_ms": [1.0], "hop_down_ms": [1.0],
-    }  # fmt: skip
-    trace = [Request("r1", 0.0, "device1", "rotten_tomatoes", "test", asked.row)]
-    text = printed(sample_way([row], trace, valid=True))
+    text = printed(sample_way(*a_way("[/y]"), BELIEVED))
     assert "answered [/y] by edge" in text
     assert "[/z]" in text
+
+
+def test_a_way_is_shown_without_the_data_set_and_with_the_bytes_of_each_hop() -> None:
+    text = printed(sample_way(*a_way(), BELIEVED))
+    assert "row 815 of a_set_that_is_nowhere, test" in text
+    (below,) = [line for line in text.splitlines() if "device1" in line]
+    (above,) = [line for line in text.splitlines() if "edge1" in line]
+    assert "84 / 8" in below
+    assert "/" not in above
+
+
+def a_way(answer: str = "positive") -> tuple[list[dict[str, Any]], list[Request]]:
+    """A request sent up one hop, and the trace that it is of."""
+    row = {
+        "request_id": "r1", "method": "recserve", "outcome": "answered", "tier": "edge", "answer": answer,
+        "reference": "positive", "path": ["device1", "edge1"], "hops": ["device1-edge1"],
+        "node_answers": ["[/z]", answer], "confidences": [0.5, 0.9], "thresholds": [0.6, None],
+        "window_seqs": [1, None], "window_lengths": [1, None], "kept": [False, True],
+        "inference_ms": [1.0, 2.0], "hop_up_ms": [1.0], "hop_down_ms": [1.0],
+        "hop_prompt_bytes": [84], "hop_answer_bytes": [8],
+    }  # fmt: skip
+    return [row], [Request("r1", 0.0, "device1", "a_set_that_is_nowhere", "test", 815)]
 
 
 def printed(table: Any, width: int = 160) -> str:

@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from testbed.causes import HOP_COLUMNS
-from testbed.datasets import load
-from testbed.fidelity import CLAIMS
+from testbed.fidelity import CLAIMS, Claim
 from testbed.results import RunDirectory
 from testbed.tier_use import total
 from testbed.trace import Request
@@ -38,15 +37,16 @@ def render(directory: RunDirectory, trace: Sequence[Request]) -> RenderableType:
     tiers_used = directory.read_table("tiers.parquet")
     fidelity = directory.read_json("fidelity.json")
     tiers = [tier["name"] for tier in directory.read_json("manifest.json")["scenario"]["tiers"]]
+    faithful = summary["faithful"]
     parts: list[RenderableType] = [
         methods_table(summary, tiers),
         comparison_table(summary),
-        links_table(links),
+        links_table(links, faithful),
         tiers_table(tiers_used),
     ]
-    if summary["faithful"]["latency"]:
+    if faithful["latency"]:
         parts.append(times_table(summary))
-    if (sample := sample_way(requests, trace, summary["faithful"]["latency"])) is not None:
+    if (sample := sample_way(requests, trace, faithful)) is not None:
         parts.append(sample)
     parts.append(verdicts(fidelity))
     return Group(*parts)
@@ -60,7 +60,10 @@ def print_run(directory: RunDirectory, trace: Sequence[Request], console: Consol
 
 
 def methods_table(summary: Row, tiers: Sequence[str]) -> Table:
-    """What each method achieved and sent: one line for each."""
+    """What each method achieved and sent: one line for each. Frames are the kernel's own count, and stand
+    whatever the captures are worth.
+    """
+    faithful = summary["faithful"]
     table = Table(title="Methods", title_justify="left", caption_justify="left")
     table.add_column("method")
     table.add_column(f"{_measure(summary)} [95 % CI]", justify="right", no_wrap=True)
@@ -70,13 +73,13 @@ def methods_table(summary: Row, tiers: Sequence[str]) -> Table:
     for name, figures in summary["methods"].items():
         table.add_row(
             name,
-            _quality(figures),
+            _if_valid(_quality(figures), faithful["quality"]),
             "/".join(str(figures["served_by"][tier]) for tier in tiers),
             str(sum(figures["errors"].values())),
-            _kilobytes(figures["prompt_bytes"]),
+            _if_valid(_kilobytes(figures["prompt_bytes"]), faithful["bytes"]),
             _kilobytes(figures["frame_bytes"]),
-            _ratio(figures["burden_vs_cloud_only"]),
-            _ratio(figures["burden_vs_direct_cloud"]),
+            _if_valid(_ratio(figures["burden_vs_cloud_only"]), faithful["bytes"]),
+            _if_valid(_ratio(figures["burden_vs_direct_cloud"]), faithful["bytes"]),
         )
     notes = ["burden: prompt bytes on all links over cloud-only's; vs direct: over cloud-only's counted once"]
     reasons = dict.fromkeys(
@@ -84,16 +87,17 @@ def methods_table(summary: Row, tiers: Sequence[str]) -> Table:
         for figures in summary["methods"].values()
         if "vs_cloud_only_reason" in figures
     )
-    table.caption = "\n".join([*notes, *(f"-: {reason}" for reason in reasons)])
+    notes += [f"-: {reason}" for reason in reasons]
+    table.caption = "\n".join([*notes, *_not_valid(faithful, "bytes", "quality")])
     return table
 
 
 def comparison_table(summary: Row) -> Table:
     """Latencies, and what differs from cloud-only on the same requests, each with its 95 % interval.
 
-    Latencies that are not valid stand as ``n/v``.
+    What is not valid stands as ``n/v``.
     """
-    valid = summary["faithful"]["latency"]
+    faithful = summary["faithful"]
     measure = _measure(summary)
     table = Table(
         title="Latency, and differences from cloud-only on the same requests, with 95 % intervals",
@@ -110,17 +114,14 @@ def comparison_table(summary: Row) -> Table:
             for one in ("p50", "p95")
         ]
         quality, latency = figures[key] or {}, figures["latency_vs_cloud_only"] or {}
+        better = _with_interval(quality.get("difference"), quality.get("ci"), form)
         later = _with_interval(latency.get("difference_ms"), latency.get("ci_ms"), "+.0f")
-        p50, p95, later = (one if valid else Text(NOT_VALID) for one in (*latencies, later))
-        table.add_row(
-            name, p50, p95, _with_interval(quality.get("difference"), quality.get("ci"), form), later
-        )
+        p50, p95, slower = (_if_valid(one, faithful["latency"]) for one in (*latencies, later))
+        table.add_row(name, p50, p95, _if_valid(better, faithful["quality"]), slower)
     notes = [
         "-: too few answered requests, or nothing to compare with; Δ mean ms: of those that both answered"
     ]
-    if not valid:
-        notes.append(f"{NOT_VALID}: latency is not valid in this run, for the reasons below")
-    table.caption = "\n".join(notes)
+    table.caption = "\n".join([*notes, *_not_valid(faithful, "quality", "latency")])
     return table
 
 
@@ -138,11 +139,16 @@ def _with_interval(value: float | None, ends: Sequence[float | None] | None, for
     return Text(f"{value:{form}} [{low}, {high}]")
 
 
-def links_table(links: Sequence[Row]) -> Table:
-    """Prompt bytes and all frame bytes by link and direction, a column for each method."""
+def links_table(links: Sequence[Row], faithful: Mapping[str, bool]) -> Table:
+    """Prompt bytes and all frame bytes by link and direction, a column for each method. Of frame bytes, the
+    kernel's own count, ``n/v`` is never said.
+    """
     methods = list(dict.fromkeys(row["method"] for row in links))
     table = Table(
-        title="What crossed each link: prompt or answer bytes / all frame bytes", title_justify="left"
+        title="What crossed each link: prompt or answer bytes / all frame bytes",
+        title_justify="left",
+        caption="\n".join(_not_valid(faithful, "bytes")),
+        caption_justify="left",
     )
     table.add_column("link")
     table.add_column("direction")
@@ -152,7 +158,9 @@ def links_table(links: Sequence[Row]) -> Table:
     for link, direction in dict.fromkeys((row["link"], row["direction"]) for row in links):
         text = "prompt_bytes" if direction == "up" else "answer_bytes"
         own = [cells[link, direction, method] for method in methods]
-        figures = [f"{row[text]:,} / {row['frame_bytes']:,}" for row in own]
+        figures = [
+            f"{_if_valid(f'{row[text]:,}', faithful['bytes'])} / {row['frame_bytes']:,}" for row in own
+        ]
         table.add_row(link, f"{direction} ({text.removesuffix('_bytes')})", *figures)
         if any(row["queue_dropped_frames"] or row["lost_frames"] for row in own):
             gone = [f"{row['queue_dropped_frames']:,} / {row['lost_frames']:,}" for row in own]
@@ -202,29 +210,34 @@ def times_table(summary: Row) -> Table:
     return table
 
 
-def sample_way(requests: Sequence[Row], trace: Sequence[Request], valid: bool) -> Table | None:
-    """One request's way through the tiers: the first that went furthest under a method that decides."""
+def sample_way(
+    requests: Sequence[Row], trace: Sequence[Request], faithful: Mapping[str, bool]
+) -> Table | None:
+    """One request's way through the tiers: the first that went furthest under a method that decides. Its
+    bytes are those that the captures found.
+    """
     deciding = [row for row in requests if row["outcome"] == "answered" and any(row["thresholds"])]
     if not deciding:
         return None
     row = max(deciding, key=lambda row: (len(row["path"]), row["window_seqs"][0] is not None))
     asked = next(request for request in trace if request.id == row["request_id"])
-    prompt = next(example.text for example in load(asked.dataset, asked.split) if example.row == asked.row)
     table = Table(
-        title=Text(f"One request ({row['request_id']}, {row['method']}): {_shortened(prompt)}"),
-        title_justify="left",
-        caption=Text(
-            f"answered {row['answer']} by {row['tier']}, reference {row['reference']}, "
-            f"{len(prompt.encode())} prompt bytes on each of {len(row['path']) - 1} hops"
+        title=Text(
+            f"One request ({row['request_id']}, {row['method']}): "
+            f"row {asked.row} of {asked.dataset}, {asked.split}"
         ),
+        title_justify="left",
+        caption=Text(f"answered {row['answer']} by {row['tier']}, reference {row['reference']}"),
         caption_justify="left",
     )
     for column in ("node", "answer", "confidence", "threshold", "window", "decision", "inference ms"):
         table.add_column(column, justify="left" if column in ("node", "answer", "decision") else "right")
-    for column in ("hop up ms", "hop down ms"):
+    for column in ("hop up ms", "hop down ms", "prompt / answer bytes"):
         table.add_column(column, justify="right")
     for at, node in enumerate(row["path"]):
-        hop = [row[column][at] if at < len(row["hops"]) else None for column in HOP_COLUMNS]
+        crossed = at < len(row["hops"])
+        times = [row[column][at] if crossed else None for column in HOP_COLUMNS]
+        texts = f"{row['hop_prompt_bytes'][at]:,} / {row['hop_answer_bytes'][at]:,}" if crossed else ""
         table.add_row(
             node,
             Text(row["node_answers"][at] or ""),
@@ -232,8 +245,9 @@ def sample_way(requests: Sequence[Row], trace: Sequence[Request], valid: bool) -
             _number(row["thresholds"][at]),
             "" if row["window_lengths"][at] is None else str(row["window_lengths"][at]),
             "kept" if row["kept"][at] else "sent up",
-            _milliseconds(row["inference_ms"][at], valid, digits=1),
-            *("" if ms is None else _milliseconds(ms, valid, digits=1) for ms in hop),
+            _milliseconds(row["inference_ms"][at], faithful["latency"], digits=1),
+            *("" if ms is None else _milliseconds(ms, faithful["latency"], digits=1) for ms in times),
+            _if_valid(texts, faithful["bytes"] or not crossed),
         )
     return table
 
@@ -261,6 +275,16 @@ def _quality(figures: Row) -> Text:
     return _with_interval(figures["accuracy"], figures["accuracy_ci"], ".3f")
 
 
+def _if_valid(cell: str | Text, valid: bool) -> str | Text:
+    return cell if valid else NOT_VALID
+
+
+def _not_valid(faithful: Mapping[str, bool], *claims: Claim) -> list[str]:
+    """What to say of ``n/v`` below a table."""
+    reason = "may not be believed in this run, for the reasons below"
+    return [f"{NOT_VALID}: {claim} {reason}" for claim in claims if not faithful[claim]]
+
+
 def _milliseconds(value: float | None, valid: bool, digits: int = 0) -> str:
     if not valid:
         return NOT_VALID
@@ -277,7 +301,3 @@ def _ratio(value: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _shortened(text: str, most: int = 90) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
