@@ -17,7 +17,8 @@ class LinkAccount:
 
     ``quiet`` says that the counters stood still before and after, so that the sum's ends are sharp;
     ``faults`` are the capture's own reasons for doubt. ``unattributed_bytes``: of prompts and answers, what
-    is of no request of the trace.
+    is of no request of the trace. One capture holds both directions: its faults and the frames that it lost
+    (``capture_dropped_frames``) stand with the way up alone.
     """
 
     method: str

@@ -116,7 +116,7 @@ def against_bytes(accounts: Sequence[LinkAccount] | None) -> Iterator[str]:
         if one.unattributed_bytes:
             yield f"{where}: {one.unattributed_bytes} bytes of text belong to no request of the trace"
         if one.capture_dropped_frames:
-            yield f"{where}: the capture lost {one.capture_dropped_frames} frames"
+            yield f"{one.method}, {one.link}: the capture lost {one.capture_dropped_frames} frames"
         for fault in one.faults:
             yield f"{one.method}, {one.link}: {fault}"
         if not one.quiet:

@@ -52,7 +52,7 @@ def reconcile(
 ) -> Reconciled:
     """Both directions of ``link`` under ``method``; ``report`` is ``None`` where nothing captured.
 
-    The capture's own faults are the link's, and are told once, with the way up.
+    The capture's own faults, and the frames that it lost, are the link's, and are told once, with the way up.
     """
     of_capture = tuple(dict.fromkeys([*(report.faults if report else ()), *found.doubts]))
     rows, accounts = [], []
@@ -92,7 +92,7 @@ def reconcile(
                 **counted,
                 unaccounted_bytes=unaccounted_bytes,
                 unaccounted_frames=counted["frames"] - parts.accounted_frames,
-                capture_dropped_frames=report.dropped_by_kernel if report else 0,
+                capture_dropped_frames=report.dropped_by_kernel if report and direction == "up" else 0,
                 **gone,
                 quiet=before.quiet and after.quiet,
                 faults=(*(of_capture if direction == "up" else ()), *refused),

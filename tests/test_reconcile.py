@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from testbed.capture import CaptureReport
 from testbed.counters import Counters
 from testbed.evidence import Evidence
 from testbed.fidelity import judge
@@ -24,7 +25,13 @@ def reading(frames: Mapping[Direction, Counters], no_room: Direction | None = No
     return Reading({LINK: frames}, {LINK: drops}, quiet=True)
 
 
-def exchanged(folder: Path, *, more: int = 0, no_room: Direction | None = None) -> Reconciled:
+def exchanged(
+    folder: Path,
+    *,
+    more: int = 0,
+    no_room: Direction | None = None,
+    report: CaptureReport | None = None,
+) -> Reconciled:
     """One exchange, of which the kernel counted ``more`` bytes up than the capture has."""
     connection = Connection()
     connection.send(True, request("p").wire)
@@ -33,7 +40,7 @@ def exchanged(folder: Path, *, more: int = 0, no_room: Direction | None = None) 
     counted = {one: Counters(found.parts(one).frames, found.parts(one).accounted_bytes) for one in DIRECTIONS}
     counted["up"] = Counters(counted["up"].frames, counted["up"].bytes + more)
     before = reading({one: Counters(0, 0) for one in DIRECTIONS})
-    return reconcile("recserve", LINK, before, reading(counted, no_room), found, None)
+    return reconcile("recserve", LINK, before, reading(counted, no_room), found, report)
 
 
 def against_bytes(found: Reconciled) -> tuple[str, ...]:
@@ -57,3 +64,10 @@ def test_frames_that_the_kernel_had_no_room_for_cost_the_verdict_on_bytes_in_eit
 ) -> None:
     (reason,) = against_bytes(exchanged(tmp_path, no_room=direction))
     assert reason == f"recserve, {LINK}: the kernel had no room for 7 frames {direction}"
+
+
+def test_frames_that_the_capture_lost_are_told_once_for_the_link(tmp_path: Path) -> None:
+    found = exchanged(tmp_path, report=CaptureReport(5, 500, 8, dropped_by_kernel=3, faults=()))
+    assert sum(one.capture_dropped_frames for one in found.accounts) == 3
+    (reason,) = against_bytes(found)
+    assert reason == f"recserve, {LINK}: the capture lost 3 frames"
