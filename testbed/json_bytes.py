@@ -14,6 +14,7 @@ from typing import Any
 from tiers.protocol import INSTRUMENTATION_KEY
 
 _DECODER = json.JSONDecoder()
+_KEY, _CHOICES = f'"{INSTRUMENTATION_KEY}"', '"choices"'
 _OPENING = re.compile(r"[ \t\n\r]*\{[ \t\n\r]*")
 _NAME = re.compile(r'("(?:[^"\\]|\\.)*")[ \t\n\r]*:[ \t\n\r]*')
 _FOLLOWING = re.compile(r"[ \t\n\r]*([,}])[ \t\n\r]*")
@@ -41,21 +42,53 @@ def answer_bytes(body: bytes, *, cut: bool = False) -> tuple[int, int]:
     instrumentation object with its key. Raises as :func:`prompt_bytes`.
     """
     text = _text(body, cut)
+    simple = "\\u" not in text and text.count(_KEY) <= 1 and text.count(_CHOICES) <= 1
+    answer, instrumentation = _answer_at_once(text) if simple else _answer_by_member(text)
+    return answer, min(instrumentation, len(body) - answer)
+
+
+def _answer_at_once(text: str) -> tuple[int, int]:
+    """Where neither key stands twice nor behind an escape, as in nearly every answer; that is faster."""
+    opening = _OPENING.match(text)
+    if opening is None:
+        raise ValueError("the body is no JSON object")
+    value, _ = _DECODER.raw_decode(text, text.index("{"))
+    instrumentation = 0
+    if INSTRUMENTATION_KEY in value:
+        start = text.index(_KEY)
+        name = _NAME.match(text, start)
+        if name is None:
+            raise ValueError(f"a member's name is missing at character {start}")
+        instrumentation = _utf8_bytes(text[start : _DECODER.raw_decode(text, name.end())[1]])
+    return _choices_bytes(value.get("choices")), instrumentation
+
+
+def _answer_by_member(text: str) -> tuple[int, int]:
     answer = instrumentation = 0
     for key, value, member in _members(text):
         if key == INSTRUMENTATION_KEY:
-            instrumentation += len(member.encode())
-        elif key == "choices" and isinstance(value, list):
-            for choice in value:
-                message = choice.get("message") if isinstance(choice, dict) else None
-                answer += _content_bytes(message.get("content")) if isinstance(message, dict) else 0
-    return answer, min(instrumentation, len(body) - answer)
+            instrumentation += _utf8_bytes(member)
+        elif key == "choices":
+            answer += _choices_bytes(value)
+    return answer, instrumentation
+
+
+def _choices_bytes(choices: Any) -> int:
+    total = 0
+    for choice in choices if isinstance(choices, list) else ():
+        message = choice.get("message") if isinstance(choice, dict) else None
+        total += _content_bytes(message.get("content")) if isinstance(message, dict) else 0
+    return total
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _content_bytes(content: Any) -> int:
     """A text, or a list of parts of which some are texts."""
     if isinstance(content, str):
-        return len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
+        return _utf8_bytes(content)
     if isinstance(content, list):
         return sum(_content_bytes(part.get("text")) for part in content if isinstance(part, dict))
     return 0

@@ -36,19 +36,19 @@ class Sink(Protocol):
 class TcpHalf:
     """What one end of a connection sent.
 
-    ``next_seq`` is the sequence number that continues the bytes delivered so far; ``in_order`` says that a
-    segment with just that number can be delivered at once (:meth:`deliver`), anything else goes through
-    :meth:`segment`.
+    ``next_seq`` is the sequence number that continues the bytes delivered so far, and ``position`` is the
+    same without the wrapping around. ``in_order`` says that a segment with just that number can be delivered
+    at once: given to ``feed``, with both numbers moved on. Anything else goes through :meth:`segment`.
     """
 
     __slots__ = (
         "_first",
         "_held_bytes",
-        "_position",
         "_runs",
         "_synced",
         "ack",
         "early_bytes",
+        "feed",
         "fin_seq",
         "frames",
         "gap_bytes",
@@ -56,12 +56,14 @@ class TcpHalf:
         "isn",
         "next_seq",
         "payload_bytes",
+        "position",
         "retransmitted_frames",
         "sink",
     )  # fmt: skip
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
+        self.feed = sink.feed
         self.isn: int | None = None
         self.ack: int | None = None
         """Last acknowledgement that this end sent."""
@@ -74,7 +76,7 @@ class TcpHalf:
         self.gap_bytes = 0
         """Bytes that never crossed the tap although later ones did; before ``finish``, far later ones."""
         self._synced = False
-        self._position = self._first = 0  # unwrapped counterparts of next_seq
+        self.position = self._first = 0
         self._runs: list[tuple[int, bytearray]] = []  # beyond a hole: disjoint, ascending, never adjacent
         self._held_bytes = 0
 
@@ -103,24 +105,23 @@ class TcpHalf:
         lowest = self._first if self._synced else self._runs[0][0]
         return not 0 <= lowest - self._unwrap((isn + 1) & _MASK) <= HELD_LIMIT_BYTES
 
-    def deliver(self, data: bytes) -> None:
-        """Bytes that start at ``next_seq`` while ``in_order``."""
+    def _deliver(self, data: bytes) -> None:
         length = len(data)
-        self._position += length
+        self.position += length
         self.next_seq = (self.next_seq + length) & _MASK
-        self.sink.feed(data)
+        self.feed(data)
 
     def segment(self, seq: int, data: bytes, acked: int | None) -> int:
         """Take any segment; return how many of its bytes are new. ``acked`` is the other end's
         acknowledgement so far.
         """
         if not self._synced and not self._runs:
-            self._position, self.next_seq = 0, seq
+            self.position, self.next_seq = 0, seq
         start = self._unwrap(seq)
-        if self._synced and start < self._position:
+        if self._synced and start < self.position:
             self.early_bytes += max(0, min(start + len(data), self._first) - start)
-            data = data[self._position - start :]
-            start = self._position
+            data = data[self.position - start :]
+            start = self.position
         new = self._hold(start, data) if data else 0
         if not self._synced:
             self._try_sync(acked)
@@ -143,22 +144,22 @@ class TcpHalf:
             return 0
         acked = self._unwrap(ack)
         held = sum(max(0, min(start + len(run), acked) - start) for start, run in self._runs)
-        missing = acked - self._position - held
+        missing = acked - self.position - held
         return max(0, missing - (self.fin_seq is not None)) + self.gap_bytes
 
     def _unwrap(self, seq: int) -> int:
-        return self._position + ((seq - self.next_seq + _HALF) & _MASK) - _HALF
+        return self.position + ((seq - self.next_seq + _HALF) & _MASK) - _HALF
 
     def _sync(self, position: int, seq: int) -> None:
         self._synced = True
-        self._position = self._first = position
+        self.position = self._first = position
         self.next_seq = seq
         self.in_order = not self._runs
 
     def _try_sync(self, acked: int | None) -> None:
         """Without a SYN the stream starts where the peer had got to, or where a message begins."""
         start, run = self._runs[0]
-        seq = (self.next_seq + start - self._position) & _MASK
+        seq = (self.next_seq + start - self.position) & _MASK
         if acked == seq or START_LINE.match(run):
             self._sync(start, seq)
         elif self._held_bytes > UNSYNCED_LIMIT_BYTES:
@@ -166,7 +167,7 @@ class TcpHalf:
 
     def _sync_at_lowest(self) -> None:
         start = self._runs[0][0]
-        self._sync(start, (self.next_seq + start - self._position) & _MASK)
+        self._sync(start, (self.next_seq + start - self.position) & _MASK)
         self.sink.lost()
 
     def _hold(self, start: int, data: bytes) -> int:
@@ -206,16 +207,16 @@ class TcpHalf:
         return len(run) - had
 
     def _release(self) -> None:
-        while self._synced and self._runs and self._runs[0][0] == self._position:
+        while self._synced and self._runs and self._runs[0][0] == self.position:
             _, run = self._runs.pop(0)
             self._held_bytes -= len(run)
-            self.deliver(bytes(run))
+            self._deliver(bytes(run))
         self.in_order = self._synced and not self._runs
 
     def _skip_hole(self) -> None:
         start = self._runs[0][0]
-        self.gap_bytes += start - self._position
-        self.next_seq = (self.next_seq + start - self._position) & _MASK
-        self._position = start
+        self.gap_bytes += start - self.position
+        self.next_seq = (self.next_seq + start - self.position) & _MASK
+        self.position = start
         self.sink.lost()
         self._release()

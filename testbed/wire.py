@@ -78,15 +78,46 @@ class _Lane:
 
 
 class _Half(TcpHalf):
-    """A stream with its lane, its peer's stream, its addresses, and the sides of its conversation."""
+    """A stream with its lane, its peer's stream, its addresses, and the sides of its conversation.
 
-    __slots__ = ("conversation", "flow", "lane", "peer", "side")
+    It counts the frames that :meth:`_Accountant.run` takes at once: bare acknowledgements, and payload in
+    order. Its lane learns of them when it is finished.
+    """
+
+    __slots__ = (
+        "bare_bytes",
+        "bare_frames",
+        "conversation",
+        "flow",
+        "in_order_bytes",
+        "in_order_frames",
+        "in_order_payload_bytes",
+        "lane",
+        "peer",
+        "side",
+    )
 
     def __init__(self, flow: bytes, lane: _Lane, conversation: Conversation) -> None:
         self.side = HttpSide(conversation, lane.parts, lane.direction)
         super().__init__(self.side)
         self.flow, self.lane, self.conversation = flow, lane, conversation
         self.peer: _Half = self
+        self.bare_frames = self.bare_bytes = 0
+        self.in_order_frames = self.in_order_bytes = self.in_order_payload_bytes = 0
+
+    def settle(self) -> None:
+        """Tell the lane, once, of the frames that were taken at once."""
+        parts, frames = self.lane.parts, self.bare_frames + self.in_order_frames
+        frame_bytes = self.bare_bytes + self.in_order_bytes
+        self.frames += frames
+        self.payload_bytes += self.in_order_payload_bytes
+        parts.frames += frames
+        parts.frame_bytes += frame_bytes
+        parts.ip_bytes += frame_bytes - ETHERNET_BYTES * frames
+        parts.control_frames += self.bare_frames
+        parts.tcp_control_bytes += self.bare_bytes
+        parts.data_frames += self.in_order_frames
+        parts.packet_header_bytes += self.in_order_bytes - self.in_order_payload_bytes
 
 
 class _Accountant:
@@ -116,36 +147,36 @@ class _Accountant:
                 continue
             size = total - 20 - (offset >> 4 << 2)
             half = halves.get(flow)
-            lane = lanes.get(source)
             if (
                 half is None
-                or half.lane is not lane
+                or half.lane is not lanes.get(source)
                 or size < 0
-                or total > length - ETHERNET_BYTES
+                or total != length - ETHERNET_BYTES  # padded, or cut
                 or flags & 7
             ):
                 self._rare(buffer, at, length)
                 continue
             # From here on what nearly every frame is: a segment of a known connection, without SYN, FIN or
             # RST.
-            parts = lane.parts
-            parts.frames += 1
-            parts.frame_bytes += length
-            parts.ip_bytes += total
-            half.frames += 1
             half.ack = ack
+            end = at + length
             if not size:
-                parts.control_frames += 1
-                parts.tcp_control_bytes += length
+                half.bare_frames += 1
+                half.bare_bytes += length
             elif half.in_order and seq == half.next_seq:
-                half.payload_bytes += size
-                parts.data_frames += 1
-                parts.packet_header_bytes += length - size
-                start = at + ETHERNET_BYTES + total - size
-                half.deliver(buffer[start : start + size])
+                half.in_order_frames += 1
+                half.in_order_bytes += length
+                half.in_order_payload_bytes += size
+                half.position += size
+                half.next_seq = (seq + size) & _SEQ_MASK
+                half.feed(buffer[end - size : end])
             else:
-                start = at + ETHERNET_BYTES + total - size
-                self._payload(half, length, seq, buffer[start : start + size])
+                parts = half.lane.parts
+                parts.frames += 1
+                parts.frame_bytes += length
+                parts.ip_bytes += total
+                half.frames += 1
+                self._payload(half, length, seq, buffer[end - size : end])
 
     def _payload(self, half: _Half, length: int, seq: int, data: bytes) -> None:
         parts, size = half.lane.parts, len(data)
@@ -249,6 +280,7 @@ class _Accountant:
         if half.conversation.closed:
             return
         for one in (half, half.peer):
+            one.settle()
             missing = one.missing_before(one.peer.ack) if one.peer.ack is not None else 0
             one.finish()
             one.side.close()

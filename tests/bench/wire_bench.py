@@ -6,12 +6,14 @@ tshark runs twice: with the fields of packets alone, and with those of HTTP and 
 take. ``--megabytes 2000 --no-tshark`` shows that memory grows with the requests alone, and not with the file.
 
 Without a file it makes one: kept-alive connections over which prompts of a sentence to a long page go up and
-short answers come down, each data segment acknowledged, one in a hundred of them sent twice.
+short answers come down, each data segment acknowledged, one in a hundred of them sent twice. Sizes, deadlines
+and dates differ from message to message as in a run, so that no head is the same twice.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import resource
 import struct
 import subprocess
@@ -74,15 +76,22 @@ def make(path: Path, frames: int) -> None:
     for port in ports:
         writer.frame(port, 0, b"", 0x02)
         writer.frame(port, 1, b"", 0x12)
-    sizes = (114, 114, 114, 1325, 114, 9000)
+    drawn = random.Random(1)
     number = 0
     while writer.frames < frames:
-        port, size = ports[number % len(ports)], sizes[number % len(sizes)]
+        port, size = ports[number % len(ports)], int(drawn.lognormvariate(6, 1.2))
         request_id = f"q{number}"
-        writer.message(port, 0, request("A sentence of a review, é. " * (size // 27 + 1), request_id).wire)
-        writer.message(port, 1, answer("positive", request_id).wire)
+        text = "A sentence of a review, é. " * (size // 27) + "x" * (size % 27)
+        deadline = f"X-Deadline-Ms: {30_000 - drawn.randrange(300):07d}"
+        date = f"Date: Wed, 25 Nov 2026 01:{number // 6000 % 60:02d}:{number // 100 % 60:02d} GMT"
+        writer.message(port, 0, _with_line(request(text, request_id).wire, deadline))
+        writer.message(port, 1, _with_line(answer("positive", request_id).wire, date))
         number += 1
     writer.close()
+
+
+def _with_line(wire: bytes, line: str) -> bytes:
+    return wire.replace(b"\r\n\r\n", f"\r\n{line}\r\n\r\n".encode(), 1)
 
 
 def timed_account(path: Path, ends: LinkEnds) -> tuple[float, float, int]:
