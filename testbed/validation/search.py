@@ -47,14 +47,20 @@ class Search:
         return [self.bracket(claim) for claim in self._claims]
 
     def next(self) -> int | None:
-        """The value to try now; ``None`` when every bracket is narrow enough, or open at an end."""
+        """The value to try now; ``None`` when every bracket is narrow enough, or open at an end.
+
+        Brackets are narrowed before values are doubled: where time runs out, the claim that ends first, for
+        which the search is made, is known by then.
+        """
         if not self._trials:
             return self._start
         brackets = self.brackets
+        wide = [value for one in brackets if (value := self._between(one)) is not None]
+        if wide:
+            return wide[0]
         if any(one.fails is None for one in brackets) and (highest := max(self._trials)) < self._most:
             return min(2 * highest, self._most)
-        wide = [value for one in brackets if (value := self._between(one)) is not None]
-        return wide[0] if wide else None
+        return None
 
     def _between(self, one: Bracket) -> int | None:
         """The geometric middle of a bracket that is too wide."""

@@ -73,7 +73,9 @@ def test_a_workload_is_the_same_every_time_and_has_its_load() -> None:
     assert sum(one.services_ms) / (one.arrivals_s[-1] * 1000) == pytest.approx(0.8, rel=0.03)
 
 
-def rows(latency_ms: float = 50.0, requests: int = 60, noise: int = 1) -> list[dict[str, Any]]:
+def rows(
+    latency_ms: float = 50.0, requests: int = 60, noise: int = 1, noise_ms: float = 2.0
+) -> list[dict[str, Any]]:
     chance = random.Random(noise)
     return [
         {
@@ -85,7 +87,7 @@ def rows(latency_ms: float = 50.0, requests: int = 60, noise: int = 1) -> list[d
             "tier": "edge",
             "answer": "positive",
             "outcome": "answered",
-            "latency_ms": latency_ms + chance.gauss(0, 2) + number % 7,
+            "latency_ms": latency_ms + chance.gauss(0, noise_ms) + number % 7,
         }
         for number in range(requests)
     ]
@@ -96,10 +98,19 @@ def test_twins_that_differ_in_noise_alone_are_alike() -> None:
 
 
 def test_a_twin_that_is_slower_is_found_out() -> None:
-    decisions, latency = twins.judge(rows(noise=1), rows(latency_ms=55, noise=2))
+    decisions, latency, sharpness = twins.judge(rows(noise=1), rows(latency_ms=55, noise=2))
     assert decisions.ok
+    assert sharpness.ok
     assert not latency.ok
     assert latency.measured == pytest.approx(5, abs=1.5)
+
+
+def test_twins_that_noise_makes_alike_show_nothing_and_fail() -> None:
+    noisy = twins.judge(rows(noise=1, noise_ms=100), rows(latency_ms=55, noise=2, noise_ms=100))
+    decisions, latency, sharpness = noisy
+    assert decisions.ok
+    assert latency.ok
+    assert not sharpness.ok
 
 
 @pytest.mark.parametrize(
@@ -108,7 +119,7 @@ def test_a_twin_that_is_slower_is_found_out() -> None:
 def test_one_decision_that_differs_is_found_out(name: str, value: Any) -> None:
     second = rows(noise=2)
     second[17][name] = value
-    decisions, _ = twins.judge(rows(noise=1), second)
+    decisions, *_ = twins.judge(rows(noise=1), second)
     assert not decisions.ok
     assert decisions.measured == 1
 
@@ -237,6 +248,16 @@ def test_one_search_brackets_several_claims_and_leaves_open_what_never_fails() -
     assert decisions.fails is not None
     assert decisions.fails > 300
     assert trials < 16
+
+
+def test_the_claim_that_fails_first_is_bracketed_before_the_others_are_looked_for() -> None:
+    search, tried = Search(["bytes", "latency"], 8, 4096), []
+    while search.bracket("bytes").fails is None and (value := search.next()) is not None:
+        tried.append(value)
+        search.note(value, {"bytes": [], "latency": ["busy"] * (value > 20)})
+    assert tried[:3] == [8, 16, 32]
+    assert all(16 < value < 32 for value in tried[3:5])
+    assert tried[5:] == [64, 128, 256, 512, 1024, 2048, 4096]
 
 
 def test_what_never_holds_is_said() -> None:
