@@ -12,8 +12,9 @@ import pytest
 
 from testbed.capture import Capture
 from testbed.method_run import link_ends
+from testbed.netns import run_in
 from testbed.network import Network
-from testbed.topology import Direction, Topology
+from testbed.topology import Direction, Shape, Topology
 from testbed.wire import account
 from tests.network.lab import (
     FULL_PAYLOAD,
@@ -115,6 +116,27 @@ def test_what_one_sibling_sends_or_gets_shows_on_its_shared_link_alone(network: 
             "edge1-cloud1": (0, 0),
             "edge2-cloud1": (0, 0),
         }
+
+
+@pytest.mark.root
+def test_probes_find_names_of_their_own_beside_a_shared_link_above_others() -> None:
+    tiers: list[dict[str, Any]] = [
+        {"name": "device", "nodes": 4},
+        {"name": "edge", "nodes": 2},
+        {"name": "cloud"},
+    ]
+    links: list[dict[str, Any]] = [
+        {"name": "access", "between": ["device", "edge"]},
+        {"name": "core", "between": ["edge", "cloud"], "shared": True},
+    ]
+    with up(laid_out(tiers, links)) as network:
+        probes = [network.add_probe(Shape(None)) for _ in range(2)]
+        for probe in probes:
+            run_in(probe.near_netns, ["ping", "-c", "1", "-W", "5", probe.far_ip])
+        with path(network, "edge2", "cloud1") as way:
+            way.burst(5)
+            settle(lambda: len(way.receiver.arrivals))
+            assert len(way.receiver.arrivals) == 5
 
 
 def misdirected(network: Network) -> dict[str, tuple[int, int]]:
