@@ -13,13 +13,15 @@ import pytest
 from testbed.evidence import Evidence, LinkAccount
 from testbed.fidelity import judge
 from testbed.host import usable_cpus
-from testbed.measure import Finding, Path, failures, measure
+from testbed.measure import Finding, Path, failures, measure, paths_of
 from testbed.measure.path import Effort
 from testbed.measure.rate import measure_rates
 from testbed.measure.times import measure_times
+from testbed.network import Network
 from testbed.topology import DIRECTIONS, Shape
 from testbed.watch import CpuWatch, ProbeWatch
 from tests.fidelity.wan import netem_link, token_bucket, wan
+from tests.network.lab import run_id, tree
 
 QUICK = Effort(rate_seconds=1.0, rate_budget_bps=130e6, timed_together=6, datagrams_per_s=1500)
 
@@ -167,6 +169,15 @@ def test_serialisation_loss_and_duplication_of_a_slow_link_are_found() -> None:
     assert [str(finding) for finding in failures(findings)] == []
     full = one(findings, "round trip of a full frame", "both")
     assert full.measured == pytest.approx(2 * (20 + 12.112), rel=0.02)
+
+
+@pytest.mark.netem
+def test_a_true_link_that_reorders_has_the_times_and_the_jitter_that_it_says() -> None:
+    shaky = Shape(10_000_000, delay_ms=30, jitter_ms=2, reorder=0.1)
+    with Network(tree(devices=1, up=shaky), run_id(), hosts="namespace") as network:
+        findings = measure_times(paths_of(network)[:1])
+    assert [str(finding) for finding in failures(findings)] == []
+    assert one(findings, "jitter", "up").ok is True
 
 
 @pytest.mark.netem
