@@ -26,9 +26,10 @@ from testbed.measure.expected import (
     tells_reordered,
     time_bounds,
 )
+from testbed.measure.loss import Counting
 from testbed.measure.path import Path
 from testbed.measure.rate import rate_groups, unlimited
-from testbed.measure.traffic import End, internet_checksum
+from testbed.measure.traffic import End, UdpPath, internet_checksum
 from testbed.topology import Shape
 
 
@@ -140,6 +141,19 @@ def test_the_binomial_interval_is_the_exact_one(trials: int, probability: float)
     assert binom.cdf(low, trials, probability) >= CHANCE / 2 - 1e-12
     assert binom.sf(high, trials, probability) < CHANCE / 2 + 1e-12
     assert binom.sf(high - 1, trials, probability) >= CHANCE / 2 - 1e-12
+
+
+def test_a_sender_that_was_held_up_sends_no_more_at_once_than_a_short_queue_has_room_for() -> None:
+    here = End("/proc/self/ns/net", "127.0.0.1")
+    link = Path("a", Shape(10**6, queue_frames=10), Shape(10**6), here, here, counters=dict)
+    with UdpPath(here, here) as udp:
+        counting = Counting(link, "up", udp, total=20, per_s=500)
+        sent = []
+        for elapsed_s in (0, 1.0, 1.001, 1.002, 1.004, 9.0, *range(10, 30)):
+            counting.send_due(elapsed_s)
+            sent.append(counting.sent)
+    assert sent[:6] == [1, 3, 3, 4, 5, 7]
+    assert sent[-1] == 20
 
 
 def test_an_impossible_loss_and_a_certain_one_leave_no_room() -> None:
