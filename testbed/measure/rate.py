@@ -12,6 +12,8 @@ from testbed.measure.traffic import Flood, UdpPath, promptly
 from testbed.topology import DIRECTIONS, Direction
 
 OVERLOAD = 1.2
+NOT_KEPT_FULL = "its queue is too short to be kept full from here"
+"""Said of a rate that was too low and may be right. It was not shown, and does not count as shown."""
 
 
 def rate_groups(paths: Sequence[Path], budget_bps: float) -> list[list[tuple[Path, Direction]]]:
@@ -60,9 +62,10 @@ def _flood(group: Sequence[tuple[Path, Direction]], seconds: float) -> list[Find
     with promptly(), ExitStack() as stack:
         floods = []
         for path, direction in group:
-            rate = path.shape(direction).rate_bps
-            assert rate is not None, "only limited directions are flooded"
-            floods.append(Flood(stack.enter_context(UdpPath(*path.ends(direction))), OVERLOAD * rate))
+            shape = path.shape(direction)
+            assert shape.rate_bps is not None, "only limited directions are flooded"
+            udp = stack.enter_context(UdpPath(*path.ends(direction)))
+            floods.append(Flood(udp, shape.rate_bps, OVERLOAD, shape.queue_frames))
         for (path, direction), flood in zip(group, floods, strict=True):
             # Enough to bridge a late sender, little enough to be gone soon.
             flood.keep_up(
@@ -70,12 +73,14 @@ def _flood(group: Sequence[tuple[Path, Direction]], seconds: float) -> list[Find
             )
         _keep_up(floods, 0.15)
         before = [_counted(path, direction) for path, direction in group]
+        starved_s = [flood.starved_s for flood in floods]
         _keep_up(floods, seconds)
+        starved_s = [flood.starved_s - earlier_s for flood, earlier_s in zip(floods, starved_s, strict=True)]
         after = [_counted(path, direction) for path, direction in group]
         wait_until_quiet([path for path, _ in group])
     return [
-        _rate_finding(path, direction, *one, *other)
-        for (path, direction), one, other in zip(group, before, after, strict=True)
+        _rate_finding(path, direction, empty_s, *one, *other)
+        for (path, direction), empty_s, one, other in zip(group, starved_s, before, after, strict=True)
     ]
 
 
@@ -106,6 +111,7 @@ def _counted(path: Path, direction: Direction) -> tuple[float, int, int]:
 def _rate_finding(
     path: Path,
     direction: Direction,
+    starved_s: float,
     t0: float,
     frames0: int,
     bytes0: int,
@@ -116,5 +122,7 @@ def _rate_finding(
     rate = path.shape(direction).rate_bps
     assert rate is not None
     measured = (bytes1 - bytes0) * 8 / (t1 - t0)
-    frames = frames1 - frames0
-    return held(path.name, direction, "rate", "bit/s", rate, measured, rate_bounds(rate, t1 - t0), frames)
+    frames, bounds, note = frames1 - frames0, rate_bounds(rate, t1 - t0), ""
+    if measured < bounds[0] <= measured * (t1 - t0) / max(1e-9, t1 - t0 - starved_s):
+        note = NOT_KEPT_FULL
+    return held(path.name, direction, "rate", "bit/s", rate, measured, bounds, frames, note)

@@ -15,7 +15,7 @@ from testbed.fidelity import judge
 from testbed.host import usable_cpus
 from testbed.measure import Finding, Path, failures, measure, paths_of
 from testbed.measure.path import Effort
-from testbed.measure.rate import measure_rates
+from testbed.measure.rate import NOT_KEPT_FULL, measure_rates
 from testbed.measure.times import measure_times
 from testbed.network import Network
 from testbed.topology import DIRECTIONS, Shape
@@ -47,6 +47,18 @@ def test_rates_are_measured_within_1_percent_up_to_100_megabit() -> None:
         assert [str(finding) for finding in failures(findings)] == []
         for finding in findings:
             assert finding.measured == pytest.approx(rate_bps, rel=0.01, abs=1514 * 8 / 2)
+
+
+@pytest.mark.root
+def test_a_short_queue_of_a_fast_link_is_kept_full_or_said_not_to_be() -> None:
+    for rate_bps, queue_frames in ((100_000_000, 10), (500_000_000, 1)):
+        shape = Shape(rate_bps, queue_frames=queue_frames)
+        lines = [line for end in ("wa", "wb") for line in token_bucket(end, rate_bps, queue_frames, 3028)]
+        with wan("device1-edge1", shape, shape, lines) as path:
+            (finding,) = measure_rates([(path, "up")], seconds=1.0)
+        assert finding.ok or finding.note == NOT_KEPT_FULL
+        assert finding.ok is not None
+        assert finding.measured == pytest.approx(rate_bps, rel=0.15) or queue_frames == 1
 
 
 @pytest.mark.root
