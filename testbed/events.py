@@ -172,10 +172,7 @@ class EventPlayer:
         self.records.setdefault(node, []).append(records)
 
     def _play(self) -> None:
-        """The thread: every moment at its time; at the end of the replay what is under way ends as well.
-
-        It lasts until then, for iperf3 ends with the thread that started it.
-        """
+        """The thread: every moment at its time; at the end of the replay what is under way ends as well."""
         for moment in moments(self._stage.events):
             if self._ended.wait(max(0.0, moment.at_s - self._now())):
                 break
@@ -256,9 +253,9 @@ class EventPlayer:
     def _end_late_ms(self, played: _Played) -> float | None:
         """A flow ends in its own time; what was cut short by the replay's end was not late."""
         event = played.event
-        if event.for_s is None or isinstance(event, BackgroundFlow) or played.ended_at_s is None:
+        if event.end_s is None or isinstance(event, BackgroundFlow) or played.ended_at_s is None:
             return None
-        late_ms = _late_ms(event.at_s + event.for_s, played.ended_at_s)
+        late_ms = _late_ms(event.end_s, played.ended_at_s)
         return late_ms if late_ms is not None and late_ms >= 0 else None
 
 

@@ -289,7 +289,6 @@ class _Run:
 
     def _evidence(self, requests: Sequence[dict[str, Any]]) -> Evidence:
         lockstep = self.scenario.replay.mode == "lockstep"
-        shapes = [link.shape(direction) for link in self.topology.links for direction in ("up", "down")]
         whole = len(self.results) == len(self.scenario.methods)
         return Evidence(
             accounts=[one for result in self.results for one in result.accounts] if whole else None,
@@ -307,7 +306,7 @@ class _Run:
             tiers=self._limits(),
             machine_cpus=usable_cpus(),
             netem=not self.manifest.get("network") or self.manifest["network"]["shaper"] == "netem",
-            has_loss=any(shape.loss for shape in shapes),
+            has_loss=under_events(self.scenario.events, self.topology).loses,
             events=[one for result in self.results for one in result.events],
         )
 
