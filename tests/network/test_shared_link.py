@@ -23,6 +23,7 @@ from tests.network.lab import (
     frames,
     laid_out,
     lower_quartile,
+    measured_bps,
     path,
     raw_frame,
     settle,
@@ -60,20 +61,14 @@ def network() -> Iterator[Network]:
 
 def share_of_rate(network: Network, direction: Direction, *children: str) -> float:
     """Rate of frames on the shared wire while edge1 and these devices send more than it carries, over that
-    which it has. A token bucket makes up for no moment in which the machine was busy with something else."""
-    link = network.link(SHARED)
+    which it has."""
     with ExitStack() as stack:
         for child in children:
             ends = (child, "edge1") if direction == "up" else ("edge1", child)
             stack.enter_context(flood(network, *ends, GAP_S))
-        before = link.drops()[direction].queue_dropped_frames
-        while link.drops()[direction].queue_dropped_frames == before:  # from here on the queue is never empty
-            time.sleep(0.01)
-        first, start = link.counters()[direction].bytes, time.monotonic()
-        time.sleep(1)
-        last, end = link.counters()[direction].bytes, time.monotonic()
+        measured = measured_bps(network.link(SHARED), direction, seconds=1.0)
     settle(lambda: frames(network))
-    return (last - first) * 8 / (end - start) / RATE_BPS
+    return measured / RATE_BPS
 
 
 def test_a_shared_link_is_one_link_with_all_its_children() -> None:
