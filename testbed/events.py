@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -38,6 +38,7 @@ from testbed.evidence import EventReport
 from testbed.flow import Site
 from testbed.live_link import LiveLink
 from testbed.network import Network
+from testbed.shaping import paced_burst
 from testbed.topology import Direction
 from testbed.traffic_control import standing_by
 
@@ -67,6 +68,21 @@ class Stage:
         self._standing.close()
         for link in self.network.links:
             link.pace(())
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """:meth:`set`, and :meth:`clear` afterwards."""
+        self.set()
+        try:
+            yield
+        finally:
+            self.clear()
+
+    def settings(self) -> dict[str, Any]:
+        """Which directions are paced (:func:`testbed.shaping.paced_bottleneck`), for the manifest."""
+        topology, shaper = self.network.topology, self.network.shaper
+        paced = {link.name: sorted(paced_directions(self.events, link, topology)) for link in topology.links}
+        return {"paced": {name: ways for name, ways in paced.items() if ways}, **paced_burst(shaper)}
 
     def lost_frames(self) -> dict[str, Mapping[Direction, int]]:
         """Frames that links lost while they were down, since the stage was made; by link."""
