@@ -32,8 +32,8 @@ class Bottlenecks(Protocol):
 class BacklogReport:
     """The fullest that a bottleneck's queue was seen in one direction, of ``samples`` looks.
 
-    ``queue_frames`` is what it has room for. A queue that filled and emptied between two looks was not seen;
-    what it refused is among the dropped frames all the same.
+    ``queue_frames`` is what it had room for when it was seen to hold most frames. A queue that filled and
+    emptied between two looks was not seen; what it refused is among the dropped frames all the same.
     """
 
     link: str
@@ -52,7 +52,11 @@ class BacklogWatch:
 
     def __init__(self, links: Sequence[Bottlenecks], interval_s: float = INTERVAL_S) -> None:
         self._links, self._interval_s = list(links), interval_s
-        self._most = {(link.name, direction): (0, 0) for link in self._links for direction in DIRECTIONS}
+        self._most = {
+            (link.name, direction): (link.shapes[direction].queue_frames, 0, 0)
+            for link in self._links
+            for direction in DIRECTIONS
+        }
         self._samples = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="backlog-watch", daemon=True)
@@ -69,7 +73,6 @@ class BacklogWatch:
             BacklogReport(
                 link.name,
                 direction,
-                link.shapes[direction].queue_frames,
                 *self._most[link.name, direction],
                 samples=self._samples,
             )
@@ -83,11 +86,11 @@ class BacklogWatch:
             started_s = time.thread_time()
             with suppress(TestbedError, OSError):  # a link that is being changed or taken down
                 for link in self._links:
+                    shapes = link.shapes  # before the look: a change on the way is seen by the next one
                     for direction, queue in link.backlog().items():
-                        frames, size_bytes = self._most[link.name, direction]
-                        self._most[link.name, direction] = (
-                            max(frames, queue.held_frames),
-                            max(size_bytes, queue.held_bytes),
-                        )
+                        room, frames, size_bytes = self._most[link.name, direction]
+                        if queue.held_frames > frames:
+                            room, frames = shapes[direction].queue_frames, queue.held_frames
+                        self._most[link.name, direction] = room, frames, max(size_bytes, queue.held_bytes)
                 self._samples += 1
             wait_s = max(self._interval_s, (time.thread_time() - started_s) / MOST_OF_TIME)

@@ -40,9 +40,7 @@ def moments(events: Sequence[AnyEvent]) -> list[Moment]:
     """All beginnings and ends, in the order in which they happen."""
     found = [Moment(event.at_s, True, number) for number, event in enumerate(events)]
     found += [
-        Moment(event.at_s + event.for_s, False, number)
-        for number, event in enumerate(events)
-        if event.for_s is not None
+        Moment(event.end_s, False, number) for number, event in enumerate(events) if event.end_s is not None
     ]
     return sorted(found)
 
@@ -226,8 +224,8 @@ def _things(event: AnyEvent, topology: Topology) -> Iterator[tuple[str, str]]:
 
 def _end_s(number: int, events: Sequence[AnyEvent], topology: Topology) -> float:
     event = events[number]
-    if event.for_s is not None:
-        return event.at_s + event.for_s
+    if event.end_s is not None:
+        return event.end_s
     if isinstance(event, LinkChange):
         return event.at_s
     if isinstance(event, LinkDown):
@@ -244,19 +242,18 @@ def _end_s(number: int, events: Sequence[AnyEvent], topology: Topology) -> float
 
 
 def _check_ups(events: Sequence[AnyEvent], topology: Topology) -> None:
-    """An ``up`` ends a ``down`` of the same links that has no end of its own."""
-    for number, event in enumerate(events, 1):
-        if isinstance(event, LinkUp) and not any(
-            isinstance(other, LinkDown)
-            and other.for_s is None
-            and other.at_s < event.at_s
-            and links_of(other, topology) == links_of(event, topology)
-            for other in events
-        ):
+    """An ``up`` ends a ``down`` of the same links that has no end of its own, and is the first to do so."""
+    down_since_s: dict[tuple[str, ...], float] = {}
+    for moment in moments(events):
+        event = events[moment.number]
+        links = tuple(link.name for link in links_of(event, topology))
+        if isinstance(event, LinkDown) and event.for_s is None:
+            down_since_s[links] = event.at_s
+        elif isinstance(event, LinkUp) and down_since_s.pop(links, math.inf) >= event.at_s:
             raise mistake(
-                f"no event without `for` took {target_of(event)} down before {event.at_s:g} s; "
-                "add one with the same link, or remove this",
-                f"events.{number}.up",
+                f"no event without `for` took {target_of(event)} down before {event.at_s:g} s, "
+                "or another has brought it up already; add one with the same link, or remove this",
+                f"events.{moment.number + 1}.up",
             )
 
 

@@ -55,6 +55,11 @@ class _Event(Section):
     at_s: MomentS = Field(validation_alias="at")
     for_s: DeadlineS | None = Field(default=None, validation_alias="for")
 
+    @property
+    def end_s(self) -> float | None:
+        """When it is over by itself; to the microsecond, for 1.1 and 2.2 make a little more than 3.3."""
+        return None if self.for_s is None else round(self.at_s + self.for_s, 6)
+
 
 class _OfLink(_Event):
     """``link``: an entry's name, for all of its links, or one link's own, such as ``device1-edge1``."""

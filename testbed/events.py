@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -38,6 +38,7 @@ from testbed.evidence import EventReport
 from testbed.flow import Site
 from testbed.live_link import LiveLink
 from testbed.network import Network
+from testbed.shaping import paced_burst
 from testbed.topology import Direction
 from testbed.traffic_control import standing_by
 
@@ -67,6 +68,21 @@ class Stage:
         self._standing.close()
         for link in self.network.links:
             link.pace(())
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """:meth:`set`, and :meth:`clear` afterwards."""
+        self.set()
+        try:
+            yield
+        finally:
+            self.clear()
+
+    def settings(self) -> dict[str, Any]:
+        """Which directions are paced (:func:`testbed.shaping.paced_bottleneck`), for the manifest."""
+        topology, shaper = self.network.topology, self.network.shaper
+        paced = {link.name: sorted(paced_directions(self.events, link, topology)) for link in topology.links}
+        return {"paced": {name: ways for name, ways in paced.items() if ways}, **paced_burst(shaper)}
 
     def lost_frames(self) -> dict[str, Mapping[Direction, int]]:
         """Frames that links lost while they were down, since the stage was made; by link."""
@@ -172,10 +188,7 @@ class EventPlayer:
         self.records.setdefault(node, []).append(records)
 
     def _play(self) -> None:
-        """The thread: every moment at its time; at the end of the replay what is under way ends as well.
-
-        It lasts until then, for iperf3 ends with the thread that started it.
-        """
+        """The thread: every moment at its time; at the end of the replay what is under way ends as well."""
         for moment in moments(self._stage.events):
             if self._ended.wait(max(0.0, moment.at_s - self._now())):
                 break
@@ -256,9 +269,9 @@ class EventPlayer:
     def _end_late_ms(self, played: _Played) -> float | None:
         """A flow ends in its own time; what was cut short by the replay's end was not late."""
         event = played.event
-        if event.for_s is None or isinstance(event, BackgroundFlow) or played.ended_at_s is None:
+        if event.end_s is None or isinstance(event, BackgroundFlow) or played.ended_at_s is None:
             return None
-        late_ms = _late_ms(event.at_s + event.for_s, played.ended_at_s)
+        late_ms = _late_ms(event.end_s, played.ended_at_s)
         return late_ms if late_ms is not None and late_ms >= 0 else None
 
 

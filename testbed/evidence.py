@@ -124,7 +124,8 @@ class EventReport:
     """One event under one method; its fields are the columns of ``events.parquet``.
 
     Times are seconds from the method's start: ``at_s`` as asked, ``took_effect_at_s`` when the kernel had it
-    all. ``skipped``: the replay was over before. ``lost_frames`` are those of links that were down;
+    all; a flow's is when iperf3 was told to begin, which connects first: its payload follows some round trips
+    later. ``skipped``: the replay was over before. ``lost_frames`` are those of links that were down;
     ``ready_after_s`` is how long a killed tier took from its start until its model was loaded; ``steps`` are
     a rate file's; ``flow_*`` are iperf3's words, bytes without headers.
     """

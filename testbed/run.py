@@ -11,7 +11,7 @@ import signal
 import string
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +33,7 @@ from testbed.evidence import Evidence, TierLimit
 from testbed.fidelity import judge
 from testbed.host import can_shape, host_facts, in_user_mode_linux, usable_cpus
 from testbed.image import ImageRef, ensure_image
-from testbed.measure import Finding, measure, paths_of, probe_path
+from testbed.measure import Effort, Finding, Report, measure, paths_of, probe_path
 from testbed.method_run import MethodResult, Setting, run_method
 from testbed.network import Network
 from testbed.node import TierHost
@@ -135,6 +135,14 @@ def _ended_told(nodes: Sequence[NodeControl]) -> Iterator[None]:
         raise
 
 
+def measure_links(
+    network: Network, stage: Stage | None, effort: Effort | None = None, report: Report | None = None
+) -> list[Finding]:
+    """All links, as they are while methods replay: a rate that events change is another mechanism's."""
+    with stage.ready() if stage is not None else nullcontext():
+        return measure(paths_of(network), effort, report)
+
+
 class _Run:
     """One run's state while it goes on; what it finds goes to its directory at once."""
 
@@ -217,7 +225,10 @@ class _Run:
                 self.manifest["nodes"][name]["cgroup_anon_bytes"] = group.usage().anon_bytes
             self._note()
             setting = self._setting(network, nodes, groups)
-            self.before = self._measure(network, "before")
+            if setting.stage is not None:
+                self.manifest["network"]["events"] = setting.stage.settings()
+                self._note()
+            self.before = self._measure(setting, "before")
             for number, method in enumerate(self.scenario.methods, 1):
                 what = (
                     f"{method.name}: replaying {len(self.trace)} requests "
@@ -226,7 +237,7 @@ class _Run:
                 with self.reporter.counting(what, len(self.trace)) as progress, _ended_told(nodes):
                     self.results.append(run_method(setting, method, progress))
                 self._save_tables()
-            self.after = self._measure(network, "after")
+            self.after = self._measure(setting, "after")
 
     def _warm_up(self, nodes: Sequence[NodeControl]) -> None:
         with self.reporter.counting("loading the tiers' models", len(nodes)) as progress:
@@ -256,11 +267,11 @@ class _Run:
             stage=Stage(events, network, nodes) if events else None,
         )
 
-    def _measure(self, network: Network, when: str) -> list[Finding]:
+    def _measure(self, setting: Setting, when: str) -> list[Finding]:
         if not self.topology.links:
             return []
         self.reporter.say(f"measuring the links {when} the replay")
-        return measure(paths_of(network))
+        return measure_links(setting.network, setting.stage)
 
     def _save_tables(self) -> None:
         requests = [row for result in self.results for row in result.requests]
@@ -289,7 +300,6 @@ class _Run:
 
     def _evidence(self, requests: Sequence[dict[str, Any]]) -> Evidence:
         lockstep = self.scenario.replay.mode == "lockstep"
-        shapes = [link.shape(direction) for link in self.topology.links for direction in ("up", "down")]
         whole = len(self.results) == len(self.scenario.methods)
         return Evidence(
             accounts=[one for result in self.results for one in result.accounts] if whole else None,
@@ -307,7 +317,7 @@ class _Run:
             tiers=self._limits(),
             machine_cpus=usable_cpus(),
             netem=not self.manifest.get("network") or self.manifest["network"]["shaper"] == "netem",
-            has_loss=any(shape.loss for shape in shapes),
+            has_loss=under_events(self.scenario.events, self.topology).loses,
             events=[one for result in self.results for one in result.events],
         )
 

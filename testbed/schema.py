@@ -127,9 +127,13 @@ def find_file(value: str, context: FileContext | None, field: str = "") -> str:
     if context is None:
         return value
     for folder in (context.folder, Path.cwd()):
-        found = (folder / Path(value).expanduser()).resolve()
-        if found.exists():
-            return str(found)
+        try:
+            found = (folder / Path(value).expanduser()).resolve()
+            if found.exists():
+                return str(found)
+        except (OSError, RuntimeError, ValueError) as error:  # too long; nobody's home; a NUL
+            reason = str(error.strerror if isinstance(error, OSError) else error).rstrip(".")
+            raise mistake(f"{value!r} is no path here ({reason}); name a file that is there", field) from None
     raise mistake(
         f"no such file or directory {value!r}, neither beside the scenario nor in {Path.cwd()}", field
     )

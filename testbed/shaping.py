@@ -86,14 +86,23 @@ def paced_bottleneck(interface: str, shape: Shape, shaper: Shaper) -> list[str]:
     device, rate_bps = f"dev {interface}", shape.rate_bps or _UNLIMITED_BPS
     burst, queue = FRAME_BYTES, f"pfifo limit {shape.queue_frames}"
     if shaper == "netem":
-        late_s = _LATE_TIMERS_S[in_user_mode_linux()]
-        burst = max(2 * FRAME_BYTES, math.ceil(rate_bps / 8 * late_s))
+        allowed = paced_burst(shaper)
+        burst = max(int(allowed["burst_bytes"]), math.ceil(rate_bps / 8000 * allowed["burst_ms"]))
         queue = f"netem limit {shape.queue_frames} rate {_IN_ORDER_RATE}"
     return [
         f"class replace {device} parent 3: classid 3:1 htb rate {rate_bps}bit ceil {rate_bps}bit "
         f"burst {burst} cburst {burst} quantum {FRAME_BYTES}",
         f"qdisc replace {device} parent 3:1 handle 30: {queue}",
     ]
+
+
+def paced_burst(shaper: Shaper) -> dict[str, float]:
+    """What a :func:`paced_bottleneck` lets go at once, on top of its queue: the larger of the two.
+
+    So much later than after its queue's length does it begin to drop.
+    """
+    late_s = _LATE_TIMERS_S[in_user_mode_linux()] if shaper == "netem" else 0.0
+    return {"burst_bytes": 2 * FRAME_BYTES, "burst_ms": late_s * 1000}
 
 
 def paced_root(interface: str) -> str:

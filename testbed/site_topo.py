@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -43,11 +44,12 @@ class SiteTopo(Topo):  # type: ignore[misc]
             self.addHost(node.name, tier_node=node, neighbours=neighbours, **host(node))
             self.addSwitch(switch_name(node.name), interface=f"{prefix}s{number}", number=number, **switch)
             self.addLink(node.name, switch_name(node.name), cls=SiteLink, port_name=f"{prefix}h{number}")
+        extra = itertools.count(first_number + len(nodes))
         for number, link in enumerate(links, first_number):
             below, parent_mac = switch_name(link.child), named[link.parent].mac
             if link.shared:
                 below = f"Shared_{link.parent}"  # no node's name has a capital
-                at = number + len(nodes)
+                at = next(extra)  # with no gap: the next part is numbered on from the count of switches
                 self.addSwitch(below, interface=f"{prefix}s{at}", number=at, **switch)
                 for child in link.children:
                     cable = {"macs": (named[child].mac, parent_mac), "number": named[child].number}

@@ -118,6 +118,11 @@ class Topology:
         return way
 
     @property
+    def loses(self) -> bool:
+        """Whether a link is to lose frames on its way."""
+        return any(link.up.loss or link.down.loss for link in self.links)
+
+    @property
     def needs_netem(self) -> bool:
         return any(link.up.needs_netem or link.down.needs_netem for link in self.links)
 

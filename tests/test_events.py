@@ -63,6 +63,21 @@ def test_events_happen_in_order_of_time_whatever_the_order_of_the_file() -> None
     assert happening == [(2, 1, True), (5, 1, False), (5, 2, True), (6, 2, False), (9, 0, True)]
 
 
+def test_what_follows_exactly_begins_after_the_end_of_what_was_before() -> None:
+    scenario = with_events(
+        "[{at: 3.3s, link: core, set: {rate: 1mbit}}, {at: 1.1s, link: core, set: {rate: 5mbit}, for: 2.2s}]"
+    )
+    happening = [(one.at_s, one.number, one.begins) for one in moments(scenario.events)]
+    assert happening == [(1.1, 1, True), (3.3, 1, False), (3.3, 0, True)]
+
+
+def test_a_link_that_goes_down_twice_comes_up_twice() -> None:
+    downs = ", ".join(
+        f"{{at: {at}s, link: core, {what}: true}}" for at, what in enumerate(("down", "up", "down", "up"), 1)
+    )
+    assert len(with_events(f"[{downs}]").events) == 4
+
+
 def test_an_entry_stands_for_all_of_its_links_and_a_link_for_itself() -> None:
     scenario = with_events(ALL)
     topology = build_topology(scenario)
@@ -95,6 +110,14 @@ def test_a_delay_that_an_event_brings_needs_a_kernel_that_can_delay() -> None:
     assert under_events(slower.events, topology).needs_netem
 
 
+def test_a_loss_that_only_an_event_brings_is_known_of() -> None:
+    still = with_events("[{at: 1s, link: access, set: {rate: 5mbit}}]")
+    lossy = with_events("[{at: 1s, link: access, set: {loss: 1%}, direction: down, for: 1s}]")
+    assert not build_topology(lossy).loses
+    assert not under_events(still.events, build_topology(still)).loses
+    assert under_events(lossy.events, build_topology(lossy)).loses
+
+
 WRONG = {
     "[{at: 1s}]": "events.1: says nothing that happens; give one of set, down, up",
     "[3]": "events.1: must be a mapping such as {at: 10s",
@@ -106,6 +129,9 @@ WRONG = {
     "[{at: 1s, link: device3-edge1, down: true}]": "did you mean device",
     "[{at: 1s, link: core, down: false}]": "events.1.down: must be True",
     "[{at: 1s, link: core, up: true}]": "events.1.up: no event without `for` took core down before 1 s",
+    "[{at: 1s, link: core, down: true}, {at: 2s, link: core, up: true}, {at: 3s, link: core, up: true}]":
+        "events.3.up: no event without `for` took core down before 3 s, or another has brought it up already",
+    "[{at: 3s, link: core, down: true}, {at: 3s, link: core, up: true}]": "events.2.up: no event without",
     "[{at: 1s, link: core, set: {rat: 1mbit}}]": "events.1.set.rat: unknown key; did you mean rate?",
     "[{at: 1s, link: core, set: {rate: 1}}]": "events.1.set.rate: 1 has no unit",
     "[{at: 1s, link: core, set: {}}]": "events.1.set: changes nothing; give a rate",
@@ -152,6 +178,8 @@ def test_a_wrong_event_is_one_sentence_with_its_place_and_its_mend(text: str) ->
         "[{at: 1s, link: core, rate_file: traces/up-and-down.mahi, direction: up},"
         " {at: 1s, link: core, set: {rate: 1mbit}, direction: down}]",
         "[{at: 1s, link: core, down: true}, {at: 1s, node: edge1, do: pause}]",
+        "[{at: 1.1s, link: core, set: {rate: 5mbit}, for: 2.2s}, {at: 3.3s, link: core, set: {rate: 1mbit}}]",
+        "[{at: 100ms, link: core, down: true, for: 200ms}, {at: 300ms, link: core, down: true}]",
     ],
 )
 def test_events_that_do_not_meet_are_accepted(text: str) -> None:

@@ -327,6 +327,29 @@ class TestWhatIsRefused:
         assert sentence.startswith(f"{QUICKSTART}: ")
         assert WRONG[override] in sentence
 
+    @pytest.mark.parametrize("bad", ["~nouser/x", "x" * 300, r'"a\0b"'])
+    @pytest.mark.parametrize(
+        ("override", "field"),
+        [
+            ("trace={file: PATH}", "trace.file"),
+            ("events=[{at: 1s, link: core, rate_file: PATH}]", "events.1.rate_file"),
+            ("graph={file: PATH, place: {edge: [A], cloud: [B]}}", "graph.file"),
+            ("tiers.device.model={kind: recorded, path: PATH}", "tiers.device.model.path"),
+            ("tiers.device.model={kind: transformers, path: PATH}", "tiers.device.model.path"),
+        ],
+    )
+    def test_a_path_that_no_file_can_have_is_refused_in_one_sentence(
+        self, override: str, field: str, bad: str
+    ) -> None:
+        sentence = refusal(override.replace("PATH", bad))
+        assert f"{field}: " in sentence
+        assert sentence.endswith("name a file that is there")
+        assert "\n" not in sentence
+
+    def test_so_is_one_in_the_name_of_a_policy_or_of_a_model(self) -> None:
+        for override in ("methods.recserve.policy=~nouser/x.py:Mine", "tiers.device.model=~nouser/x"):
+            assert "is no path here (Could not determine home directory); name" in refusal(override)
+
     def test_a_wrong_key_in_the_file_names_file_field_and_the_nearest_key(self, tmp_path: Path) -> None:
         path = written(tmp_path, QUICKSTART.read_text().replace("cpus: 0.25", "cpu: 0.25"))
         assert refusal(path=path) == f"{path}: tiers.device.cpu: unknown key; did you mean cpus?"

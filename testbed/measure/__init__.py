@@ -47,4 +47,14 @@ def failures(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.ok is False]
 
 
-__all__ = ["Effort", "Finding", "Path", "failures", "measure", "paths_of", "probe_path", "wait_until_quiet"]
+__all__ = [
+    "Effort",
+    "Finding",
+    "Path",
+    "Report",
+    "failures",
+    "measure",
+    "paths_of",
+    "probe_path",
+    "wait_until_quiet",
+]

@@ -113,6 +113,22 @@ def time_bounds(expected_ms: float, jitter_ms: float, samples: int) -> tuple[flo
     return max(0.0, expected_ms - slack), expected_ms + slack
 
 
+def tells_reordered(delay_ms: float, jitter_ms: float) -> bool:
+    """Whether no frame that jitter makes early can be taken for one that reordering sent without a delay."""
+    return delay_ms > 5 * jitter_ms + 1
+
+
+def delayed(times_ms: Sequence[float], expected_ms: float, delay_ms: float, jitter_ms: float) -> list[float]:
+    """Times of frames that had ``delay_ms``: netem sends those that it reorders without (tc-netem(8)).
+
+    Where the two cannot be told apart (:func:`tells_reordered`) it is all of them.
+    """
+    if not tells_reordered(delay_ms, jitter_ms):
+        return list(times_ms)
+    least_ms = expected_ms - (delay_ms + 5 * jitter_ms) / 2
+    return [time_ms for time_ms in times_ms if time_ms >= least_ms]
+
+
 def jitter_bounds(jitter_ms: float, samples: int) -> tuple[float, float]:
     """Around a standard deviation: chance (1/√2n of it), 5 % for netem's tables, and a still way's spread."""
     if jitter_ms == 0:

@@ -16,12 +16,14 @@ from testbed.measure.expected import (
     loss_seen,
 )
 from testbed.measure.path import Effort, Path, wait_until_quiet
-from testbed.measure.traffic import LEAST_PAYLOAD_BYTES, SMALL_FRAME_BYTES, Burst, UdpPath
+from testbed.measure.traffic import LEAST_PAYLOAD_BYTES, SMALL_FRAME_BYTES, Burst, UdpPath, promptly
 from testbed.topology import DIRECTIONS, Direction
 
 STILL_DATAGRAMS = 300
 MOST_SENDING_S = 20.0
 """How long datagrams are sent at most, where a slow link or many lossy ones ask for longer."""
+PAUSE_S = 0.004
+"""Between bursts."""
 SENDING_SLACK_S = 10.0
 """How much longer than planned the sending may take, before what was sent has to do."""
 POOLED = "two sendings together"
@@ -66,8 +68,11 @@ class Tally:
 
 
 @dataclass
-class _Sending:
-    """Numbered datagrams of one direction, sent in bursts that its queue has room for."""
+class Counting:
+    """Numbered datagrams of one direction, ``per_s`` of them, in bursts that its queue has room for.
+
+    What a sender who is late owes is forgone, beyond one burst: sent at once it would overfill a short queue.
+    """
 
     path: Path
     direction: Direction
@@ -75,18 +80,28 @@ class _Sending:
     total: int
     per_s: float
     sent: int = 0
+    _allowed: float = 1.0
+    _last_s: float = 0.0
+
+    @property
+    def room(self) -> int:
+        """Most datagrams of a burst."""
+        return max(1, min(16, self.path.shape(self.direction).queue_frames // 4))
+
+    @property
+    def planned_s(self) -> float:
+        return max(self.total / self.per_s, self.total / self.room * PAUSE_S)
 
     def send_due(self, elapsed_s: float) -> None:
-        room = max(1, min(16, self.path.shape(self.direction).queue_frames // 4))
-        due = min(self.total, int(elapsed_s * self.per_s) + 1) - self.sent
-        while due > 0:
-            numbers = range(self.sent, self.sent + min(room, due))
-            payloads = [number.to_bytes(4, "big") + bytes(LEAST_PAYLOAD_BYTES - 4) for number in numbers]
+        """Send what falls due since the last call; ``elapsed_s`` counts from the first."""
+        self._allowed = min(self.room, self._allowed + (elapsed_s - self._last_s) * self.per_s)
+        self._last_s = elapsed_s
+        numbers = range(self.sent, min(self.total, self.sent + int(self._allowed)))
+        payloads = [number.to_bytes(4, "big") + bytes(LEAST_PAYLOAD_BYTES - 4) for number in numbers]
+        if payloads:
             taken = Burst(payloads).send(self.udp.sender)
             self.sent += taken
-            due -= taken
-            if taken < len(payloads):
-                return
+            self._allowed -= taken
 
     def tally(self) -> Tally:
         seen: set[bytes] = set()
@@ -127,15 +142,16 @@ def _send(paths: Sequence[Path], effort: Effort) -> list[Tally]:
     directions = [(path, direction) for path in paths for direction in DIRECTIONS]
     wanted = sum(_wanted(*one) for one in directions)
     with ExitStack() as stack:
-        sendings = [_sending(*one, effort.datagrams_per_s / wanted, stack) for one in directions]
+        countings = [_counting(*one, effort.datagrams_per_s / wanted, stack) for one in directions]
         start_s = time.monotonic()
-        end_s = start_s + 2 * max(one.total / one.per_s for one in sendings) + SENDING_SLACK_S
-        while any(one.sent < one.total for one in sendings) and time.monotonic() < end_s:
-            for one in sendings:
-                one.send_due(time.monotonic() - start_s)
-            time.sleep(0.004)
+        end_s = start_s + 2 * max(one.planned_s for one in countings) + SENDING_SLACK_S
+        with promptly():
+            while any(one.sent < one.total for one in countings) and time.monotonic() < end_s:
+                for one in countings:
+                    one.send_due(time.monotonic() - start_s)
+                time.sleep(PAUSE_S)
         wait_until_quiet(paths)
-        return [one.tally() for one in sendings]
+        return [one.tally() for one in countings]
 
 
 def _wanted(path: Path, direction: Direction) -> int:
@@ -157,7 +173,7 @@ def planned(path: Path, direction: Direction, share_per_s: float) -> tuple[int, 
     return min(wanted, max(50, int(per_s * MOST_SENDING_S))), per_s
 
 
-def _sending(path: Path, direction: Direction, share_per_s: float, stack: ExitStack) -> _Sending:
+def _counting(path: Path, direction: Direction, share_per_s: float, stack: ExitStack) -> Counting:
     total, per_s = planned(path, direction, share_per_s)
     udp = stack.enter_context(UdpPath(*path.ends(direction), sink_buffer_bytes=16 << 20))
-    return _Sending(path, direction, udp, total, per_s)
+    return Counting(path, direction, udp, total, per_s)

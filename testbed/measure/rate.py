@@ -13,6 +13,8 @@ from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction
 
 OVERLOAD = 1.2
 COARSE = "a frame is {:.1%} of what crosses meanwhile"
+NOT_KEPT_FULL = "its queue is too short to be kept full from here"
+"""Said of a rate that was too low and may be right. It was not shown, and does not count as shown."""
 
 
 def rate_groups(
@@ -75,8 +77,9 @@ def _flood(group: Sequence[tuple[Path, Direction]], seconds: float) -> list[Find
     with promptly(), ExitStack() as stack:
         floods = []
         for path, direction in group:
+            rate_bps, queue_frames = _rate_bps(path, direction), path.shape(direction).queue_frames
             udp = stack.enter_context(UdpPath(*path.ends(direction)))
-            floods.append(Flood(udp, OVERLOAD * _rate_bps(path, direction)))
+            floods.append(Flood(udp, rate_bps, OVERLOAD, queue_frames))
         for (path, direction), flood in zip(group, floods, strict=True):
             # Enough to bridge a late sender, little enough to be gone soon.
             flood.keep_up(
@@ -84,12 +87,14 @@ def _flood(group: Sequence[tuple[Path, Direction]], seconds: float) -> list[Find
             )
         _keep_up(floods, 0.15)
         before = [_counted(path, direction) for path, direction in group]
+        starved_s = [flood.starved_s for flood in floods]
         _keep_up(floods, seconds)
+        starved_s = [flood.starved_s - earlier_s for flood, earlier_s in zip(floods, starved_s, strict=True)]
         after = [_counted(path, direction) for path, direction in group]
         wait_until_quiet([path for path, _ in group])
     return [
-        _rate_finding(path, direction, *one, *other)
-        for (path, direction), one, other in zip(group, before, after, strict=True)
+        _rate_finding(path, direction, empty_s, *one, *other)
+        for (path, direction), empty_s, one, other in zip(group, starved_s, before, after, strict=True)
     ]
 
 
@@ -120,6 +125,7 @@ def _counted(path: Path, direction: Direction) -> tuple[float, int, int]:
 def _rate_finding(
     path: Path,
     direction: Direction,
+    starved_s: float,
     t0: float,
     frames0: int,
     bytes0: int,
@@ -129,7 +135,11 @@ def _rate_finding(
 ) -> Finding:
     rate, seconds, frames = _rate_bps(path, direction), t1 - t0, frames1 - frames0
     share = FRAME_BYTES * 8 / (rate * seconds)
-    note = COARSE.format(share) if share > RATE_TOLERANCE * 1.02 else ""  # the window is never quite as asked
+    # The window is never quite as asked.
+    notes = [COARSE.format(share)] if share > RATE_TOLERANCE * 1.02 else []
     measured = (bytes1 - bytes0) * 8 / seconds
     bounds = rate_bounds(rate, seconds)
+    if measured < bounds[0] <= measured * seconds / max(1e-9, seconds - starved_s):
+        notes.append(NOT_KEPT_FULL)
+    note = "; ".join(notes)
     return held(path.name, direction, "rate", "bit/s", rate, measured, bounds, frames, note)

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 
 from testbed.measure.expected import (
     Finding,
+    delayed,
     held,
     jitter_bounds,
     one_way_ms,
     round_trip_ms,
     spread_ms,
+    tells_reordered,
     time_bounds,
 )
 from testbed.measure.path import Path, wait_until_quiet
@@ -64,6 +66,8 @@ class _Timed:
     def _round_trip(self, quantity: str, train: Train, frame_bytes: int) -> Finding:
         path, times_ms = self.path, train.times_ms
         expected = round_trip_ms(path.up, path.down, frame_bytes)
+        if reordering := [shape.delay_ms for shape in (path.up, path.down) if shape.reorder]:
+            times_ms = delayed(times_ms, expected, min(reordering), path.jitter_ms)
         bounds = time_bounds(expected, path.jitter_ms, len(times_ms))
         median, note = _median(times_ms, train)
         return held(path.name, "both", quantity, "ms", expected, median, bounds, len(times_ms), note)
@@ -71,13 +75,18 @@ class _Timed:
     def _direction(self, direction: Direction, train: Train) -> Iterator[Finding]:
         name, shape, times_ms = self.path.name, self.path.shape(direction), train.times_ms
         expected = one_way_ms(shape, SMALL_FRAME_BYTES)
+        if shape.reorder:
+            times_ms = delayed(times_ms, expected, shape.delay_ms, shape.jitter_ms)
         median, note = _median(times_ms, train)
         bounds = time_bounds(expected, shape.jitter_ms, len(times_ms))
         yield held(name, direction, "one way", "ms", expected, median, bounds, len(times_ms), note)
         spread = spread_ms(times_ms, shape.jitter_ms)
         within = jitter_bounds(shape.jitter_ms, len(times_ms))
         note = "" if spread is not None else f"{len(times_ms)} of {train.count} datagrams came"
-        yield held(name, direction, "jitter", "ms", shape.jitter_ms, spread, within, len(times_ms), note)
+        jitter = held(name, direction, "jitter", "ms", shape.jitter_ms, spread, within, len(times_ms), note)
+        if shape.reorder and not tells_reordered(shape.delay_ms, shape.jitter_ms):
+            jitter = replace(jitter, ok=None, note="jitter makes frames as early as reordering does")
+        yield jitter
         if shape.reorder == 0 and train.out_of_order:
             yield held(name, direction, "reordered", "datagrams", 0, train.out_of_order, (0, 0), train.count)
 

@@ -146,27 +146,41 @@ def _set_receive_buffer(receiver: socket.socket, size_bytes: int) -> None:
 
 
 class Flood:
-    """Full-size datagrams at ``rate_bps`` (of frames), sent by :meth:`keep_up` as they fall due."""
+    """Full-size datagrams at ``overload`` times a bottleneck's rate; :meth:`keep_up` sends what is due.
 
-    def __init__(self, path: UdpPath, rate_bps: float) -> None:
+    Attributes:
+        frames_per_s: how many fall due.
+        starved_s: for how long the bottleneck's queue may have been empty, since :meth:`keep_up` came late.
+    """
+
+    def __init__(self, path: UdpPath, rate_bps: float, overload: float, queue_frames: int) -> None:
         self._path = path
         self._burst = Burst([bytes(FULL_PAYLOAD_BYTES)] * _BURST)
-        self.frames_per_s = rate_bps / (8 * FRAME_BYTES)
-        self._started_s = time.monotonic()
+        self._queue_frames = queue_frames
+        self._lasts_s = (queue_frames - 1) * 8 * FRAME_BYTES / rate_bps  # one frame has begun to leave
+        self.frames_per_s = overload * rate_bps / (8 * FRAME_BYTES)
+        self.starved_s = 0.0
+        self._started_s = self._called_s = time.monotonic()
         self._sent = 0
 
     @property
     def period_s(self) -> float:
-        """How often to call :meth:`keep_up`: for a few frames each, so that short queues do."""
-        return min(max(8 / self.frames_per_s, 0.002), 0.02)
+        """How often to call :meth:`keep_up`: for a few frames each, and for half of what the queue holds.
+
+        Not oftener than 50 µs: that would be a spin, which the kernel stops now and then (sched(7)).
+        """
+        few_frames_s = min(max(8 / self.frames_per_s, 0.002), 0.02)
+        return max(min(few_frames_s, 0.5 * self._queue_frames / self.frames_per_s), 50e-6)
 
     def keep_up(self, ahead: int = 0) -> None:
         """Send what is due by now, and once ``ahead`` frames on top of it.
 
         After a pause longer than a tenth of a second the rest is forgone: the queue would refuse it anyway.
         """
-        elapsed_s = time.monotonic() - self._started_s
-        due = int(elapsed_s * self.frames_per_s) - self._sent
+        now_s = time.monotonic()
+        self.starved_s += max(0.0, now_s - self._called_s - self._lasts_s)
+        self._called_s = now_s
+        due = int((now_s - self._started_s) * self.frames_per_s) - self._sent
         self._sent += due
         left = ahead + min(due, int(self.frames_per_s * 0.1) + 1)
         while left > 0:

@@ -89,7 +89,7 @@ def play(bench: Bench, trace: RateTrace, duration_s: float) -> tuple[list[float]
     try:
         with standing_by([bench.link]), UdpPath(path.child, path.parent) as udp, promptly():
             time.sleep(SETTLE_S)
-            flood = Flood(udp, OVERLOAD * fastest_bps)
+            flood = Flood(udp, fastest_bps, OVERLOAD, QUEUE_FRAMES)
             flood.keep_up(ahead=QUEUE_FRAMES)
             start_s = time.monotonic()
             with RatePlayer(timeline, apply, start_s):

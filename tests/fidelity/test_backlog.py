@@ -27,3 +27,17 @@ def test_a_queue_that_fills_is_seen_and_one_in_the_other_direction_is_not() -> N
     assert busy.max_bytes == busy.max_frames * FRAME_BYTES
     assert busy.samples >= 5
     assert {(one.max_frames, one.max_bytes) for one in found.values()} == {(0, 0)}
+
+
+def test_a_queue_that_was_longer_for_a_while_is_held_against_the_length_that_it_had() -> None:
+    short, long = Shape(200_000, queue_frames=5), Shape(200_000, queue_frames=40)
+    with up(tree(devices=1, up=short)) as network:
+        link = network.link("device1-edge1")
+        flooding = flood(network, "device1", "edge1", FRAME_BYTES * 8 / 2e6)
+        with BacklogWatch([link], interval_s=0.02) as watch, flooding:
+            link.reshape(long, long)
+            time.sleep(1)
+            link.reshape(short, short)
+    busy, idle = watch.reports
+    assert (busy.queue_frames, idle.queue_frames) == (40, 5)
+    assert 10 <= busy.max_frames <= 40

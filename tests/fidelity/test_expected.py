@@ -17,6 +17,7 @@ from testbed.measure.expected import (
     Finding,
     binomial_interval,
     datagrams_for,
+    delayed,
     duplicates_seen,
     held,
     jitter_bounds,
@@ -26,13 +27,14 @@ from testbed.measure.expected import (
     round_trip_ms,
     serialisation_ms,
     spread_ms,
+    tells_reordered,
     time_bounds,
 )
-from testbed.measure.loss import NOT_TOLD_FROM_NONE, POOLED, Tally, planned
+from testbed.measure.loss import NOT_TOLD_FROM_NONE, POOLED, Counting, Tally, planned
 from testbed.measure.path import Path
 from testbed.measure.rate import rate_groups, unlimited
 from testbed.measure.times import ping_interval_s
-from testbed.measure.traffic import End, internet_checksum
+from testbed.measure.traffic import End, UdpPath, internet_checksum
 from testbed.topology import Shape
 
 
@@ -112,6 +114,47 @@ def test_measured_jitter_stays_in_its_room_and_half_of_it_does_not() -> None:
     assert inside(2) == 0
 
 
+def reordered(delay_ms: float, jitter_ms: float, reorder: float, chance: random.Random) -> list[float]:
+    """One-way times of netem's: some frames go at once, none of the others before the one ahead of it."""
+    interval_ms = max(10, 4 * jitter_ms)
+    times_ms, last_ms = [], 0.0
+    for sent_ms in (number * interval_ms for number in range(100)):
+        if chance.random() < reorder:
+            times_ms.append(0.05)
+            continue
+        last_ms = max(sent_ms + max(0.0, chance.gauss(delay_ms, jitter_ms)), last_ms)
+        times_ms.append(last_ms - sent_ms)
+    return times_ms
+
+
+@pytest.mark.parametrize(("delay_ms", "jitter_ms"), [(20, 2), (50, 5), (100, 5), (20, 0)])
+@pytest.mark.parametrize("reorder", [0.02, 0.25, 0.6])
+def test_frames_that_overtake_make_neither_delay_nor_jitter_look_wrong(
+    delay_ms: float, jitter_ms: float, reorder: float
+) -> None:
+    chance = random.Random(6)
+
+    def as_said(really_ms: float, jitter_really_ms: float) -> bool:
+        all_ms = reordered(really_ms, jitter_really_ms, reorder, chance)
+        times_ms = delayed(all_ms, delay_ms, delay_ms, jitter_ms)
+        if len(times_ms) < 4:
+            return False
+        low, high = time_bounds(delay_ms, jitter_ms, len(times_ms))
+        least, most = jitter_bounds(jitter_ms, len(times_ms))
+        spread = spread_ms(times_ms, jitter_ms)
+        return low <= statistics.median(times_ms) <= high and spread is not None and least <= spread <= most
+
+    assert sum(as_said(delay_ms, jitter_ms) for _ in range(300)) >= 296
+    assert sum(as_said(delay_ms * 0.5, jitter_ms) for _ in range(100)) == 0
+    assert sum(as_said(delay_ms, 3 * jitter_ms + 3) for _ in range(100)) <= 1
+
+
+def test_jitter_that_is_as_early_as_reordering_cannot_be_told_from_it() -> None:
+    assert tells_reordered(20, 2)
+    assert not tells_reordered(10, 2)
+    assert delayed([0.1, 9.0, 10.0], 10, 10, 2) == [0.1, 9.0, 10.0]
+
+
 def test_one_late_datagram_makes_no_jitter() -> None:
     times_ms = [10.0 + 0.01 * (n % 3) for n in range(49)] + [35.0]
     spread = spread_ms(times_ms, 0)
@@ -132,6 +175,19 @@ def test_the_binomial_interval_is_the_exact_one(trials: int, probability: float)
     assert binom.cdf(low, trials, probability) >= CHANCE / 2 - 1e-12
     assert binom.sf(high, trials, probability) < CHANCE / 2 + 1e-12
     assert binom.sf(high - 1, trials, probability) >= CHANCE / 2 - 1e-12
+
+
+def test_a_sender_that_was_held_up_sends_no_more_at_once_than_a_short_queue_has_room_for() -> None:
+    here = End("/proc/self/ns/net", "127.0.0.1")
+    link = Path("a", Shape(10**6, queue_frames=10), Shape(10**6), here, here, counters=dict)
+    with UdpPath(here, here) as udp:
+        counting = Counting(link, "up", udp, total=20, per_s=500)
+        sent = []
+        for elapsed_s in (0, 1.0, 1.001, 1.002, 1.004, 9.0, *range(10, 30)):
+            counting.send_due(elapsed_s)
+            sent.append(counting.sent)
+    assert sent[:6] == [1, 3, 3, 4, 5, 7]
+    assert sent[-1] == 20
 
 
 def test_an_impossible_loss_and_a_certain_one_leave_no_room() -> None:

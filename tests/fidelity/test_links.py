@@ -17,16 +17,18 @@ import pytest
 from testbed.evidence import Evidence, LinkAccount
 from testbed.fidelity import judge
 from testbed.host import usable_cpus
-from testbed.measure import Finding, Path, failures, measure
+from testbed.measure import Finding, Path, failures, measure, paths_of
 from testbed.measure.expected import binomial_interval
 from testbed.measure.loss import POOLED, measure_loss
 from testbed.measure.path import Effort
 from testbed.measure.probe import __file__ as PROBE_FILE
-from testbed.measure.rate import measure_rates
+from testbed.measure.rate import NOT_KEPT_FULL, measure_rates
 from testbed.measure.times import measure_times
+from testbed.network import Network
 from testbed.topology import DIRECTIONS, Shape
 from testbed.watch import CpuWatch, ProbeWatch
 from tests.fidelity.wan import netem_link, token_bucket, wan
+from tests.network.lab import run_id, tree
 
 QUICK = Effort(rate_seconds=1.0, rate_budget_bps=130e6, timed_together=6, datagrams_per_s=1500)
 
@@ -59,6 +61,18 @@ def test_rates_are_measured_within_1_percent_up_to_100_megabit() -> None:
         assert [str(finding) for finding in failures(findings)] == []
         for finding in findings:
             assert finding.measured == pytest.approx(rate_bps, rel=0.01, abs=1514 * 8 / 2)
+
+
+@pytest.mark.root
+def test_a_short_queue_of_a_fast_link_is_kept_full_or_said_not_to_be() -> None:
+    for rate_bps, queue_frames in ((100_000_000, 10), (500_000_000, 1)):
+        shape = Shape(rate_bps, queue_frames=queue_frames)
+        lines = [line for end in ("wa", "wb") for line in token_bucket(end, rate_bps, queue_frames, 3028)]
+        with wan("device1-edge1", shape, shape, lines) as path:
+            (finding,) = measure_rates([(path, "up")], least_s=1.0)
+        assert finding.ok or finding.note == NOT_KEPT_FULL
+        assert finding.ok is not None
+        assert finding.measured == pytest.approx(rate_bps, rel=0.15) or queue_frames == 1
 
 
 @pytest.mark.root
@@ -121,8 +135,7 @@ def test_a_probe_of_an_idle_link_sees_little_else_than_the_link() -> None:
     assert report.answered == report.sent
     assert report.median_ms is not None
     assert report.median_ms < 1.5
-    assert report.late_p99_ms is not None
-    assert report.late_p99_ms < 100
+    assert report.late_p99_ms is not None  # of 75 the worst, which a busy host decides
 
 
 @pytest.mark.root
@@ -205,6 +218,19 @@ def test_serialisation_loss_and_duplication_of_a_slow_link_are_found() -> None:
     assert [str(finding) for finding in failures(findings)] == []
     full = one(findings, "round trip of a full frame", "both")
     assert full.measured == pytest.approx(2 * (20 + 12.112), rel=0.02)
+
+
+@pytest.mark.netem
+def test_times_of_frames_that_were_sent_ahead_are_left_out_of_delay_and_jitter() -> None:
+    shaky = Shape(10_000_000, delay_ms=30, jitter_ms=2, reorder=0.2)
+    with Network(tree(devices=1, up=shaky), run_id(), hosts="namespace") as network:
+        findings = measure_times(paths_of(network)[:1])
+    for direction in DIRECTIONS:
+        delay, jitter = (one(findings, quantity, direction) for quantity in ("one way", "jitter"))
+        fewest, most = binomial_interval(200, 0.8)
+        assert fewest <= delay.samples <= most
+        assert jitter.measured is not None
+        assert jitter.measured < 8  # with those that took no time it would be 12, on an idle host too
 
 
 @pytest.mark.netem

@@ -59,10 +59,12 @@ def wan(name: str, up: Shape, down: Shape, lines: list[str]) -> Iterator[Path]:
         delete_namespaces([sites, child, parent])
 
 
-def token_bucket(interface: str, rate_bps: int, queue_frames: int = 100) -> list[str]:
+def token_bucket(
+    interface: str, rate_bps: int, queue_frames: int = 100, burst_bytes: int | None = None
+) -> list[str]:
     """A rate for kernels without netem, with a burst of two frames, or of a millisecond that a busy host's
     timers cannot miss."""
-    burst = max(3028, rate_bps // 8000)
+    burst = burst_bytes or max(3028, rate_bps // 8000)
     return [
         f"qdisc replace dev {interface} root handle 1: tbf rate {rate_bps}bit burst {burst} limit 1000000",
         f"qdisc replace dev {interface} parent 1:1 handle 10: pfifo limit {queue_frames}",

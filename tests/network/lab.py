@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from testbed.link import WanLink
 from testbed.netns import socket_in
 from testbed.network import Network
 from testbed.node import ContainerSpec
 from testbed.scenario import Scenario
-from testbed.topology import Link, Node, Shape, Topology, build_topology, node_ip, node_mac
+from testbed.topology import Direction, Link, Node, Shape, Topology, build_topology, node_ip, node_mac
 
 HEADER_BYTES = 14 + 20 + 8
 """Ethernet, IP and UDP."""
@@ -225,6 +226,23 @@ def flood(network: Network, sender: str, receiver: str, gap_s: float) -> Iterato
             finally:
                 stopped.set()
                 thread.join(10)
+
+
+def measured_bps(link: WanLink, direction: Direction = "up", seconds: float = 2.0) -> float:
+    """Rate of frames on the wire while more is sent than it carries: the best of three times ``seconds``.
+
+    A token bucket makes up for no moment in which the machine was busy with something else.
+    """
+    before = link.drops()[direction].queue_dropped_frames
+    while link.drops()[direction].queue_dropped_frames == before:  # from here on the queue is never empty
+        time.sleep(0.01)
+    rates = []
+    for _ in range(3):
+        first, start = link.counters()[direction].bytes, time.monotonic()
+        time.sleep(seconds)
+        last, end = link.counters()[direction].bytes, time.monotonic()
+        rates.append((last - first) * 8 / (end - start))
+    return max(rates)
 
 
 def settle(value: Callable[[], object], quiet_s: float = 0.6, timeout_s: float = 30.0) -> None:

@@ -20,8 +20,10 @@ from testbed.event_schema import Event
 from testbed.events import Stage
 from testbed.evidence import EventReport
 from testbed.flow import flow_ports
+from testbed.measure import Effort
 from testbed.netns import run_in
 from testbed.network import Network
+from testbed.run import measure_links
 from testbed.topology import DIRECTIONS, Direction, Shape
 from testbed.traffic_control import TrafficControl
 from testbed.wire import LinkEnds, account
@@ -97,6 +99,25 @@ def test_a_paced_queue_of_q_frames_drops_the_rest_and_its_count_outlasts_the_pac
         assert 10 <= arrived <= 12
         link.pace([])
         assert link.drops()["up"].queue_dropped_frames == 30 - arrived
+
+
+def test_a_link_is_measured_with_the_mechanism_with_which_it_replays() -> None:
+    change = {"at_s": 1.0, "link": LINK, "figures": {"rate_bps": 10**6}, "direction": "up"}
+    with up(tree(devices=1, up=RATE)) as network:
+        link, stage = network.link(LINK), Stage(events_of(change), network, [])
+        assert stage.settings()["paced"] == {LINK: ["up"]}
+
+        def mechanisms() -> list[str]:
+            shown = (run_in(link.netns_path, ["tc", "qdisc", "show", "dev", one]) for one in ends)
+            return [text.split()[1] for text in shown]
+
+        ends = [link.wires["down"], link.wires["up"]]  # each sends what arrives at the other
+        still, seen = mechanisms(), list[list[str]]()
+        measure_links(network, stage, Effort(rate_seconds=0.2), lambda _: seen.append(mechanisms()))
+        assert seen
+        assert all(one == ["htb", still[1]] for one in seen)
+        assert mechanisms() == still
+        assert "htb" not in still
 
 
 def test_a_tc_that_stays_says_which_line_was_refused_and_goes_on() -> None:

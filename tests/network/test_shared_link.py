@@ -12,8 +12,9 @@ import pytest
 
 from testbed.capture import Capture
 from testbed.method_run import link_ends
+from testbed.netns import run_in
 from testbed.network import Network
-from testbed.topology import Direction, Topology
+from testbed.topology import Direction, Shape, Topology
 from testbed.wire import account
 from tests.network.lab import (
     FULL_PAYLOAD,
@@ -22,6 +23,7 @@ from tests.network.lab import (
     frames,
     laid_out,
     lower_quartile,
+    measured_bps,
     path,
     raw_frame,
     settle,
@@ -59,20 +61,14 @@ def network() -> Iterator[Network]:
 
 def share_of_rate(network: Network, direction: Direction, *children: str) -> float:
     """Rate of frames on the shared wire while edge1 and these devices send more than it carries, over that
-    which it has. A token bucket makes up for no moment in which the machine was busy with something else."""
-    link = network.link(SHARED)
+    which it has."""
     with ExitStack() as stack:
         for child in children:
             ends = (child, "edge1") if direction == "up" else ("edge1", child)
             stack.enter_context(flood(network, *ends, GAP_S))
-        before = link.drops()[direction].queue_dropped_frames
-        while link.drops()[direction].queue_dropped_frames == before:  # from here on the queue is never empty
-            time.sleep(0.01)
-        first, start = link.counters()[direction].bytes, time.monotonic()
-        time.sleep(1)
-        last, end = link.counters()[direction].bytes, time.monotonic()
+        measured = measured_bps(network.link(SHARED), direction, seconds=1.0)
     settle(lambda: frames(network))
-    return (last - first) * 8 / (end - start) / RATE_BPS
+    return measured / RATE_BPS
 
 
 def test_a_shared_link_is_one_link_with_all_its_children() -> None:
@@ -115,6 +111,27 @@ def test_what_one_sibling_sends_or_gets_shows_on_its_shared_link_alone(network: 
             "edge1-cloud1": (0, 0),
             "edge2-cloud1": (0, 0),
         }
+
+
+@pytest.mark.root
+def test_probes_find_names_of_their_own_beside_a_shared_link_above_others() -> None:
+    tiers: list[dict[str, Any]] = [
+        {"name": "device", "nodes": 4},
+        {"name": "edge", "nodes": 2},
+        {"name": "cloud"},
+    ]
+    links: list[dict[str, Any]] = [
+        {"name": "access", "between": ["device", "edge"]},
+        {"name": "core", "between": ["edge", "cloud"], "shared": True},
+    ]
+    with up(laid_out(tiers, links)) as network:
+        probes = [network.add_probe(Shape(None)) for _ in range(2)]
+        for probe in probes:
+            run_in(probe.near_netns, ["ping", "-c", "1", "-W", "5", probe.far_ip])
+        with path(network, "edge2", "cloud1") as way:
+            way.burst(5)
+            settle(lambda: len(way.receiver.arrivals))
+            assert len(way.receiver.arrivals) == 5
 
 
 def misdirected(network: Network) -> dict[str, tuple[int, int]]:
