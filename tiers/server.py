@@ -162,7 +162,7 @@ def _incoming() -> Incoming:
     remaining = MAX_REQUEST_S
     if (header := request.headers.get(DEADLINE_HEADER)) is not None:
         try:
-            remaining = min(remaining, decode_deadline(header))
+            remaining = decode_deadline(header)
         except ValueError as error:
             raise invalid(str(error)) from error
     return Incoming(request_id, request.get_data(cache=False), arrived, arrived + remaining)

@@ -177,6 +177,15 @@ def test_the_deadline_travels_as_what_remains_of_it() -> None:
         assert 4700 < int(value) <= 4900
 
 
+def test_a_long_deadline_is_kept_as_it_is() -> None:
+    with parent(answering()) as (above, seen), running(node_config("edge", above)) as edge:
+        begin({"policy": "cloud-only"}, edge)
+        ask(edge.port, "x", deadline_ms=3_600_000)
+        head = seen.requests[0].partition(b"\r\n\r\n")[0]
+        value = head.partition(DEADLINE_HEADER.encode() + b": ")[2].partition(b"\r\n")[0]
+        assert 3_500_000 < int(value) <= 3_600_000
+
+
 def test_every_method_gets_the_same_start() -> None:
     with chain() as (device, edge, cloud):
         policy = {"policy": "recserve", "beta": 1.0}
