@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -122,6 +123,21 @@ def test_an_answer_that_breaks_off_is_no_reason_to_ask_again(part: bytes) -> Non
         begin(ALL_UP, edge)
         assert ask(edge.port, "x", "r2").json["recserve"]["tier"] == "edge"
         assert records(edge)[0]["forward_error"] == "upstream"
+
+
+def test_an_answer_that_trickles_in_is_not_waited_for_past_the_deadline() -> None:
+    def behave(_number: int, connection: socket.socket) -> bool:
+        whole = answer("positive")
+        with suppress(OSError):
+            for start in range(0, len(whole), 20):
+                connection.sendall(whole[start : start + 20])
+                time.sleep(0.25)
+        return False
+
+    with parent(behave) as (above, _), running(node_config("edge", above)) as edge:
+        begin(ALL_UP, edge)
+        assert ask(edge.port, "x", "r1", deadline_ms=1000).json["recserve"]["tier"] == "edge"
+        assert records(edge)[0]["forward_error"] == "deadline"
 
 
 def test_a_stale_connection_is_replaced_without_a_repeat() -> None:
