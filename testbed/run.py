@@ -309,6 +309,7 @@ class _Run:
             netem=not self.manifest.get("network") or self.manifest["network"]["shaper"] == "netem",
             has_loss=any(shape.loss for shape in shapes),
             events=[one for result in self.results for one in result.events],
+            overflows=[one for result in self.results for one in result.overflows],
         )
 
     def _limits(self) -> list[TierLimit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,20 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from tests.tiers.nodes import Answer, ask, begin, call, chain, node_config, prompt_body, records, running
-from tests.tiers.parents import answering, parent
+from testbed.overflow import overflows
+from tests.tiers.nodes import (
+    Answer,
+    ask,
+    begin,
+    call,
+    chain,
+    node_config,
+    prompt_body,
+    records,
+    running,
+    wait_until,
+)
+from tests.tiers.parents import answer, answering, parent
 from tiers.protocol import DEADLINE_HEADER, REQUEST_ID_HEADER, encode_json
 from tiers.server import Node
 
@@ -75,6 +88,50 @@ def test_one_inference_at_a_time_and_times_that_add_up() -> None:
             assert 40 <= record["inference_ms"] < 60
             assert 0 <= record["own_ms"] < 20
             assert record["upstream_ms"] is None
+
+
+def test_as_many_requests_as_are_outstanding_are_inferred_while_the_tier_above_is_silent() -> None:
+    gate, count = threading.Event(), 100
+
+    def silent(_number: int, connection: socket.socket) -> bool:
+        assert gate.wait(20)
+        connection.sendall(answer("positive"))
+        return True
+
+    with parent(silent) as (above, seen), running(node_config("device", above)) as device:
+        everything_up(device)
+        with ThreadPoolExecutor(count) as crowd:
+            asked = [crowd.submit(ask, device.port, f"n {n}", f"r{n}") for n in range(count)]
+            wait_until(lambda: len(seen.requests) == count)
+            gate.set()
+            assert {one.result().status for one in asked} == {200}
+        assert {record["inferred"] for record in records(device)} == {True}
+        assert {record["thread_ms"] for record in records(device)} == {0}
+
+
+def test_where_more_requests_are_outstanding_than_a_node_handles_their_wait_is_a_queues() -> None:
+    gate, held_s = threading.Event(), 0.3
+
+    def silent(_number: int, connection: socket.socket) -> bool:
+        assert gate.wait(20)
+        connection.sendall(answer("positive"))
+        return True
+
+    with parent(silent) as (above, _), running(node_config("edge", above, request_threads=3)) as edge:
+        begin({"policy": "cloud-only"}, edge)
+        with ThreadPoolExecutor(9) as crowd:
+            asked = [crowd.submit(ask, edge.port, f"n {n}", f"r{n}") for n in range(9)]
+            wait_until(lambda: len(edge.server.threads.queue) == 6)
+            time.sleep(held_s)
+            gate.set()
+            assert {one.result().status for one in asked} == {200}
+        waits_ms = sorted(record["thread_ms"] for record in records(edge))
+        assert waits_ms[:3] == [0, 0, 0]
+        assert waits_ms[3] >= held_s * 1000
+        assert all(record["queue_ms"] == record["thread_ms"] for record in records(edge))
+        assert min(record["own_ms"] for record in records(edge)) >= 0
+        (found,) = overflows("cloud-only", {"edge1": records(edge)}, {"edge1": 0})
+        assert (found.waited, found.waited_max_ms) == (6, waits_ms[-1])
 
 
 def test_relays_pass_the_body_on_byte_for_byte_and_do_not_infer() -> None:

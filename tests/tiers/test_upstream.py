@@ -21,6 +21,7 @@ from tests.tiers.nodes import (
     prompt_body,
     records,
     running,
+    wait_until,
 )
 from tests.tiers.parents import answer, answering, parent, read_message, segments_in
 from tiers.server import Node
@@ -73,7 +74,7 @@ def test_open_connections_are_bounded() -> None:
         begin(RELAY, edge)
         with ThreadPoolExecutor(9) as crowd:
             asked = [crowd.submit(ask, edge.port, f"n {number}") for number in range(9)]
-            time.sleep(0.4)
+            wait_until(lambda: len(edge.server.threads.queue) == 6)
             gate.set()
             assert [one.result().status for one in asked] == [200] * 9
         assert seen.connections == 3
