@@ -48,11 +48,14 @@ def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
     killed = Counter(
         event.node for event in scenario.events if isinstance(event, NodeEvent) and event.do == "kill"
     )
+    asked = {row["request_id"] for row in rows}
     differences: list[str] = []
     decisions = not_shown = 0
     for method in scenario.methods:
         own = [row for row in rows if row["method"] == method.name]
         steps = list(_steps(own, topology))
+        decided = [step for step in steps if not step.undecided]
+        differences += [f"{method.name}: {text}" for text in _each_once(own, asked)]
         decisions += sum(step.confidence is not None for step in steps)
         differences += [f"{method.name}: {text}" for text in _paths(own, topology, set(killed))]
         differences += [
@@ -61,11 +64,11 @@ def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
             if step.life > killed[step.node]
         ]
         if isinstance(method, RecServe):
-            shown = _without_gaps(steps, killed)
-            not_shown += len(steps) - len(shown)
+            shown = _without_gaps(decided, killed)
+            not_shown += len(decided) - len(shown)
             found = _recserve(method, shown, topology)
         elif isinstance(method, CasServe):
-            found = _casserve(method, steps, topology)
+            found = _casserve(method, decided, topology)
         elif isinstance(method, TierOnly):
             found = _tier_only(method, steps, topology)
         else:
@@ -77,10 +80,26 @@ def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
     return Audit(decisions, tuple(differences), not_shown)
 
 
-class _Step:
-    """What one node recorded of one request."""
+def _each_once(rows: Sequence[Row], asked: Set[str]) -> Iterator[str]:
+    """Every method got the same trace: each has one row of each request that any of them has."""
+    seen = Counter(row["request_id"] for row in rows)
+    if missing := len(asked - seen.keys()):
+        yield f"{missing} of {len(asked)} requests have no row, and have one under other methods"
+    yield from (f"{name}: has {times} rows" for name, times in seen.items() if times > 1)
 
-    __slots__ = ("confidence", "kept", "length", "life", "node", "request", "sequence", "threshold", "top")
+
+class _Step:
+    """What one node recorded of one request.
+
+    ``undecided``: it came to no inference (the deadline passed in the queue, the model was not ready or
+    failed), so that there was no decision. Such a node is the last on the way, has no answer and no value in
+    a window, and whoever asked it was told of an error.
+    """
+
+    __slots__ = (
+        "confidence", "kept", "length", "life", "node", "request", "sequence", "threshold", "top",
+        "undecided",
+    )  # fmt: skip
 
     def __init__(self, row: Row, at: int, top: bool) -> None:
         self.request: str = row["request_id"]
@@ -92,6 +111,10 @@ class _Step:
         self.kept: bool = row["kept"][at]
         self.life: int = row["lives"][at] if row.get("lives") else 0
         self.top = top
+        last = at == len(row["path"]) - 1
+        failed = row["outcome"] != "answered" or (at > 0 and row["forward_errors"][at - 1] is not None)
+        told = (self.confidence, self.threshold, self.sequence, self.length, row["node_answers"][at])
+        self.undecided = last and failed and not self.kept and told == (None,) * len(told)
 
 
 def _steps(rows: Sequence[Row], topology: Topology) -> Iterator[_Step]:
@@ -197,14 +220,22 @@ def _tier_only(method: TierOnly, steps: Sequence[_Step], topology: Topology) -> 
         level = topology.node(step.node).level
         if level > serving:
             yield f"{step.request} at {step.node}: went above tier {method.tier}"
+        elif step.undecided:
+            continue
         elif (step.confidence is not None) != (level == serving) or step.kept != (level == serving):
             yield f"{step.request} at {step.node}: not served by tier {method.tier} alone"
 
 
 def _always(steps: Sequence[_Step]) -> Iterator[str]:
+    """The top tier infers and keeps, by no threshold and no window."""
     for step in steps:
+        where = f"{step.request} at {step.node}"
         if not step.kept:
-            yield f"{step.request} at {step.node}: the top tier did not keep it"
+            yield f"{where}: the top tier did not keep it"
+        if step.confidence is None:
+            yield f"{where}: the top tier recorded no confidence"
+        if (step.threshold, step.sequence, step.length) != (None, None, None):
+            yield f"{where}: the top tier recorded a threshold or a window, and has neither"
 
 
 def _decided(step: _Step, threshold: float | None) -> Iterator[str]:

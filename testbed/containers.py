@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -116,9 +117,9 @@ def _plugin(name: str, mounts: dict[str, str]) -> str:
     """Mount the file of a plug-in ``FILE.py:CLASS``, and return its name inside; other names stay."""
     if not _is_file(name):
         return name
-    file = name.rpartition(":")[0]
-    mounts[file] = f"{PLUGIN_MOUNT}/{Path(file).name}"
-    return _inside(name)
+    inside = _inside(name)
+    mounts[name.rpartition(":")[0]] = f"{PLUGIN_MOUNT}/{inside.rpartition(':')[0]}"
+    return inside
 
 
 def _is_file(name: str) -> bool:
@@ -126,4 +127,7 @@ def _is_file(name: str) -> bool:
 
 
 def _inside(name: str) -> str:
-    return Path(name).name
+    """A plug-in's name below the plug-in mount: files of one name in two folders stay two files."""
+    file, _, class_name = name.rpartition(":")
+    folder = hashlib.sha256(str(Path(file).parent).encode()).hexdigest()[:8]
+    return f"{folder}/{Path(file).name}:{class_name}"

@@ -8,6 +8,7 @@ from typing import Self
 
 from testbed.backlog import BacklogReport
 from testbed.measure.expected import Finding
+from testbed.overflow import Overflow
 from testbed.watch import CpuReport, ProbeReport, nearest_rank
 
 
@@ -180,3 +181,4 @@ class Evidence:
     netem: bool = True
     has_loss: bool = False
     events: Sequence[EventReport] = ()
+    overflows: Sequence[Overflow] = ()

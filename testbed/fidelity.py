@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from testbed.evidence import Audit, EventReport, Evidence, LinkAccount, Outcomes, TierLimit, Unexplained
 from testbed.measure.expected import Finding, time_bounds
+from testbed.overflow import Overflow
 from testbed.watch import CpuReport, ProbeReport
 
 SCHEMA = 1
@@ -75,6 +76,7 @@ class Fidelity:
             "probes": _plain_each(seen.probes),
             "tiers": _plain(seen.tiers),
             "events": _plain(seen.events),
+            "overflows": _plain(seen.overflows),
             "machine": {"cpus": seen.machine_cpus, "netem": seen.netem},
         }  # fmt: skip
 
@@ -92,7 +94,7 @@ def judge(evidence: Evidence, limits: Limits | None = None) -> Fidelity:
     limits = limits or Limits()
     reasons: dict[Claim, tuple[str, ...]] = {
         "bytes": tuple(against_bytes(evidence.accounts)),
-        "decisions": tuple(against_decisions(evidence.audit)),
+        "decisions": tuple(against_decisions(evidence.audit, evidence.overflows)),
         "quality": tuple(against_quality(evidence.outcomes)),
         "latency": tuple(against_latency(evidence, limits)),
     }
@@ -123,12 +125,15 @@ def against_bytes(accounts: Sequence[LinkAccount] | None) -> Iterator[str]:
             yield f"{where}: the link never came to rest, so that frames of something else may be counted"
 
 
-def against_decisions(audit: Audit | None) -> Iterator[str]:
-    """Every threshold and decision comes out the same when the rules are replayed over the records."""
+def against_decisions(audit: Audit | None, overflows: Sequence[Overflow] = ()) -> Iterator[str]:
+    """Every threshold and decision comes out the same when the rules are replayed over all the records."""
     if audit is None:
         yield "decisions were not audited"
         return
     yield from audit.differences
+    for one in overflows:
+        if one.forgotten:
+            yield f"{one.method}: {one.node} had no room for {one.forgotten} of its records and forgot them"
 
 
 def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
@@ -161,6 +166,12 @@ def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:
     yield from _probes(evidence.probes, limits)
     yield from _tiers(evidence.tiers, evidence.machine_cpus)
     yield from _events(evidence.events, limits)
+    for full in evidence.overflows:
+        if full.waited:
+            yield (
+                f"{full.method}: at {full.node} {full.waited} requests waited for a thread, "
+                f"{full.waited_max_ms:.0f} ms at most: more were outstanding than a node handles at a time"
+            )
 
 
 def _links(when: str, findings: Sequence[Finding] | None) -> Iterator[str]:

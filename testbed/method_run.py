@@ -34,6 +34,7 @@ from testbed.joined import attribute, request_rows, with_lives
 from testbed.link import WanLink
 from testbed.measure import paths_of, wait_until_quiet
 from testbed.network import Network
+from testbed.overflow import Overflow, overflows
 from testbed.reconcile import Reading, frames_between, reconcile
 from testbed.replay import Outcome, replay
 from testbed.results import RunDirectory
@@ -85,6 +86,7 @@ class MethodResult:
     probes: list[ProbeReport]
     findings: list[str]
     events: list[EventReport] = field(default_factory=list)
+    overflows: list[Overflow] = field(default_factory=list)
 
 
 def run_method(setting: Setting, method: Any, progress: Callable[[int, int], None]) -> MethodResult:
@@ -117,6 +119,7 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
     if setting.stage is not None:
         setting.stage.clear()
     records = with_lives(on_all(setting.nodes, lambda node: node.records()), killed)
+    forgotten = on_all(setting.nodes, lambda node: int(node.status()["records_forgotten"]))
     captured = account_captures(
         [_captured(setting, method.name, link) for link in links], method.name, setting.reporter
     )
@@ -146,6 +149,7 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
         probes=probe_watch.reports,
         findings=[f"{method.name}: {text}" for text in findings],
         events=events,
+        overflows=overflows(method.name, records, forgotten),
     )
 
 

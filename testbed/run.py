@@ -319,6 +319,7 @@ class _Run:
             netem=not self.manifest.get("network") or self.manifest["network"]["shaper"] == "netem",
             has_loss=under_events(self.scenario.events, self.topology).loses,
             events=[one for result in self.results for one in result.events],
+            overflows=[one for result in self.results for one in result.overflows],
         )
 
     def _limits(self) -> list[TierLimit]:

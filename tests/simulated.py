@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from testbed.scenario import Scenario
-from testbed.topology import build_topology
+from testbed.topology import Topology, build_topology
 from tiers.policies import Place, make_policy
 
 TEXT = """
@@ -30,8 +30,13 @@ trace: {requests: 200, arrivals: {process: poisson, rate: 10}, seed: 1}
 Row = dict[str, Any]
 
 
-def simulate(scenario: Scenario, requests: int = 200, seed: int = 0) -> list[Row]:
-    """Rows of ``requests.parquet``, as a run of that many requests leaves them."""
+def simulate(
+    scenario: Scenario, requests: int = 200, seed: int = 0, undecided_at: str | None = None
+) -> list[Row]:
+    """Rows of ``requests.parquet``, as a run of that many requests leaves them.
+
+    At tier ``undecided_at`` every third request ends in its node's queue, at its deadline.
+    """
     draws = random.Random(seed)
     topology = build_topology(scenario)
     tiers = tuple(scenario.tier_names)
@@ -46,10 +51,12 @@ def simulate(scenario: Scenario, requests: int = 200, seed: int = 0) -> list[Row
             row: Row = _row(f"r{number:06d}", method.name, node.name)
             while True:
                 policy, top = policies[node.name], node.parent is None
-                confidence = draws.random() if policy.infers else None
+                late = number % 3 == 0 and node.tier == undecided_at
+                infers = policy.infers and not late
+                confidence = draws.random() if infers else None
                 decision = None if confidence is None or top else policy.decide(confidence)
-                kept = policy.infers and (top or bool(decision and decision.keep))
-                answer = draws.choice(["negative", "positive"]) if policy.infers else None
+                kept = infers and (top or bool(decision and decision.keep))
+                answer = draws.choice(["negative", "positive"]) if infers else None
                 row["path"].append(node.name)
                 row["confidences"].append(confidence)
                 row["thresholds"].append(decision and decision.threshold)
@@ -58,13 +65,27 @@ def simulate(scenario: Scenario, requests: int = 200, seed: int = 0) -> list[Row
                 row["kept"].append(kept)
                 row["node_answers"].append(answer)
                 row["forward_errors"].append(None)
-                if kept:
+                if kept or late:
                     break
                 assert node.parent is not None
                 node = topology.node(node.parent)
-            row |= {"answer": answer, "tier": node.tier, "correct": answer == row["reference"]}
-            rows.append(row)
+            if late:
+                row |= _best_so_far(row, topology)
+            else:
+                row |= {"answer": answer, "tier": node.tier}
+            rows.append({**row, "correct": row["answer"] == row["reference"]})
     return rows
+
+
+def _best_so_far(row: Row, topology: Topology) -> Row:
+    """What becomes of a request whose last node came to no answer: the highest one below, or none."""
+    below = len(row["path"]) - 1
+    errors: list[str | None] = ["deadline"] * below + [None]
+    for at in reversed(range(below)):
+        if (answer := row["node_answers"][at]) is not None:
+            errors[:at] = [None] * at
+            return {"answer": answer, "tier": topology.node(row["path"][at]).tier, "forward_errors": errors}
+    return {"answer": None, "tier": None, "outcome": "deadline", "forward_errors": errors}
 
 
 def _row(request_id: str, method: str, device: str) -> Row:

@@ -37,6 +37,31 @@ def test_a_true_run_shows_no_difference_whatever_the_order_of_its_rows(scenario:
     assert found.decisions > 4 * 200
 
 
+@pytest.mark.parametrize("tier", ["device", "edge", "cloud"])
+def test_requests_that_met_their_deadline_in_a_queue_leave_all_others_to_be_audited(
+    scenario: Scenario, tier: str
+) -> None:
+    rows = simulate(scenario, undecided_at=tier)
+    undecided = [row for row in rows if row["path"][-1][:-1] == tier and row["confidences"][-1] is None]
+    assert len(undecided) > 40
+    assert {row["outcome"] for row in undecided} >= {"deadline"}
+    assert audit(scenario, rows).differences == ()
+    for tamper in (_threshold, _sequence, _confidence):
+        changed = copy.deepcopy(rows)
+        tamper(_recserve(changed))
+        assert audit(scenario, changed).differences
+
+
+def test_a_node_without_a_decision_must_have_cost_someone_the_answer(scenario: Scenario) -> None:
+    rows = simulate(scenario, undecided_at="edge")
+    row = next(
+        row for row in rows if row["method"] == "recserve" and row["path"][1:] and not row["confidences"][1]
+    )
+    assert row["outcome"] == "answered"
+    row["forward_errors"][0] = None
+    assert audit(scenario, rows).differences
+
+
 def _recserve(rows: list[Row], enough: int = 10) -> Row:
     return next(
         row
@@ -77,9 +102,22 @@ def _confidence(row: Row) -> None:
     row["confidences"][0] = 0.0 if row["kept"][0] else 1.0
 
 
-@pytest.mark.parametrize(
-    "tamper", [_threshold, _kept, _sequence, _length, _path, _answer, _tier, _confidence]
-)
+def _no_confidence(row: Row) -> None:
+    row["confidences"][0] = None
+
+
+def _nothing_recorded(row: Row) -> None:
+    for name in ("confidences", "thresholds", "window_seqs", "window_lengths", "node_answers"):
+        row[name][0] = None
+
+
+TAMPERS = [
+    _threshold, _kept, _sequence, _length, _path, _answer, _tier, _confidence, _no_confidence,
+    _nothing_recorded,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("tamper", TAMPERS)
 def test_each_thing_that_was_changed_is_found(
     scenario: Scenario, rows: list[Row], tamper: Callable[[Row], None]
 ) -> None:
@@ -91,6 +129,36 @@ def test_each_thing_that_was_changed_is_found(
 def test_a_row_that_is_missing_leaves_a_gap_in_a_window(scenario: Scenario, rows: list[Row]) -> None:
     kept = [row for row in rows if row is not _recserve(rows)]
     assert any("entered the window" in text for text in audit(scenario, kept).differences)
+
+
+def test_a_row_that_is_missing_under_one_method_alone_is_missed(scenario: Scenario, rows: list[Row]) -> None:
+    last = max(
+        (row for row in rows if row["method"] == "recserve" and row["device"] == "device1"),
+        key=lambda row: row["window_seqs"][0],
+    )
+    kept = [row for row in rows if row is not last]
+    assert any("1 of 200 requests have no row" in text for text in audit(scenario, kept).differences)
+    kept = [row for row in rows if row["method"] != "recserve"]
+    assert any("200 of 200 requests have no row" in text for text in audit(scenario, kept).differences)
+    assert any("has 2 rows" in text for text in audit(scenario, [*rows, last]).differences)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("confidences", None, "no confidence"),
+        ("thresholds", 0.5, "has neither"),
+        ("window_seqs", 0, "neither"),
+    ],
+)
+def test_the_top_tier_infers_and_has_neither_threshold_nor_window(
+    scenario: Scenario, rows: list[Row], column: str, value: float | None, words: str
+) -> None:
+    for method in ("casserve", "recserve"):
+        changed = copy.deepcopy(rows)
+        row = next(row for row in changed if row["method"] == method and len(row["path"]) == 3)
+        row[column][2] = value
+        assert any(words in text for text in audit(scenario, changed).differences)
 
 
 def test_fixed_thresholds_are_held_against_the_scenario(scenario: Scenario, rows: list[Row]) -> None:

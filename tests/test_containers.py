@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from testbed.containers import container_specs, policy_spec
 from testbed.errors import TestbedError
+from testbed.node import ContainerSpec
 from testbed.scenario import Scenario, load_scenario
 from testbed.topology import build_topology
 from tests.simulated import TEXT
@@ -53,12 +55,40 @@ def test_a_policy_from_a_file_is_mounted_and_named_by_its_place_inside(tmp_path:
     text = TEXT.replace("{name: device-only}", '{name: mine, policy: "mine.py:Mine"}')
     scenario = load(tmp_path, text)
     spec = container_specs(scenario, build_topology(scenario), None)[0]
-    inside = spec.mounts[str(tmp_path / "mine.py")]
     told = policy_spec(scenario.methods[0], scenario.seed)
-    assert told["policy"] == f"{Path(inside).name}:Mine"
     config = read_config(spec.env)
-    assert str(Path(inside).parent) in config.plugins
-    assert make_policy(told, config.place, [str(tmp_path)]).decide(0.1).keep
+    (mount,) = config.plugins
+    assert f"{mount}/{told['policy']}" == f"{spec.mounts[str(tmp_path / 'mine.py')]}:Mine"
+    assert make_policy(told, config.place, [as_mounted(spec, mount, tmp_path)]).decide(0.1).keep
+
+
+def as_mounted(spec: ContainerSpec, mount: str, scratch: Path) -> str:
+    """A folder that holds what the container sees below ``mount``."""
+    root = scratch / "inside"
+    for outside, inside in spec.mounts.items():
+        copy = root / Path(inside).relative_to(mount)
+        copy.parent.mkdir(parents=True)
+        shutil.copy(outside, copy)
+    return str(root)
+
+
+def test_two_policies_from_files_of_the_same_name_are_two(tmp_path: Path) -> None:
+    for folder, keep in (("a", True), ("b", False)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(
+            "from tiers.policies import Decision, Policy\n"
+            "class Mine(Policy):\n"
+            "    def decide(self, confidence):\n"
+            f"        return Decision(keep={keep})\n"
+        )
+    methods = '{name: one, policy: "a/mine.py:Mine"}\n  - {name: two, policy: "b/mine.py:Mine"}'
+    scenario = load(tmp_path, TEXT.replace("{name: device-only}", methods))
+    spec = container_specs(scenario, build_topology(scenario), None)[0]
+    config = read_config(spec.env)
+    inside = as_mounted(spec, config.plugins[0], tmp_path)
+    told = [policy_spec(method, scenario.seed) for method in scenario.methods[:2]]
+    keeps = [make_policy(one, config.place, [inside]).decide(0.1).keep for one in told]
+    assert keeps == [True, False]
 
 
 def test_an_engine_outside_is_refused_while_there_is_no_link_to_it(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def check_exact(setting: Setting, results: list[MethodResult]) -> None:
     assert against_bytes(*results) == ()
     for result in results:
         assert result.outcomes.ended == {"answered": len(setting.trace)}
+        assert result.overflows == []
         assert [row["direction"] for row in result.links] == ["up", "down"]
         for row in result.links:
             assert row["unaccounted_bytes"] == 0

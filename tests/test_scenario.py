@@ -402,7 +402,7 @@ class TestWhatIsRefused:
         binary.write_bytes(b"name: \xff\xfe")
         assert "is not UTF-8 text at byte 6" in refusal(path=binary)
 
-    @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.data())
     def test_whatever_stands_somewhere_there_is_a_scenario_or_a_sentence(
         self, tmp_path: Path, data: st.DataObject

@@ -42,7 +42,7 @@ class TestDrawing:
     def test_another_seed_gives_another(self) -> None:
         assert drawn(50, seed=1) != drawn(50, seed=2)
 
-    @settings(deadline=None, max_examples=20)
+    @settings(max_examples=20)
     @given(st.integers(1, 100), st.integers(0, 2**63 - 1))
     def test_a_shorter_trace_is_the_beginning_of_a_longer_one(self, requests: int, seed: int) -> None:
         assert drawn(100, seed=seed)[:requests] == drawn(requests, seed=seed)

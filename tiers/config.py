@@ -13,6 +13,10 @@ from tiers.policies import Place
 from tiers.protocol import TIER_PORT
 
 NODE_VARIABLE = "TESTBED_NODE"
+REQUEST_THREADS = 1000
+"""Requests that a node handles at a time, unless told otherwise. Each holds a thread for as long as the tier
+above is waited for; a thread is made when one is needed, and takes some 60 KiB.
+"""
 _KNOWN = {
     "node", "tier", "tiers", "model", "task", "parent", "threads", "plugins", "policy",
     "host", "port", "request_threads",
@@ -90,7 +94,7 @@ def parse_config(raw: Mapping[str, Any]) -> NodeConfig:
         plugins=plugins,
         host=_typed(raw, "host", str, "0.0.0.0"),
         port=_count(raw, "port", TIER_PORT),
-        request_threads=_count(raw, "request_threads", 64),
+        request_threads=_count(raw, "request_threads", REQUEST_THREADS),
     )
 
 

@@ -26,10 +26,11 @@ class Record:
 
     ``answer`` is what this node's own model said, ``None`` where it did not infer. ``kept`` is the
     policy's decision; a request that was to go up but got this node's answer all the same has ``kept``
-    false and a ``forward_error``. ``queue_ms``: waiting for the inference queue; ``inference_ms``: model,
-    confidence and policy; ``upstream_ms``: from ``forward_began_s`` until the answer from above was there
-    or given up. ``repeats``: how often this node sent the request up again. ``outcome``: ``answered``, or the
-    kind of the error.
+    false and a ``forward_error``. ``queue_ms``: waiting for the model's turn, and before that for a thread,
+    where the node handled as many requests as it does at a time; of it ``thread_ms``: for the thread.
+    ``inference_ms``: model, confidence and policy; ``upstream_ms``: from ``forward_began_s`` until the answer
+    from above was there or given up. ``repeats``: how often this node sent the request up again.
+    ``outcome``: ``answered``, or the kind of the error.
 
     Moments (``_s``) are ``time.monotonic()``'s, the same for every node of a kernel: the request's last byte
     arrived; forwarding began, with the connecting if need be; the last byte of the answer from above arrived,
@@ -45,6 +46,7 @@ class Record:
     kept: bool
     answer: str | None
     queue_ms: float
+    thread_ms: float
     inference_ms: float
     upstream_ms: float | None
     forward_error: str | None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import resource
 import secrets
 import signal
 import sys
@@ -33,9 +34,10 @@ from tiers.protocol import (
     encode_json,
 )
 from tiers.service import MAX_REQUEST_S, Incoming, Service
-from tiers.wsgi import ARRIVED, HANDED_OVER, Server
+from tiers.wsgi import ARRIVED, HANDED_OVER, WAITED_MS, Server
 
 MAX_REQUEST_BYTES = 1 << 20
+MAX_OPEN_FILES = 16_384
 LOOPBACK = "127.0.0.1"
 LIBRARIES = (
     "flask", "werkzeug", "waitress", "urllib3", "prometheus-client", "torch", "transformers", "tokenizers",
@@ -162,10 +164,11 @@ def _incoming() -> Incoming:
     remaining = MAX_REQUEST_S
     if (header := request.headers.get(DEADLINE_HEADER)) is not None:
         try:
-            remaining = min(remaining, decode_deadline(header))
+            remaining = decode_deadline(header)
         except ValueError as error:
             raise invalid(str(error)) from error
-    return Incoming(request_id, request.get_data(cache=False), arrived, arrived + remaining)
+    waited_ms = float(request.environ.get(WAITED_MS, 0.0))
+    return Incoming(request_id, request.get_data(cache=False), arrived, arrived + remaining, waited_ms)
 
 
 def _object() -> dict[str, Any]:
@@ -203,8 +206,8 @@ class Node:
             OSError: its address is in use.
         """
         self.service = Service(config)
-        self._server = Server(make_app(self.service), config.host, config.port, config.request_threads)
-        self.port = self._server.port
+        self.server = Server(make_app(self.service), config.host, config.port, config.request_threads)
+        self.port = self.server.port
 
     def load(self, failed: Callable[[BaseException], None]) -> None:
         """Start to load the model; ``failed`` hears of it, in another thread, if that goes wrong."""
@@ -218,11 +221,11 @@ class Node:
 
     def run(self) -> None:
         """Serve until :meth:`close`."""
-        self._server.run()
+        self.server.run()
 
     def close(self) -> None:
         """Close the port, all connections, and the inference queue."""
-        self._server.close()
+        self.server.close()
         self.service.disconnect()
         self.service.queue.close()
 
@@ -234,6 +237,7 @@ def main() -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         # At once, whatever runs: what is under way belongs to a run that has ended.
         signal.signal(number, lambda *_: _exit(0))
+    _allow_connections()
     try:
         node = Node(read_config(os.environ))
     except (ConfigError, OSError) as error:
@@ -242,6 +246,14 @@ def main() -> NoReturn:
     node.load(_give_up)
     node.run()
     _exit(0)
+
+
+def _allow_connections() -> None:
+    """Raise this process's limit on open files: each outstanding request has one from below, one upwards."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _give_up(error: BaseException) -> None:

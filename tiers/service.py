@@ -25,12 +25,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request as it arrived; times on ``time.monotonic()``'s clock."""
+    """A request as it arrived; times on ``time.monotonic()``'s clock.
+
+    ``waited_ms``: since then it waited for a thread that another request held.
+    """
 
     request_id: str
     body: bytes
     arrived: float
     deadline: float
+    waited_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class Service:
         return reply
 
     def _serve(self, method: Method, request: Incoming) -> Reply:
-        course = Course()
+        course = Course(queue_ms=request.waited_ms)
         try:
             reply = self._run(method.policy, request, course)
             outcome = ANSWERED if reply.status == 200 else error_kind(reply.body)
@@ -141,8 +145,9 @@ class Service:
             try:
                 course.own = self.queue.infer(text, policy if self.upstream else None, request.deadline)
             finally:
-                course.queue_ms = (time.monotonic() - queued) * 1000
-            course.queue_ms, course.kept = course.own.queue_ms, course.own.decision.keep
+                own = course.own
+                course.queue_ms += own.queue_ms if own else (time.monotonic() - queued) * 1000
+            course.kept = own.decision.keep
         if not course.kept:
             answer = self._forward(request, course)
             if answer is not None:
@@ -208,6 +213,7 @@ def _record(request: Incoming, course: Course, outcome: str) -> Record:
         kept=course.kept,
         answer=own.answer if own else None,
         queue_ms=course.queue_ms,
+        thread_ms=request.waited_ms,
         inference_ms=own.inference_ms if own else 0.0,
         upstream_ms=course.upstream_ms,
         forward_error=course.forward_error,

@@ -1,7 +1,7 @@
 """Sockets that know when what they read had arrived: by the kernel's stamp, not when the process was woken.
 
 A tier that waits for its CPU quota reads late what came in time. Without the stamp that wait would look like
-the network's.
+the network's. And they know when to give up: a time-out of Python's counts anew from each segment.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _TCP_INFO_BYTES = 104
 _LAST_DATA_RECV = struct.Struct("=52xI")  # struct tcp_info: ms since data came in, in whole ticks
 _TICKS_MS = 25
 """Two ticks and more, at 100 a second: what ``tcpi_last_data_recv`` may be off."""
+_LEAST_WAIT_S = 0.001
+"""0 would make the socket a non-blocking one."""
 
 
 def stamp_arrivals(one: socket.socket) -> None:
@@ -31,6 +33,8 @@ class StampedSocket(socket.socket):
 
     arrived_s = 0.0
     """On ``time.monotonic()``'s clock."""
+    give_up_s: float | None = None
+    """On the same clock: from then on nothing is waited for, though what has come is still read."""
 
     @classmethod
     def of(cls, plain: socket.socket) -> Self:
@@ -42,15 +46,25 @@ class StampedSocket(socket.socket):
         return stamped
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        self._limit_wait()
         data, control, _, _ = self.recvmsg(bufsize, _CONTROL_BYTES, flags)
         self._note(len(data), control)
         return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        self._limit_wait()
         view = memoryview(buffer)[: nbytes or None]
         count, control, _, _ = self.recvmsg_into([view], _CONTROL_BYTES, flags)
         self._note(count, control)
         return count
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        self._limit_wait()
+        super().sendall(data, flags)
+
+    def _limit_wait(self) -> None:
+        if self.give_up_s is not None:
+            self.settimeout(max(_LEAST_WAIT_S, self.give_up_s - time.monotonic()))
 
     def _note(self, count: int, control: list[tuple[int, int, bytes]]) -> None:
         if count == 0:

@@ -41,6 +41,8 @@ class Crossing:
 
 _crossing: ContextVar[Crossing] = ContextVar("crossing")
 """Of the request that this thread sends up: urllib3 hands nothing of ours to the connection that it picks."""
+_deadline: ContextVar[float] = ContextVar("deadline")
+"""Of the same request: urllib3's own time-out is one for each read, so that a trickle would never end."""
 
 
 class ClosedBeforeAnswer(ConnectionError):
@@ -70,6 +72,7 @@ class OneWriteConnection(HTTPConnection):
             crossing.began_s = time.monotonic()
         if self.sock is None:
             self.connect()  # its failure is the parent's absence, never a reason to repeat
+        cast(StampedSocket, self.sock).give_up_s = _deadline.get()
         try:
             self.sock.sendall(message)
         except ConnectionError as error:
@@ -88,7 +91,6 @@ class OneWriteConnection(HTTPConnection):
     def getresponse(self) -> Any:
         sock = self.sock
         assert sock is not None, "a request was sent"
-        sock.settimeout(self.timeout)
         try:
             first = sock.recv(1, socket.MSG_PEEK)
         except ConnectionError as error:
@@ -158,6 +160,7 @@ class Upstream:
                 or ``upstream`` (an answer that breaks off or is not HTTP).
         """
         _crossing.set(crossing)
+        _deadline.set(deadline)
         repeats = 0
         while True:
             try:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 from flask import Flask
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
-from waitress.task import ErrorTask, Task, WSGITask
+from waitress.task import ErrorTask, Task, ThreadedTaskDispatcher, WSGITask
 
 from tiers.errors import error_body
 from tiers.stamped import StampedSocket, stamp_arrivals
@@ -26,12 +27,53 @@ HANDED_OVER = "testbed.handed_over"
 """Key in the WSGI environment for a function of the application's: it is told ``time.monotonic()`` when the
 answer is about to be given to the kernel."""
 
+WAITED_MS = "testbed.waited_ms"
+"""Key in the WSGI environment: how long the request waited for one of the server's threads to be done with
+another; 0 where one was idle or could be made.
+"""
+
 IDLE_S = 3600
 """Seconds without traffic after which a connection is closed; the client (tiers.upstream) never is first."""
 MAX_BODY_BYTES = 2 << 20
 """What is read at all; :data:`tiers.server.MAX_REQUEST_BYTES`, which is less, is refused with a reason."""
 MAX_HEADER_BYTES = 16 << 10
-MAX_CONNECTIONS = 1000
+MAX_CONNECTIONS = 10_000
+THREADS_AT_START = 64
+STACK_BYTES = 1 << 20
+"""Of a thread that handles requests; 8 MiB, the usual, may be given huge pages and then cost memory."""
+
+
+class RequestThreads(ThreadedTaskDispatcher):
+    """The server's threads: more are made, up to ``most``, whenever all there are have a request.
+
+    A request holds its thread while the tier above is waited for, so that a fixed few would leave the model
+    idle while requests queue here, unseen.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self.set_thread_count(min(most, THREADS_AT_START))
+
+    def add_task(self, task: Any) -> None:
+        task.waits_since_s = None
+        with self.lock:
+            there = len(self.threads) - self.stop_count
+            if len(self.queue) >= there - self.active_count:
+                if 0 < there < self._most:  # 0: shut down
+                    self.threads.add(there)
+                    self.active_count += 1
+                    self.start_new_thread(self.handler_thread, there)
+                else:
+                    task.waits_since_s = time.monotonic()
+        super().add_task(task)
+
+    def start_new_thread(self, target: Callable[[int], object], thread_no: int) -> None:
+        usual = threading.stack_size(STACK_BYTES)
+        try:
+            super().start_new_thread(target, thread_no)
+        finally:
+            threading.stack_size(usual)
 
 
 class _OneWrite(Task):  # type: ignore[misc, unused-ignore]
@@ -57,6 +99,8 @@ class _AnswerTask(_OneWrite, WSGITask):
         environment: dict[str, Any] = super().get_environment()
         # A channel reads nothing while it has a request (no look-ahead): its last byte is the request's.
         environment[ARRIVED] = cast(StampedSocket, self.channel.socket).arrived_s
+        since_s = cast(_Channel, self.channel).waits_since_s
+        environment[WAITED_MS] = 0.0 if since_s is None else (time.monotonic() - since_s) * 1000
         return environment
 
     def about_to_send(self) -> None:
@@ -81,13 +125,18 @@ class _RefusalTask(_OneWrite, ErrorTask):
 class _Channel(HTTPChannel):
     task_class = _AnswerTask
     error_task_class = _RefusalTask
+    waits_since_s: float | None = None
 
     def __init__(self, server: Any, sock: socket.socket, *rest: Any, **options: Any) -> None:
         super().__init__(server, StampedSocket.of(sock), *rest, **options)
 
 
 class Server:
-    """A Flask application on one address, served by a pool of threads."""
+    """A Flask application on one address, served by at most ``threads`` threads.
+
+    Attributes:
+        threads: them, and the ``queue`` of what waits for one.
+    """
 
     def __init__(self, app: Flask, host: str, port: int, threads: int) -> None:
         """Bind and listen; ``port`` 0 takes a free one.
@@ -98,13 +147,14 @@ class Server:
         self._map: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._closing = False
+        self.threads = RequestThreads(threads)
         # Any: the type stubs know neither its port nor its channels.
         server: Any = create_server(
             app,
             map=self._map,
             host=host,
             port=port,
-            threads=threads,
+            _dispatcher=self.threads,  # the servers that it makes all take one
             ident=None,  # no Server header
             channel_timeout=IDLE_S,
             connection_limit=MAX_CONNECTIONS,
@@ -131,7 +181,7 @@ class Server:
 
     def close(self) -> None:
         """Let what is being answered end, for 5 s at most; then :meth:`run` drops all sockets and returns."""
-        self._server.task_dispatcher.shutdown()
+        self.threads.shutdown()
         with self._lock:  # the pipe that wakes the loop must be there until it has been written to
             self._closing = True
             self._server.pull_trigger()

@@ -12,25 +12,28 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 from testbed.assets import MINILM, SMOLLM2, cache_dir
+from testbed.datasets import SENTIMENT
 from testbed.embedded.ladder import MAX_TOKENS, RUNGS, WEIGHTS, Rung
 from testbed.locking import exclusive
 
 Report = Callable[[str], None]
+LIBRARIES = ("transformers", "peft")
 _LOCK_TIMEOUT_S = 900
 
 
 def prepare(report: Report = lambda _: None) -> Path:
     """Return the directory that holds one checkpoint for each rung, making it the first time.
 
-    It is addressed by its content's recipe (bases, adapters, this code), so a change makes a new one.
+    It is addressed by its content's recipe (:func:`recipe_hash`), so a change makes a new one.
 
     Raises:
         TestbedError: a base model cannot be fetched.
     """
-    target = cache_dir() / "models" / _recipe_hash()
+    target = cache_dir() / "models" / recipe_hash()
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -72,11 +75,15 @@ def _assemble(rung: Rung, into: Path) -> None:
     into.chmod(0o755)
 
 
-def _recipe_hash() -> str:
-    digest = hashlib.sha256()
-    for asset in (MINILM, SMOLLM2):
-        digest.update(asset.sha256.encode())
+def recipe_hash(weights: Path = WEIGHTS) -> str:
+    """Of all that a checkpoint comes from: bases, this code, labels, the libraries that write it, and every
+    file below ``weights``. An adapter's configuration changes the merged weights as its tensors do.
+    """
+    parts = [asset.sha256.encode() for asset in (MINILM, SMOLLM2)]
     code = (Path(__file__), Path(__file__).with_name("base.py"), Path(__file__).with_name("ladder.py"))
-    for path in (*code, *sorted(WEIGHTS.rglob("*.safetensors"))):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
+    parts += [path.read_bytes() for path in code]
+    parts += ["/".join(SENTIMENT).encode(), *(version(name).encode() for name in LIBRARIES)]
+    for path in sorted(path for path in weights.rglob("*") if path.is_file()):
+        parts += [str(path.relative_to(weights)).encode(), path.read_bytes()]
+    each = (hashlib.sha256(part).digest() for part in parts)
+    return hashlib.sha256(b"".join(each)).hexdigest()[:12]

@@ -167,7 +167,7 @@ def test_a_rate_may_be_off_by_1_percent_and_a_frame() -> None:
     assert (low, high) == (20e6 - 200_000 - 6056, 20e6 + 200_000 + 6056)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(trials=st.integers(1, 4000), probability=st.floats(0.0005, 0.9))
 def test_the_binomial_interval_is_the_exact_one(trials: int, probability: float) -> None:
     low, high = binomial_interval(trials, probability)

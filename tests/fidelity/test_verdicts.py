@@ -20,6 +20,7 @@ from testbed.evidence import (
 )
 from testbed.fidelity import CLAIMS, Claim, Fidelity, judge
 from testbed.measure.expected import held
+from testbed.overflow import Overflow
 from testbed.watch import CpuReport, ProbeReport
 
 ACCOUNT = LinkAccount("recserve", "device1-edge1", "up", frames=900, frame_bytes=120_000, unaccounted_bytes=0)
@@ -93,6 +94,11 @@ def test_decisions_fall_by_one_difference() -> None:
     assert "r0007" in only("decisions", judge(replace(SOUND, audit=audit)))
 
 
+def test_decisions_fall_by_records_that_a_node_forgot() -> None:
+    full = Overflow("recserve", "edge1", forgotten=7)
+    assert "edge1 had no room for 7" in only("decisions", judge(replace(SOUND, overflows=[full])))
+
+
 @pytest.mark.parametrize(
     ("outcomes", "words"),
     [
@@ -131,6 +137,7 @@ def test_quality_falls_by_a_request_without_one_outcome_and_an_answer_that_canno
         ({"probes": {"recserve": [replace(PROBE, answered=298)]}}, "lost 2 of 300 pings"),
         ({"probes": {"recserve": [replace(PROBE, answered=0, median_ms=None)]}}, "answered none of 300"),
         ({"probes": {"recserve": [replace(PROBE, sent=0, answered=0, ended_early=True)]}}, "probe broke off"),
+        ({"overflows": [Overflow("recserve", "edge1", 12, 310.0)]}, "edge1 12 requests waited for a thread"),
         ({"tiers": [TIER, replace(TIER, cpus=2.0, cpus_asked=2.0)]}, "2.25 CPUs together, and the machine"),
         ({"tiers": [replace(TIER, cpus_asked=4.0, cpus=1.0)]}, "was to have 4 CPUs and got 1"),
     ],

@@ -14,6 +14,7 @@ import pytest
 
 from testbed.embedded.base import load_base
 from testbed.embedded.ladder import RUNGS
+from tests.tiers.nodes import node_config
 from tiers.confidence import inverse_perplexity
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(600)]
@@ -211,3 +212,57 @@ def test_a_checkpoint_with_code_of_its_own_or_without_safetensors_is_refused(tmp
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
     with pytest.raises(ConfigError, match="cannot load checkpoint"):
         load(tmp_path)
+
+
+def small_classifier(folder: Path, id2label: dict[int, str] | None) -> Path:
+    """A classifier whose second class wins whatever the text; unnamed classes are called LABEL_0, LABEL_1."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    sizes = {**SIZES, "num_labels": 2}
+    names = {} if id2label is None else {"id2label": id2label}
+    model = BertForSequenceClassification(BertConfig(vocab_size=word_tokenizer(folder), **sizes, **names))
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+        model.classifier.bias.copy_(torch.tensor([0.0, 3.0]))
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("id2label", "answer", "by_number"),
+    [
+        (None, "positive", True),
+        ({0: "NEGATIVE", 1: "POSITIVE"}, "positive", False),
+        ({0: "Positive", 1: "Negative"}, "negative", False),
+    ],
+)
+def test_answers_are_spelt_as_the_task_spells_them(
+    id2label: dict[int, str] | None, answer: str, by_number: bool, tmp_path: Path
+) -> None:
+    from tiers.models.base import ModelConfig, load_model
+
+    options = {"path": str(small_classifier(tmp_path, id2label))}
+    task = ("negative", "positive")
+    model = load_model(ModelConfig("transformers", options, "classification", task, "x", 1))
+    assert model.infer(TEXTS[0]).answer == answer
+    assert model.describe()["labels_by_number"] is by_number
+
+
+def test_a_tier_whose_checkpoint_has_other_labels_ends_with_one_sentence(tmp_path: Path) -> None:
+    path = str(small_classifier(tmp_path, {0: "toxic", 1: "harmless"}))
+    config = node_config("cloud", None, model={"kind": "transformers", "path": path})
+    ended = subprocess.run(
+        [sys.executable, "-m", "tiers.server"],
+        env={**os.environ, "TESTBED_NODE": json.dumps(config)},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"tier cannot start: checkpoint {path} answers with toxic, harmless; "
+        "the task's labels are negative, positive\n"
+    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def process(configuration: dict[str, Any] | str | None) -> Iterator[subprocess.Popen[str]]:
+def process(
+    configuration: dict[str, Any] | str | None, first: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[str]]:
     environment = {key: value for key, value in os.environ.items() if key != "TESTBED_NODE"}
     if configuration is not None:
         text = configuration if isinstance(configuration, str) else json.dumps(configuration)
         environment["TESTBED_NODE"] = text
-    command = [sys.executable, "-m", "tiers.server"]
+    command = [*first, sys.executable, "-m", "tiers.server"]
     started = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         yield started
@@ -116,18 +119,27 @@ def _answers(port: int) -> bool:
         (None, "the environment has no TESTBED_NODE"),
         ("{", "TESTBED_NODE is not JSON"),
         ("[]", "must be a JSON object"),
-        (node_config("cloud", None, model={"kind": "magic"}), "no model kind 'magic'"),
-        (node_config("cloud", None, model={"kind": "recorded"}), "needs a path, a default"),
-        (node_config("cloud", None, policy={"policy": "recsrve"}), "no policy 'recsrve'"),
+        ({"model": {"kind": "magic"}}, "no model kind 'magic'"),
+        ({"model": {"kind": "recorded"}}, "needs a path, a default"),
+        ({"policy": {"policy": "recsrve"}}, "no policy 'recsrve'"),
     ],
 )
 def test_a_node_that_cannot_start_says_why_in_one_line(configuration: Any, says: str) -> None:
+    if isinstance(configuration, dict):
+        configuration = node_config("cloud", None, **configuration)  # now, while its port is free
     with process(configuration) as node:
         _, said = node.communicate(timeout=30)
         assert node.returncode == 2
         assert said.startswith("tier cannot start: ")
         assert says in said
         assert said.count("\n") == 1
+
+
+def test_a_node_may_have_open_all_the_connections_that_the_system_grants() -> None:
+    configuration = node_config("cloud", None)
+    with process(configuration, ["prlimit", "--nofile=64:500"]) as node:
+        wait_until(lambda: healthy(configuration["port"]))
+        assert resource.prlimit(node.pid, resource.RLIMIT_NOFILE) == (500, 500)
 
 
 def test_a_port_in_use_is_one_line_too() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import select
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -155,3 +157,31 @@ def test_a_reader_that_was_kept_from_reading_knows_when_its_data_had_come() -> N
                 time.sleep(0.3)
                 read()
                 assert sent_s <= reader.arrived_s < sent_s + 0.2
+
+
+def test_how_long_a_socket_may_send_is_this_requests_to_say_not_the_last_ones() -> None:
+    body = b"x" * 8_000_000  # more than the buffers hold
+    with socket.create_server((HOST, 0)) as listener:
+        client = StampedSocket.of(socket.create_connection(listener.getsockname()))
+        accepted, _ = listener.accept()
+        with client, accepted:
+            client.settimeout(0.01)  # as an earlier request left it
+            client.give_up_s = time.monotonic() + 20
+            received = bytearray()
+
+            def read_late() -> None:
+                time.sleep(0.2)
+                while len(received) < len(body):
+                    received.extend(accepted.recv(1 << 20))
+
+            reading = threading.Thread(target=read_late)
+            reading.start()
+            client.sendall(body)
+            reading.join(20)
+            assert len(received) == len(body)
+            client.give_up_s = time.monotonic()
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            accepted.sendall(b"late")
+            wait_until(lambda: select.select([client], [], [], 0)[0])
+            assert client.recv(4) == b"late"  # what has come is read all the same

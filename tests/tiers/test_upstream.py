@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.tiers.nodes import (
     prompt_body,
     records,
     running,
+    wait_until,
 )
 from tests.tiers.parents import answer, answering, parent, read_message, segments_in
 from tiers.server import Node
@@ -72,7 +74,7 @@ def test_open_connections_are_bounded() -> None:
         begin(RELAY, edge)
         with ThreadPoolExecutor(9) as crowd:
             asked = [crowd.submit(ask, edge.port, f"n {number}") for number in range(9)]
-            time.sleep(0.4)
+            wait_until(lambda: len(edge.server.threads.queue) == 6)
             gate.set()
             assert [one.result().status for one in asked] == [200] * 9
         assert seen.connections == 3
@@ -122,6 +124,21 @@ def test_an_answer_that_breaks_off_is_no_reason_to_ask_again(part: bytes) -> Non
         begin(ALL_UP, edge)
         assert ask(edge.port, "x", "r2").json["recserve"]["tier"] == "edge"
         assert records(edge)[0]["forward_error"] == "upstream"
+
+
+def test_an_answer_that_trickles_in_is_not_waited_for_past_the_deadline() -> None:
+    def behave(_number: int, connection: socket.socket) -> bool:
+        whole = answer("positive")
+        with suppress(OSError):
+            for start in range(0, len(whole), 20):
+                connection.sendall(whole[start : start + 20])
+                time.sleep(0.25)
+        return False
+
+    with parent(behave) as (above, _), running(node_config("edge", above)) as edge:
+        begin(ALL_UP, edge)
+        assert ask(edge.port, "x", "r1", deadline_ms=1000).json["recserve"]["tier"] == "edge"
+        assert records(edge)[0]["forward_error"] == "deadline"
 
 
 def test_a_stale_connection_is_replaced_without_a_repeat() -> None:

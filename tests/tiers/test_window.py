@@ -20,7 +20,7 @@ BETAS = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.05, 0.07, 0.1, 0.29, 
 
 
 @given(st.lists(CONFIDENCES, min_size=1, max_size=120), BETAS, st.integers(1, 40))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_every_threshold_is_numpys_bit_for_bit_evictions_included(
     values: list[float], beta: float, capacity: int
 ) -> None:
@@ -34,7 +34,7 @@ def test_every_threshold_is_numpys_bit_for_bit_evictions_included(
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=60), BETAS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_quantile_is_the_papers_formula_up_to_rounding(values: list[float], beta: float) -> None:
     ordered = sorted(values)
     rank = beta * (len(values) - 1)

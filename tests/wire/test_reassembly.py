@@ -39,7 +39,7 @@ def segmentations(draw: st.DrawFn, length: int) -> list[tuple[int, int]]:
 
 
 @given(st.data(), st.integers(0, 2**32 - 1), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_byte_is_delivered_once_and_in_order(data: st.DataObject, isn: int, syn_first: bool) -> None:
     stream = data.draw(st.binary(min_size=1, max_size=300))
     sink = Collector()
@@ -60,7 +60,7 @@ def test_every_byte_is_delivered_once_and_in_order(data: st.DataObject, isn: int
 
 
 @given(st.data(), TEXTS, TEXTS, st.sampled_from(["length", "chunked"]), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_texts_count_the_same_under_any_segmentation_order_and_repetition(
     data: st.DataObject, prompt: str, reply: str, framing: Framing, isn: int
 ) -> None:
@@ -101,7 +101,7 @@ def odd_messages(draw: st.DrawFn) -> bytes:
 
 
 @given(st.data(), st.binary(max_size=2000), odd_messages())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_payload_at_all_is_accounted_to_the_byte(data: st.DataObject, noise: bytes, odd: bytes) -> None:
     connection = Connection(handshake=data.draw(st.booleans()))
     parts = [noise, request("p").wire, answer("a").wire, odd, b"HTTP/1.1 200 \r\n\r\n{"]

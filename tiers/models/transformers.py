@@ -4,7 +4,8 @@ Options: ``{"kind": "transformers", "path": DIRECTORY or NAME, "max_tokens": 512
 "max_new_tokens": 256}``. The task of the configuration decides: ``classification`` takes the sequence
 classifier that ``transformers.pipeline("text-classification")`` takes, any other task a
 sequence-to-sequence or causal model. Weights come from safetensors only, mapped into memory rather than
-copied; code in a checkpoint is never run. Truncation (PAPER: 512 tokens) happens here, inside.
+copied; code in a checkpoint is never run. Truncation (PAPER: 512 tokens) happens here, inside. A classifier
+answers in the task's labels (:mod:`tiers.models.labels`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
+from tiers.models.labels import in_the_tasks_words
 from tiers.models.lean import can_import_lean, import_lean
 
 MAX_TOKENS = 512
@@ -62,6 +64,7 @@ class TransformersModel(Model):
         if path.startswith(("/", ".")) and not Path(path).is_dir():
             raise ConfigError(f"no checkpoint directory {path}")
         self.path, self.lean = path, False
+        self.labels: dict[str, Any] = {}
         self._max_tokens = int(options.get("max_tokens", MAX_TOKENS))
         set_environment(config.threads, offline=Path(path).is_dir())
         try:
@@ -92,7 +95,7 @@ class TransformersModel(Model):
             self.path, dtype=torch.float32, use_safetensors=True, **_source_options(self.path)
         ).eval()
         encode = self._plain_encoder(folder) if self.lean else self._auto_encoder()
-        labels = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
+        labels = self._labels([str(model.config.id2label[at]) for at in range(model.config.num_labels)])
 
         def infer(text: str) -> Output:
             with torch.inference_mode():
@@ -101,6 +104,14 @@ class TransformersModel(Model):
             return Output(labels[logits.index(max(logits))], logits=logits)
 
         return infer
+
+    def _labels(self, own: list[str]) -> list[str]:
+        try:
+            labels, by_number = in_the_tasks_words(own, self.config.labels)
+        except ConfigError as error:
+            raise ConfigError(f"checkpoint {self.path} {error}") from error
+        self.labels = {"labels": labels, "labels_by_number": by_number}
+        return labels
 
     def _plain_encoder(self, folder: Path) -> Encode:
         from tokenizers import Tokenizer
@@ -129,7 +140,7 @@ class TransformersModel(Model):
         return self._infer(text)
 
     def describe(self) -> dict[str, Any]:
-        return {**super().describe(), "path": self.path, "lean_import": self.lean}
+        return {**super().describe(), "path": self.path, "lean_import": self.lean, **self.labels}
 
 
 def _auto_model() -> Any:
