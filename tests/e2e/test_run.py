@@ -39,7 +39,7 @@ WAYS = ("up", "down")
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "run"
-    done = run(out)
+    done = run(out, "--set", "tiers.cloud.cpus=64")
     assert done.returncode == 0, done.stderr
     assert "May it be believed" in done.stdout
     return out
@@ -128,6 +128,17 @@ def test_what_each_tier_spent_is_told_by_method(finished: Path) -> None:
     limits = {one["node"]: one for one in read(finished, "fidelity.json")["tiers"]}
     for node, limit in limits.items():
         assert limit["periods"] == sum(row["periods"] for row in rows if row["node"] == node)
+
+
+def test_more_cpus_than_there_are_is_recorded_and_speaks_against_latency(finished: Path) -> None:
+    usable = len(os.sched_getaffinity(0))
+    note = f"tiers.cloud.cpus: 64 is more than the machine's {usable}; runs with {usable}"
+    assert note in read(finished, "manifest.json")["notes"]
+    fidelity = read(finished, "fidelity.json")
+    cloud = next(one for one in fidelity["tiers"] if one["node"] == "cloud1")
+    assert (cloud["cpus_asked"], cloud["cpus"]) == (64, usable)
+    told = f"cloud1 was to have 64 CPUs and got {usable}: there are no more"
+    assert told in fidelity["reasons"]["latency"]
 
 
 def test_its_times_add_up_and_its_audit_is_clean(finished: Path) -> None:
@@ -244,7 +255,7 @@ def test_decisions_hold_where_many_requests_run_at_the_same_time(tmp_path: Path)
     assert faithful["bytes"]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_ends_it_with_what_was_measured_on_disk(
     tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
