@@ -67,13 +67,15 @@ def launch(
 
 
 def _prepare(scenario: Scenario, reporter: Reporter) -> Path:
-    """All that needs the outside; what is wrong with the trace is said before a machine boots."""
+    """All that needs the outside; what is wrong with trace or models is said before a machine boots."""
+    from testbed.containers import container_specs
     from testbed.run import prepare
     from testbed.trace import build_trace
     from testbed.vm.disk import ensure_disk
 
     build_trace(scenario)
-    image, _ = prepare(scenario, reporter)
+    image, models = prepare(scenario, reporter)
+    container_specs(scenario, build_topology(scenario), models)  # fetches what a model hub has
     return ensure_disk(image, reporter.say)
 
 

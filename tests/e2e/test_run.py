@@ -342,6 +342,15 @@ def test_lockstep_gives_the_same_decisions_and_prompt_bytes_on_two_kernels(tmp_p
 
 
 @pytest.mark.vm
+def test_a_model_that_no_container_can_have_is_refused_before_a_machine_boots(tmp_path: Path) -> None:
+    outside = "{kind: openai, url: 'http://192.0.2.1/v1', model: large}"
+    done = run(tmp_path / "run", "--set", f"tiers.cloud.model={outside}", vm="always")
+    assert done.returncode == 1
+    assert "tiers.cloud.model: containers have no backend link" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.vm
 def test_ctrl_c_of_a_run_in_the_machine_ends_all_of_it(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with running(out, "--set", "trace.arrivals.rate=1", vm="always") as process:
