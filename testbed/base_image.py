@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
 from docker.errors import DockerException, ImageNotFound
+from docker.utils import parse_repository_tag
 
+from testbed.children import DIES_WITH_US, Report, killed_at_the_end, run_reported
 from testbed.errors import TestbedError
-
-Report = Callable[[str], None]
-_Process = subprocess.Popen[str] | subprocess.Popen[bytes]
 
 SUITE = "bookworm"
 PYTHON_VERSION = "3.11"
@@ -40,7 +34,6 @@ TAG = f"{REPOSITORY}:{hashlib.sha256(RECIPE.encode()).hexdigest()[:12]}"
 
 BOOTSTRAP_TIMEOUT_S = 1200
 PULL_SILENCE_S = 15
-REPORT_EVERY_S = 10.0
 
 
 def ensure_base(client: docker.DockerClient, scratch: Path, report: Report) -> str:
@@ -80,7 +73,7 @@ def _there(client: docker.DockerClient, tag: str) -> bool:
 
 def _pull(image: str, report: Report) -> bool:
     """Whether a registry gave ``image``; one silent for PULL_SILENCE_S is taken to be out of reach."""
-    repository, _, tag = image.partition(":")
+    repository, tag = parse_repository_tag(image)
     try:
         api = docker.from_env(timeout=PULL_SILENCE_S).api
         for event in api.pull(repository, tag=tag or "latest", stream=True, decode=True):
@@ -152,12 +145,12 @@ def _make_lean(root: Path) -> None:
 
 def _import(client: docker.DockerClient, root: Path) -> None:
     packing = subprocess.Popen(
-        ["tar", "--numeric-owner", "-C", str(root), "-c", "."],
+        [*DIES_WITH_US, "tar", "--numeric-owner", "-C", str(root), "-c", "."],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    with packing, _killed_at_the_end(packing):
+    with packing, killed_at_the_end(packing):
         client.api.import_image_from_stream(
             packing.stdout,
             repository=REPOSITORY,
@@ -166,54 +159,3 @@ def _import(client: docker.DockerClient, root: Path) -> None:
         )
     if packing.returncode != 0 or not _there(client, TAG):
         raise TestbedError(f"cannot import the base system of {root} as an image")
-
-
-def run_reported(
-    command: list[str], what: str, report: Report, timeout_s: float, environment: dict[str, str] | None = None
-) -> None:
-    """Run ``command`` to its end, reporting its latest line every REPORT_EVERY_S seconds.
-
-    Raises:
-        TestbedError: it failed, with its last line, or was not done after ``timeout_s`` seconds.
-    """
-    report(what)
-    last, reported_at, started_at = "", time.monotonic(), time.monotonic()
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    with process, _killed_at_the_end(process):
-        alarm = threading.Timer(timeout_s, _kill, [process])
-        alarm.start()
-        try:
-            for line in process.stdout or ():
-                last = line.strip() or last
-                if time.monotonic() - reported_at >= REPORT_EVERY_S:
-                    reported_at = time.monotonic()
-                    report(f"{what}: {reported_at - started_at:.0f} s: {last[:100]}")
-            process.wait()
-        finally:
-            alarm.cancel()
-    if process.returncode != 0:
-        late = f" after {timeout_s:.0f} s" if time.monotonic() - started_at >= timeout_s else ""
-        raise TestbedError(f"{what} failed{late} ({last[:300] or 'it said nothing'})")
-
-
-@contextlib.contextmanager
-def _killed_at_the_end(process: _Process) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        _kill(process)
-        raise
-
-
-def _kill(process: _Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)

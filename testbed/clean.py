@@ -15,12 +15,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import IO, Literal
 
 import docker
 from docker.errors import DockerException, NotFound
 
+from testbed.engine import HOST, Paths, stop_engine_if_ours
 from testbed.errors import TestbedError
 from testbed.netns import HERE, NAMED, delete_namespaces, named, processes_in, run_in
 from testbed.node import RUN_LABEL
@@ -30,6 +30,7 @@ from testbed.switch import delete_ovs, ovs_bridges
 RUNS = Path("/run/llm-testbed")
 PREFIX = "tb"
 _RUN_ID = re.compile(r"[a-z0-9]{4}")
+_NO_RUN = "none"
 _ENGINE_TIMEOUT_S = 30
 
 Kind = Literal["process", "container", "namespace", "interface", "bridge", "lock"]
@@ -114,27 +115,6 @@ def remove_leftovers(run_id: str | None = None) -> list[Leftover]:
     for leftover in found:
         _remove(leftover)
     return found
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait until a clean-up is done; they take effect right after it."""
-    arrived: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        arrived.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are handled by the main thread alone
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        for arrival in arrived[:1]:
-            signal.raise_signal(arrival)
 
 
 def _acquire(run_id: str, allow_others: bool) -> IO[str]:
@@ -266,3 +246,19 @@ def remove_containers(client: docker.DockerClient | None, run_id: str, name: str
         if client is not None and owner == run_id and name in (None, one):
             with contextlib.suppress(NotFound):
                 client.api.remove_container(one, force=True, v=True)
+
+
+def end_engine(paths: Paths = HOST) -> bool:
+    """End the ``dockerd`` that a run started, if there is one; no run can begin meanwhile.
+
+    Raises:
+        TestbedError: the user is not root, a run lives, or a container runs in that engine.
+    """
+    with run_lock(_NO_RUN):
+        try:
+            running = docker.DockerClient(paths.url, timeout=_ENGINE_TIMEOUT_S).containers.list()
+        except (DockerException, OSError):
+            running = []
+        if running:
+            raise TestbedError(f"container {running[0].name} runs in the Docker engine; end it first")
+        return stop_engine_if_ours(paths)

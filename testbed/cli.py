@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from testbed.errors import TestbedError
+from testbed.program import end, program
 
 app = typer.Typer(
     help="Emulated-network testbed for multi-tier LLM serving.",
@@ -46,7 +46,7 @@ def run(
     from testbed import launch
 
     loaded = launch.load(scenario, methods, requests, seed, overrides or [])
-    directory = launch.launch(loaded, sys.argv[1:], out, vm)
+    directory = launch.launch(loaded, sys.argv[1:], out, vm, scenario)
     if directory is not None:
         _print_run(directory)
 
@@ -142,16 +142,26 @@ def doctor() -> None:
 
 
 @app.command()
-def clean() -> None:
+def clean(
+    engine: Annotated[
+        bool, typer.Option("--engine", help="End the Docker engine that a run started, too.")
+    ] = False,
+) -> None:
     """Remove what killed runs left in the kernel, in Docker and in user-mode Linux, and nothing else."""
-    from testbed.clean import remove_leftovers
+    from testbed.clean import end_engine, remove_leftovers
     from testbed.vm import find_machines, kill_machine
 
-    removed = [f"{one.kind} {one.name}" for one in remove_leftovers()]
-    for machine in find_machines():
+    removed = []
+    for machine in find_machines():  # an ordinary user has those too
         if not machine.owned:
             kill_machine(machine)
             removed.append(f"machine {machine.name}")
+    if os.geteuid() == 0:
+        removed += [f"{one.kind} {one.name}" for one in remove_leftovers()]
+        if engine and end_engine():
+            removed.append("engine dockerd")
+    else:
+        typer.echo("only root can look for what runs left: run it with sudo for them", err=True)
     for one in removed:
         typer.echo(f"removed {one}")
     if not removed:
@@ -188,7 +198,7 @@ def vm(
         bool, typer.Option("--docker", help="With a Docker engine and the tier image.")
     ] = False,
     ovs: Annotated[bool, typer.Option("--ovs", help="With Open vSwitch's daemons.")] = False,
-    memory: Annotated[int | None, typer.Option(help="Memory of the machine, in MiB.")] = None,
+    memory: Annotated[int | None, typer.Option(min=1, help="Memory of the machine, in MiB.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Ask the command to end after so many s.")] = None,
 ) -> None:
     """Run a command inside user-mode Linux on this file system: testbed vm -- tc qdisc show"""
@@ -217,7 +227,7 @@ def models_prepare() -> None:
 @models_app.command("evaluate")
 def models_evaluate(
     dataset: Annotated[str, typer.Option(help="Data set whose held-out split is used.")] = "rotten_tomatoes",
-    limit: Annotated[int | None, typer.Option(help="Score only so many texts.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Score only so many texts.")] = None,
 ) -> None:
     """Score the demonstration models on text that none of them was trained on."""
     from testbed.console import Reporter
@@ -269,30 +279,17 @@ for _name, _what in (
 
 
 def main() -> None:
-    """Entry point: a user's mistake or a host's lack is one sentence and status 1, never a traceback."""
-    from testbed.run import Terminated
-
-    try:
-        status = app(standalone_mode=False)  # typer.Exit's, where a command raised it
-    except TestbedError as error:
-        _end(str(error), 1)
-    except (KeyboardInterrupt, typer.Abort):
-        _end("interrupted", 128 + signal.SIGINT)
-    except Terminated:
-        _end("terminated", 128 + signal.SIGTERM)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
-    except Exception as error:
-        if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
-            _end(error.format_message(), 2)
-        raise
-    sys.exit(status or 0)
-
-
-def _end(sentence: str, status: int) -> None:
-    print(f"testbed: {sentence}", file=sys.stderr)
-    sys.exit(status)
+    """Entry point: a user's mistake or a host's lack is one sentence and a status, never a traceback."""
+    with program("testbed"):
+        try:
+            status = app(standalone_mode=False)  # typer.Exit's, where a command raised it
+        except typer.Abort:
+            raise KeyboardInterrupt from None
+        except Exception as error:
+            if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
+                end("testbed", error.format_message(), 2)
+            raise
+        sys.exit(status or 0)
 
 
 if __name__ == "__main__":

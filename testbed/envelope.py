@@ -120,7 +120,8 @@ def launch(arguments: Sequence[str], budget: str, out: Path | None, vm: Vm) -> R
         raise TestbedError(f"--budget: {error}") from None
     if in_user_mode_linux() or vm == "never" or (vm == "auto" and kernel().has_netem):
         return envelope(budget_s, out, Reporter())
-    run_in_machine(arguments, ["this kernel has no netem"] if vm == "auto" else [], _disk)
+    why = ["this kernel has no netem"] if vm == "auto" else []
+    run_in_machine(arguments, why, _disk, out=out)
     return None
 
 

@@ -27,10 +27,12 @@ from docker.errors import APIError, DockerException, ImageNotFound
 
 from testbed import base_image
 from testbed.assets import cache_dir
-from testbed.base_image import PYTHON_VERSION, Report, ensure_base, run_reported
+from testbed.base_image import PYTHON_VERSION, ensure_base
+from testbed.children import REPORT_EVERY_S, Report, run_reported
 from testbed.engine import engine
 from testbed.errors import TestbedError
 from testbed.locking import exclusive
+from testbed.program import program
 
 TIERS = Path(__file__).resolve().parent.parent / "tiers"
 REPOSITORY = "llm-testbed-tier"
@@ -223,7 +225,7 @@ def _build_stage(
         said = line if line and not line.startswith(BUILDER_NOISE) else said
         if "error" in event:
             raise TestbedError(f"the build of {tag} failed ({said[-400:]}; {str(event['error'])[-200:]})")
-        if time.monotonic() - reported_at >= base_image.REPORT_EVERY_S:
+        if time.monotonic() - reported_at >= REPORT_EVERY_S:
             reported_at = time.monotonic()
             report(f"image: {said[:100]}")
 
@@ -286,16 +288,12 @@ def _silent(_: str) -> None:
     pass
 
 
-def main() -> int:
+def main() -> None:
     """``python -m testbed.image``: make the image, for scripts."""
-    try:
+    with program("image"):
         image = ensure_image(lambda line: print(line, flush=True))
-    except TestbedError as error:
-        print(f"image: {error}", file=sys.stderr)
-        return 1
-    print(f"{image.tag} is ready ({image.size_bytes / 1e6:.0f} MB)")
-    return 0
+        print(f"{image.tag} is ready ({image.size_bytes / 1e6:.0f} MB)")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from testbed.assets import cache_dir
 from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.event_checks import under_events
@@ -17,6 +18,8 @@ from testbed.scenario import Scenario, load_scenario, with_methods, with_request
 from testbed.topology import build_topology
 
 Vm = Literal["auto", "always", "never"]
+ITS_OWN = ("/run", "/dev", "/proc", "/sys", "/lib/modules", "/var/lib/docker")
+"""Where :mod:`testbed.vm.init` mounts something of the machine's over what the host has."""
 
 
 def load(
@@ -37,8 +40,13 @@ def load(
     return scenario
 
 
-def launch(scenario: Scenario, arguments: Sequence[str], out: Path | None, vm: Vm) -> RunDirectory | None:
+def launch(
+    scenario: Scenario, arguments: Sequence[str], out: Path | None, vm: Vm, file: Path
+) -> RunDirectory | None:
     """Run ``scenario`` where it can run; ``None`` if it ran, and printed its tables, in the machine.
+
+    Args:
+        arguments: of the command line, for the machine; ``file`` is the scenario's among them.
 
     Raises:
         TestbedError: neither this kernel nor user-mode Linux will do, or the run failed.
@@ -50,23 +58,25 @@ def launch(scenario: Scenario, arguments: Sequence[str], out: Path | None, vm: V
         from testbed.run import run
 
         return run(scenario, out, Reporter())
-    _run_in_machine(scenario, arguments, reasons if vm == "auto" else [])
+
+    def prepare(reporter: Reporter) -> Path:
+        return _prepare(scenario, reporter)
+
+    run_in_machine(arguments, reasons if vm == "auto" else [], prepare, out=out, files={"scenario": file})
     return None
 
 
-def _run_in_machine(scenario: Scenario, arguments: Sequence[str], reasons: Sequence[str]) -> None:
-    """Prepare everything that needs the outside, then run the same command inside."""
+def _prepare(scenario: Scenario, reporter: Reporter) -> Path:
+    """All that needs the outside; what is wrong with trace or models is said before a machine boots."""
+    from testbed.containers import container_specs
     from testbed.run import prepare
     from testbed.trace import build_trace
     from testbed.vm.disk import ensure_disk
 
-    def disk(reporter: Reporter) -> Path:
-        image, _ = prepare(scenario, reporter)
-        return ensure_disk(image, reporter.say)
-
-    require_machine(reasons)
-    build_trace(scenario)  # what is wrong with it is said before a machine boots
-    run_in_machine(arguments, reasons, disk)
+    build_trace(scenario)
+    image, models = prepare(scenario, reporter)
+    container_specs(scenario, build_topology(scenario), models)  # fetches what a model hub has
+    return ensure_disk(image, reporter.say)
 
 
 def require_machine(reasons: Sequence[str]) -> None:
@@ -81,30 +91,51 @@ def require_machine(reasons: Sequence[str]) -> None:
         raise TestbedError(f"{why}user-mode Linux will not do here: {'; '.join(lacks)}")
 
 
+def require_seen(paths: Mapping[str, Path]) -> None:
+    """
+    Raises:
+        TestbedError: one of ``paths``, by what it is to the user, is where the machine has something of its
+            own: what is there outside it does not see, and what it writes there is gone with it.
+    """
+    for what, path in paths.items():
+        if any(path.resolve().is_relative_to(Path(own).resolve()) for own in ITS_OWN):
+            raise TestbedError(
+                f"{what}: {path} is not seen by the user-mode Linux machine; name a directory on a disk"
+            )
+
+
 def run_in_machine(
     arguments: Sequence[str],
     reasons: Sequence[str] = (),
     prepare: Callable[[Reporter], Path | None] = lambda _: None,
+    *,
+    out: Path | None = None,
+    files: Mapping[str, Path] | None = None,
 ) -> None:
     """Run ``testbed`` with these ``arguments`` in user-mode Linux, as the host's one run.
 
     Args:
         reasons: why not here; the first is said.
         prepare: what needs the outside is made by it; the disk that it returns, if any, comes with Docker.
+        out: the directory to make, as the user named it.
+        files: what else the command reads, by what it is to the user.
 
     Raises:
-        TestbedError: no machine can be had, or another run is going on.
+        TestbedError: no machine can be had, it would not see a path, or another run is going on.
         SystemExit: with the command's status, if that is not 0.
     """
     from testbed.clean import run_lock
-    from testbed.run import new_run_id, terminable
+    from testbed.run import new_run_id
     from testbed.vm import run_in_vm
 
     reporter = Reporter()
+    here = {"current directory": Path.cwd(), "TESTBED_CACHE": cache_dir()}
+    require_seen({**here, **(files or {}), "--out": out or Path("results")})
+    RunDirectory.check(out)
     require_machine(reasons)
     if reasons:
         reporter.say(f"{reasons[0]}: running in user-mode Linux")
-    with terminable(), run_lock(new_run_id()):
+    with run_lock(new_run_id()):
         disk = prepare(reporter)
         command = [sys.executable, "-m", "testbed.cli", *_inside(arguments)]
         status = run_in_vm(command, cwd=Path.cwd(), disk=disk)
@@ -113,12 +144,14 @@ def run_in_machine(
 
 
 def _inside(arguments: Sequence[str]) -> list[str]:
-    """The same arguments with ``--vm never``."""
+    """The same arguments with ``--vm never`` behind the command's name, where it is an option for certain."""
+    command, *rest = arguments
+    end = rest.index("--") if "--" in rest else len(rest)
     kept: list[str] = []
-    words = iter(arguments)
+    words = iter(rest[:end])
     for word in words:
         if word == "--vm":
             next(words, None)
         elif not word.startswith("--vm="):
             kept.append(word)
-    return [*kept, "--vm", "never"]
+    return [command, "--vm", "never", *kept, *rest[end:]]

@@ -21,7 +21,7 @@ from typing import Any, Literal, Self
 import docker
 
 from testbed import shaping
-from testbed.clean import PREFIX, remove_containers, remove_leftovers, run_lock, undisturbed
+from testbed.clean import PREFIX, remove_containers, remove_leftovers, run_lock
 from testbed.counters import CounterReader
 from testbed.errors import TestbedError
 from testbed.host_settings import namespace_settings
@@ -38,6 +38,7 @@ from testbed.netns import (
 from testbed.node import ContainerSpec, NamespaceHost, SiteHost, TierHost
 from testbed.plan import Plan
 from testbed.shaping import Shaper
+from testbed.signals import undisturbed
 from testbed.site_topo import SiteTopo
 from testbed.switch import BridgeSwitch, OvsSwitch, SiteSwitch, SwitchKind, choose_switch, delete_ovs
 from testbed.topology import Link, Node, Shape, Topology

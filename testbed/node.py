@@ -212,7 +212,7 @@ class TierHost(SiteHost):
             container.reload()
         except ImageNotFound as error:
             raise TestbedError(
-                f"image {options['image']} is not in this Docker engine; build it with `make image`"
+                f"image {options['image']} is not in this Docker engine; build it with `make prepared`"
             ) from error
         except DockerException as error:
             raise TestbedError(f"the container of {self.name} did not start: {_said(error)}") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -168,6 +170,27 @@ class RunDirectory:
     """A run's files by name. Writers replace a file as a whole, so a crash leaves the version before."""
 
     path: Path
+
+    @classmethod
+    def check(cls, out: Path | None) -> None:
+        """See before long work that :meth:`create` will take ``out``; nothing is made.
+
+        Raises:
+            TestbedError: it holds something already, or cannot be made.
+        """
+        path = (out or Path("results")).absolute()
+        try:
+            if out is not None and path.exists() and any(path.iterdir()):
+                raise TestbedError(f"--out: {path} is not empty; name a new directory")
+            nearest = next(one for one in (path, *path.parents) if one.exists())
+            if not nearest.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if not os.access(nearest, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, f"{nearest} is not to be written to")
+        except OSError as error:
+            raise TestbedError(
+                f"--out: {path} cannot be made ({error.strerror}); name another directory"
+            ) from error
 
     @classmethod
     def create(cls, out: Path | None, scenario_name: str) -> RunDirectory:

@@ -5,17 +5,13 @@ Whatever ends it, what the kernel and Docker were given is taken back and what w
 
 from __future__ import annotations
 
-import errno
 import secrets
-import signal
 import string
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from testbed.audit import audit
@@ -39,6 +35,7 @@ from testbed.network import Network
 from testbed.node import TierHost
 from testbed.results import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS, RunDirectory
 from testbed.scenario import Scenario, clamp_cpus
+from testbed.signals import Terminated
 from testbed.summary import summarise
 from testbed.tier_use import total
 from testbed.topology import Topology, build_topology
@@ -48,27 +45,6 @@ from testbed.trace_file import write_trace
 READY_TIMEOUT_S = 300.0
 WARMUP_TEXTS = 3
 MAX_PROBES = 4
-
-
-class Terminated(BaseException):
-    """SIGTERM: ends the run as Ctrl-C does."""
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Raise :class:`Terminated` in the main thread on SIGTERM, so that contexts clean up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def new_run_id() -> str:
@@ -96,7 +72,8 @@ def run(scenario: Scenario, out: Path | None, reporter: Reporter) -> RunDirector
         for note in late:
             reporter.say(note)
     run_id = new_run_id()
-    with terminable(), run_lock(run_id), _disk_full_said():
+    with run_lock(run_id):
+        RunDirectory.check(out)
         image, models = prepare(scenario, reporter)
         directory = RunDirectory.create(out, scenario.name)
         return _Run(scenario, topology, trace, run_id, image, models, directory, asked, notes, reporter).go()
@@ -111,17 +88,6 @@ def prepare(scenario: Scenario, reporter: Reporter) -> tuple[ImageRef, Path | No
 
         models = prepare_models(reporter.say)
     return image, models
-
-
-@contextmanager
-def _disk_full_said() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            where = error.filename or "the disk"
-            raise TestbedError(f"{where}: no space left; free some and run again") from error
-        raise
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from testbed.host import host_facts, in_user_mode_linux
 from testbed.kernel import kernel
 from testbed.launch import Vm, run_in_machine
 from testbed.results import RunDirectory
-from testbed.run import new_run_id, terminable
+from testbed.run import new_run_id
 from testbed.validation.bench import Bench
 from testbed.validation.figures import CheckResult, Figure
 from testbed.validation.registry import Check, select
@@ -58,7 +58,7 @@ def validate(
     if not able:
         raise TestbedError(f"{', '.join(check.name for check in chosen)}: {NEEDS_NETEM}")
     run_id = new_run_id()
-    with terminable(), run_lock(run_id), ExitStack() as stack:
+    with run_lock(run_id), ExitStack() as stack:
         directory = RunDirectory.create(out, "validate")
         keeping = _Keeping(directory, short, chosen)
         stack.callback(keeping.seal)
@@ -87,7 +87,7 @@ def launch(
     if vm == "never" or (vm == "auto" and not lacking) or in_user_mode_linux():
         return validate(only, out, Reporter(), short=short)
     why = [f"this kernel has no netem for {', '.join(lacking)}"] if lacking and vm == "auto" else []
-    run_in_machine(arguments, why)
+    run_in_machine(arguments, why, out=out)
     return None
 
 

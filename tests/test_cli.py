@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from testbed.cli import main
+from testbed.kernel import kernel
+from testbed.launch import _inside
 
 SMOKE = Path(__file__).parent.parent / "scenarios" / "smoke.yaml"
+LOSSY = SMOKE.with_name("quickstart.yaml")
 SENTENCES = {
     "wrong key": ("beta:", "betta:", "methods.recserve.betta", "beta"),
     "wrong unit": ("rate: 20mbit", "rate: 20mbps", "links.access.rate", "bit"),
@@ -67,6 +73,11 @@ def test_a_wrong_scenario_is_told_with_file_field_and_mend(
         (("validate", "--envelope", "--short"), "--only"),
         (("validate", "--envelope", "--budget", "10"), "--budget"),
         (("dance",), "dance"),
+        (("models", "evaluate", "--limit", "0"), "--limit"),
+        (("run", str(SMOKE), "--vm", "always", "--out", str(SMOKE.parent)), "is not empty"),
+        (("run", str(SMOKE), "--vm", "always", "--out", "/dev/shm/run"), "--out: /dev/shm/run is not seen"),
+        (("validate", "--vm", "always", "--out", "/run/x"), "--out: /run/x is not seen"),
+        (("validate", "--envelope", "--vm", "always", "--out", "/sys/x"), "--out: /sys/x is not seen"),
     ],
 )
 def test_a_wrong_command_is_told(
@@ -76,6 +87,42 @@ def test_a_wrong_command_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert part in told(capsys, monkeypatch, *arguments)
+
+
+@pytest.mark.parametrize("what", ["scenario", "current directory", "TESTBED_CACHE"])
+def test_a_place_that_the_machine_has_of_its_own_is_refused_before_it_boots(
+    what: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as hidden:
+        scenario = SMOKE
+        if what == "scenario":
+            scenario = Path(shutil.copy(SMOKE, hidden))
+        elif what == "TESTBED_CACHE":
+            monkeypatch.setenv("TESTBED_CACHE", hidden)
+        else:
+            monkeypatch.chdir(hidden)
+        sentence = told(capsys, monkeypatch, "run", str(scenario), "--vm", "always")
+        assert f"{what}: {hidden}" in sentence
+        assert "not seen by the user-mode Linux machine" in sentence
+        assert list(Path(hidden).iterdir()) in ([], [Path(hidden) / SMOKE.name])
+        monkeypatch.undo()
+
+
+def test_the_same_command_is_given_to_the_machine() -> None:
+    assert _inside(["run", "--vm", "auto", "x.yaml"]) == ["run", "--vm", "never", "x.yaml"]
+    assert _inside(["run", "--vm=auto", "--", "--vm"]) == ["run", "--vm", "never", "--", "--vm"]
+
+
+def test_no_command_at_all_is_answered_with_the_help_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["testbed"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    captured = capsys.readouterr()
+    assert ended.value.code == 2
+    assert "Usage" in captured.out + captured.err
+    assert "testbed: \n" not in captured.err
 
 
 @pytest.mark.parametrize(
@@ -128,6 +175,52 @@ def test_without_an_engine_a_run_is_refused_in_one_sentence_and_leaves_no_direct
     assert "none.sock" in done.stderr or "Docker" in done.stderr
     assert "Traceback" not in done.stderr
     assert not out.exists()
+
+
+@pytest.mark.root
+def test_an_ordinary_users_machines_are_cleaned_and_runs_are_left_to_root() -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as home:
+        left = Path(home) / "machines" / "tbvm00000000"
+        left.mkdir(parents=True)
+        state = {"name": left.name, "directory": str(left), "owner": 0, "owner_started": 0, "group": 0}
+        (left / "machine.json").write_text(json.dumps(state))
+        for path in (left.parents[1], left.parent, left, left / "machine.json"):
+            os.chown(path, 65534, 65534)
+        clean = ["env", f"TESTBED_CACHE={home}", sys.executable, "-m", "testbed.cli", "clean"]
+        done = as_nobody(clean, Path(home))
+        assert (done.returncode, done.stdout) == (0, "removed machine tbvm00000000\n"), done.stderr
+        assert "only root" in done.stderr
+        assert not left.exists()
+
+
+@pytest.mark.root
+def test_where_neither_this_kernel_nor_another_will_do_both_are_told() -> None:
+    if kernel().has_netem:
+        pytest.skip("this kernel will do")
+    hide = 'mount --bind /dev/null "$(command -v linux.uml)" && exec "$@"'
+    done = subprocess.run(
+        [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            hide,
+            "hide",
+            sys.executable,
+            "-m",
+            "testbed.cli",
+            "run",
+            str(LOSSY),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "netem" in done.stderr.partition(", and user-mode Linux will not do here: ")[0]
+    assert "user-mode Linux is not installed" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def as_nobody(argv: list[str], home: Path) -> subprocess.CompletedProcess[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from testbed.clean import AnotherRun, end_engine, run_lock
 from testbed.engine import HOST, Paths, engine, stop_engine_if_ours
 from testbed.errors import TestbedError
 from tests.engines import own_engine
@@ -120,3 +123,40 @@ def _processes_naming(directory: Path) -> dict[int, str]:
         except OSError:
             continue
     return found
+
+
+@pytest.mark.root
+@pytest.mark.docker
+def test_clean_ends_an_engine_of_ours_in_which_nothing_runs(own_paths: Paths) -> None:
+    client = engine(paths=own_paths)
+    client.api.import_image_from_data(_host_links(), repository="host", tag="links")
+    client.containers.run(
+        "host:links",
+        ["/bin/sleep", "600"],
+        network_mode="none",
+        volumes={"/usr": {"bind": "/usr", "mode": "ro"}},
+        detach=True,
+        name="still-here",
+    )
+    with pytest.raises(TestbedError, match="container still-here runs"):
+        end_engine(own_paths)
+    client.containers.get("still-here").remove(force=True)
+    assert end_engine(own_paths)
+    assert not end_engine(own_paths)
+
+
+@pytest.mark.root
+def test_no_engine_is_ended_under_a_run(tmp_path: Path) -> None:
+    with run_lock("live", allow_others=True), pytest.raises(AnotherRun):
+        end_engine(Paths(state=tmp_path))
+
+
+def _host_links() -> bytes:
+    """An image in which the host's /usr is enough to run a program."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in ("bin", "lib", "lib64"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = tarfile.SYMTYPE, f"usr/{name}"
+            archive.addfile(entry)
+    return packed.getvalue()

@@ -9,14 +9,18 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import docker
 import pytest
 from docker.models.containers import Container
 
+from testbed import base_image
 from testbed.assets import cache_dir
 from testbed.engine import engine
 from testbed.errors import TestbedError
@@ -148,6 +152,34 @@ def test_a_full_disk_is_told_before_anything_is_built(
         assert not (small / "build").exists()
     finally:
         subprocess.run(["umount", str(small)], check=True, timeout=30)
+
+
+class _EmptyRegistry(BaseHTTPRequestHandler):
+    """Notes what it is asked for and has none of it."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(200 if self.path == "/v2/" else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET
+
+
+@pytest.mark.root
+@pytest.mark.docker
+@pytest.mark.parametrize("wanted", ["3.11", f"sha256:{'0' * 64}"])
+def test_a_base_of_a_registry_with_a_port_is_asked_for_by_its_name(wanted: str) -> None:
+    engine()
+    _EmptyRegistry.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _EmptyRegistry) as registry:
+        threading.Thread(target=registry.serve_forever, daemon=True).start()
+        joint = "@" if wanted.startswith("sha256") else ":"
+        assert not base_image._pull(f"localhost:{registry.server_port}/python{joint}{wanted}", print)
+        registry.shutdown()
+    assert f"/v2/python/manifests/{wanted}" in _EmptyRegistry.asked
 
 
 @pytest.fixture

@@ -240,3 +240,20 @@ def printed(table: Any, width: int = 160) -> str:
     out = StringIO()
     Console(file=out, width=width).print(table)
     return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("full", "is not empty"), ("file", "cannot be made"), ("file/new", "cannot be made")]
+)
+def test_a_directory_that_cannot_be_made_is_told_beforehand(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "full").mkdir()
+    for taken in ("full/x", "file"):
+        (tmp_path / taken).touch()
+    for refuse in (RunDirectory.check, lambda out: RunDirectory.create(out, "x")):
+        with pytest.raises(TestbedError, match=f"--out: .*{why}"):
+            refuse(tmp_path / name)
+
+
+def test_a_directory_that_can_be_made_is_not_made_by_looking(tmp_path: Path) -> None:
+    RunDirectory.check(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []

@@ -8,19 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 import warnings
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from testbed.assets import MINILM, SMOLLM2, cache_dir
+from testbed.assets import MINILM, SMOLLM2, cache_dir, fetch, scratch_in
+from testbed.children import Report
 from testbed.datasets import SENTIMENT
 from testbed.embedded.ladder import MAX_TOKENS, RUNGS, WEIGHTS, Rung
 from testbed.locking import exclusive
 
-Report = Callable[[str], None]
 LIBRARIES = ("transformers", "peft")
 _LOCK_TIMEOUT_S = 900
 
@@ -36,19 +33,19 @@ def prepare(report: Report = lambda _: None) -> Path:
     target = cache_dir() / "models" / recipe_hash()
     if target.is_dir():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(target.parent / ".lock", "preparing the models", _LOCK_TIMEOUT_S, report):
         if target.is_dir():
             return target
-        scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".prepare-"))
-        try:
+        for asset in (MINILM, SMOLLM2):
+            fetch(asset, report)
+        with scratch_in(target.parent, ".prepare-") as scratch:
+            made = scratch / "models"
+            made.mkdir()
             for rung in RUNGS.values():
                 report(f"assembling the demonstration model of tier {rung.name}")
-                _assemble(rung, scratch / rung.name)
-            scratch.chmod(0o755)
-            scratch.rename(target)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+                _assemble(rung, made / rung.name)
+            made.chmod(0o755)
+            made.rename(target)
     return target
 
 

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from docker.errors import DockerException, ImageNotFound
 
 from testbed.assets import cache_dir
 from testbed.capabilities import package_mend
+from testbed.children import DIES_WITH_US, Report
 from testbed.engine import engine
 from testbed.errors import TestbedError
 from testbed.host import command_path
@@ -41,8 +42,6 @@ DAEMON_STOP_S = 60.0
 LOCK_TIMEOUT_S = 1800.0
 TRANSFER_SILENCE_S = 600
 REPORT_EVERY_S = 3.0
-
-Report = Callable[[str], None]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -142,16 +141,7 @@ def _daemon(disk: Path, data: Path, scratch: Path) -> Iterator[docker.DockerClie
         command = [str(command_path("dockerd")), *(f"--{name}={value}" for name, value in options.items())]
         command += [f"--host=unix://{socket}", f"--config-file={config}", "--bridge=none"]
         command += ["--iptables=false", "--ip6tables=false", "--ip-forward=false"]
-        in_namespace = [
-            "setpriv",
-            "--pdeathsig",
-            "KILL",
-            "--",
-            "unshare",
-            "--mount",
-            "--propagation",
-            "private",
-        ]
+        in_namespace = [*DIES_WITH_US, "unshare", "--mount", "--propagation", "private"]
         with log.open("wb") as written:
             process = subprocess.Popen(
                 [*in_namespace, "sh", "-c", _DAEMON, "testbed-disk", str(disk), str(data), *command],

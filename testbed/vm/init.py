@@ -188,7 +188,8 @@ class Command:
         errors = output
         if not self.spec["errors_to_output"]:
             errors = self.end_of(ERRORS, self.spec["errors_are_terminal"])
-        self.pid = subprocess.Popen(
+        # Kept: a Popen that is dropped reaps a child that has ended by then, and its status is lost.
+        self.process = subprocess.Popen(
             self.spec["argv"],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -197,7 +198,8 @@ class Command:
             env={**self.spec["env"], **{name: os.environ[name] for name in PASSED if name in os.environ}},
             start_new_session=True,
             umask=self.spec["umask"],
-        ).pid
+        )
+        self.pid = self.process.pid
         for end in {output, errors} - set(self.lines.values()):
             os.close(end)
 
@@ -216,6 +218,13 @@ class Command:
         waker, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(woken)
+        try:
+            return self._status(waker)
+        finally:  # the deaths of all the others must not interrupt what comes after: tcdrain is not retried
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+    def _status(self, waker: int) -> int:
         said = b""
         while True:
             while True:
@@ -293,6 +302,7 @@ def run(spec: dict[str, Any]) -> int:
     os.write(command.control, b"up\n")
     command.start()
     status = command.wait()
+    os.write(command.control, b"ended\n")
     command.finish()
     sync_host_files()
     return status

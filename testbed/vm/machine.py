@@ -13,7 +13,7 @@ from pathlib import Path
 
 from testbed.errors import TestbedError
 from testbed.vm.console import file_mode_mask, is_terminal, passed_environment, same_file, terminal_size
-from testbed.vm.process import BOOT_TIMEOUT_S, Running
+from testbed.vm.process import BOOT_TIMEOUT_S, END_TIMEOUT_S, Running
 from testbed.vm.registry import PREFIX, Machine, machines_directory, start_time
 from testbed.vm.requirements import memory_for_machine, uml_kernel, vm_available
 
@@ -118,6 +118,12 @@ _CAUSES = ("panic", "out of memory", "cannot|can't", "failed|error")
 
 
 def _epitaph(running: Running) -> str:
+    if running.ending:
+        late = f" in {END_TIMEOUT_S:.0f} s" if running.timed_out else ""
+        return (
+            f"the command ended, and its exit status did not come out of the user-mode Linux machine{late}; "
+            "files that it wrote may not be whole: run it again"
+        )
     said = [line.strip() for line in running.log.decode(errors="replace").splitlines() if line.strip()]
     telling = (line for cause in _CAUSES for line in said if re.search(cause, line, re.IGNORECASE))
     words = next(telling, said[-1] if said else "it said nothing")[:200]

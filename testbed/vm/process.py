@@ -25,6 +25,8 @@ from testbed.vm.registry import Machine
 from testbed.vm.requirements import Kernel, memory_directory, uml_kernel
 
 BOOT_TIMEOUT_S = 60.0
+END_TIMEOUT_S = 120.0
+"""After the command has ended and its last output was taken: for files to be written and the power-off."""
 _LOG_BYTES = 1 << 16
 _TICK_S = 1.0
 
@@ -36,15 +38,16 @@ _GUARD = 'read -r word && exit 0; kill -s KILL -- "-$1" 2>/dev/null; sleep 0.2; 
 class Running:
     """The processes of ``machine``, as a context: at its end there are none.
 
-    ``up`` says whether it booted, ``signals`` which signals asked it to end, ``log`` has its kernel's words.
+    ``up`` says whether it booted, ``ending`` whether its command has ended, ``signals`` which signals
+    asked it to end, ``log`` has its kernel's words.
     """
 
     def __init__(self, machine: Machine, disk: Path | None, memory_mb: int, grace_s: float) -> None:
         self.machine, self.disk, self.memory_mb, self.grace_s = machine, disk, memory_mb, grace_s
-        self.log = b""
+        self.log = self.heard = b""
         self.signals: list[int] = []
         self.deadline = time.monotonic() + BOOT_TIMEOUT_S
-        self.up = self.killed = self.timed_out = False
+        self.up = self.ending = self.killed = self.timed_out = False
         self._previous: Mapping[int, Any] = {}
 
     def __enter__(self) -> Running:
@@ -152,6 +155,7 @@ class Running:
             return bool(block)
         try:
             self._write(writer, block)
+            self._expect_end()
         except BrokenPipeError:  # a command that nobody reads is to end, and must not block until it has
             self.ends[reader] = None
             self.tell(f"signal {int(signal.SIGTERM)}")
@@ -164,20 +168,29 @@ class Running:
                 block = block[os.write(writer, block[: select.PIPE_BUF]) :]
             elif self.killed:
                 return
-            else:
+            elif self.signals or not self.ending:
                 self._look_at_clock()
 
     def _hear(self) -> bool:
         said = self.control.recv(4096)
-        if b"up" in said and not self.up:
+        self.heard = (self.heard + said)[-_LOG_BYTES:]
+        if b"up\n" in self.heard and not self.up:
             self.up = True
             self.deadline = float("inf") if self.timeout_s is None else time.monotonic() + self.timeout_s
+        if b"ended\n" in self.heard and not self.ending:
+            self.ending = True
+            self._expect_end()
         return bool(said)
+
+    def _expect_end(self) -> None:
+        """Where the command has ended, so must the machine; after a signal, in what is left of its grace."""
+        if self.ending and not self.signals:
+            self.deadline = time.monotonic() + END_TIMEOUT_S
 
     def _look_at_clock(self) -> None:
         if time.monotonic() < self.deadline:
             return
-        if self.up and not self.signals:
+        if self.up and not (self.signals or self.ending):
             self.ask_to_end(signal.SIGTERM)
             return
         self.timed_out = not self.signals
@@ -194,7 +207,10 @@ class Running:
         def on_resize(_number: int, _frame: FrameType | None) -> None:
             self.tell("size {} {}".format(*terminal_size(1, 2)))
 
-        handlers = dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), on_signal)
+        ends = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+            ends.append(signal.SIGHUP)
+        handlers = dict.fromkeys(ends, on_signal)
         return {
             **{number: signal.signal(number, handler) for number, handler in handlers.items()},
             signal.SIGWINCH: signal.signal(signal.SIGWINCH, on_resize),

@@ -39,7 +39,7 @@ WAYS = ("up", "down")
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "run"
-    done = run(out)
+    done = run(out, "--set", "tiers.cloud.cpus=64")
     assert done.returncode == 0, done.stderr
     assert "May it be believed" in done.stdout
     return out
@@ -128,6 +128,17 @@ def test_what_each_tier_spent_is_told_by_method(finished: Path) -> None:
     limits = {one["node"]: one for one in read(finished, "fidelity.json")["tiers"]}
     for node, limit in limits.items():
         assert limit["periods"] == sum(row["periods"] for row in rows if row["node"] == node)
+
+
+def test_more_cpus_than_there_are_is_recorded_and_speaks_against_latency(finished: Path) -> None:
+    usable = len(os.sched_getaffinity(0))
+    note = f"tiers.cloud.cpus: 64 is more than the machine's {usable}; runs with {usable}"
+    assert note in read(finished, "manifest.json")["notes"]
+    fidelity = read(finished, "fidelity.json")
+    cloud = next(one for one in fidelity["tiers"] if one["node"] == "cloud1")
+    assert (cloud["cpus_asked"], cloud["cpus"]) == (64, usable)
+    told = f"cloud1 was to have 64 CPUs and got {usable}: there are no more"
+    assert told in fidelity["reasons"]["latency"]
 
 
 def test_its_times_add_up_and_its_audit_is_clean(finished: Path) -> None:
@@ -244,7 +255,7 @@ def test_decisions_hold_where_many_requests_run_at_the_same_time(tmp_path: Path)
     assert faithful["bytes"]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_ends_it_with_what_was_measured_on_disk(
     tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
@@ -328,6 +339,15 @@ def test_lockstep_gives_the_same_decisions_and_prompt_bytes_on_two_kernels(tmp_p
     assert prompts[0] == prompts[1]
     assert read(tmp_path / "always", "manifest.json")["host"]["user_mode_linux"]
     assert wait_until_nothing_is_left() == []
+
+
+@pytest.mark.vm
+def test_a_model_that_no_container_can_have_is_refused_before_a_machine_boots(tmp_path: Path) -> None:
+    outside = "{kind: openai, url: 'http://192.0.2.1/v1', model: large}"
+    done = run(tmp_path / "run", "--set", f"tiers.cloud.model={outside}", vm="always")
+    assert done.returncode == 1
+    assert "tiers.cloud.model: containers have no backend link" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.vm

@@ -14,7 +14,6 @@ from pathlib import Path
 import docker
 import pytest
 
-from testbed import clean
 from testbed.clean import find_leftovers, remove_leftovers
 from testbed.errors import TestbedError
 from testbed.netns import HERE, add_namespaces, delete_namespaces, run_in
@@ -194,16 +193,3 @@ def enter_and_ask(network: Network) -> None:
     with network:
         time.sleep(1)
         network.node("edge1").require_running()
-
-
-def test_an_interrupt_while_cleaning_up_waits_for_its_end() -> None:
-    done = []
-
-    def clean_up() -> None:
-        with clean.undisturbed():
-            signal.raise_signal(signal.SIGINT)
-            done.append("cleaned up")
-
-    with pytest.raises(KeyboardInterrupt):
-        clean_up()
-    assert done

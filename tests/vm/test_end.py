@@ -85,18 +85,19 @@ def test_a_second_one_ends_it_though_nobody_reads_its_output(started: list[subpr
 
 def test_time_that_is_up_is_a_request_first() -> None:
     began = time.monotonic()
-    done = run(python(CLEANS.replace('open("measured", "w").write("so far")', "")), "--timeout", "3")
+    done = run(python(CLEANS.replace('open("measured", "w").write("so far")', "")), "--timeout", "10")
     assert (done.returncode, done.stdout) == (9, b"ready\ncleaned\n")
-    assert time.monotonic() - began < 3 + ENDED_WITHIN_S
+    assert time.monotonic() - began < 10 + ENDED_WITHIN_S
 
 
 def test_a_signal_before_it_has_booted_ends_it(started: list[subprocess.Popen[bytes]]) -> None:
-    process = subprocess.Popen(argv(python(STAYS)), start_new_session=True)
+    listens = python("import time; time.sleep(600)")  # it may have booted by the time the signal comes
+    process = subprocess.Popen(argv(listens), start_new_session=True)
     started.append(process)
     assert within(10, lambda: any(m.owner == process.pid and m.group for m in find_machines()))
     machine = machine_of(process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(5) in (128 + signal.SIGTERM, -signal.SIGTERM)
+    assert process.wait(ENDED_WITHIN_S) == 128 + signal.SIGTERM
     assert within(5, lambda: gone(machine))
 
 

@@ -142,7 +142,10 @@ def test_it_shapes_links_where_the_host_may_not() -> None:
     )
     done = run(["sh", "-c", script])
     assert done.returncode == 0, done.stderr
-    assert 80 <= float(done.stdout.split(b"/")[4]) <= 84
+    quickest_ms = float(
+        done.stdout.split(b"=")[-1].split(b"/")[0]
+    )  # the others, a busy host may keep waiting
+    assert 80 <= quickest_ms <= 84
     assert done.stdout.splitlines()[-1] == b"1"
 
 

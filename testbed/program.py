@@ -1,0 +1,61 @@
+"""Around a whole program: what ends it is one sentence and a status; a defect alone is a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from subprocess import TimeoutExpired
+from typing import NoReturn
+
+from testbed.errors import TestbedError
+from testbed.signals import Terminated, terminable
+
+
+@contextmanager
+def program(name: str) -> Iterator[None]:
+    """Run the block to its end, where SIGTERM and SIGHUP clean up as Ctrl-C does.
+
+    Raises:
+        SystemExit: a mistake of the user's, a lack of the host's or a signal ended it; the sentence is said.
+    """
+    try:
+        with terminable():
+            yield
+    except KeyboardInterrupt:
+        end(name, "interrupted", 128 + signal.SIGINT)
+    except Terminated as terminated:
+        end(name, "terminated", 128 + terminated.number)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception as error:
+        sentence = explained(error)
+        if sentence is None:
+            raise
+        end(name, sentence, 1)
+
+
+def explained(error: Exception) -> str | None:
+    """What happened, in one sentence, where the user or the host is to mend it; None for a defect."""
+    if isinstance(error, TestbedError):
+        return str(error)
+    place = getattr(error, "filename", None)
+    if "no space left" in str(error).lower():  # of any class: Docker, safetensors and Arrow have their own
+        return f"{place or 'the disk'}: no space left; free some and run again"
+    if isinstance(error, TimeoutExpired):
+        command = error.cmd if isinstance(error.cmd, str) else error.cmd[0]
+        return f"{command} was not done after {error.timeout:.0f} s; is this host very busy?"
+    if isinstance(error, OSError):
+        return f"{place or 'the system'}: {error.strerror or error}"
+    return None
+
+
+def end(name: str, sentence: str, status: int) -> NoReturn:
+    if sentence:  # where the help was printed there is none
+        with contextlib.suppress(OSError):  # the terminal may be what went away
+            print(f"{name}: {sentence}", file=sys.stderr)
+    sys.exit(status)
