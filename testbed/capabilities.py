@@ -33,6 +33,9 @@ DISK_WANTED_BYTES = 10 * GIB
 """Image, models, the machine's disk and the wheels they are made of, with room for captures."""
 MEMORY_WANTED_BYTES = 4 * GIB
 UML_BOOT_TIMEOUT_S = 10.0
+ENGINE_TIMEOUT_S = 10
+"""A busy engine that answers late is there all the same."""
+AS_ROOT = "run it with sudo"
 
 _BOOT = (
     "mem=48M", "umid=probe", "rootfstype=hostfs", "rootflags=/", "ro", "init=/bin/true",
@@ -43,6 +46,7 @@ _APT = {
     "ip": "iproute2", "tc": "iproute2", "mnexec": "mininet", "tcpdump": "tcpdump", "tshark": "tshark",
     "dockerd": "docker.io", "linux.uml": "user-mode-linux", "ping": "iputils-ping", "kmod": "kmod",
     "ovs-vsctl": "openvswitch-switch", "debootstrap": "debootstrap", "mkfs.ext4": "e2fsprogs",
+    "apparmor_parser": "apparmor",
 }  # fmt: skip
 _DNF = {
     "ip": "iproute", "tc": "iproute-tc", "mnexec": "mininet", "tcpdump": "tcpdump", "tshark": "wireshark-cli",
@@ -85,6 +89,8 @@ def _kernel_capabilities(found: Kernel) -> Iterator[Capability]:
 
     def part(name: str, needs: tuple[str, ...], needed_for: str, module: str) -> Capability:
         lacking = [need for need in needs if not found.has(need)]
+        if lacking and not found.has("namespaces") and os.geteuid() != 0:
+            return Capability(name, False, needed_for, "not tried: this user may make no namespace", AS_ROOT)
         said = "; ".join(f"{need}: {found.said.get(need, 'missing')}" for need in lacking)
         mend = f"modprobe {module}, else {other_kernel}" if _module_file(module) else other_kernel
         return Capability(
@@ -96,9 +102,8 @@ def _kernel_capabilities(found: Kernel) -> Iterator[Capability]:
     yield part("netem", ("netem",), "delay, jitter, loss; single frames that feel the rate", "sch_netem")
     if not found.has_netem:
         yield part("token bucket (tbf, htb)", ("tbf", "htb"), "rates where there is no netem", "sch_tbf")
-    classifier = "matchall" if found.has("matchall") or not found.has("u32") else "u32"
     yield part(
-        "ifb, mirred, classifier", ("ifb", "mirred", classifier), "the way of a link, behind its wire", "ifb"
+        "ifb, mirred, classifier", ("ifb", "mirred", "matchall"), "the way of a link, behind its wire", "ifb"
     )
     yield part("openvswitch", ("openvswitch",), "Open vSwitch sites; Linux bridges do without", "openvswitch")
     yield part("overlayfs", ("overlay",), "Docker's layers", "overlay")
@@ -114,7 +119,7 @@ def _module_file(module: str) -> bool:
 def _host_capabilities() -> Iterator[Capability]:
     root = os.geteuid() == 0
     yield Capability(
-        "root", root, "networks and containers", f"user id {os.geteuid()}", "" if root else "run it with sudo"
+        "root", root, "networks and containers", f"user id {os.geteuid()}", "" if root else AS_ROOT
     )
     yield _docker()
     version = cgroup_version()
@@ -148,11 +153,14 @@ def _docker() -> Capability:
     from docker.errors import DockerException
 
     try:
-        client = docker.from_env(timeout=2)
+        client = docker.from_env(timeout=ENGINE_TIMEOUT_S)
         try:
             version = client.version()["Version"]
         finally:
             client.close()
+        if _apparmor_on() and command_path("apparmor_parser") is None:
+            detail = f"{version} answers, but cannot load its AppArmor profile: no container starts"
+            return Capability("Docker engine", False, needed_for, detail, package_mend("apparmor_parser"))
         return Capability("Docker engine", True, needed_for, f"{version} answers")
     except (DockerException, OSError) as error:
         reason = str(error)
@@ -160,15 +168,20 @@ def _docker() -> Capability:
         mend = f"start the engine of DOCKER_HOST={address}, or unset it"
         return Capability("Docker engine", False, needed_for, f"none answers at {address}", mend)
     if "Permission denied" in reason:
-        return Capability(
-            "Docker engine", False, needed_for, "its socket is closed to this user", "run it with sudo"
-        )
+        return Capability("Docker engine", False, needed_for, "its socket is closed to this user", AS_ROOT)
     installed = command_path("dockerd")
     if installed is None:
         return Capability("Docker engine", False, needed_for, "not installed", package_mend("dockerd"))
     root = os.geteuid() == 0
     detail = "installed, does not run" + ("; a run starts it" if root else "")
-    return Capability("Docker engine", root, needed_for, detail, "" if root else "run it with sudo")
+    return Capability("Docker engine", root, needed_for, detail, "" if root else AS_ROOT)
+
+
+def _apparmor_on() -> bool:
+    try:
+        return Path("/sys/module/apparmor/parameters/enabled").read_text().strip() == "Y"
+    except OSError:
+        return False
 
 
 def _python() -> Capability:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -289,6 +290,8 @@ def main() -> None:
             if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
                 end("testbed", error.format_message(), 2)
             raise
+        if status == 128 + signal.SIGINT:  # which is what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         sys.exit(status or 0)
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -33,7 +34,8 @@ class Reporter:
     def say(self, text: str) -> None:
         """One line of its own, with the time since the start."""
         elapsed_s = time.monotonic() - self._started_s
-        self.console.print(f"[dim]{elapsed_s:6.1f} s[/dim]  {text}")
+        with suppress(OSError):  # the terminal may be gone, and the run is to be cleaned up all the same
+            self.console.print(f"[dim]{elapsed_s:6.1f} s[/dim]  {escape(text)}", soft_wrap=True)
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Count]:

@@ -8,7 +8,6 @@ from typing import Self
 
 from testbed.backlog import BacklogReport
 from testbed.measure.expected import Finding
-from testbed.overflow import Overflow
 from testbed.watch import CpuReport, ProbeReport, nearest_rank
 
 
@@ -47,6 +46,21 @@ class Audit:
     decisions: int
     differences: tuple[str, ...] = ()
     not_shown: int = 0
+
+
+@dataclass(frozen=True)
+class Overflow:
+    """What a node had no room for under one method: a record it forgot, a request that found no free thread.
+
+    ``waited``: requests that waited for a thread, because as many as the node handles at a time were
+    outstanding; ``waited_max_ms``: the longest wait. ``forgotten``: records beyond those that a node keeps.
+    """
+
+    method: str
+    node: str
+    waited: int = 0
+    waited_max_ms: float = 0.0
+    forgotten: int = 0
 
 
 @dataclass(frozen=True)

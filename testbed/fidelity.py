@@ -11,9 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from testbed.evidence import Audit, EventReport, Evidence, LinkAccount, Outcomes, TierLimit, Unexplained
+from testbed.evidence import (
+    Audit,
+    EventReport,
+    Evidence,
+    LinkAccount,
+    Outcomes,
+    Overflow,
+    TierLimit,
+    Unexplained,
+)
 from testbed.measure.expected import Finding, time_bounds
-from testbed.overflow import Overflow
 from testbed.watch import CpuReport, ProbeReport
 
 SCHEMA = 1

@@ -35,16 +35,16 @@ try htb tc qdisc replace dev wan0 root handle 1: htb
 try tbf tc qdisc replace dev wan1 root tbf rate 1mbit burst 3028 limit 150000
 try netem tc qdisc replace dev site0 root netem rate 1mbit delay 1ms 1ms loss 1% limit 100
 tc qdisc replace dev wan0 ingress
-try matchall tc filter add dev wan0 ingress prio 1 matchall
-try u32 tc filter add dev wan0 ingress prio 2 u32 match u32 0 0
-try mirred tc filter add dev wan0 ingress prio 3 u32 match u32 0 0 action mirred egress redirect dev way0
+try u32 tc filter add dev wan0 ingress prio 1 u32 match u32 0 0
+try mirred tc filter add dev wan0 ingress prio 2 u32 match u32 0 0 action mirred egress redirect dev way0
+try matchall tc filter add dev wan0 ingress prio 3 matchall action mirred egress redirect dev way0
 try openvswitch genl ctrl get name ovs_datapath
 try overlay overlay
 """
 
 PARTS = (
     "namespaces", "veth", "bridge", "ifb", "htb", "tbf", "netem",
-    "matchall", "u32", "mirred", "openvswitch", "overlay",
+    "u32", "mirred", "matchall", "openvswitch", "overlay",
 )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ class Kernel:
     @property
     def redirects(self) -> bool:
         """Whether what arrives can be led through an ifb, where the way's delay and loss are."""
-        return self.has("ifb", "mirred") and bool(self.parts & {"matchall", "u32"})
+        return self.has("ifb", "mirred", "matchall")
 
     @property
     def limits_rate(self) -> bool:

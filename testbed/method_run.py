@@ -28,13 +28,13 @@ from testbed.control import NodeControl, on_all
 from testbed.datasets import Example
 from testbed.event_checks import under_events
 from testbed.events import Stage
-from testbed.evidence import EventReport, Lateness, LinkAccount, Outcomes, Unexplained
+from testbed.evidence import EventReport, Lateness, LinkAccount, Outcomes, Overflow, Unexplained
 from testbed.flow import flow_ports
 from testbed.joined import attribute, request_rows, with_lives
 from testbed.link import WanLink
 from testbed.measure import paths_of, wait_until_quiet
 from testbed.network import Network
-from testbed.overflow import Overflow, overflows
+from testbed.overflow import overflows
 from testbed.reconcile import Reading, frames_between, reconcile
 from testbed.replay import Outcome, replay
 from testbed.results import RunDirectory

@@ -3,22 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from testbed.evidence import Overflow
 from testbed.joined import NodeRecords
-
-
-@dataclass(frozen=True)
-class Overflow:
-    """``waited``: requests that waited for a thread, because as many as the node handles at a time were
-    outstanding; ``waited_max_ms``: the longest wait. ``forgotten``: records beyond those that a node keeps.
-    """
-
-    method: str
-    node: str
-    waited: int = 0
-    waited_max_ms: float = 0.0
-    forgotten: int = 0
 
 
 def overflows(method: str, records: NodeRecords, forgotten: Mapping[str, int]) -> list[Overflow]:

@@ -20,7 +20,7 @@ policy_mark="# put here by testbed/provision.sh for the time of one installation
 # Command or file that shows the package to be there, then its name. Docker from another source counts.
 required=(
     dockerd:docker.io mnexec:mininet kmod:kmod tcpdump:tcpdump tshark:tshark debootstrap:debootstrap
-    iperf3:iperf3 ethtool:ethtool ip:iproute2 ping:iputils-ping ovs-vswitchd:openvswitch-switch
+    apparmor_parser:apparmor iperf3:iperf3 ethtool:ethtool ip:iproute2 ping:iputils-ping ovs-vswitchd:openvswitch-switch
     mkfs.ext4:e2fsprogs iptables:iptables ps:procps zstd:zstd xz:xz-utils shellcheck:shellcheck make:make
     /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
     /etc/ssl/certs/ca-certificates.crt:ca-certificates /usr/bin/python3:python3
@@ -46,7 +46,8 @@ if [ "$(id -u)" = 0 ]; then as_root=(); else as_root=(sudo); fi
 apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8 apt-get -y -q
     -o Acquire::Retries=3 -o Acquire::http::Timeout=60 -o Acquire::https::Timeout=60
     -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold)
-pip=("$venv/bin/python" -m pip --disable-pip-version-check --no-input --retries 5)
+# Wheels of gigabytes do not fit into a /tmp in memory, as Debian 13 has one.
+pip=(env TMPDIR="$venv/tmp" "$venv/bin/python" -m pip --disable-pip-version-check --no-input --retries 5)
 
 # watched WHAT SECONDS COMMAND…: run it with its output in the log, and show that it lives.
 watched() {
@@ -101,7 +102,7 @@ installable() { # all of PACKAGE…, by the lists that are here
     local name
     for name in "$@"; do
         # Not grep -q: it would end apt-cache by SIGPIPE, which pipefail takes for "no".
-        apt-cache policy "$name" 2>/dev/null | grep '^  Candidate: [^(]' >/dev/null || return 1
+        LC_ALL=C apt-cache policy "$name" 2>/dev/null | grep '^  Candidate: [^(]' >/dev/null || return 1
     done
 }
 
@@ -146,6 +147,12 @@ install_packages() {
     } || fail "apt-get could not install ${wanted[*]} (its last lines are above)"
 }
 
+need_room() { # KB
+    local free_kb
+    free_kb=$(df -Pk "$root" | awk 'NR == 2 {print $4}')
+    [ "$free_kb" -ge "$1" ] || fail "$root has $((free_kb / 1000)) MB free, .venv needs $(($1 / 1000)) MB; make room"
+}
+
 stamp_of() { # of FILE… and the interpreter
     { "$python" -VV; echo "$root"; cat "$@"; } | sha256sum | cut -c -64
 }
@@ -163,20 +170,21 @@ install_environment() {
     if stamped locked "$locked" && stamped project "$project" && "$venv/bin/python" -c '' 2>/dev/null; then return; fi
 
     if ! stamped locked "$locked" || ! "$venv/bin/python" -c '' 2>/dev/null; then
-        local free_kb
-        free_kb=$(df -Pk "$root" | awk 'NR == 2 {print $4}')
-        [ "$free_kb" -ge 3000000 ] || fail "$root has $((free_kb / 1024)) MB free, .venv needs 3000 MB; make room"
+        need_room 3000000
         if [ "$("$venv/bin/python" -VV 2>/dev/null)" != "$("$python" -VV)" ]; then
             watched "virtual environment" 300 "$python" -m venv --clear "$venv" || fail "cannot make $venv"
         fi
+        mkdir -p "$venv/tmp"
         install_torch
         watched "Python packages of requirements.lock" 3600 "${pip[@]}" install -r "$root/requirements.lock" ||
             fail "pip could not install requirements.lock; check pip's index and network settings and try again"
         echo "$locked" >"$venv/.stamp-locked"
     fi
+    mkdir -p "$venv/tmp"
     watched "the testbed itself" 300 \
         "${pip[@]}" install --no-deps --no-build-isolation -e "$root" ||
         fail "pip could not install the testbed from $root"
+    rm -rf "$venv/tmp"
     echo "$project" >"$venv/.stamp-project"
 }
 
@@ -188,9 +196,25 @@ install_torch() {
         source=(--index-url "$TORCH_INDEX_URL")
     elif "${pip[@]}" install --dry-run --quiet --no-deps --report - "$pin" 2>/dev/null | grep -E '"(nvidia|cuda)-' >/dev/null; then
         echo "    pip's index has $pin with CUDA only, several GB; TORCH_INDEX_URL can name an index of CPU builds"
+        need_room 9000000
     fi
     watched "$pin" 3600 "${pip[@]}" install --no-deps "${source[@]}" "$pin" ||
         fail "pip could not install $pin; check TORCH_INDEX_URL, or pip's index and network settings, and try again"
+}
+
+# Where something manages every interface it meets, Open vSwitch's ports, which are in the host's own
+# namespace, would get addresses, and frames of nobody's would cross WAN links.
+leave_interfaces_alone() {
+    [ -d /run/systemd/system ] || return 0
+    local networkd=/etc/systemd/network/00-llm-testbed.network manager=/etc/NetworkManager/conf.d/00-llm-testbed.conf
+    if [ -d /etc/systemd/network ] && [ ! -e "$networkd" ]; then
+        printf '[Match]\nName=tb????*\n\n[Link]\nUnmanaged=yes\n' | "${as_root[@]}" tee "$networkd" >/dev/null
+        "${as_root[@]}" networkctl reload 2>/dev/null || true
+    fi
+    if [ -d /etc/NetworkManager/conf.d ] && [ ! -e "$manager" ]; then
+        printf '[keyfile]\nunmanaged-devices=interface-name:tb????*\n' | "${as_root[@]}" tee "$manager" >/dev/null
+        "${as_root[@]}" nmcli general reload 2>/dev/null || true
+    fi
 }
 
 exec 9<"$root"
@@ -199,6 +223,7 @@ flock -n 9 || {
     flock -w 3600 9 || fail "another provision.sh has been at work in $root for an hour; end it and try again"
 }
 install_packages
+leave_interfaces_alone
 install_environment
 exec 9<&-
 if [ "${1:-}" = --prepared ]; then

@@ -35,7 +35,7 @@ from testbed.network import Network
 from testbed.node import TierHost
 from testbed.results import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS, RunDirectory
 from testbed.scenario import Scenario, clamp_cpus
-from testbed.signals import Terminated
+from testbed.signals import Terminated, undisturbed
 from testbed.summary import summarise
 from testbed.tier_use import total
 from testbed.topology import Topology, build_topology
@@ -161,7 +161,10 @@ class _Run:
             raise
         finally:
             self.manifest |= {"status": status, "ended_at": _now()}
-            self._conclude()
+            with undisturbed():  # what was measured is written, however impatient the user is
+                self._conclude()
+            if status != "finished":
+                self.reporter.say(f"what was measured so far is in {self.directory.path}")
         return self.directory
 
     def _note(self) -> None:

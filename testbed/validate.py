@@ -120,10 +120,15 @@ def _run_once(check: Check, bench: Bench) -> CheckResult:
 
 def _complaints(result: CheckResult) -> list[str]:
     return [
-        f"{figure.quantity}: {figure.measured} {figure.unit}, expected {figure.low:g} to {figure.high:g}"
+        f"{figure.quantity}: {_short(figure.measured)} {figure.unit}, "
+        f"expected {figure.low:g} to {figure.high:g}"
         for figure in result.figures
         if not figure.ok
     ]
+
+
+def _short(measured: float | None) -> str:
+    return "nothing" if measured is None else f"{measured:.6g}"
 
 
 def _said(result: CheckResult) -> str:

@@ -22,9 +22,7 @@ from testbed.kernel import PARTS, Kernel, kernel, parse_tries
 from testbed.topology import Link, Node, Shape, Topology
 
 FULL = Kernel(frozenset(PARTS), {})
-STRIPPED = Kernel(
-    frozenset(PARTS) - {"netem", "openvswitch", "matchall"}, {"netem": "Specified qdisc kind is unknown."}
-)
+STRIPPED = Kernel(frozenset(PARTS) - {"netem", "openvswitch"}, {"netem": "Specified qdisc kind is unknown."})
 
 
 def topology(shape: Shape) -> Topology:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from testbed.overflow import Overflow, overflows
+from testbed.evidence import Overflow
+from testbed.overflow import overflows
 from tiers.records import Record, Records
 
 

@@ -263,7 +263,12 @@ def test_a_signal_ends_it_with_what_was_measured_on_disk(
     with running(out, "--set", "trace.arrivals.rate=5") as process:
         wait_for(process, REPLAYING)
         process.send_signal(number)
+        assert process.stdout is not None
+        said = process.stdout.read()
         assert process.wait(60) == status
+    *_, where, last = said.strip().splitlines()
+    assert str(out) in where
+    assert last == f"testbed: {'interrupted' if number == signal.SIGINT else 'terminated'}"
     assert wait_until_nothing_is_left() == []
     assert read(out, "manifest.json")["status"] in ("interrupted", "terminated")
     assert {row["method"] for row in read(out, "requests.parquet")} == {"cloud-only"}

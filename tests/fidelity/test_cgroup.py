@@ -100,16 +100,20 @@ def test_a_process_limited_to_a_quarter_of_a_cpu_is_seen_to_be_throttled(groups:
             (directory / "cpu.cfs_quota_us").write_text("25000")
         elif (directory / "cpu.max").exists():
             (directory / "cpu.max").write_text("25000 100000")
-    work = "input()\nheld = bytearray(30_000_000)\nwhile True: pass"
-    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", work], stdin=subprocess.PIPE)
+    work = "input()\nheld = bytearray(30_000_000)\nprint(flush=True)\nwhile True: pass"
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         for directory in groups:
             (directory / "cgroup.procs").write_text(str(process.pid))
         group = ContainerGroup(groups[0].name)
-        before = group.usage()
         assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write(b"\n")
         process.stdin.flush()
+        process.stdout.readline()
+        before = group.usage()
         time.sleep(2)
         used = group.usage().since(before)
     finally:

@@ -15,12 +15,12 @@ from testbed.evidence import (
     Lateness,
     LinkAccount,
     Outcomes,
+    Overflow,
     TierLimit,
     Unexplained,
 )
 from testbed.fidelity import CLAIMS, Claim, Fidelity, judge
 from testbed.measure.expected import held
-from testbed.overflow import Overflow
 from testbed.watch import CpuReport, ProbeReport
 
 ACCOUNT = LinkAccount("recserve", "device1-edge1", "up", frames=900, frame_bytes=120_000, unaccounted_bytes=0)

@@ -138,17 +138,21 @@ def test_every_machine_has_docker_with_the_image_on_a_clean_disk() -> None:
     tier = ensure_image()
     made = ensure_disk(tier)
     before = made.stat()
-    hello = f"docker run --rm --network none {tier.tag} python3 -c 'print(6 * 7)'"
-    assert _in_machine(f"{hello}; docker volume create mine") == ["42", "mine"]
-    assert _in_machine("docker volume ls -q; docker images --format '{{.Repository}}:{{.Tag}}'") == [tier.tag]
+    command = ["python3", "-c", "print(6 * 7)"]
+    hello = f"client.containers.run({tier.tag!r}, {command}, remove=True, network_mode='none')"
+    assert _in_machine(f"print({hello}.decode(), client.volumes.create('mine').name)") == ["42", "mine"]
+    volumes = "[volume.name for volume in client.volumes.list()]"
+    tags = "[tag for image in client.images.list() for tag in image.tags]"
+    assert _in_machine(f"print(*{volumes}, *{tags})") == [tier.tag]
     after = made.stat()
     assert (before.st_mtime_ns, before.st_blocks) == (after.st_mtime_ns, after.st_blocks)
 
 
 def _in_machine(script: str) -> list[str]:
-    """Lines that ``script`` prints in a machine with Docker, once the engine answers."""
-    awaited = f"set -e; {sys.executable} -c 'from testbed.engine import engine; engine()'; {script}"
-    command = [sys.executable, "-m", "testbed.vm", "--docker", "--memory", "2048", "--", "sh", "-c", awaited]
+    """Words that ``script`` prints in a machine with Docker, given the engine's ``client``."""
+    code = f"from testbed.engine import engine\nclient = engine()\n{script}"
+    command = [sys.executable, "-m", "testbed.vm", "--docker", "--memory", "2048", "--"]
+    command += [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
