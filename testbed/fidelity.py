@@ -13,42 +13,18 @@ from typing import Any, Literal
 
 from testbed.evidence import (
     Audit,
-    EventReport,
     Evidence,
     LinkAccount,
     Outcomes,
     Overflow,
-    TierLimit,
-    Unexplained,
 )
-from testbed.measure.expected import Finding, time_bounds
-from testbed.watch import CpuReport, ProbeReport
+from testbed.latency import Limits, against_latency, explained_too_few
 
 SCHEMA = 1
 MOST_SHOWN = 40
 """Characters of a strange answer."""
 Claim = Literal["bytes", "decisions", "quality", "latency"]
 CLAIMS: tuple[Claim, ...] = ("bytes", "decisions", "quality", "latency")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Where the emulator's own doing begins to show in latencies; shares in [0, 1].
-
-    A probe may feel ``probe_slack_ms``, or ``probe_slack_share`` of its round trip if that is more, on top of
-    what the link gives it: how long a process that becomes ready may wait for a CPU.
-    """
-
-    lateness_p99_ms: float = 10.0
-    unexplained_p99_ms: float = 10.0
-    explained_share: float = 0.99
-    contended: float = 0.10
-    busy: float = 0.95
-    steal: float = 0.02
-    probe_slack_ms: float = 5.0
-    probe_slack_share: float = 0.10
-    probe_least_answers: int = 10
-    event_late_ms: float = 50.0
 
 
 @dataclass(frozen=True)
@@ -162,146 +138,6 @@ def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
             )
 
 
-def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:
-    """Links as configured before and after, requests sent on time, an emulator that is not short of CPU."""
-    yield from _links("before", evidence.links_before)
-    yield from _links("after", evidence.links_after)
-    yield from _lateness(evidence, limits)
-    yield from _unexplained(evidence.unexplained, limits)
-    if not evidence.events:  # killed tiers take records with them: a note then
-        yield from _explained_too_few(evidence.unexplained or (), limits)
-    yield from _cpu(evidence.cpu, limits)
-    yield from _probes(evidence.probes, limits)
-    yield from _tiers(evidence.tiers, evidence.machine_cpus)
-    yield from _events(evidence.events, limits)
-    for full in evidence.overflows:
-        if full.waited:
-            yield (
-                f"{full.method}: at {full.node} {full.waited} requests waited for a thread, "
-                f"{full.waited_max_ms:.0f} ms at most: more were outstanding than a node handles at a time"
-            )
-
-
-def _links(when: str, findings: Sequence[Finding] | None) -> Iterator[str]:
-    if findings is None:
-        yield f"the links were not measured {when} the replay"
-        return
-    for finding in findings:
-        if finding.ok is False:
-            yield f"{when} the replay, {finding}"
-
-
-def _lateness(evidence: Evidence, limits: Limits) -> Iterator[str]:
-    if evidence.lockstep:
-        return
-    if evidence.lateness is None:
-        yield "the orchestrator's lateness was not recorded"
-        return
-    for one in evidence.lateness:
-        if one.p99_ms > limits.lateness_p99_ms:
-            yield (
-                f"{one.method}: requests were sent late, p99 {one.p99_ms:.1f} ms and {one.max_ms:.1f} ms "
-                f"at most, with {limits.lateness_p99_ms:g} ms allowed at p99"
-            )
-
-
-def _unexplained(spreads: Sequence[Unexplained] | None, limits: Limits) -> Iterator[str]:
-    if spreads is None:
-        yield "what of the latencies is no tier's and no link's was not worked out"
-        return
-    for one in spreads:
-        if one.p99_ms is not None and one.p99_ms > limits.unexplained_p99_ms:
-            yield (
-                f"{one.method}: {one.p99_ms:.1f} ms of the latencies at p99 are no tier's and no link's, "
-                f"with {limits.unexplained_p99_ms:g} ms allowed"
-            )
-        if one.p1_ms is not None and one.p1_ms < -limits.unexplained_p99_ms:
-            yield (
-                f"{one.method}: tiers and links recorded {-one.p1_ms:.1f} ms more than latencies hold at p1, "
-                f"with {limits.unexplained_p99_ms:g} ms allowed"
-            )
-
-
-def _explained_too_few(spreads: Sequence[Unexplained], limits: Limits) -> Iterator[str]:
-    for one in spreads:
-        if one.requests < limits.explained_share * one.expected:
-            yield (
-                f"{one.method}: where the time went is known of {one.requests} of {one.expected} requests, "
-                f"with {limits.explained_share:.0%} asked for"
-            )
-
-
-def _cpu(reports: Mapping[str, CpuReport] | None, limits: Limits) -> Iterator[str]:
-    if reports is None:
-        yield "the machine's CPUs were not watched"
-        return
-    for method, one in reports.items():
-        if one.samples == 0:
-            continue  # over before the first look: too short to be short of anything
-        if one.contended > limits.contended:
-            yield (
-                f"{method}: {one.contended:.0%} of the time more was runnable than the machine's "
-                f"{one.cpus} CPU{'s' if one.cpus > 1 else ''} could run, with {limits.contended:.0%} allowed"
-            )
-        if one.busy > limits.busy:
-            yield f"{method}: the machine's CPUs were busy for {one.busy:.0%} of the time"
-        if one.steal > limits.steal:
-            yield f"{method}: the hypervisor took away {one.steal:.1%} of the machine's CPU time"
-
-
-def _probes(probes: Mapping[str, Sequence[ProbeReport]] | None, limits: Limits) -> Iterator[str]:
-    if probes is None:
-        yield "no idle link was probed"
-        return
-    for method, reports in probes.items():
-        for one in reports:
-            for complaint in _probe(one, limits):
-                yield f"{method}: an idle link like {one.link} {complaint}"
-
-
-def _probe(one: ProbeReport, limits: Limits) -> Iterator[str]:
-    if one.ended_early:
-        yield "was not watched to the end: the probe broke off"
-        return
-    if one.sent < limits.probe_least_answers:
-        return  # a method of two seconds: the measurements before and after speak for it
-    if one.median_ms is None or one.felt_p99_ms is None or one.felt_median_ms is None:
-        yield f"answered none of {one.sent} pings"
-        return
-    if one.loss == 0 and one.answered < one.sent:
-        yield f"lost {one.sent - one.answered} of {one.sent} pings"
-    low, high = time_bounds(one.expected_ms, one.jitter_ms, one.answered)
-    if not low <= one.median_ms <= high:
-        yield f"had a median round trip of {one.median_ms:.2f} ms, expected {low:.2f} to {high:.2f}"
-    slack_ms = max(limits.probe_slack_ms, limits.probe_slack_share * one.expected_ms)
-    latest_ms = one.expected_ms + 3.5 * one.jitter_ms + slack_ms
-    if one.felt_p99_ms > latest_ms:
-        yield f"had a p99 round trip of {one.felt_p99_ms:.2f} ms, expected {latest_ms:.2f} at most"
-    if one.late_p99_ms is not None and one.late_p99_ms > limits.probe_slack_ms:
-        yield f"was pinged {one.late_p99_ms:.2f} ms late at p99: the machine itself stood still"
-
-
-def _tiers(tiers: Sequence[TierLimit] | None, machine_cpus: int) -> Iterator[str]:
-    if tiers is None:
-        yield "the tiers' CPU limits are not known"
-        return
-    for tier in tiers:
-        if tier.cpus < tier.cpus_asked:
-            yield f"{tier.node} was to have {tier.cpus_asked:g} CPUs and got {tier.cpus:g}: there are no more"
-    total = sum(tier.cpus for tier in tiers)
-    if total > machine_cpus + 1e-9:
-        yield f"the tiers may use {total:g} CPUs together, and the machine has {machine_cpus}"
-
-
-def _events(events: Sequence[EventReport], limits: Limits) -> Iterator[str]:
-    for one in events:
-        if one.error is not None:
-            yield f"{one.method}: {one} failed: {one.error}"
-        late_ms = max(one.late_ms or 0.0, one.end_late_ms or 0.0, one.steps_late_p99_ms or 0.0)
-        if late_ms > limits.event_late_ms:
-            yield (f"{one.method}: {one} was {late_ms:.0f} ms late, with {limits.event_late_ms:g} ms allowed")
-
-
 def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:
     """What a reader should know and what decides nothing."""
     if not evidence.netem:
@@ -328,7 +164,7 @@ def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:
         if event.skipped:
             yield f"{event.method}: {event} was skipped, for the replay ended before it"
     if evidence.events:
-        yield from _explained_too_few(evidence.unexplained or (), limits)
+        yield from explained_too_few(evidence.unexplained or (), limits)
     if evidence.lockstep:
         yield "in lockstep each request waits for the one before: latencies are those of idle tiers"
     if evidence.closed_users is not None:

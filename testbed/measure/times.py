@@ -19,18 +19,8 @@ from testbed.measure.expected import (
     time_bounds,
 )
 from testbed.measure.path import Path, wait_until_quiet
-from testbed.measure.traffic import (
-    PING_FRAME_BYTES,
-    PING_PAYLOAD_BYTES,
-    SMALL_FRAME_BYTES,
-    Train,
-    UdpPath,
-    one_way_train,
-    ping_socket,
-    ping_train,
-    promptly,
-    run_trains,
-)
+from testbed.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, SMALL_FRAME_BYTES, UdpPath, promptly
+from testbed.measure.trains import Train, one_way_train, ping_socket, ping_train, run_trains
 from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction
 
 PINGS = 50

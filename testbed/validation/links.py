@@ -22,14 +22,10 @@ from testbed.measure.traffic import (
     PING_PAYLOAD_BYTES,
     SMALL_FRAME_BYTES,
     Burst,
-    Train,
     UdpPath,
-    one_way_train,
-    ping_socket,
-    ping_train,
     promptly,
-    run_trains,
 )
+from testbed.measure.trains import Train, one_way_train, ping_socket, ping_train, run_trains
 from testbed.shaping import TBF_BURST_FRAMES
 from testbed.topology import FRAME_BYTES, Shape
 from testbed.validation.bench import Bench

@@ -34,7 +34,8 @@ from testbed.measure.loss import NOT_TOLD_FROM_NONE, POOLED, Counting, Tally, pl
 from testbed.measure.path import Path
 from testbed.measure.rate import rate_groups, unlimited
 from testbed.measure.times import ping_interval_s
-from testbed.measure.traffic import End, UdpPath, internet_checksum
+from testbed.measure.traffic import End, UdpPath
+from testbed.measure.trains import internet_checksum
 from testbed.topology import Shape
 
 
