@@ -21,6 +21,7 @@ from testbed.node import RUN_LABEL
 ROOT = Path(__file__).parent.parent.parent
 SMOKE = ROOT / "scenarios" / "smoke.yaml"
 RUN_TIMEOUT_S = 300
+PROGRAMS = ("tcpdump", "linux.uml")
 
 
 def command(*arguments: str) -> list[str]:
@@ -82,14 +83,22 @@ def left_behind() -> list[str]:
     namespaces = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout.split()
     found += [f"namespace {name}" for name in namespaces if name.startswith(PREFIX)]
     found += [f"interface {name}" for name in interfaces() if name.startswith(PREFIX)]
+    return found + [f"process {words}" for group, words in programs() if group not in OTHERS]
+
+
+def programs() -> Iterator[tuple[int, str]]:
+    """Process group and first words of all that a run starts on the host and that lives."""
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = entry.read_bytes().split(b"\0")
+            words, group = entry.read_bytes().split(b"\0"), os.getpgid(int(entry.parent.name))
         except OSError:
             continue
-        if Path(os.fsdecode(words[0])).name in ("tcpdump", "linux.uml"):
-            found.append(f"process {b' '.join(words[:8]).decode(errors='replace')}")
-    return found
+        if Path(os.fsdecode(words[0])).name in PROGRAMS:
+            yield group, b" ".join(words[:8]).decode(errors="replace")
+
+
+OTHERS = {group for group, _ in programs()}
+"""Groups that were there before: a machine in which other tests run is nothing that these left."""
 
 
 def interfaces() -> list[str]:
