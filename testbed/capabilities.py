@@ -78,7 +78,7 @@ def package_mend(command: str) -> str:
 
 
 def capabilities() -> list[Capability]:
-    """Every need of the testbed, tried in under 3 s; leaves nothing behind and asks for root nowhere."""
+    """Every need of the testbed, tried in 3 s (a busy engine takes longer); leaves nothing, needs no root."""
     with user_mode_linux() as boots:  # a second of its own, spent while the rest is tried
         others = [*_kernel_capabilities(kernel()), *_host_capabilities()]
         return [*others, boots()]
