@@ -27,13 +27,39 @@ CONGESTION = "cubic"
 _FIGURES = ("rate_bps", "delay_ms", "jitter_ms", "loss", "duplicate", "reorder")
 
 
+JitterDistribution = Literal["normal", "uniform", "pareto"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bursts:
+    """Losses in bursts: a Markov chain with a good and a bad state (tc-netem(8), ``loss gemodel``).
+
+    ``p`` and ``r`` are the probabilities of going from good to bad and back after a frame; ``bad`` and
+    ``good`` those of losing a frame in each state. All are in [0, 1].
+    """
+
+    p: float
+    r: float
+    bad: float = 1.0
+    good: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        """The share of frames lost in the long run; the chain begins in the good state."""
+        if self.p + self.r == 0:
+            return self.good
+        return (self.p * self.bad + self.r * self.good) / (self.p + self.r)
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One direction of a WAN link (DESIGN, "A WAN link").
+    """One direction of a WAN link.
 
     ``rate_bps`` and ``queue_frames`` are the bottleneck's (``None``: unlimited rate), the others the way's.
-    ``delay_ms`` is one way, ``jitter_ms`` the standard deviation added to it without reordering, ``loss``
-    and ``duplicate`` are probabilities in [0, 1].
+    ``delay_ms`` is one way, ``jitter_ms`` the standard deviation added to it without reordering, in the
+    ``jitter_distribution``. ``loss``, ``duplicate`` and ``reorder`` are probabilities in [0, 1]; with
+    ``bursts`` ``loss`` is their mean. ``delay_file`` is the path of a file of delays in ms, one a frame in
+    the file's order, then again; ``delay_ms`` is then their median.
     """
 
     rate_bps: int | None
@@ -43,6 +69,9 @@ class Shape:
     duplicate: float = 0.0
     reorder: float = 0.0
     queue_frames: int = 100
+    jitter_distribution: JitterDistribution = "normal"
+    bursts: Bursts | None = None
+    delay_file: str | None = None
 
     @property
     def needs_netem(self) -> bool:
