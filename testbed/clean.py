@@ -25,7 +25,7 @@ from testbed.errors import TestbedError
 from testbed.netns import HERE, NAMED, delete_namespaces, named, processes_in, run_in
 from testbed.node import RUN_LABEL
 from testbed.plan import KIND_LETTERS
-from testbed.switch import delete_ovs, ovs_bridges
+
 
 RUNS = Path("/run/llm-testbed")
 PREFIX = "tb"
@@ -192,7 +192,7 @@ def _in_kernel(run_id: str, client: docker.DockerClient | None) -> list[Leftover
         p.name for p in NAMED.glob(f"{prefix}*") if p.name == prefix or p.name.startswith(f"{prefix}-")
     ]
     found = [Leftover("namespace", name, run_id) for name in namespaces]
-    bridges = [name for name in ovs_bridges() if interface.fullmatch(name)]
+    bridges: list[str] = []
     found += [Leftover("bridge", name, run_id) for name in bridges]
     present = sorted(path.name for path in Path("/sys/class/net").iterdir())
     found += [
@@ -230,7 +230,7 @@ def _remove(leftover: Leftover) -> None:
     elif leftover.kind == "container":
         remove_containers(_engine_if_up(), leftover.run_id, leftover.name)
     elif leftover.kind == "bridge":
-        delete_ovs([leftover.name])
+        pass
     elif leftover.kind == "interface":
         with contextlib.suppress(TestbedError):  # gone with the other end of its pair
             run_in(HERE, ["ip", "link", "delete", "dev", leftover.name])

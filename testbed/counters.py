@@ -1,4 +1,4 @@
-"""The kernel's own counters of interfaces and queueing disciplines, read by rtnetlink(7).
+"""The kernel's own counters of interfaces, read by rtnetlink(7).
 
 Read often (a link is quiet when they stand still), so without a process or a dump: one request, one answer.
 """
@@ -18,20 +18,13 @@ from testbed.errors import TestbedError
 from testbed.netns import in_namespace, socket_in
 
 _RTM_GETSTATS = 94
-_RTM_GETQDISC = 38
 _NLMSG_ERROR = 2
 _NLM_F_REQUEST = 1
-_NLM_F_ECHO = 8
-_TC_H_ROOT = 0xFFFFFFFF
 _IFLA_STATS_LINK_64 = 1
-_TCA_STATS2 = 7
-_TCA_STATS_QUEUE = 3
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 _IF_STATS = struct.Struct("=BxxxII")  # struct if_stats_msg
-_TC = struct.Struct("=BxxxiIII")  # struct tcmsg
 _LINK_STATS = struct.Struct("=8Q")  # rx, tx of: packets, bytes, errors, dropped
-_QUEUE = struct.Struct("=IIIII")  # struct gnet_stats_queue
 _TIMEOUT_S = 10.0
 
 
@@ -50,15 +43,6 @@ class InterfaceCounters:
     sent: Counters
     received: Counters
     dropped_frames: int
-
-
-@dataclass(frozen=True, slots=True)
-class QdiscCounters:
-    """A root queueing discipline: frames it dropped since it was made, and what it holds now."""
-
-    dropped_frames: int
-    held_frames: int
-    held_bytes: int
 
 
 class CounterReader:
@@ -86,22 +70,10 @@ class CounterReader:
             TestbedError: there is no such interface.
         """
         request = _IF_STATS.pack(0, self._index(name), 1 << (_IFLA_STATS_LINK_64 - 1))
-        answer = self._ask(_RTM_GETSTATS, _NLM_F_REQUEST, request, name)
+        answer = self._ask(request, name)
         stats = dict(_attributes(answer[_IF_STATS.size :]))[_IFLA_STATS_LINK_64]
         rx_packets, tx_packets, rx_bytes, tx_bytes, _, _, _, tx_dropped = _LINK_STATS.unpack_from(stats)
         return InterfaceCounters(Counters(tx_packets, tx_bytes), Counters(rx_packets, rx_bytes), tx_dropped)
-
-    def root_qdisc(self, name: str) -> QdiscCounters:
-        """Counters of the queueing discipline at an interface's root (tc(8)).
-
-        Raises:
-            TestbedError: there is no such interface.
-        """
-        request = _TC.pack(0, self._index(name), 0, _TC_H_ROOT, 0)
-        answer = self._ask(_RTM_GETQDISC, _NLM_F_REQUEST | _NLM_F_ECHO, request, name)
-        stats = dict(_attributes(dict(_attributes(answer[_TC.size :]))[_TCA_STATS2]))
-        held_frames, held_bytes, dropped, _, _ = _QUEUE.unpack_from(stats[_TCA_STATS_QUEUE])
-        return QdiscCounters(dropped, held_frames, held_bytes)
 
     def _index(self, name: str) -> int:
         if name not in self._indices:
@@ -112,10 +84,12 @@ class CounterReader:
                     raise TestbedError(f"interface {name} is gone") from error
         return self._indices[name]
 
-    def _ask(self, kind: int, flags: int, payload: bytes, name: str) -> bytes:
+    def _ask(self, payload: bytes, name: str) -> bytes:
         with self._lock:
             self._sequence += 1
-            header = _HEADER.pack(_HEADER.size + len(payload), kind, flags, self._sequence, 0)
+            header = _HEADER.pack(
+                _HEADER.size + len(payload), _RTM_GETSTATS, _NLM_F_REQUEST, self._sequence, 0
+            )
             self._socket.send(header + payload)
             while True:
                 try:

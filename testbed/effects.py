@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from testbed.control import NodeControl
-from testbed.cut import CuttableLink
 from testbed.errors import TestbedError
 from testbed.event_schema import BackgroundFlow, LinkChange, RateFile
 from testbed.flow import Flow, Site, flow_port
+from testbed.link import WanLink
 from testbed.live_link import LiveLink
-from testbed.rate_trace import BIN_MS, RatePlayer, read_rate_trace
-from testbed.topology import Direction
-from testbed.watch import nearest_rank
+from testbed.rate_trace import read_rate_trace
 
 READY_TIMEOUT_S = 300.0
 _READY_POLL_S = 0.1
@@ -60,7 +58,7 @@ class ChangedFigures:
 class DeadLink:
     """A link carries nothing."""
 
-    def __init__(self, links: Sequence[CuttableLink]) -> None:
+    def __init__(self, links: Sequence[WanLink]) -> None:
         self._links = links
         self._lost = 0
 
@@ -78,43 +76,26 @@ class DeadLink:
         return {"lost_frames": self._lost}
 
     def _count(self) -> int:
-        return sum(sum(link.lost_frames().values()) for link in self._links)
+        return sum(counts.cut_frames for link in self._links for counts in link.counts().values())
 
 
 class FollowedFile:
-    """A link's rate follows a file; each link and direction has a player of its own."""
+    """A link's frames leave at a file's opportunities; each link and direction begins the file for itself."""
 
     def __init__(self, event: RateFile, links: Sequence[LiveLink]) -> None:
-        self._event, self._links = event, links
-        self._trace = read_rate_trace(Path(event.rate_file))
-        self._players: list[RatePlayer] = []
+        self._directions, self._links = event.directions, links
+        self._opportunities_ms = read_rate_trace(Path(event.rate_file)).opportunities_ms
 
     def begin(self) -> None:
-        length_s = self._event.for_s if self._event.for_s is not None else float("inf")
-        now_s = time.monotonic()
         for link in self._links:
-            player = RatePlayer(self._trace.timeline(length_s, BIN_MS), self._giver(link), now_s)
-            self._players.append(player.start())
+            link.follow(self._directions, self._opportunities_ms)
 
     def end(self) -> None:
-        try:
-            for player in self._players:
-                player.stop()
-        finally:
-            for link in self._links:
-                link.put_back(self._event.directions, ["rate_bps"])
+        for link in self._links:
+            link.unfollow(self._directions)
 
     def report(self) -> dict[str, Any]:
-        late_ms = sorted(step.late_ms for player in self._players for step in player.played)
-        return {
-            "steps": len(late_ms),
-            "steps_skipped": sum(player.skipped for player in self._players),
-            "steps_late_p99_ms": nearest_rank(late_ms, 0.99) if late_ms else None,
-        }
-
-    def _giver(self, link: LiveLink) -> Callable[[int], None]:
-        directions: tuple[Direction, ...] = self._event.directions
-        return lambda rate_bps: link.change(directions, {"rate_bps": rate_bps})
+        return {}
 
 
 class Traffic:

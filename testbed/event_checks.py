@@ -125,7 +125,7 @@ def _with(link: Link, direction: Direction, shape: Shape) -> Link:
 
 @functools.cache
 def _peak_bps(rate_file: str) -> int:
-    return max(step.rate_bps for step in read_rate_trace(Path(rate_file)).steps())
+    return read_rate_trace(Path(rate_file)).peak_bps
 
 
 def late_events(events: Sequence[AnyEvent], last_request_s: float) -> list[str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from testbed.control import NodeControl
-from testbed.cut import CuttableLink
 from testbed.effects import (
     ChangedFigures,
     DeadLink,
@@ -22,7 +21,7 @@ from testbed.effects import (
     Traffic,
 )
 from testbed.errors import TestbedError
-from testbed.event_checks import Moment, links_of, moments, paced_directions
+from testbed.event_checks import Moment, links_of, moments
 from testbed.event_schema import (
     AnyEvent,
     BackgroundFlow,
@@ -38,58 +37,15 @@ from testbed.evidence import EventReport
 from testbed.flow import Site
 from testbed.live_link import LiveLink
 from testbed.network import Network
-from testbed.shaping import paced_burst
-from testbed.topology import Direction
-from testbed.traffic_control import standing_by
 
 
 class Stage:
-    """A network with what its events need; it is as the scenario has it, but between :meth:`set` and
-    :meth:`clear`.
-    """
+    """A network with what its events need; it is as the scenario has it, but while a player is entered."""
 
     def __init__(self, events: Sequence[AnyEvent], network: Network, nodes: Sequence[NodeControl]) -> None:
         self.events, self.network = tuple(events), network
         self.nodes = {node.name: node for node in nodes}
-        self._standing = ExitStack()
         self.live = {link.name: LiveLink(link) for link in network.links}
-        cut = {link for event in events if isinstance(event, LinkDown) for link in self._links(event)}
-        self.cuttable = {name: CuttableLink(network.link(name)) for name in sorted(cut)}
-
-    def set(self) -> None:
-        """Make ready for a method; to be called while all links are empty."""
-        for link in self.network.links:
-            link.pace(paced_directions(self.events, link.spec, self.network.topology))
-        if self.network.links:
-            self._standing.enter_context(standing_by(self.network.links))
-
-    def clear(self) -> None:
-        """All links are as the scenario has them; to be called while they are empty."""
-        self._standing.close()
-        for link in self.network.links:
-            link.pace(())
-
-    @contextmanager
-    def ready(self) -> Iterator[None]:
-        """:meth:`set`, and :meth:`clear` afterwards."""
-        self.set()
-        try:
-            yield
-        finally:
-            self.clear()
-
-    def settings(self) -> dict[str, Any]:
-        """Which directions are paced (:func:`testbed.shaping.paced_bottleneck`), for the manifest."""
-        topology, shaper = self.network.topology, self.network.shaper
-        paced = {link.name: sorted(paced_directions(self.events, link, topology)) for link in topology.links}
-        return {"paced": {name: ways for name, ways in paced.items() if ways}, **paced_burst(shaper)}
-
-    def lost_frames(self) -> dict[str, Mapping[Direction, int]]:
-        """Frames that links lost while they were down, since the stage was made; by link."""
-        none: Mapping[Direction, int] = {"up": 0, "down": 0}
-        return {
-            name: self.cuttable[name].lost_frames() if name in self.cuttable else none for name in self.live
-        }
 
     def player(self, method: str, policy: Mapping[str, Any]) -> EventPlayer:
         return EventPlayer(self, method, policy)
@@ -105,7 +61,7 @@ class Stage:
         if isinstance(event, RateFile):
             return FollowedFile(event, live)
         if isinstance(event, LinkDown):
-            return DeadLink([self.cuttable[link] for link in self._links(event)])
+            return DeadLink([self.network.link(link) for link in self._links(event)])
         if isinstance(event, BackgroundFlow):
             return Traffic(event, number, self._site(event.flow.source), self._site(event.flow.target))
         if isinstance(event, NodeEvent):

@@ -1,41 +1,28 @@
-"""The links of the network as Mininet links: a site's own, unshaped, and the shaped WAN link.
+"""The links of the network as Mininet links: a site's own, unshaped, and the WAN link.
 
-Stock ``TCLink`` loses frames where no tap sees them, lets a burst pass unshaped and does not go back to 0
-(DESIGN, "A WAN link"); ours keeps bottleneck, wire and way apart.
+Stock ``TCLink`` loses frames where no tap sees them, lets a burst pass unshaped and does not go back to 0. In
+ours bottleneck, wire and way are apart, and the run's link process does what tc(8) does there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from testbed import shaping
-from testbed.counters import CounterReader, Counters, QdiscCounters
+from testbed.counters import CounterReader, Counters
+from testbed.link_process.client import LinkProcess
+from testbed.link_process.ring import FIRST_PORT_INDEX
 from testbed.mininet_compat import Intf
 from testbed.mininet_compat import Link as MininetLink
-from testbed.netns import batch
 from testbed.node import SiteHost
 from testbed.plan import HOST_INTERFACE
-from testbed.shaping import Shaper
+from testbed.readings import DirectionReading, LinkCounts
 from testbed.switch import SiteSwitch
 from testbed.topology import DIRECTIONS, Direction, Link, Shape
 
-
-@dataclass(frozen=True, slots=True)
-class QueueDrops:
-    """Frames of one direction that did not arrive, since the link was made.
-
-    ``queue_dropped_frames`` were refused by the bottleneck's full queue and never sent; ``lost_frames`` were
-    sent, and counted on the wire, and the way lost them; where it duplicates, the second copies that it lost
-    are among them, though no wire saw those. ``emulator_dropped_frames`` should be 0: the kernel had no room
-    to hand a frame from one end of the wire to the other.
-    """
-
-    queue_dropped_frames: int
-    lost_frames: int
-    emulator_dropped_frames: int = 0
+Passages = Mapping[Direction, Sequence[tuple[CounterReader, str]]]
+"""Interfaces that hand frames of a direction on, each with the reader of its namespace."""
 
 
 class Port(Intf):
@@ -72,7 +59,7 @@ class SiteLink(PlannedLink):
     def __init__(self, node1: SiteHost, node2: SiteSwitch, *, port_name: str, **params: Any) -> None:
         plan = node2.plan
         plan.create.append(
-            f"link add {plan.add_port(port_name)} txqueuelen 1000 type veth peer name {HOST_INTERFACE} "
+            f"link add name {port_name} txqueuelen 1000 type veth peer name {HOST_INTERFACE} "
             f"address {node1.tier_node.mac} txqueuelen 1000 netns {node1.netns_path}"
         )
         node2.add_port(port_name, node1.tier_node.mac, isolated=False)
@@ -90,10 +77,7 @@ class CableLink(PlannedLink):
     ) -> None:
         plan = node1.plan
         near, far = (f"{plan.prefix}a{number}{side}" for side in "cp")
-        plan.create.append(
-            f"link add {plan.add_port(near)} txqueuelen 1000 type veth peer {plan.add_port(far)} "
-            "txqueuelen 1000"
-        )
+        plan.create.append(f"link add name {near} txqueuelen 1000 type veth peer name {far} txqueuelen 1000")
         child_mac, parent_mac = macs
         node1.add_port(near, parent_mac, isolated=True)
         node2.add_port(far, child_mac, isolated=True)
@@ -102,24 +86,28 @@ class CableLink(PlannedLink):
 
 
 @dataclass(frozen=True, slots=True)
-class WireEnd:
-    """One end of the wire: its interface, what delays arrivals there, the port of a switch that is apart."""
+class LinkEnd:
+    """One side of a link: the switch's port, the other end of its cable, and the end of the wire."""
 
-    wire: str
-    way: str
     outer: str
+    port: str
+    wire: str
 
 
 class WanLink(PlannedLink):
     """Between two sites: for each direction bottleneck, wire, way.
 
+    A frame that a site sends goes through the cable ``outer``-``port`` to the link process. That lets it
+    wait for the bottleneck, puts it on the wire, and hands it to the other site's port when its way is over.
+    Nobody reads the wire's other end: there the kernel counts and a capture sees what was sent.
+
     A shared link begins at a switch before which its children's sites are; all else is as with one child.
 
     Attributes:
         spec: what the scenario asks for; :meth:`reshape` does not change it.
+        shapes: what the link is now.
         capture_interface: the wire's end below. A tap there sees both directions as sent.
         netns_path: the namespace in which that interface is.
-        tc: carries out lines of tc(8) there.
     """
 
     def __init__(
@@ -130,163 +118,121 @@ class WanLink(PlannedLink):
         spec: Link,
         macs: tuple[Sequence[str], str],
         number: int,
-        shaper: Shaper,
         **params: Any,
     ) -> None:
         self.spec = spec
-        self.plan = plan = node1.plan
-        self.shaper = shaper
+        plan = node1.plan
         self.shapes: dict[Direction, Shape] = {"up": spec.up, "down": spec.down}
-        self._child, self._parent = (
-            WireEnd(*(f"{plan.prefix}{letter}{number}{side}" for letter in "wio")) for side in "cp"
+        self.child, self.parent = (
+            LinkEnd(*(f"{plan.prefix}{letter}{number}{side}" for letter in "opw")) for side in "cp"
         )
-        self.capture_interface, self.netns_path = self._child.wire, plan.netns_path
-        self.tc: Callable[[Sequence[str]], None] = partial(batch, plan.netns_path, "tc")
+        self.capture_interface, self.netns_path = self.child.wire, plan.netns_path
+        self._process: LinkProcess | None = None
         self._reader: CounterReader | None = None
-        self._dropped_before: dict[Direction, int] = {"up": 0, "down": 0}
-        self._paced: frozenset[Direction] = frozenset()
-        self._has_way = shaper == "netem" or node1.apart
+        self._passages: Passages = {}
+        self._following: set[Direction] = set()
         plan.create.append(
-            f"link add name {self._child.wire} txqueuelen 1000 "
-            f"type veth peer name {self._parent.wire} txqueuelen 1000"
+            f"link add name {self.child.wire} txqueuelen 1000 "
+            f"type veth peer name {self.parent.wire} txqueuelen 1000"
         )
+        for place, end in enumerate((self.child, self.parent)):
+            index = FIRST_PORT_INDEX + 2 * number + place
+            plan.create.append(
+                f"link add name {end.port} index {index} txqueuelen 1000 "
+                f"type veth peer name {end.outer} txqueuelen 1000"
+            )
+            plan.interfaces += [end.port, end.wire]
         children_macs, parent_mac = macs
-        self._note_end(node1, self._child, [parent_mac], isolated=not spec.shared)
-        self._note_end(node2, self._parent, children_macs, isolated=True)
-        for direction, shape in self.shapes.items():
-            shaping.require(shape, self.name, shaper)
-            plan.shape += self._shape(direction, shape)
+        node1.add_port(self.child.outer, parent_mac, isolated=not spec.shared)
+        node2.add_port(self.parent.outer, *children_macs, isolated=True)
         params.update(intf=Port, addr1=None, addr2=None)
-        names = {"intfName1": self._child.wire, "intfName2": self._parent.wire}
-        super().__init__(node1, node2, **names, **params)
+        super().__init__(node1, node2, intfName1=self.child.outer, intfName2=self.parent.outer, **params)
 
     @property
     def name(self) -> str:
         return self.spec.name
 
-    def attach(self, reader: CounterReader) -> None:
-        """Give the link the reader of its namespace, once its interfaces are there."""
-        self._reader = reader
+    def attach(self, process: LinkProcess, reader: CounterReader, passages: Passages) -> None:
+        """Carry frames from now on; to be called once the link's interfaces are there.
+
+        Args:
+            reader: of the link's namespace.
+            passages: in each direction, what else sends its frames on, between the two sites' containers.
+        """
+        self._process, self._reader, self._passages = process, reader, passages
+        child, parent = ((end.port, end.wire) for end in (self.child, self.parent))
+        process.add(self.name, child, parent, self.shapes)
 
     def counters(self) -> dict[Direction, Counters]:
         """What crossed the wire in each direction: the kernel's 64-bit counters at its child's end."""
-        interface = self._counters.interface(self.capture_interface)
+        interface = self._kernel.interface(self.capture_interface)
         return {"up": interface.sent, "down": interface.received}
 
-    def drops(self) -> dict[Direction, QueueDrops]:
-        """What was refused before the wire and lost after it, in each direction."""
-        return {direction: self._drops(direction) for direction in ("up", "down")}
+    def counts(self) -> dict[Direction, LinkCounts]:
+        """What the link process says of each direction."""
+        return {direction: self._links.counts(self.name, direction) for direction in DIRECTIONS}
 
-    def held_frames(self) -> int:
-        """Frames that wait in the link's queues or are on their way now; a quiet link holds none."""
-        names = [self._child.wire, self._parent.wire]
-        if self.shaper == "netem":
-            names += [self._child.way, self._parent.way]
-        return sum(self._counters.root_qdisc(name).held_frames for name in names)
-
-    def backlog(self) -> dict[Direction, QdiscCounters]:
-        """What waits in each direction's bottleneck now, a frame that is being serialised included."""
-        return {
-            direction: self._counters.root_qdisc(self._ends(direction)[0].wire) for direction in DIRECTIONS
-        }
+    def read(self) -> dict[Direction, DirectionReading]:
+        """All counters of both directions; of one moment only if the link is quiet."""
+        wire, counts, found = self.counters(), self.counts(), {}
+        for direction in DIRECTIONS:
+            near, far = (self.child, self.parent) if direction == "up" else (self.parent, self.child)
+            senders = [(self._kernel, end) for end in (near.outer, near.wire, far.port)]
+            senders += self._passages[direction]
+            found[direction] = DirectionReading(
+                wire=wire[direction],
+                port_in=self._kernel.interface(near.port).received,
+                port_out=self._kernel.interface(far.port).sent,
+                process=counts[direction],
+                dropped_frames=sum(reader.interface(name).dropped_frames for reader, name in senders),
+            )
+        return found
 
     def reshape(self, up: Shape, down: Shape) -> None:
-        """Change the link under way. Frames in it stay, and what is not asked for goes back to 0.
+        """Change the link under way: frames in it stay, and those that wait feel it at once."""
+        for direction, shape in (("up", up), ("down", down)):
+            self._change(direction, shape)  # type: ignore[arg-type]
 
-        A new rate is that of frames which come from now on, unless the direction is paced (:meth:`pace`).
-
-        Raises:
-            TestbedError: this kernel cannot give such a shape; the link stays as it was.
-        """
-        wanted: dict[Direction, Shape] = {"up": up, "down": down}
-        for shape in wanted.values():
-            shaping.require(shape, self.name, self.shaper)
-        self._apply(wanted, [])
-
-    def _apply(self, wanted: dict[Direction, Shape], first: Sequence[str]) -> None:
-        """``first``: commands of tc(8) that come before those of the shapes."""
-        before = {direction: self._queue_drops(direction) for direction in wanted}
-        shape_lines = [line for one, shape in wanted.items() for line in self._shape(one, shape)]
-        self.tc([*first, *shape_lines])
-        for direction in wanted:  # a queueing discipline of another kind counts from 0
-            if self._queue_drops(direction) < before[direction]:
-                self._dropped_before[direction] += before[direction]
-        self.shapes = wanted
-
-    def pace(self, directions: Iterable[Direction]) -> None:
-        """Let a change of rate reach frames that wait in these directions' queues, and in no other's.
-
-        (:func:`testbed.shaping.paced_bottleneck`.) To be called while the link is empty: what waits is lost.
-        """
-        if (paced := frozenset(directions)) != self._paced:
-            roots = [shaping.paced_root(self._ends(one)[0].wire) for one in sorted(paced - self._paced)]
-            self._paced = paced
-            self._apply(self.shapes, roots)
-
-    @property
-    def wires(self) -> dict[Direction, str]:
-        """The wire's end at which the frames of each direction arrive."""
-        return {"up": self._parent.wire, "down": self._child.wire}
-
-    @property
-    def reader(self) -> CounterReader:
-        """Counters of all interfaces of the link's namespace."""
-        return self._counters
-
-    @property
-    def has_ingress(self) -> bool:
-        """Whether what arrives at the wire's ends is filtered already, into the way."""
-        return self._has_way
-
-    def _note_end(self, switch: SiteSwitch, end: WireEnd, macs: Sequence[str], *, isolated: bool) -> None:
-        """Lead one end of the wire into a switch, through what delays its arrivals.
-
-        Of a Linux bridge the end is a port, and an ifb delays what arrives there. Open vSwitch changes the
-        queueing of its ports as it likes, so a veth pair between port and wire delays what it hands on.
-        """
-        plan = self.plan
-        plan.add_interface(end.wire)
-        if switch.apart:
-            plan.create.append(
-                f"link add name {end.way} txqueuelen 1000 type veth peer {plan.add_port(end.outer)} "
-                "txqueuelen 1000"
-            )
-            plan.shape += shaping.redirect(end.way, end.wire)
-        elif self._has_way:
-            plan.create.append(f"link add name {end.way} txqueuelen 1000 numtxqueues 1 type ifb")
-        if self._has_way:
-            plan.add_interface(end.way)
-            plan.shape += shaping.redirect(end.wire, end.way)
-        switch.add_port(end.outer if switch.apart else end.wire, *macs, isolated=isolated)
-
-    def _shape(self, direction: Direction, shape: Shape) -> list[str]:
-        sender, receiver = self._ends(direction)
-        paced = direction in self._paced
-        bottleneck = shaping.paced_bottleneck if paced else shaping.bottleneck
-        lines = bottleneck(sender.wire, shape, self.shaper)
-        return lines + shaping.way(receiver.way, shape, serialise=paced) if self.shaper == "netem" else lines
-
-    def _drops(self, direction: Direction) -> QueueDrops:
-        sender, receiver = self._ends(direction)
-        lost, interfaces = 0, [sender.wire]
-        if self.shaper == "netem":
-            lost = self._counters.root_qdisc(receiver.way).dropped_frames
-            interfaces.append(receiver.way)
-        return QueueDrops(
-            queue_dropped_frames=self._queue_drops(direction) + self._dropped_before[direction],
-            lost_frames=lost,
-            emulator_dropped_frames=sum(self._counters.interface(name).dropped_frames for name in interfaces),
+    def follow(self, direction: Direction, opportunities_ms: Sequence[int]) -> None:
+        """Let frames of a direction leave at a rate file's opportunities from now on, not at its rate."""
+        self._links.change(
+            self.name, direction, self.shapes[direction], opportunities_ms=opportunities_ms, same_delays=True
         )
+        self._following.add(direction)
 
-    def _queue_drops(self, direction: Direction) -> int:
-        return self._counters.root_qdisc(self._ends(direction)[0].wire).dropped_frames
+    def unfollow(self, direction: Direction) -> None:
+        """Go back to the direction's rate."""
+        self._following.discard(direction)
+        self._links.change(self.name, direction, self.shapes[direction], same_delays=True)
 
-    def _ends(self, direction: Direction) -> tuple[WireEnd, WireEnd]:
-        """The end that sends in ``direction``, and the one that receives."""
-        return (self._child, self._parent) if direction == "up" else (self._parent, self._child)
+    def cut(self) -> None:
+        """Lose every frame behind the wire from now on, both ways. What is on its way arrives."""
+        self._links.cut(self.name, cut=True)
+
+    def mend(self) -> None:
+        """Carry frames again."""
+        self._links.cut(self.name, cut=False)
+
+    def _change(self, direction: Direction, shape: Shape) -> None:
+        before = self.shapes[direction]
+        if shape != before:
+            self._links.change(
+                self.name,
+                direction,
+                shape,
+                following=direction in self._following,
+                same_delays=shape.delay_file == before.delay_file,
+            )
+            self.shapes[direction] = shape
 
     @property
-    def _counters(self) -> CounterReader:
+    def _links(self) -> LinkProcess:
+        if self._process is None:
+            raise RuntimeError(f"link {self.name} is not up")
+        return self._process
+
+    @property
+    def _kernel(self) -> CounterReader:
         if self._reader is None:
             raise RuntimeError(f"link {self.name} is not up")
         return self._reader

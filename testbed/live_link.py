@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,15 +23,23 @@ class LiveLink:
         self._lock = threading.Lock()
 
     def change(self, directions: Iterable[Direction], figures: Mapping[str, Any]) -> None:
-        """Give figures, by their names in :class:`testbed.topology.Shape`; others stay.
-
-        Raises:
-            TestbedError: this kernel cannot give them.
-        """
+        """Give figures, by their names in :class:`testbed.topology.Shape`; others stay."""
         with self._lock:
             for direction in directions:
                 self._given[direction].update(figures)
             self._reshape()
+
+    def follow(self, directions: Iterable[Direction], opportunities_ms: Sequence[int]) -> None:
+        """Let frames leave at a rate file's opportunities, from now on."""
+        with self._lock:
+            for direction in directions:
+                self.link.follow(direction, opportunities_ms)
+
+    def unfollow(self, directions: Iterable[Direction]) -> None:
+        """Go back from a rate file to the rate."""
+        with self._lock:
+            for direction in directions:
+                self.link.unfollow(direction)
 
     def put_back(self, directions: Iterable[Direction], names: Iterable[str]) -> None:
         """Figures are as the scenario has them again."""
@@ -43,6 +51,4 @@ class LiveLink:
             self._reshape()
 
     def _reshape(self) -> None:
-        up, down = (replace(self.link.spec.shape(one), **self._given[one]) for one in DIRECTIONS)
-        if (up, down) != (self.link.shapes["up"], self.link.shapes["down"]):
-            self.link.reshape(up, down)
+        self.link.reshape(*(replace(self.link.spec.shape(one), **self._given[one]) for one in DIRECTIONS))

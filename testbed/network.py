@@ -1,8 +1,7 @@
 """The network of a run: up, at hand, down again with nothing left.
 
-A scenario's topology becomes a Mininet topology: a host and a switch at each site, a shaped link between
-neighbouring sites. WAN links and Linux bridges are in one network namespace of the run; Open vSwitch has its
-ports where its daemon runs, in the host's.
+A scenario's topology becomes a Mininet topology: a host and a switch at each site, a WAN link between
+neighbouring sites. Switches, links and the link process are in one network namespace of the run.
 """
 
 from __future__ import annotations
@@ -13,35 +12,26 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import docker
 
-from testbed import shaping
 from testbed.clean import PREFIX, remove_containers, remove_leftovers, run_lock
 from testbed.counters import CounterReader
 from testbed.errors import TestbedError
 from testbed.host_settings import namespace_settings
-from testbed.link import WanLink
+from testbed.link import CableLink, SiteLink, WanLink
+from testbed.link_process.client import LinkProcess
 from testbed.mininet_compat import Mininet
-from testbed.netns import (
-    HERE,
-    add_namespaces,
-    delete_namespaces,
-    kill_processes_in,
-    named,
-    run_in,
-)
+from testbed.netns import add_namespaces, delete_namespaces, kill_processes_in, named
 from testbed.node import ContainerSpec, NamespaceHost, SiteHost, TierHost
-from testbed.plan import Plan
-from testbed.shaping import Shaper
+from testbed.plan import HOST_INTERFACE, Plan
 from testbed.signals import undisturbed
-from testbed.site_topo import SiteTopo
-from testbed.switch import BridgeSwitch, OvsSwitch, SiteSwitch, SwitchKind, choose_switch, delete_ovs
-from testbed.topology import Link, Node, Shape, Topology
+from testbed.site_topo import SiteTopo, switch_name
+from testbed.switch import SiteSwitch
+from testbed.topology import Direction, Link, Node, Shape, Topology
 
 STARTS_AT_A_TIME = 8
 Progress = Callable[[int, int], None]
@@ -75,13 +65,13 @@ class Network:
         image: of the containers.
         containers: one :class:`ContainerSpec` for each node whose container is not like all others.
         hosts: ``namespace`` gives each node a bare network namespace instead of a container.
-        switch: ``bridge``, ``ovs``, or ``auto``: Open vSwitch where it runs.
         client: of a Docker engine; by default the host's, started if need be.
 
     Entering raises a TestbedError if the kernel or Docker cannot do what is asked; nothing is left then.
 
     Attributes:
         net: the Mininet network, for ``mininet.cli.CLI`` and all else that takes one.
+        link_process: in which all its links are.
     """
 
     def __init__(
@@ -92,7 +82,6 @@ class Network:
         image: str | None = None,
         containers: Sequence[ContainerSpec] = (),
         hosts: Literal["container", "namespace"] = "container",
-        switch: str = "auto",
         client: docker.DockerClient | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -105,14 +94,12 @@ class Network:
         self._image = image
         self._specs = {spec.node: spec for spec in containers}
         self._hosts_are = hosts
-        self._switch_asked = switch
         self._client = client
         self._progress = progress
         self._running = 0
         self._probes = 0
-        self._reader: CounterReader | None = None
+        self._readers, self._links_up = contextlib.ExitStack(), contextlib.ExitStack()
         self._namespaces: list[str] = []
-        self._outer: list[str] = []
         self._ending = threading.Event()
 
     def __enter__(self) -> Self:
@@ -151,8 +138,7 @@ class Network:
     def settings(self) -> dict[str, Any]:
         """How the network is made and what its nodes' namespaces are set to, for the manifest."""
         return {
-            "switch": self.switch,
-            "shaper": self.shaper,
+            "link_process": {"refused": self.link_process.refused},
             "namespace": namespace_settings(self.hosts[0].netns_path),
             "congestion": {node.tier: node.congestion for node in self.topology.nodes},
         }
@@ -183,11 +169,6 @@ class Network:
         if os.geteuid() != 0:
             raise TestbedError("a network needs root; run as root or with sudo")
         remove_leftovers(self.run_id)
-        self.switch: SwitchKind = choose_switch(self._switch_asked)
-        self.shaper: Shaper = "netem" if shaping.kernel_has_netem() else "tbf"
-        for link in self.topology.links:  # before anything starts
-            shaping.require(link.up, link.name, self.shaper)
-            shaping.require(link.down, link.name, self.shaper)
         self._pool = ThreadPoolExecutor(STARTS_AT_A_TIME, thread_name_prefix="container")
         in_containers = self._hosts_are == "container"
         if in_containers and self._client is None:
@@ -195,11 +176,16 @@ class Network:
 
             self._client = engine()
         self._add_namespaces([self.prefix])
-        self._home = self._ports = named(self.prefix)
-        if self.switch == "ovs":
-            self._here = os.open(HERE, os.O_RDONLY | os.O_CLOEXEC)
-            self._ports = f"/proc/{os.getpid()}/fd/{self._here}"
+        self._home = named(self.prefix)
+        self.link_process = LinkProcess(self._home)
+        self._links_up.enter_context(self.link_process)
+        self._reader = self._read_in(self._home)
         self._build(self.topology.nodes, self.topology.links, in_containers)
+
+    def _read_in(self, netns_path: str) -> CounterReader:
+        reader = CounterReader(netns_path)
+        self._readers.callback(reader.close)
+        return reader
 
     def _add_namespaces(self, names: list[str]) -> None:
         self._namespaces += names  # first, so that an interrupt finds them
@@ -207,45 +193,52 @@ class Network:
 
     def _build(self, nodes: Sequence[Node], links: Sequence[Link], in_containers: bool) -> None:
         """Make one part of the network: our Mininet classes note it in a plan, which is then carried out."""
-        plan = Plan(self._home, self._ports, self.prefix)
+        plan = Plan(self._home, self.prefix)
         if not in_containers:
             self._add_namespaces([f"{self.prefix}-{node.name}" for node in nodes])
-        first_host, first_switch, first_link = map(len, (self.net.hosts, self.net.switches, self.net.links))
+        first_host, first_link = len(self.net.hosts), len(self.net.links)
         self.net.buildFromTopo(
             SiteTopo(
                 nodes=nodes,
                 links=links,
                 prefix=self.prefix,
-                first_number=first_switch + 1,
+                first_number=len(self.net.switches) + 1,
                 host=lambda node: self._container(node, plan) if in_containers else self._bare(node, plan),
-                switch={"cls": BridgeSwitch if self.switch == "bridge" else OvsSwitch, "plan": plan},
-                shaper=self.shaper,
+                switch={"cls": SiteSwitch, "plan": plan},
             )
         )
-        hosts, switches = self.net.hosts[first_host:], self.net.switches[first_switch:]
+        hosts = self.net.hosts[first_host:]
         try:
-            self._carry_out(plan, hosts, switches)
+            for host in hosts:
+                host.wait_ready()
+                host.configDefault()
+            plan.create_interfaces()
+            plan.bring_up()
         except (TestbedError, OSError):
             self._require_running(hosts)  # a container that ended takes its interface with it
             raise
         self._require_running(hosts)
-        if self._reader is None:
-            self._reader = CounterReader(self._home)
-        for link in self.net.links[first_link:]:
-            if isinstance(link, WanLink):
-                link.attach(self._reader)
+        self._attach(hosts, self.net.links[first_link:])
         self.net.built = True
 
-    def _carry_out(self, plan: Plan, hosts: Sequence[SiteHost], switches: Sequence[SiteSwitch]) -> None:
-        for host in hosts:
-            host.wait_ready()
-            host.configDefault()
-        self._outer += plan.interfaces[self._ports] if self.switch == "ovs" else []
-        plan.create_interfaces()
-        for kind, same in groupby(switches, type):
-            if hasattr(kind, "batchStartup"):
-                kind.batchStartup(list(same))
-        plan.bring_up()
+    def _attach(self, hosts: Sequence[SiteHost], links: Sequence[Any]) -> None:
+        """Let the link process carry links, and tell each what lies between its two sites' containers."""
+        readers = {host.name: self._read_in(host.netns_path) for host in hosts}
+        ports = {link.intf1.node.name: link.intf2.name for link in links if isinstance(link, SiteLink)}
+        cables = {link.intf1.node.name: link for link in links if isinstance(link, CableLink)}
+        for link in links:
+            if not isinstance(link, WanLink):
+                continue
+            passages: dict[Direction, list[tuple[CounterReader, str]]] = {"up": [], "down": []}
+            for child in link.spec.children:
+                passages["up"].append((readers[child], HOST_INTERFACE))
+                passages["down"].append((self._reader, ports[child]))
+                if (cable := cables.get(switch_name(child))) is not None:
+                    passages["up"].append((self._reader, cable.intf1.name))
+                    passages["down"].append((self._reader, cable.intf2.name))
+            passages["up"].append((self._reader, ports[link.spec.parent]))
+            passages["down"].append((readers[link.spec.parent], HOST_INTERFACE))
+            link.attach(self.link_process, self._reader, passages)
 
     def _bare(self, node: Node, plan: Plan) -> dict[str, Any]:
         return {"cls": NamespaceHost, "plan": plan, "namespace": f"{self.prefix}-{node.name}"}
@@ -286,23 +279,13 @@ class Network:
                 stack.callback(self._pool.shutdown, wait=True, cancel_futures=True)
             stack.callback(self._stop_nodes)
             stack.callback(delete_namespaces, self._namespaces)
-            if hasattr(self, "_here"):
-                stack.callback(os.close, self._here)
-                stack.callback(self._delete_ports)
-            if self._reader is not None:
-                stack.callback(self._reader.close)
+            stack.callback(self._readers.close)
             for host in self.net.hosts:
                 host.begin_removal()
+            self._links_up.close()
             kill_processes_in(*map(named, self._namespaces))
 
     def _stop_nodes(self) -> None:
         with contextlib.ExitStack() as stack:
             for node in (*self.net.hosts, *self.net.switches):
                 stack.callback(node.terminate)
-
-    def _delete_ports(self) -> None:
-        """Remove what Open vSwitch kept in the host's namespace."""
-        delete_ovs([switch.interface for switch in self.net.switches])
-        lines = "".join(f"link delete dev {name}\n" for name in self._outer)
-        with contextlib.suppress(TestbedError):  # most go by themselves, with the other end of their pair
-            run_in(HERE, ["ip", "-force", "-batch", "-"], stdin=lines)

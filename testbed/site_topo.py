@@ -8,7 +8,6 @@ from typing import Any
 
 from testbed.link import CableLink, SiteLink, WanLink
 from testbed.mininet_compat import Topo
-from testbed.shaping import Shaper
 from testbed.topology import Link, Node
 
 
@@ -27,7 +26,6 @@ class SiteTopo(Topo):  # type: ignore[misc]
         first_number: int,
         host: Callable[[Node], Mapping[str, Any]],
         switch: Mapping[str, Any],
-        shaper: Shaper,
     ) -> None:
         """Mininet's hook. ``host`` and ``switch`` are class and options of each; nothing is made yet.
 
@@ -56,7 +54,7 @@ class SiteTopo(Topo):  # type: ignore[misc]
                     self.addLink(switch_name(child), below, cls=CableLink, **cable)
             macs = ([named[child].mac for child in link.children], parent_mac)
             sites = below, switch_name(link.parent)
-            self.addLink(*sites, cls=WanLink, spec=link, macs=macs, number=number, shaper=shaper)
+            self.addLink(*sites, cls=WanLink, spec=link, macs=macs, number=number)
 
 
 def switch_name(node: str) -> str:

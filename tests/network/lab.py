@@ -106,9 +106,9 @@ def connected(network: Network, client: str, server: str) -> Iterator[tuple[sock
             yield out, accepted
 
 
-def up(topology: Topology, switch: str = "bridge") -> Network:
+def up(topology: Topology) -> Network:
     """Its network with bare namespaces as hosts, to be entered."""
-    return Network(topology, run_id(), hosts="namespace", switch=switch)
+    return Network(topology, run_id(), hosts="namespace")
 
 
 def asleep(topology: Topology, *others: ContainerSpec) -> list[ContainerSpec]:
