@@ -110,21 +110,24 @@ class OneWayLink:
 
         A stamp that lies before the last event is taken as that one: two CPUs' stamps may come out of order.
         """
-        at_ns = max(at_ns, self._last_ns)
+        if at_ns < self._last_ns:
+            at_ns = self._last_ns
         self.play(at_ns)
         self.came_in_frames += 1
-        if len(self._queue) >= self.figures.queue_frames:
+        waiting_frames = len(self._queue) + 1
+        if waiting_frames > self.figures.queue_frames:
             self.refused_frames += 1
             return
         self._queue.append(frame)
         self.waiting_bytes += len(frame)
-        if len(self._queue) > self.most_waiting_frames:
-            self.most_waiting_frames = len(self._queue)
+        if waiting_frames > self.most_waiting_frames:
+            self.most_waiting_frames = waiting_frames
         if self.waiting_bytes > self.most_waiting_bytes:
             self.most_waiting_bytes = self.waiting_bytes
-        if len(self._queue) == 1:
+        if waiting_frames == 1:
             self._carry = 0
             self._start(at_ns)
+            self._look_ahead()
             self.play(at_ns)
 
     def change(self, at_ns: int, figures: Figures) -> None:
@@ -172,7 +175,6 @@ class OneWayLink:
             bits = 8 * (len(self._queue[0]) if head_bytes is None else head_bytes)
             took_ns, self._carry = divmod(bits * NS_PER_S + self._carry, figures.rate_bps)
             self._service_ns = at_ns + took_ns
-        self._look_ahead()
 
     def _serve(self, at_ns: int) -> None:
         """The head leaves; or an opportunity is used, by parts of several frames or of one."""

@@ -58,7 +58,8 @@ class Fates:
 
     def draw(self) -> tuple[float, ...]:
         """The next frame's numbers in [0, 1), one of each of :data:`STREAMS`, in that order."""
-        return tuple([stream() for stream in self._streams])
+        loss, state, duplicate, reorder, jitter, copy_loss, copy_jitter = self._streams
+        return loss(), state(), duplicate(), reorder(), jitter(), copy_loss(), copy_jitter()
 
 
 class Way:
@@ -86,8 +87,9 @@ class Way:
         A frame of a link that is cut takes its numbers like any other, and never comes out.
         """
         loss, state, duplicate, reorder, jitter, copy_loss, copy_jitter = self._fates.draw()
-        index, self._index = self._index, self._index + 1
-        figures, probability = self.figures, self._loss_probability(state)
+        index, figures = self._index, self.figures
+        self._index += 1
+        probability = figures.loss if figures.bursts is None else self._next_state(figures.bursts, state)
         if cut:
             return ()
         is_lost, is_double = loss < probability, duplicate < figures.duplicate
@@ -103,11 +105,8 @@ class Way:
             return (first,)
         return first, self._due(at_ns, index, copy_jitter)
 
-    def _loss_probability(self, draw: float) -> float:
-        """Of this frame; the chain then goes on to the next one's state."""
-        bursts = self.figures.bursts
-        if bursts is None:
-            return self.figures.loss
+    def _next_state(self, bursts: tuple[float, float, float, float], draw: float) -> float:
+        """The probability of losing this frame; the chain then goes on to the next one's state."""
         p, r, bad, good = bursts
         probability = bad if self._bad else good
         if draw < (r if self._bad else p):
@@ -121,7 +120,9 @@ class Way:
         )
         if figures.jitter_ns:
             delay_ns += round(figures.jitter_ns * standardised(draw, figures.distribution))
-        self._last_ns = max(self._last_ns, at_ns + max(0, delay_ns))
+        due_ns = at_ns + delay_ns if delay_ns > 0 else at_ns
+        if due_ns > self._last_ns:
+            self._last_ns = due_ns
         return self._last_ns
 
 

@@ -32,6 +32,8 @@ MAX_MESSAGE_BYTES = 1 << 16
 PRIORITY = 10
 """Above the orchestrator's and the probe's (sched(7))."""
 CLOCK_JUMP_NS = 1_000_000
+SOON_NS = 15_000
+"""What is due sooner than that is waited for awake: to sleep and be woken takes as long."""
 
 _MCL_CURRENT_AND_FUTURE = 3
 _SEND_RETRIES = 3
@@ -86,28 +88,34 @@ class Loop:
         poller = select.epoll()
         for descriptor in (self._ring.socket.fileno(), self._timer.descriptor, self._control.fileno()):
             poller.register(descriptor, select.EPOLLIN)
-        control = self._control.fileno()
+        control, due = self._control.fileno(), self._due
         while True:
-            while self._due and self._due[0][0] != self._due[0][2].scheduled_ns:
-                heapq.heappop(self._due)  # something else is due there by now
-            self._timer.set(self._due[0][0] if self._due else 0)
-            ready = poller.poll()
             self._turn()
-            if any(descriptor == control for descriptor, _ in ready) and not self._answer():
-                return
+            while due and due[0][0] != due[0][2].scheduled_ns:
+                heapq.heappop(due)  # something else is due there by now
+            if due and due[0][0] - _now_ns() < SOON_NS:
+                continue
+            self._publish()
+            self._timer.set(due[0][0] if due else 0)
+            ready = poller.poll()
+            if any(descriptor == control for descriptor, _ in ready):
+                self._turn()  # what came before the command comes before it
+                if not self._answer():
+                    return
 
     def _turn(self) -> None:
-        now_ns = _now_ns()
-        offset_ns = self._clock_offset_ns()
-        due = self._due
-        arrivals = list(self._ring.taken())
-        for stamp_ns, port, frame in arrivals:
-            at_ns = now_ns if offset_ns is None else stamp_ns - offset_ns
-            while due and due[0][0] <= at_ns:
-                self._play_next()
-            self._arrive(port, at_ns, frame)
+        now_ns, due = _now_ns(), self._due
+        if arrivals := self._ring.take():
+            offset_ns = self._clock_offset_ns()
+            for stamp_ns, port, frame in arrivals:
+                at_ns = now_ns if offset_ns is None else stamp_ns - offset_ns
+                while due and due[0][0] <= at_ns:
+                    self._play_next()
+                self._arrive(port, at_ns, frame)
         while due and due[0][0] <= now_ns:
             self._play_next()
+
+    def _publish(self) -> None:
         for line in self._changed:
             self._block.write(line.number, line.counts())
         self._changed.clear()
@@ -163,9 +171,7 @@ class Loop:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        for line in self._changed:
-            self._block.write(line.number, line.counts())
-        self._changed.clear()
+        self._publish()
         self._control.send(json.dumps(reply | {"at_ns": _now_ns()}).encode())
         return True
 

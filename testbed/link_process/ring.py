@@ -7,7 +7,6 @@ import mmap
 import os
 import socket
 import struct
-from collections.abc import Iterator
 
 from testbed.link_process.core import NS_PER_S
 
@@ -59,19 +58,18 @@ class Ring:
         request = struct.pack("@HP", 4, ctypes.addressof(program))
         self.socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, request)
 
-    def taken(self) -> Iterator[tuple[int, int, bytes]]:
+    def take(self) -> list[tuple[int, int, bytes]]:
         """All that is there: stamp, port, frame. One that is longer than a frame or tagged is empty."""
         ring, unpack = self._map, _SLOT.unpack_from
-        while True:
-            start = self._slot * _SLOT_BYTES
-            if not ring[start]:  # the lowest byte of the status: nothing of ours
-                return
+        taken: list[tuple[int, int, bytes]] = []
+        while ring[start := self._slot * _SLOT_BYTES]:  # the lowest byte of the status: it is ours
             status, length, here, offset, _, seconds, nanoseconds, port = unpack(ring, start)
             whole = length == here <= MAX_FRAME_BYTES and not status & _VLAN_VALID
             frame = ring[start + offset : start + offset + here] if whole else b""
             ring[start : start + 4] = _FREE
             self._slot = (self._slot + 1) % _SLOTS
-            yield seconds * NS_PER_S + nanoseconds, port, frame
+            taken.append((seconds * NS_PER_S + nanoseconds, port, frame))
+        return taken
 
     def new_drops(self) -> int:
         """Frames for which there was no room since the last call."""
