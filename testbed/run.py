@@ -17,6 +17,7 @@ from typing import Any
 from testbed.audit import audit
 from testbed.cgroup import ContainerGroup
 from testbed.clean import run_lock
+from testbed.columns import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS
 from testbed.console import Reporter
 from testbed.containers import container_specs
 from testbed.control import NodeControl, on_all, wait_ready
@@ -33,7 +34,7 @@ from testbed.measure import Effort, Finding, Report, measure, paths_of, probe_pa
 from testbed.method_run import MethodResult, Setting, run_method
 from testbed.network import Network
 from testbed.node import TierHost
-from testbed.results import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS, RunDirectory
+from testbed.results import RunDirectory
 from testbed.scenario import Scenario, clamp_cpus
 from testbed.signals import Terminated, undisturbed
 from testbed.summary import summarise
