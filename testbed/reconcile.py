@@ -17,6 +17,15 @@ from testbed.readings import DirectionReading, LinkCounts
 from testbed.topology import DIRECTIONS, Direction
 from testbed.wire import LinkAccount as CaptureAccount
 
+_STEPS = (
+    "the link process took {1} of {0} frames that its port had received",
+    "of {0} frames that the link process took, {1} were refused, crossed or wait",
+    "the link process put {0} frames on the wire, and the kernel counted {1}",
+    "{0} frames crossed and were not lost, and the link process handed on {1}",
+    "the link process handed on {0} frames, and the far port was given {1}",
+)
+"""From port to port: what is to be said where a count differs from the one before."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -108,47 +117,33 @@ def reconcile(
 def contradictions(change: DirectionReading) -> Iterator[str]:
     """Where the link process's counts and the kernel's do not add up, as changes over a method.
 
-    A frame that the process dropped may be missing before the wire or after it: the kernel may refuse it at
-    either end.
+    On its way from port to port a frame is counted several times, and each count is that of the one before,
+    less what became of frames between them. What the link process says that it dropped may be missing
+    anywhere.
     """
-    counts = change.process
-    if counts.came_in_frames != change.port_in.frames:
-        yield (
-            f"the link process took {counts.came_in_frames} of {change.port_in.frames} frames that its port "
-            "had received"
-        )
-    before_wire = counts.refused_frames + counts.crossed_frames + counts.waiting_frames
-    after_wire = (
-        counts.crossed_frames
-        - counts.lost_frames
-        - counts.cut_frames
-        + counts.duplicated_frames
-        - counts.held_frames
+    counts, wire = change.process, change.wire
+    lost = counts.lost_frames + counts.cut_frames
+    pairs = (
+        (change.port_in.frames, counts.came_in_frames),
+        (counts.came_in_frames, counts.refused_frames + counts.crossed_frames + counts.waiting_frames),
+        (counts.crossed_frames, wire.frames),
+        (
+            counts.crossed_frames - lost + counts.duplicated_frames - counts.held_frames,
+            counts.handed_on_frames,
+        ),
+        (counts.handed_on_frames, change.port_out.frames),
     )
-    missing_before = counts.came_in_frames - before_wire
-    missing_after = after_wire - counts.handed_on_frames
-    dropped = f"(it says that it dropped {counts.dropped_frames})"
-    if min(missing_before, missing_after) < 0 or missing_before + missing_after != counts.dropped_frames:
-        if missing_before:
-            yield (
-                f"of {counts.came_in_frames} frames that the link process took, {before_wire} were refused, "
-                f"crossed or wait {dropped}"
-            )
-        if missing_after or not missing_before:
-            yield (
-                f"the link process handed on {counts.handed_on_frames} frames, and what crossed and was not "
-                f"lost is {after_wire} {dropped}"
-            )
-    if counts.handed_on_frames != change.port_out.frames:
+    missing = [earlier - later for earlier, later in pairs]
+    if min(missing) < 0 or sum(missing) != counts.dropped_frames:
+        if not any(missing):
+            yield f"the link process says that it dropped {counts.dropped_frames} frames, and none is missing"
+        for words, (earlier, later) in zip(_STEPS, pairs, strict=True):
+            if earlier != later:
+                yield words.format(earlier, later)
+    if counts.crossed_frames == wire.frames and counts.crossed_bytes != wire.bytes:
         yield (
-            f"the link process handed on {counts.handed_on_frames} frames, and the far port was given "
-            f"{change.port_out.frames}"
-        )
-    crossed = Counters(counts.crossed_frames, counts.crossed_bytes)
-    if crossed != change.wire:
-        yield (
-            f"the link process put {crossed.frames} frames of {crossed.bytes} bytes on the wire, and the "
-            f"kernel counted {change.wire.frames} of {change.wire.bytes}"
+            f"the link process put {counts.crossed_bytes} bytes on the wire, and the kernel counted "
+            f"{wire.bytes}"
         )
 
 
