@@ -111,7 +111,7 @@ class ContainerGroup:
             cpu.get("nr_periods"),
             cpu.get("nr_throttled"),
             self._throttled_s(),
-            self._run_delay and self._run_delay.waited_s,
+            None if self._run_delay is None else self._run_delay.waited_s,
         )
 
     def _throttled_s(self) -> float | None:

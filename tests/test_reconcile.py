@@ -112,10 +112,10 @@ def test_a_row_says_what_became_of_frames_and_has_every_column(tmp_path: Path) -
 def test_rows_are_of_a_method_alone(tmp_path: Path) -> None:
     found = account(write(tmp_path / "a.pcap", Connection().frames), ENDS)
     earlier, later = carried(100, 9_000, lost_frames=5), carried(100 + found.up.frames, 9_000, lost_frames=8)
-    readings = [Reading({LINK: dict.fromkeys(DIRECTIONS, one)}, quiet=True) for one in (earlier, later)]
-    up, _ = reconcile("recserve", LINK, *readings, found, None).rows
+    before, after = (Reading({LINK: dict.fromkeys(DIRECTIONS, one)}, quiet=True) for one in (earlier, later))
+    up, _ = reconcile("recserve", LINK, before, after, found, None).rows
     assert (up["frames"], up["lost_frames"]) == (found.up.frames, 3)
-    assert frames_between(*readings, LINK) == 2 * found.up.frames
+    assert frames_between(before, after, LINK) == 2 * found.up.frames
 
 
 def test_counts_that_add_up_contradict_nothing() -> None:
