@@ -286,8 +286,9 @@ class _Run:
             probes={result.outcomes.method: result.probes for result in self.results},
             tiers=self._limits(),
             machine_cpus=usable_cpus(),
-            netem=not self.manifest.get("network") or self.manifest["network"]["shaper"] == "netem",
-            has_loss=under_events(self.scenario.events, self.topology).loses,
+            link_process={
+                result.outcomes.method: result.link_process for result in self.results if self.topology.links
+            },
             events=[one for result in self.results for one in result.events],
             overflows=[one for result in self.results for one in result.overflows],
         )
@@ -305,6 +306,8 @@ class _Run:
                     periods=total(rows, "periods"),
                     throttled_periods=total(rows, "throttled_periods"),
                     throttled_s=total(rows, "throttled_s"),
+                    ran_s={row["method"]: row["cpu_seconds"] for row in rows},
+                    waited_s={row["method"]: row["waited_s"] for row in rows},
                 )
             )
         return limits
