@@ -7,13 +7,14 @@ would measure.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from testbed.errors import TestbedError
-from testbed.run_delay import RunDelay, kernel_tells, thread_delays
+from testbed.run_delay import Look, RunDelay, kernel_tells, thread_delays
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 N = TypeVar("N", int, float)
@@ -91,9 +92,9 @@ class ContainerGroup:
         """Note how long its threads have waited for a CPU so far: one that ends takes that with it."""
         if self._run_delay is None:
             return
-        before_s = self._throttled_s()
+        before_s, at_s = self._throttled_s(), time.monotonic()
         delays_s = thread_delays(map(int, _read(self._threads).split()))
-        self._run_delay.add(delays_s, (before_s or 0.0, self._throttled_s() or 0.0))
+        self._run_delay.add(Look(at_s, delays_s, before_s or 0.0, self._throttled_s() or 0.0))
 
     def usage(self) -> Usage:
         """Read it now.

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -19,15 +20,29 @@ from testbed.errors import TestbedError
 INTERVAL_S = 1.0
 MOST_OF_TIME = 0.02
 """Share of the time that looking may take: with many containers it is done less often."""
+FORGOTTEN_S = 60.0
+"""A thread that was not seen for so long has ended."""
 PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Run delays of a container's threads at one moment, and how long the container had been throttled right
+    before and after they were read; all in seconds.
+    """
+
+    at_s: float
+    delays_s: Mapping[int, float]
+    throttled_before_s: float = 0.0
+    throttled_after_s: float = 0.0
 
 
 class RunDelay:
     """The waiting of one container, summed over its threads; each look adds what came since the last.
 
-    Of what a thread's delay grew by between two looks at most as much was throttling as the container was
-    throttled in that time, on all CPUs together. So the sum is never too high, and is exact where nothing was
-    throttled or one thread alone was ready. What a thread waited since the last look before it ended is lost.
+    Of what a thread's delay grew by at most as much was throttling as the container was throttled in that
+    time, on all CPUs together. So the sum is never too high, and is exact where nothing was throttled or one
+    thread alone was ready. What a thread waited since the last look before it ended is lost.
 
     Attributes:
         waited_s: so far; 0 at the first look.
@@ -35,23 +50,24 @@ class RunDelay:
 
     def __init__(self) -> None:
         self.waited_s = 0.0
-        self._delays_s: Mapping[int, float] | None = None
-        self._throttled_s = 0.0
+        self._last: Look | None = None
+        self._seen: dict[int, Look] = {}
+        """When each thread was seen last: the kernel's list of threads may lack one for a moment."""
 
-    def add(self, delays_s: Mapping[int, float], throttled_s: tuple[float, float]) -> None:
-        """``delays_s`` of each thread; how long the container was throttled, read before and after them."""
-        before_s, after_s = throttled_s
-        if self._delays_s is not None:
-            allowed_s = after_s - self._throttled_s
-            self.waited_s += sum(
-                max(0.0, self._grown(thread, delay_s) - allowed_s) for thread, delay_s in delays_s.items()
-            )
-        self._delays_s, self._throttled_s = delays_s, before_s
+    def add(self, look: Look) -> None:
+        if self._last is not None:
+            self.waited_s += sum(self._grown_s(thread, look, self._last) for thread in look.delays_s)
+        self._last = look
+        recent = {thread: seen for thread, seen in self._seen.items() if look.at_s - seen.at_s < FORGOTTEN_S}
+        self._seen = recent | dict.fromkeys(look.delays_s, look)
 
-    def _grown(self, thread: int, delay_s: float) -> float:
-        assert self._delays_s is not None
-        last_s = self._delays_s.get(thread, 0.0)
-        return delay_s - last_s if delay_s >= last_s else delay_s  # a new thread that bears an ended one's id
+    def _grown_s(self, thread: int, look: Look, last: Look) -> float:
+        delay_s = look.delays_s[thread]
+        if (seen := self._seen.get(thread)) is not None:
+            grown_s = delay_s - seen.delays_s[thread]
+        else:  # it began after the last look, and waited no longer than since
+            seen, grown_s = last, min(delay_s, look.at_s - last.at_s)
+        return max(0.0, grown_s - (look.throttled_after_s - seen.throttled_before_s))
 
 
 def thread_delays(threads: Iterable[int], proc: Path = PROC) -> dict[int, float]:

@@ -14,16 +14,16 @@ import pytest
 
 from testbed.cgroup import ContainerGroup, Usage
 from testbed.host import usable_cpus
-from testbed.run_delay import RunDelay, RunDelayWatch, kernel_tells, thread_delays
+from testbed.run_delay import Look, RunDelay, RunDelayWatch, kernel_tells, thread_delays
 
 SPIN = [sys.executable, "-I", "-S", "-c", "while True: pass"]
 
 
 def waited(*looks: tuple[dict[int, float], float]) -> float:
-    """By looks at threads' delays and at how long the container had been throttled."""
+    """By looks, a second apart, at threads' delays and at how long the container had been throttled."""
     delay = RunDelay()
-    for delays_s, throttled_s in looks:
-        delay.add(delays_s, (throttled_s, throttled_s))
+    for at_s, (delays_s, throttled_s) in enumerate(looks):
+        delay.add(Look(at_s, delays_s, throttled_s, throttled_s))
     return delay.waited_s
 
 
@@ -43,14 +43,23 @@ def test_throttling_in_one_interval_hides_nothing_of_another() -> None:
 
 def test_throttling_that_ended_while_threads_were_looked_at_is_in_both_intervals() -> None:
     delay = RunDelay()
-    for delay_s, throttled_s in ((0.0, (0.0, 0.0)), (0.0, (0.0, 0.09)), (0.09, (0.09, 0.09))):
-        delay.add({7: delay_s}, throttled_s)
+    for look in (Look(0, {7: 0.0}), Look(1, {7: 0.0}, 0.0, 0.09), Look(2, {7: 0.09}, 0.09, 0.09)):
+        delay.add(look)
     assert delay.waited_s == 0
 
 
-def test_an_ended_thread_keeps_what_was_seen_and_its_id_may_be_used_again() -> None:
+def test_an_ended_thread_keeps_what_was_seen_of_it() -> None:
     assert waited(({7: 1.0}, 0.0), ({7: 1.5}, 0.0), ({}, 0.0)) == pytest.approx(0.5)
-    assert waited(({7: 1.0}, 0.0), ({7: 1.5}, 0.0), ({7: 0.2}, 0.0)) == pytest.approx(0.7)
+
+
+def test_a_thread_that_was_overlooked_once_is_not_counted_anew() -> None:
+    assert waited(({7: 9.0}, 0.0), ({}, 0.0), ({7: 9.2}, 0.0)) == pytest.approx(0.2)
+    assert waited(({7: 9.0}, 0.0), ({}, 0.5), ({7: 9.5}, 0.5)) == 0
+
+
+def test_a_thread_that_is_new_waited_no_longer_than_it_was_there() -> None:
+    assert waited(({}, 0.0), ({7: 17.0}, 0.0)) == 1
+    assert waited(({7: 1.0}, 0.0), ({7: 1.0}, 0.0), ({7: 4.0}, 0.0)) == 3  # waiting is counted when it ends
 
 
 def test_a_kernel_that_does_not_count_is_known_by_it(tmp_path: Path) -> None:
