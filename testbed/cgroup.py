@@ -7,12 +7,14 @@ would measure.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from testbed.errors import TestbedError
+from testbed.run_delay import Look, RunDelay, kernel_tells, thread_delays
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 N = TypeVar("N", int, float)
@@ -27,7 +29,8 @@ class Usage:
 
     ``anon_bytes`` leaves out files that the page cache holds for it. In ``throttled_periods`` of its
     ``periods`` (100 ms each, with a CPU limit) it wanted more than its quota, and waited ``throttled_s``
-    in all. What its controllers do not say is ``None``.
+    in all. ``waited_s`` is how long its threads waited for a CPU that its quota allowed, since it was first
+    looked at (:class:`testbed.run_delay.RunDelay`). What kernel and controllers do not say is ``None``.
     """
 
     anon_bytes: int | None
@@ -35,6 +38,7 @@ class Usage:
     periods: int | None
     throttled_periods: int | None
     throttled_s: float | None
+    waited_s: float | None = None
 
     def since(self, earlier: Usage) -> Usage:
         """The same, but for the time from ``earlier`` to now; memory stays what it is now."""
@@ -44,6 +48,7 @@ class Usage:
             _less(self.periods, earlier.periods),
             _less(self.throttled_periods, earlier.throttled_periods),
             _less(self.throttled_s, earlier.throttled_s),
+            _less(self.waited_s, earlier.waited_s),
         )
 
     def to_json(self) -> dict[str, int | float | None]:
@@ -79,6 +84,17 @@ class ContainerGroup:
         if not self._directories:
             raise TestbedError(f"no control group of container {container_id[:12]}; has it ended?")
         self.container_id = container_id
+        directory, unified = next(iter(self._directories.values()))
+        self._threads = directory / ("cgroup.threads" if unified else "tasks")
+        self._run_delay = RunDelay() if kernel_tells() and self._threads.exists() else None
+
+    def look(self) -> None:
+        """Note how long its threads have waited for a CPU so far: one that ends takes that with it."""
+        if self._run_delay is None:
+            return
+        before_s, at_s = self._throttled_s(), time.monotonic()
+        delays_s = thread_delays(map(int, _read(self._threads).split()))
+        self._run_delay.add(Look(at_s, delays_s, before_s or 0.0, self._throttled_s() or 0.0))
 
     def usage(self) -> Usage:
         """Read it now.
@@ -88,13 +104,21 @@ class ContainerGroup:
         """
         if not all(directory.is_dir() for directory, _ in self._directories.values()):
             raise TestbedError(f"container {self.container_id[:12]} has ended; its control group is gone")
-        cpu, unified = self._table("cpu", "cpu.stat")
+        self.look()
+        cpu, _ = self._table("cpu", "cpu.stat")
         return Usage(
             self._anonymous(),
             self._cpu_seconds(),
             cpu.get("nr_periods"),
             cpu.get("nr_throttled"),
-            _scaled(cpu.get("throttled_usec"), 1e-6) if unified else _scaled(cpu.get("throttled_time"), 1e-9),
+            self._throttled_s(),
+            None if self._run_delay is None else self._run_delay.waited_s,
+        )
+
+    def _throttled_s(self) -> float | None:
+        cpu, unified = self._table("cpu", "cpu.stat")
+        return (
+            _scaled(cpu.get("throttled_usec"), 1e-6) if unified else _scaled(cpu.get("throttled_time"), 1e-9)
         )
 
     def _anonymous(self) -> int | None:

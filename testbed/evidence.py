@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
-from testbed.backlog import BacklogReport
 from testbed.measure.expected import Finding
+from testbed.readings import ProcessReport
+from testbed.topology import Direction
 from testbed.watch import CpuReport, ProbeReport, nearest_rank
 
 
@@ -19,6 +20,9 @@ class LinkAccount:
     ``faults`` are the capture's own reasons for doubt. ``unattributed_bytes``: of prompts and answers, what
     is of no request of the trace. One capture holds both directions: its faults and the frames that it lost
     (``capture_dropped_frames``) stand with the way up alone.
+
+    ``dropped_frames`` the kernel dropped between the two sites' containers, ``process_dropped_frames`` the
+    link process could not carry; ``contradictions`` say where its counts and the kernel's do not add up.
     """
 
     method: str
@@ -32,8 +36,24 @@ class LinkAccount:
     capture_dropped_frames: int = 0
     queue_dropped_frames: int = 0
     lost_frames: int = 0
+    dropped_frames: int = 0
+    process_dropped_frames: int = 0
     quiet: bool = True
     faults: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BacklogReport:
+    """The fullest that a bottleneck's queue was under a method in one direction, and what it has room for at
+    the method's end.
+    """
+
+    link: str
+    direction: Direction
+    queue_frames: int
+    max_frames: int
+    max_bytes: int
 
 
 @dataclass(frozen=True)
@@ -124,7 +144,11 @@ class Unexplained:
 
 @dataclass(frozen=True)
 class TierLimit:
-    """A node's CPU limit as asked and as given, and how often it was throttled by it (100 ms periods)."""
+    """A node's CPU limit as asked and as given, and how often it was throttled by it (100 ms periods).
+
+    ``ran_s`` and ``waited_s`` are by method: CPU time, and how long its threads together waited for a CPU
+    that the limit allowed (:mod:`testbed.run_delay`); ``None`` where the kernel does not tell.
+    """
 
     node: str
     cpus_asked: float
@@ -132,6 +156,8 @@ class TierLimit:
     periods: int | None = None
     throttled_periods: int | None = None
     throttled_s: float | None = None
+    ran_s: Mapping[str, float | None] = field(default_factory=dict)
+    waited_s: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -176,6 +202,8 @@ class Evidence:
     """All that the verdicts rest on. ``None`` means that it was not looked at, an empty sequence that it was.
 
     ``lateness`` is ``None`` where nothing can be late: in lockstep a request has no time of its own.
+    ``link_process`` has what the link process said of itself under each method, ``None`` where it said
+    nothing; it is empty where there are no links.
     """
 
     accounts: Sequence[LinkAccount] | None = None
@@ -192,7 +220,6 @@ class Evidence:
     probes: Mapping[str, Sequence[ProbeReport]] | None = None
     tiers: Sequence[TierLimit] | None = None
     machine_cpus: int = 1
-    netem: bool = True
-    has_loss: bool = False
+    link_process: Mapping[str, ProcessReport | None] | None = None
     events: Sequence[EventReport] = ()
     overflows: Sequence[Overflow] = ()

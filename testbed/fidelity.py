@@ -14,13 +14,19 @@ from typing import Any, Literal
 from testbed.evidence import (
     Audit,
     Evidence,
-    LinkAccount,
     Outcomes,
     Overflow,
 )
-from testbed.latency import Limits, against_latency, explained_too_few
+from testbed.latency import (
+    Limits,
+    against_latency,
+    dropped_frames,
+    explained_too_few,
+    link_process_notes,
+    tier_notes,
+)
 
-SCHEMA = 1
+SCHEMA = 2
 MOST_SHOWN = 40
 """Characters of a strange answer."""
 Claim = Literal["bytes", "decisions", "quality", "latency"]
@@ -56,12 +62,13 @@ class Fidelity:
             "lateness": _plain(seen.lateness),
             "unexplained": _plain(seen.unexplained),
             "backlog": _plain_each(seen.backlog),
-            "cpu": None if seen.cpu is None else {name: asdict(one) for name, one in seen.cpu.items()},
+            "cpu": _plain_reports(seen.cpu),
             "probes": _plain_each(seen.probes),
             "tiers": _plain(seen.tiers),
             "events": _plain(seen.events),
             "overflows": _plain(seen.overflows),
-            "machine": {"cpus": seen.machine_cpus, "netem": seen.netem},
+            "link_process": _plain_reports(seen.link_process),
+            "machine": {"cpus": seen.machine_cpus},
         }  # fmt: skip
 
 
@@ -73,11 +80,16 @@ def _plain_each(items: Mapping[str, Sequence[Any]] | None) -> dict[str, Any] | N
     return None if items is None else {name: _plain(some) for name, some in items.items()}
 
 
+def _plain_reports(reports: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """By method; ``None`` stays what it is."""
+    return None if reports is None else {name: one and asdict(one) for name, one in reports.items()}
+
+
 def judge(evidence: Evidence, limits: Limits | None = None) -> Fidelity:
     """Hold the evidence against the rules."""
     limits = limits or Limits()
     reasons: dict[Claim, tuple[str, ...]] = {
-        "bytes": tuple(against_bytes(evidence.accounts)),
+        "bytes": tuple(against_bytes(evidence)),
         "decisions": tuple(against_decisions(evidence.audit, evidence.overflows)),
         "quality": tuple(against_quality(evidence.outcomes)),
         "latency": tuple(against_latency(evidence, limits)),
@@ -85,14 +97,16 @@ def judge(evidence: Evidence, limits: Limits | None = None) -> Fidelity:
     return Fidelity(reasons, tuple(notes(evidence, limits)), evidence, limits)
 
 
-def against_bytes(accounts: Sequence[LinkAccount] | None) -> Iterator[str]:
+def against_bytes(evidence: Evidence) -> Iterator[str]:
     """Nothing unaccounted, no text of a stranger's (burdens are sums over requests), no frame lost by a
-    capture, and counting that began and ended on a quiet link.
+    capture, counting that began and ended on a quiet link, and a link process whose counts are the kernel's.
+
+    What crossed is counted exactly where frames were dropped too; but a link as asked for would have carried
+    more.
     """
-    if accounts is None:
+    if evidence.accounts is None:
         yield "no link was captured"
-        return
-    for one in accounts:
+    for one in evidence.accounts or ():
         where = f"{one.method}, {one.link} {one.direction}"
         if one.unaccounted_bytes or one.unaccounted_frames:
             yield (
@@ -105,8 +119,11 @@ def against_bytes(accounts: Sequence[LinkAccount] | None) -> Iterator[str]:
             yield f"{one.method}, {one.link}: the capture lost {one.capture_dropped_frames} frames"
         for fault in one.faults:
             yield f"{one.method}, {one.link}: {fault}"
+        for text in one.contradictions:
+            yield f"{where}: {text}"
         if not one.quiet:
             yield f"{where}: the link never came to rest, so that frames of something else may be counted"
+    yield from dropped_frames(evidence)
 
 
 def against_decisions(audit: Audit | None, overflows: Sequence[Overflow] = ()) -> Iterator[str]:
@@ -140,26 +157,17 @@ def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
 
 def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:
     """What a reader should know and what decides nothing."""
-    if not evidence.netem:
-        yield "this kernel has no netem: single frames do not feel a link's rate, only a queue of them does"
     if (audit := evidence.audit) is not None and audit.not_shown:
         yield (
             f"{audit.not_shown} of {audit.decisions} decisions are not audited: they rest on what a killed "
             "node took with it"
         )
-    if evidence.has_loss:
-        yield "the kernel draws losses without a seed: they differ from run to run, unlike trace and policies"
+    yield from link_process_notes(evidence.link_process or {})
     for when, findings in (("before", evidence.links_before), ("after", evidence.links_after)):
         for finding in findings or ():
             if finding.ok and finding.note:
                 yield f"{when} the replay, {finding}"
-    for tier in evidence.tiers or ():
-        if tier.periods and tier.throttled_periods:
-            share = tier.throttled_periods / tier.periods
-            yield (
-                f"{tier.node} was throttled by its own limit of {tier.cpus:g} CPUs in {share:.0%} of its "
-                "periods: that is the emulation at work"
-            )
+    yield from tier_notes(evidence)
     for event in evidence.events:
         if event.skipped:
             yield f"{event.method}: {event} was skipped, for the replay ended before it"

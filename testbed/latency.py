@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from testbed.evidence import EventReport, Evidence, TierLimit, Unexplained
 from testbed.measure.expected import Finding, time_bounds
+from testbed.readings import ProcessReport
 from testbed.watch import CpuReport, ProbeReport
 
 
@@ -15,7 +16,8 @@ class Limits:
     """Where the emulator's own doing begins to show in latencies; shares in [0, 1].
 
     A probe may feel ``probe_slack_ms``, or ``probe_slack_share`` of its round trip if that is more, on top of
-    what the link gives it: how long a process that becomes ready may wait for a CPU.
+    what the link gives it: how long a process that becomes ready may wait for a CPU. A container may wait
+    for a CPU for ``waited_least_s`` in all, or ``waited_share`` of the time that it ran or waited.
     """
 
     lateness_p99_ms: float = 10.0
@@ -28,19 +30,25 @@ class Limits:
     probe_slack_share: float = 0.10
     probe_least_answers: int = 10
     event_late_ms: float = 50.0
+    link_late_p99_ms: float = 1.0
+    link_busy: float = 0.80
+    waited_share: float = 0.10
+    waited_least_s: float = 0.2
 
 
 def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:
     """Links as configured before and after, requests sent on time, an emulator that is not short of CPU."""
     yield from _links("before", evidence.links_before)
     yield from _links("after", evidence.links_after)
+    yield from _link_process(evidence.link_process, limits)
+    yield from dropped_frames(evidence)
     yield from _lateness(evidence, limits)
     yield from _unexplained(evidence.unexplained, limits)
     if not evidence.events:  # killed tiers take records with them: a note then
         yield from explained_too_few(evidence.unexplained or (), limits)
     yield from _cpu(evidence.cpu, limits)
     yield from _probes(evidence.probes, limits)
-    yield from _tiers(evidence.tiers, evidence.machine_cpus)
+    yield from _tiers(evidence, limits)
     yield from _events(evidence.events, limits)
     for full in evidence.overflows:
         if full.waited:
@@ -57,6 +65,67 @@ def _links(when: str, findings: Sequence[Finding] | None) -> Iterator[str]:
     for finding in findings:
         if finding.ok is False:
             yield f"{when} the replay, {finding}"
+
+
+def _link_process(reports: Mapping[str, ProcessReport | None] | None, limits: Limits) -> Iterator[str]:
+    if reports is None:
+        yield "how late the link process was is not known"
+        return
+    for method, report in reports.items():
+        if report is None:
+            yield f"{method}: the link process did not say how late it was"
+            continue
+        for act, late in (("put on the wire", report.put_on_wire), ("handed on", report.handed_on)):
+            if late.p99_ms > limits.link_late_p99_ms:
+                yield (
+                    f"{method}: the link process was late: frames were {act} {late.p99_ms:.2f} ms late at "
+                    f"p99 and {late.max_ms:.2f} ms at most, with {limits.link_late_p99_ms:g} ms allowed at "
+                    "p99"
+                )
+        if too_busy := [share for share in report.cpu_by_second if share > limits.link_busy]:
+            yield (
+                f"{method}: the link process used up to {max(too_busy):.0%} of a CPU, and more than "
+                f"{limits.link_busy:.0%} in {len(too_busy)} of {len(report.cpu_by_second)} seconds"
+            )
+        if report.clock_jumps:
+            yield (
+                f"{method}: the host's clock was set {report.clock_jumps} times, and the kernel's stamps of "
+                "frames with it"
+            )
+
+
+def dropped_frames(evidence: Evidence) -> Iterator[str]:
+    """Frames that no link as asked for would have dropped: they speak against bytes and latency."""
+    for one in evidence.accounts or ():
+        where = f"{one.method}, {one.link} {one.direction}"
+        if one.dropped_frames:
+            yield f"{where}: the kernel had no room for {one.dropped_frames} frames and dropped them"
+        if one.process_dropped_frames:
+            yield (
+                f"{where}: the link process dropped {one.process_dropped_frames} frames, which it could not "
+                "carry"
+            )
+    for method, report in (evidence.link_process or {}).items():
+        if report is not None and report.socket_dropped_frames:
+            yield (
+                f"{method}: the link process's sockets had no room for {report.socket_dropped_frames} frames "
+                "and dropped them"
+            )
+
+
+def link_process_notes(reports: Mapping[str, ProcessReport | None]) -> Iterator[str]:
+    """What the host did not let the link process have, and what that costs."""
+    shown = [report for report in reports.values() if report is not None]
+    if not all(report.real_time for report in shown):
+        yield (
+            "the link process had no real-time priority: where CPUs are busy, frames wait for one, and links "
+            "are slower than asked"
+        )
+    if not all(report.locked for report in shown):
+        yield (
+            "the link process's memory was not locked: where memory is short, frames wait until the kernel "
+            "has read it back"
+        )
 
 
 def _lateness(evidence: Evidence, limits: Limits) -> Iterator[str]:
@@ -150,16 +219,54 @@ def _probe(one: ProbeReport, limits: Limits) -> Iterator[str]:
         yield f"was pinged {one.late_p99_ms:.2f} ms late at p99: the machine itself stood still"
 
 
-def _tiers(tiers: Sequence[TierLimit] | None, machine_cpus: int) -> Iterator[str]:
-    if tiers is None:
+def _tiers(evidence: Evidence, limits: Limits) -> Iterator[str]:
+    """A node got what it was to have, and waited for no CPU that its limit allowed. Where the kernel does not
+    tell how long a container waited, the tiers' limits together must fit the machine.
+    """
+    if evidence.tiers is None:
         yield "the tiers' CPU limits are not known"
         return
-    for tier in tiers:
+    told = True
+    for tier in evidence.tiers:
         if tier.cpus < tier.cpus_asked:
             yield f"{tier.node} was to have {tier.cpus_asked:g} CPUs and got {tier.cpus:g}: there are no more"
-    total = sum(tier.cpus for tier in tiers)
-    if total > machine_cpus + 1e-9:
-        yield f"the tiers may use {total:g} CPUs together, and the machine has {machine_cpus}"
+        for method, waited_s in tier.waited_s.items():
+            ran_s = tier.ran_s.get(method)
+            if waited_s is None or ran_s is None:
+                told = False
+            elif waited_s > max(limits.waited_least_s, limits.waited_share * (ran_s + waited_s)):
+                yield (
+                    f"{method}: {tier.node} waited {waited_s:.2f} s for a CPU that its limit of "
+                    f"{tier.cpus:g} allowed, and ran for {ran_s:.2f} s, with {limits.waited_share:.0%} of "
+                    "both together allowed"
+                )
+    total = _cpus_together(evidence.tiers)
+    if not told and total > evidence.machine_cpus:
+        yield (
+            f"this kernel does not tell how long containers waited for a CPU, and the tiers may use "
+            f"{total:g} CPUs together, where the machine has {evidence.machine_cpus}"
+        )
+
+
+def tier_notes(evidence: Evidence) -> Iterator[str]:
+    """Limits that add up to more than there is, and limits that were reached."""
+    tiers = evidence.tiers or ()
+    if (total := _cpus_together(tiers)) > evidence.machine_cpus:
+        yield (
+            f"the tiers may use {total:g} CPUs together, and the machine has {evidence.machine_cpus}: what "
+            "speaks against latency is a container that waited for a CPU"
+        )
+    for tier in tiers:
+        if tier.periods and tier.throttled_periods:
+            share = tier.throttled_periods / tier.periods
+            yield (
+                f"{tier.node} was throttled by its own limit of {tier.cpus:g} CPUs in {share:.0%} of its "
+                "periods: that is the emulation at work"
+            )
+
+
+def _cpus_together(tiers: Sequence[TierLimit]) -> float:
+    return round(sum(tier.cpus for tier in tiers), 9)
 
 
 def _events(events: Sequence[EventReport], limits: Limits) -> Iterator[str]:

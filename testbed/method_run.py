@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from testbed.accounting import account_captures
-from testbed.backlog import BacklogReport, BacklogWatch
 from testbed.capture import Capture
 from testbed.causes import unexplained
 from testbed.cgroup import ContainerGroup, Usage
@@ -28,19 +27,29 @@ from testbed.control import NodeControl, on_all
 from testbed.datasets import Example
 from testbed.event_checks import under_events
 from testbed.events import Stage
-from testbed.evidence import EventReport, Lateness, LinkAccount, Outcomes, Overflow, Unexplained
+from testbed.evidence import (
+    BacklogReport,
+    EventReport,
+    Lateness,
+    LinkAccount,
+    Outcomes,
+    Overflow,
+    Unexplained,
+)
 from testbed.flow import flow_ports
 from testbed.joined import attribute, request_rows, with_lives
 from testbed.link import WanLink
 from testbed.measure import paths_of, wait_until_quiet
 from testbed.network import Network
 from testbed.overflow import overflows
-from testbed.reconcile import Reading, frames_between, reconcile
+from testbed.readings import ProcessReport
+from testbed.reconcile import Reading, backlogs, frames_between, reconcile
 from testbed.replay import Outcome, replay
 from testbed.results import RunDirectory
+from testbed.run_delay import RunDelayWatch
 from testbed.scenario import Scenario
 from testbed.tier_use import tier_rows
-from testbed.topology import DIRECTIONS, Link, Topology
+from testbed.topology import DIRECTIONS, Direction, Link, Topology
 from testbed.trace import Request
 from testbed.watch import CpuReport, CpuWatch, ProbeReport, ProbeWatch
 from testbed.wire import LinkEnds
@@ -82,6 +91,7 @@ class MethodResult:
     lateness: Lateness
     unexplained: Unexplained
     backlog: list[BacklogReport]
+    link_process: ProcessReport | None
     cpu: CpuReport
     probes: list[ProbeReport]
     findings: list[str]
@@ -105,16 +115,18 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
             link.name: stack.enter_context(_capture(setting, method.name, link))
             for link in (links if setting.capturing else ())
         }
+        setting.network.link_process.begin(setting.scenario.seed, method.name)
         before = _read(setting)
-        probe_watch, cpu_watch, backlog_watch = ProbeWatch(setting.probes), CpuWatch(), BacklogWatch(links)
+        probe_watch, cpu_watch = ProbeWatch(setting.probes), CpuWatch()
         at_start = _usage(setting)
-        with probe_watch, cpu_watch, backlog_watch:
+        with probe_watch, cpu_watch, RunDelayWatch(setting.groups.values()):
             outcomes, events, killed = _replay(setting, method.name, spec, progress)
         on_all(setting.nodes, lambda node: node.disconnect())
         closed = setting.stage is None or _closed(setting)
         after = _read(setting)
         used = {name: usage.since(at_start[name]) for name, usage in _usage(setting).items()}
         after = replace(after, quiet=after.quiet and closed)
+        link_process = setting.network.link_process.report() if links else None
         reports = {name: tap.stop(frames_between(before, after, name)) for name, tap in captures.items()}
     if setting.stage is not None:
         setting.stage.clear()
@@ -144,7 +156,8 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
         outcomes=count_outcomes(method.name, setting.trace, outcomes, setting.scenario.task.labels),
         lateness=Lateness.of(method.name, [row["lateness_ms"] for row in rows]),
         unexplained=unexplained(method.name, rows),
-        backlog=backlog_watch.reports,
+        backlog=backlogs(after, {link.name: _queue_frames(link) for link in links}),
+        link_process=link_process,
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
         findings=[f"{method.name}: {text}" for text in findings],
@@ -209,17 +222,20 @@ def _read(setting: Setting) -> Reading:
     """The counters once nothing moves, read until two readings are equal."""
     links = setting.network.links
     quiet = not links or (_settled(setting) and wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S))
-    wire = {link.name: link.counters() for link in links}
+    found = {link.name: link.read() for link in links}
     for _ in range(RETRIES_UNTIL_QUIET):
-        again = {link.name: link.counters() for link in links}
-        if again == wire:
+        again = {link.name: link.read() for link in links}
+        if again == found:
             break
-        wire = again
+        found = again
         quiet = quiet and wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S)
     else:
         quiet = False
-    cut = {} if setting.stage is None else setting.stage.lost_frames()
-    return Reading(wire, {link.name: link.drops() for link in links}, quiet, cut)
+    return Reading(found, quiet)
+
+
+def _queue_frames(link: WanLink) -> dict[Direction, int]:
+    return {direction: link.shapes[direction].queue_frames for direction in DIRECTIONS}
 
 
 def _settled(setting: Setting) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from testbed.audit import audit
 from testbed.cgroup import ContainerGroup
 from testbed.clean import run_lock
+from testbed.columns import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS
 from testbed.console import Reporter
 from testbed.containers import container_specs
 from testbed.control import NodeControl, on_all, wait_ready
@@ -33,7 +34,7 @@ from testbed.measure import Effort, Finding, Report, measure, paths_of, probe_pa
 from testbed.method_run import MethodResult, Setting, run_method
 from testbed.network import Network
 from testbed.node import TierHost
-from testbed.results import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS, RunDirectory
+from testbed.results import RunDirectory
 from testbed.scenario import Scenario, clamp_cpus
 from testbed.signals import Terminated, undisturbed
 from testbed.summary import summarise
@@ -285,8 +286,9 @@ class _Run:
             probes={result.outcomes.method: result.probes for result in self.results},
             tiers=self._limits(),
             machine_cpus=usable_cpus(),
-            netem=not self.manifest.get("network") or self.manifest["network"]["shaper"] == "netem",
-            has_loss=under_events(self.scenario.events, self.topology).loses,
+            link_process={
+                result.outcomes.method: result.link_process for result in self.results if self.topology.links
+            },
             events=[one for result in self.results for one in result.events],
             overflows=[one for result in self.results for one in result.overflows],
         )
@@ -304,6 +306,8 @@ class _Run:
                     periods=total(rows, "periods"),
                     throttled_periods=total(rows, "throttled_periods"),
                     throttled_s=total(rows, "throttled_s"),
+                    ran_s={row["method"]: row["cpu_seconds"] for row in rows},
+                    waited_s={row["method"]: row["waited_s"] for row in rows},
                 )
             )
         return limits

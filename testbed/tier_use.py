@@ -36,6 +36,7 @@ def _used(usage: Usage | None) -> dict[str, Any]:
         "throttled_periods": usage and usage.throttled_periods,
         "periods": usage and usage.periods,
         "anon_bytes": usage and usage.anon_bytes,
+        "waited_s": usage and usage.waited_s,
     }
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from testbed.audit import audit, audit_run
-from testbed.results import LINKS, REQUESTS, SUMS, RunDirectory
+from testbed.columns import LINKS, REQUESTS
+from testbed.results import SUMS, RunDirectory
 from testbed.scenario import Scenario, load_scenario
 from tests.simulated import TEXT, Row, simulate
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from testbed.cgroup import Usage
+from testbed.columns import REQUESTS
 from testbed.datasets import Example
 from testbed.joined import attribute, request_rows, with_lives
 from testbed.parts import LinkAccount
 from testbed.replay import Outcome
-from testbed.results import REQUESTS
 from testbed.scenario import load_scenario
 from testbed.tier_use import tier_rows, total
 from testbed.topology import Topology, build_topology

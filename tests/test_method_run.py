@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from testbed.columns import BYTE_PARTS
 from testbed.console import Reporter
 from testbed.evidence import Evidence
 from testbed.fidelity import judge
 from testbed.method_run import MethodResult, Setting, run_method
 from testbed.replay_mode import Replay
-from testbed.results import BYTE_PARTS, RunDirectory
+from testbed.results import RunDirectory
 from testbed.topology import Topology
 from testbed.wire import LinkEnds, account
 from tests.emulation import emulated, scenario_of

@@ -1,50 +1,86 @@
-"""A capture's account against the kernel's counters: whatever is amiss, in either direction, is said."""
+"""A link's capture, the link process and the kernel held against each other: whatever is amiss is said."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from testbed.capture import CaptureReport
+from testbed.columns import LINKS
 from testbed.counters import Counters
-from testbed.evidence import Evidence
+from testbed.evidence import BacklogReport, Evidence
 from testbed.fidelity import judge
-from testbed.link import QueueDrops
-from testbed.reconcile import Reading, Reconciled, reconcile
+from testbed.joined import attribute
+from testbed.readings import DirectionReading, LinkCounts
+from testbed.reconcile import Reading, Reconciled, backlogs, contradictions, frames_between, reconcile
 from testbed.topology import DIRECTIONS, Direction
 from testbed.wire import account
 from tests.wire.crafted import ENDS, Connection, answer, request, write
 
 LINK = "device1-edge1"
+NONE = LinkCounts(**dict.fromkeys((one.name for one in fields(LinkCounts)), 0))
+EMPTY = DirectionReading(Counters(0, 0), Counters(0, 0), Counters(0, 0), NONE, dropped_frames=0)
 
 
-def reading(frames: Mapping[Direction, Counters], no_room: Direction | None = None) -> Reading:
-    drops = {one: QueueDrops(0, 0, emulator_dropped_frames=7 * (one == no_room)) for one in DIRECTIONS}
-    return Reading({LINK: frames}, {LINK: drops}, quiet=True)
+def carried(frames: int, frame_bytes: int, **counts: int) -> DirectionReading:
+    """A direction on whose wire so much crossed, with ``counts`` of what else became of frames."""
+    made = replace(NONE, crossed_frames=frames, crossed_bytes=frame_bytes, **counts)
+    came_in = frames + made.refused_frames + made.waiting_frames
+    gone = made.lost_frames + made.cut_frames + made.held_frames
+    handed_on = frames - gone + made.duplicated_frames
+    made = replace(made, came_in_frames=came_in, handed_on_frames=handed_on)
+    return DirectionReading(
+        wire=Counters(frames, frame_bytes),
+        port_in=Counters(came_in, 100 * came_in),
+        port_out=Counters(handed_on, 100 * handed_on),
+        process=made,
+        dropped_frames=0,
+    )
+
+
+def changed(reading: DirectionReading, **counts: int) -> DirectionReading:
+    return replace(reading, process=replace(reading.process, **counts))
+
+
+ALL_THAT_MAY_HAPPEN = carried(
+    815, 90_000, refused_frames=40, lost_frames=12, cut_frames=3, duplicated_frames=7, held_frames=2,
+    waiting_frames=1,
+)  # fmt: skip
 
 
 def exchanged(
     folder: Path,
     *,
-    more: int = 0,
-    no_room: Direction | None = None,
+    more_bytes: int = 0,
+    changes: Mapping[Direction, Mapping[str, Any]] | None = None,
     report: CaptureReport | None = None,
+    quiet: bool = True,
 ) -> Reconciled:
-    """One exchange, of which the kernel counted ``more`` bytes up than the capture has."""
+    """One exchange, of which kernel and link process counted ``more_bytes`` up than the capture has;
+    ``changes`` are of a direction's reading at the end, its ``process`` counts included.
+    """
     connection = Connection()
     connection.send(True, request("p").wire)
     connection.send(False, answer("r").wire)
     found = account(write(folder / "a.pcap", connection.frames), ENDS)
-    counted = {one: Counters(found.parts(one).frames, found.parts(one).accounted_bytes) for one in DIRECTIONS}
-    counted["up"] = Counters(counted["up"].frames, counted["up"].bytes + more)
-    before = reading({one: Counters(0, 0) for one in DIRECTIONS})
-    return reconcile("recserve", LINK, before, reading(counted, no_room), found, report)
+    end: dict[Direction, DirectionReading] = {}
+    for direction in DIRECTIONS:
+        parts = found.parts(direction)
+        more = more_bytes if direction == "up" else 0
+        given = dict((changes or {}).get(direction, {}))
+        dropped = given.pop("dropped_frames", 0)
+        reading = carried(parts.frames, parts.accounted_bytes + more, **given)
+        end[direction] = replace(reading, dropped_frames=dropped)
+    before = Reading({LINK: dict.fromkeys(DIRECTIONS, EMPTY)}, quiet=True)
+    return reconcile("recserve", LINK, before, Reading({LINK: end}, quiet), found, report)
 
 
 def against_bytes(found: Reconciled) -> tuple[str, ...]:
-    return judge(Evidence(accounts=found.accounts)).reasons["bytes"]
+    return judge(Evidence(accounts=found.accounts, link_process={})).reasons["bytes"]
 
 
 def test_a_sound_exchange_is_accounted_for_both_ways(tmp_path: Path) -> None:
@@ -54,16 +90,119 @@ def test_a_sound_exchange_is_accounted_for_both_ways(tmp_path: Path) -> None:
 
 
 def test_bytes_that_the_capture_has_not_are_not_accounted_for(tmp_path: Path) -> None:
-    (reason,) = against_bytes(exchanged(tmp_path, more=66))
+    (reason,) = against_bytes(exchanged(tmp_path, more_bytes=66))
     assert "66 of" in reason
 
 
+def test_a_row_says_what_became_of_frames_and_has_every_column(tmp_path: Path) -> None:
+    became = {
+        "refused_frames": 4, "lost_frames": 2, "cut_frames": 1, "duplicated_frames": 3, "held_frames": 1,
+    }  # fmt: skip
+    found = exchanged(tmp_path, changes={"up": became})
+    assert against_bytes(found) == ()
+    up, down = found.rows
+    columns = (
+        "queue_dropped_frames", "lost_frames", "down_lost_frames", "duplicated_frames", "held_frames",
+    )  # fmt: skip
+    assert [up[name] for name in columns] == [4, 2, 1, 3, 1]
+    assert [down[name] for name in columns] == [0] * 5
+    assert [set(row) for row in attribute(found.rows, [])] == [set(LINKS.names)] * 2
+
+
+def test_rows_are_of_a_method_alone(tmp_path: Path) -> None:
+    found = account(write(tmp_path / "a.pcap", Connection().frames), ENDS)
+    earlier, later = carried(100, 9_000, lost_frames=5), carried(100 + found.up.frames, 9_000, lost_frames=8)
+    before, after = (Reading({LINK: dict.fromkeys(DIRECTIONS, one)}, quiet=True) for one in (earlier, later))
+    up, _ = reconcile("recserve", LINK, before, after, found, None).rows
+    assert (up["frames"], up["lost_frames"]) == (found.up.frames, 3)
+    assert frames_between(before, after, LINK) == 2 * found.up.frames
+
+
+def test_counts_that_add_up_contradict_nothing() -> None:
+    assert list(contradictions(ALL_THAT_MAY_HAPPEN)) == []
+
+
+@pytest.mark.parametrize(
+    ("reading", "words"),
+    [
+        (
+            replace(ALL_THAT_MAY_HAPPEN, port_in=Counters(859, 0)),
+            "the link process took 856 of 859 frames that its port had received",
+        ),
+        (
+            changed(ALL_THAT_MAY_HAPPEN, refused_frames=38),
+            "of 856 frames that the link process took, 854 were refused, crossed or wait",
+        ),
+        (
+            replace(ALL_THAT_MAY_HAPPEN, wire=Counters(814, 90_000)),
+            "the link process put 815 frames on the wire, and the kernel counted 814",
+        ),
+        (
+            replace(ALL_THAT_MAY_HAPPEN, wire=Counters(815, 90_060)),
+            "the link process put 90000 bytes on the wire, and the kernel counted 90060",
+        ),
+        (
+            changed(ALL_THAT_MAY_HAPPEN, lost_frames=13),
+            "804 frames crossed and were not lost, and the link process handed on 805",
+        ),
+        (
+            replace(ALL_THAT_MAY_HAPPEN, port_out=Counters(804, 0)),
+            "the link process handed on 805 frames, and the far port was given 804",
+        ),
+        (
+            changed(ALL_THAT_MAY_HAPPEN, dropped_frames=2),
+            "the link process says that it dropped 2 frames, and none is missing",
+        ),
+    ],
+)
+def test_each_sum_that_does_not_add_up_is_said_with_both_its_sides(
+    reading: DirectionReading, words: str
+) -> None:
+    assert list(contradictions(reading)) == [words]
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        replace(ALL_THAT_MAY_HAPPEN, port_in=Counters(858, 0)),
+        replace(ALL_THAT_MAY_HAPPEN, wire=Counters(813, 89_000)),
+        replace(ALL_THAT_MAY_HAPPEN, port_out=Counters(803, 0)),
+        replace(ALL_THAT_MAY_HAPPEN, port_in=Counters(857, 0), port_out=Counters(804, 0)),
+    ],
+)
+def test_frames_that_the_process_says_it_dropped_may_be_missing_anywhere(reading: DirectionReading) -> None:
+    assert list(contradictions(changed(reading, dropped_frames=2))) == []
+    assert list(contradictions(changed(reading, dropped_frames=1))) != []
+
+
+def test_a_frame_too_many_does_not_make_up_for_one_that_is_missing() -> None:
+    reading = replace(ALL_THAT_MAY_HAPPEN, port_in=Counters(857, 0), port_out=Counters(806, 0))
+    assert len(list(contradictions(reading))) == 2
+
+
 @pytest.mark.parametrize("direction", DIRECTIONS)
-def test_frames_that_the_kernel_had_no_room_for_cost_the_verdict_on_bytes_in_either_direction(
+def test_a_contradiction_costs_the_verdict_on_bytes_by_link_and_direction(
     tmp_path: Path, direction: Direction
 ) -> None:
-    (reason,) = against_bytes(exchanged(tmp_path, no_room=direction))
-    assert reason == f"recserve, {LINK}: the kernel had no room for 7 frames {direction}"
+    found = exchanged(tmp_path)
+    account = next(one for one in found.accounts if one.direction == direction)
+    wrong = replace(account, contradictions=("the link process took 812 of 815 frames",))
+    (reason,) = judge(Evidence(accounts=[wrong], link_process={})).reasons["bytes"]
+    assert reason == f"recserve, {LINK} {direction}: the link process took 812 of 815 frames"
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_frames_that_the_kernel_dropped_cost_the_verdict_on_bytes_in_either_direction(
+    tmp_path: Path, direction: Direction
+) -> None:
+    (reason,) = against_bytes(exchanged(tmp_path, changes={direction: {"dropped_frames": 7}}))
+    assert reason.startswith(f"recserve, {LINK} {direction}: the kernel had no room for 7 frames")
+
+
+def test_links_that_never_came_to_rest_are_told(tmp_path: Path) -> None:
+    reasons = against_bytes(exchanged(tmp_path, quiet=False))
+    assert len(reasons) == 2
+    assert all("never came to rest" in reason for reason in reasons)
 
 
 def test_frames_that_the_capture_lost_are_told_once_for_the_link(tmp_path: Path) -> None:
@@ -71,3 +210,12 @@ def test_frames_that_the_capture_lost_are_told_once_for_the_link(tmp_path: Path)
     assert sum(one.capture_dropped_frames for one in found.accounts) == 3
     (reason,) = against_bytes(found)
     assert reason == f"recserve, {LINK}: the capture lost 3 frames"
+
+
+def test_the_fullest_queues_are_the_link_process_s_word() -> None:
+    fullest = changed(EMPTY, most_waiting_frames=18, most_waiting_bytes=27_000)
+    after = Reading({LINK: {"up": fullest, "down": EMPTY}}, quiet=True)
+    assert backlogs(after, {LINK: {"up": 20, "down": 100}}) == [
+        BacklogReport(LINK, "up", 20, 18, 27_000),
+        BacklogReport(LINK, "down", 100, 0, 0),
+    ]

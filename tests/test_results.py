@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from testbed.columns import REQUESTS
 from testbed.errors import TestbedError
 from testbed.fidelity import CLAIMS
 from testbed.report.tables import (
@@ -22,7 +23,7 @@ from testbed.report.tables import (
     times_table,
     verdicts,
 )
-from testbed.results import REQUESTS, SUMS, RunDirectory
+from testbed.results import SUMS, RunDirectory
 from testbed.trace import Request
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from testbed.columns import BYTE_PARTS
 from testbed.datasets import load
-from testbed.results import BYTE_PARTS
 from testbed.scenario import Scenario
 from testbed.topology import build_topology
 from tests.e2e.runs import ROOT, RUN_TIMEOUT_S, command, read

@@ -19,12 +19,12 @@ import pytest
 from scapy.layers.inet import TCP
 from scapy.utils import PcapReader
 
+from testbed.columns import BYTE_PARTS, LINKS, REQUESTS, TIERS
 from testbed.datasets import load
 from testbed.engine import engine
 from testbed.errors import TestbedError
 from testbed.node import RUN_LABEL
 from testbed.pcap import count_frames
-from testbed.results import BYTE_PARTS, LINKS, REQUESTS, TIERS
 from testbed.scenario import Scenario
 from testbed.topology import build_topology
 from testbed.wire import LinkEnds, account

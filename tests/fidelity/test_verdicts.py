@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from testbed.backlog import BacklogReport
 from testbed.evidence import (
     Audit,
+    BacklogReport,
     EventReport,
     Evidence,
     Lateness,
@@ -21,6 +21,7 @@ from testbed.evidence import (
 )
 from testbed.fidelity import CLAIMS, Claim, Fidelity, judge
 from testbed.measure.expected import held
+from testbed.readings import ActLateness, ProcessReport
 from testbed.watch import CpuReport, ProbeReport
 
 ACCOUNT = LinkAccount("recserve", "device1-edge1", "up", frames=900, frame_bytes=120_000, unaccounted_bytes=0)
@@ -31,7 +32,14 @@ PROBE = ProbeReport(
     median_ms=20.2, felt_median_ms=20.3, felt_p99_ms=21.0, felt_max_ms=23.0,
 )  # fmt: skip
 CPU = CpuReport(cpus=2, seconds=60, samples=240, busy=0.4, steal=0.0, contended=0.01)
-TIER = TierLimit("device1", cpus_asked=0.25, cpus=0.25, periods=600, throttled_periods=60, throttled_s=2.5)
+TIER = TierLimit(
+    "device1", cpus_asked=0.25, cpus=0.25, periods=600, throttled_periods=60, throttled_s=2.5,
+    ran_s={"recserve": 6.0}, waited_s={"recserve": 0.1},
+)  # fmt: skip
+PROCESS = ProcessReport(
+    put_on_wire=ActLateness(1800, 0.14, 0.28, 1.2), handed_on=ActLateness(1800, 0.15, 0.30, 1.3),
+    socket_dropped_frames=0, clock_jumps=0, real_time=True, locked=True, cpu_by_second=(0.01, 0.02, 0.01),
+)  # fmt: skip
 UNEXPLAINED = Unexplained("recserve", 200, 200, p1_ms=0.2, p50_ms=0.4, p99_ms=0.9, max_ms=2.5)
 SOUND = Evidence(
     accounts=[ACCOUNT],
@@ -41,11 +49,12 @@ SOUND = Evidence(
     links_after=[ROUND_TRIP],
     lateness=[Lateness("recserve", 200, 0.3, 1.2, 4.0)],
     unexplained=[UNEXPLAINED],
-    backlog={"recserve": [BacklogReport("device1-edge1", "up", 100, 7, 9_000, 400)]},
+    backlog={"recserve": [BacklogReport("device1-edge1", "up", 100, 7, 9_000)]},
     cpu={"recserve": CPU},
     probes={"recserve": [PROBE]},
     tiers=[TIER],
     machine_cpus=2,
+    link_process={"recserve": PROCESS},
 )
 
 
@@ -76,6 +85,7 @@ def test_nothing_shown_is_nothing_believed() -> None:
         (replace(ACCOUNT, unattributed_bytes=13), "13 bytes of text belong to no request of the trace"),
         (replace(ACCOUNT, capture_dropped_frames=3), "capture lost 3 frames"),
         (replace(ACCOUNT, quiet=False), "never came to rest"),
+        (replace(ACCOUNT, contradictions=("the link process took 8 of 9 frames",)), "up: the link process"),
     ],
 )
 def test_bytes_fall_by_what_is_not_accounted_for(account: LinkAccount, words: str) -> None:
@@ -138,12 +148,110 @@ def test_quality_falls_by_a_request_without_one_outcome_and_an_answer_that_canno
         ({"probes": {"recserve": [replace(PROBE, answered=0, median_ms=None)]}}, "answered none of 300"),
         ({"probes": {"recserve": [replace(PROBE, sent=0, answered=0, ended_early=True)]}}, "probe broke off"),
         ({"overflows": [Overflow("recserve", "edge1", 12, 310.0)]}, "edge1 12 requests waited for a thread"),
-        ({"tiers": [TIER, replace(TIER, cpus=2.0, cpus_asked=2.0)]}, "2.25 CPUs together, and the machine"),
         ({"tiers": [replace(TIER, cpus_asked=4.0, cpus=1.0)]}, "was to have 4 CPUs and got 1"),
+        ({"tiers": [replace(TIER, waited_s={"recserve": 0.9})]}, "device1 waited 0.90 s for a CPU that its"),
+        ({"tiers": None}, "CPU limits are not known"),
     ],
 )  # fmt: skip
 def test_latency_falls_alone(change: dict[str, object], words: str) -> None:
     assert words in only("latency", judge(replace(SOUND, **change)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        (
+            replace(PROCESS, put_on_wire=ActLateness(1800, 0.2, 1.4, 7.5)),
+            "frames were put on the wire 1.40 ms late at p99 and 7.50 ms at most, with 1 ms allowed",
+        ),
+        (
+            replace(PROCESS, handed_on=ActLateness(1800, 0.2, 2.0, 7.5)),
+            "frames were handed on 2.00 ms late at p99",
+        ),
+        (
+            replace(PROCESS, cpu_by_second=(0.3, 0.85, 0.97, 0.8)),
+            "used up to 97% of a CPU, and more than 80% in 2 of 4 seconds",
+        ),
+        (replace(PROCESS, clock_jumps=2), "clock was set 2 times"),
+        (None, "did not say how late it was"),
+    ],
+)
+def test_latency_falls_by_what_the_link_process_says_of_itself(
+    report: ProcessReport | None, words: str
+) -> None:
+    reason = only("latency", judge(replace(SOUND, link_process={"recserve": report})))
+    assert reason.startswith("recserve: the ")
+    assert words in reason
+
+
+def test_a_run_whose_link_process_nobody_asked_is_not_believed_in_its_latencies() -> None:
+    assert "is not known" in only("latency", judge(replace(SOUND, link_process=None)))
+
+
+def test_a_run_without_links_has_no_link_process_to_ask() -> None:
+    assert judge(replace(SOUND, accounts=[], link_process={})).faithful["latency"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"accounts": [replace(ACCOUNT, dropped_frames=3)]}, "up: the kernel had no room for 3 frames"),
+        ({"accounts": [replace(ACCOUNT, process_dropped_frames=4)]}, "up: the link process dropped 4 frames"),
+        (
+            {"link_process": {"recserve": replace(PROCESS, socket_dropped_frames=5)}},
+            "recserve: the link process's sockets had no room for 5 frames",
+        ),
+    ],
+)
+def test_frames_dropped_on_the_way_speak_against_bytes_and_latency(
+    change: dict[str, object], words: str
+) -> None:
+    verdict = judge(replace(SOUND, **change))  # type: ignore[arg-type]
+    assert [claim for claim in CLAIMS if not verdict.faithful[claim]] == ["bytes", "latency"]
+    (of_bytes,), (of_latency,) = verdict.reasons["bytes"], verdict.reasons["latency"]
+    assert words in of_bytes
+    assert of_bytes == of_latency
+
+
+@pytest.mark.parametrize(
+    ("report", "cost"),
+    [
+        (replace(PROCESS, real_time=False), "no real-time priority: where CPUs are busy, frames wait"),
+        (replace(PROCESS, locked=False), "memory was not locked: where memory is short, frames wait"),
+    ],
+)
+def test_a_link_process_without_its_privileges_is_noted_once_and_no_reason(
+    report: ProcessReport, cost: str
+) -> None:
+    verdict = judge(replace(SOUND, link_process={"casserve": report, "recserve": report}))
+    assert verdict.faithful["latency"]
+    assert sum(cost in note for note in verdict.notes) == 1
+
+
+def test_limits_that_add_up_to_more_than_the_machine_are_noted_and_no_reason() -> None:
+    verdict = judge(replace(SOUND, tiers=[TIER, replace(TIER, cpus=12.75, cpus_asked=12.75)]))
+    assert verdict.faithful["latency"]
+    assert (
+        "the tiers may use 13 CPUs together, and the machine has 2: what speaks against latency is a "
+        "container that waited for a CPU"
+    ) in verdict.notes
+
+
+def test_where_the_kernel_does_not_tell_who_waited_limits_must_fit_the_machine() -> None:
+    untold = replace(TIER, waited_s={"recserve": None})
+    assert judge(replace(SOUND, tiers=[untold])).faithful["latency"]
+    wide = replace(untold, cpus=2.0, cpus_asked=2.0)
+    reason = only("latency", judge(replace(SOUND, tiers=[untold, wide])))
+    assert "this kernel does not tell how long containers waited" in reason
+    assert "2.25 CPUs together" in reason
+
+
+@pytest.mark.parametrize(
+    ("ran_s", "waited_s"), [(60.0, 5.0), (0.1, 0.19)]  # a small share, and too little to matter
+)  # fmt: skip
+def test_a_container_may_wait_a_little(ran_s: float, waited_s: float) -> None:
+    tier = replace(TIER, ran_s={"recserve": ran_s}, waited_s={"recserve": waited_s})
+    assert judge(replace(SOUND, tiers=[tier])).faithful["latency"]
 
 
 def test_a_starved_machine_makes_latencies_wrong_and_leaves_bytes_right() -> None:
@@ -211,12 +319,6 @@ def test_a_closed_loop_hides_queues_and_says_so() -> None:
     assert any("closed loop of 4 users" in note and "queue" in note for note in verdict.notes)
 
 
-def test_a_kernel_without_netem_and_losses_without_a_seed_are_said() -> None:
-    noted = " ".join(judge(replace(SOUND, netem=False, has_loss=True)).notes)
-    assert "no netem" in noted
-    assert "without a seed" in noted
-
-
 def test_the_json_holds_verdicts_reasons_and_evidence() -> None:
     written = json.loads(json.dumps(judge(replace(SOUND, links_after=[SLOW_LINK])).to_json()))
     assert written["faithful"] == {"bytes": True, "decisions": True, "quality": True, "latency": False}
@@ -228,3 +330,6 @@ def test_the_json_holds_verdicts_reasons_and_evidence() -> None:
     assert written["lateness"][0]["p99_ms"] == 1.2
     assert written["unexplained"][0]["p99_ms"] == 0.9
     assert written["backlog"]["recserve"][0]["max_frames"] == 7
+    assert written["link_process"]["recserve"]["handed_on"]["p99_ms"] == 0.3
+    assert written["link_process"]["recserve"]["cpu_by_second"] == [0.01, 0.02, 0.01]
+    assert written["tiers"][0]["waited_s"] == {"recserve": 0.1}

@@ -1,0 +1,144 @@
+"""How long a container waited for a CPU that its quota allowed: never too much, and not what throttled it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from testbed.cgroup import ContainerGroup, Usage
+from testbed.host import usable_cpus
+from testbed.run_delay import Look, RunDelay, RunDelayWatch, kernel_tells, thread_delays
+
+SPIN = [sys.executable, "-I", "-S", "-c", "while True: pass"]
+
+
+def waited(*looks: tuple[dict[int, float], float]) -> float:
+    """By looks, a second apart, at threads' delays and at how long the container had been throttled."""
+    delay = RunDelay()
+    for at_s, (delays_s, throttled_s) in enumerate(looks):
+        delay.add(Look(at_s, delays_s, throttled_s, throttled_s))
+    return delay.waited_s
+
+
+def test_what_threads_waited_before_the_first_look_is_not_counted() -> None:
+    assert waited(({7: 5.0}, 0.0)) == 0
+    assert waited(({7: 5.0}, 0.0), ({7: 5.3, 8: 0.2}, 0.0)) == pytest.approx(0.5)
+
+
+def test_throttling_is_no_waiting() -> None:
+    assert waited(({7: 0.0, 8: 0.0}, 1.0), ({7: 0.6, 8: 0.6}, 1.6)) == 0
+    assert waited(({7: 0.0}, 1.0), ({7: 0.9}, 1.6)) == pytest.approx(0.3)
+
+
+def test_throttling_in_one_interval_hides_nothing_of_another() -> None:
+    assert waited(({7: 0.0}, 0.0), ({7: 0.5}, 0.5), ({7: 0.8}, 0.5)) == pytest.approx(0.3)
+
+
+def test_throttling_that_ended_while_threads_were_looked_at_is_in_both_intervals() -> None:
+    delay = RunDelay()
+    for look in (Look(0, {7: 0.0}), Look(1, {7: 0.0}, 0.0, 0.09), Look(2, {7: 0.09}, 0.09, 0.09)):
+        delay.add(look)
+    assert delay.waited_s == 0
+
+
+def test_an_ended_thread_keeps_what_was_seen_of_it() -> None:
+    assert waited(({7: 1.0}, 0.0), ({7: 1.5}, 0.0), ({}, 0.0)) == pytest.approx(0.5)
+
+
+def test_a_thread_that_was_overlooked_once_is_not_counted_anew() -> None:
+    assert waited(({7: 9.0}, 0.0), ({}, 0.0), ({7: 9.2}, 0.0)) == pytest.approx(0.2)
+    assert waited(({7: 9.0}, 0.0), ({}, 0.5), ({7: 9.5}, 0.5)) == 0
+
+
+def test_a_thread_that_is_new_waited_no_longer_than_it_was_there() -> None:
+    assert waited(({}, 0.0), ({7: 17.0}, 0.0)) == 1
+    assert waited(({7: 1.0}, 0.0), ({7: 1.0}, 0.0), ({7: 4.0}, 0.0)) == 3  # waiting is counted when it ends
+
+
+def test_a_kernel_that_does_not_count_is_known_by_it(tmp_path: Path) -> None:
+    assert not kernel_tells(tmp_path)
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self" / "schedstat").write_text("0 0 0\n")
+    assert not kernel_tells(tmp_path)
+    (tmp_path / "self" / "schedstat").write_text("734155 0 1\n")
+    assert kernel_tells(tmp_path)
+    assert thread_delays([1, 2], tmp_path) == {}
+
+
+def test_where_nothing_is_counted_nothing_is_said(tmp_path: Path) -> None:
+    group = tmp_path / "docker" / ("4f0c" * 16)
+    group.mkdir(parents=True)
+    (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
+    mountinfo = tmp_path / "mountinfo"
+    mountinfo.write_text(f"30 23 0:26 / {tmp_path} rw - cgroup2 cgroup2 rw\n")
+    assert ContainerGroup(group.name, mountinfo).usage().waited_s is None
+    (group / "cgroup.threads").write_text(f"{os.getpid()}\n")
+    assert ContainerGroup(group.name, mountinfo).usage().waited_s == (0.0 if kernel_tells() else None)
+
+
+@contextmanager
+def limited(cpus: float) -> Iterator[Path]:
+    """A group of this host's own kernel that bears a container's id, with that quota."""
+    name = os.urandom(32).hex()
+    version_1 = Path("/sys/fs/cgroup/cpu")
+    group = (version_1 if version_1.is_dir() else Path("/sys/fs/cgroup")) / name
+    group.mkdir()
+    try:
+        if version_1.is_dir():
+            (group / "cpu.cfs_quota_us").write_text(f"{cpus * 100_000:.0f}")
+        else:
+            (group / "cpu.max").write_text(f"{cpus * 100_000:.0f} 100000")
+        yield group
+    finally:
+        for _ in range(50):
+            try:
+                group.rmdir()
+                break
+            except OSError:  # its process is not reaped yet
+                time.sleep(0.1)
+
+
+@contextmanager
+def spinning(count: int, group: Path | None = None) -> Iterator[None]:
+    processes = [subprocess.Popen(SPIN) for _ in range(count)]
+    try:
+        for process in processes if group else ():
+            assert group is not None
+            (group / "cgroup.procs").write_text(str(process.pid))
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait(timeout=10)
+
+
+def used(group: Path, seconds: float = 2) -> Usage:
+    container = ContainerGroup(group.name)
+    before = container.usage()
+    with RunDelayWatch([container], interval_s=0.2):
+        time.sleep(seconds)
+    return container.usage().since(before)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(not kernel_tells(), reason="this kernel does not count run delays")
+def test_a_container_that_its_quota_throttles_waited_for_no_cpu_and_one_beside_busy_loops_did() -> None:
+    with limited(0.3) as group, spinning(1, group):
+        throttled = used(group)
+    with limited(usable_cpus()) as group, spinning(usable_cpus(), group), spinning(2 * usable_cpus()):
+        crowded = used(group)
+    assert throttled.throttled_s is not None
+    assert throttled.throttled_s > 0.7
+    assert throttled.waited_s is not None
+    assert throttled.cpu_s is not None
+    assert crowded.waited_s is not None
+    assert crowded.cpu_s is not None
+    assert throttled.waited_s / throttled.cpu_s < crowded.waited_s / crowded.cpu_s / 3
+    assert crowded.waited_s > crowded.cpu_s / 2
