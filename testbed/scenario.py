@@ -179,7 +179,7 @@ class Scenario(Section):
 
     @property
     def seed(self) -> int:
-        """Fixes trace and policies, not what a kernel's netem loses."""
+        """Fixes trace, policies and what links lose."""
         return self.trace.seed
 
     @property

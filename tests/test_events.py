@@ -46,7 +46,13 @@ def test_every_kind_is_read_and_a_manifest_reads_back_as_it_was() -> None:
     assert target_of(scenario.events[6]) == "device1-edge1"
     change, flow = scenario.events[0], scenario.events[7]
     assert isinstance(change, LinkChange)
-    assert change.figures.given == {"rate_bps": 5_000_000, "delay_ms": 80.0, "loss": 0.01}
+    assert change.figures.given == {
+        "rate_bps": 5_000_000,
+        "delay_ms": 80.0,
+        "delay_file": None,
+        "loss": 0.01,
+        "bursts": None,
+    }
     assert isinstance(flow, BackgroundFlow)
     assert (flow.flow.rate_bps, flow.flow.protocol, flow.for_s) == (1_000_000, "udp", 10.0)
     assert isinstance(scenario.events[5], RateFile)
