@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from testbed.delay_file import median_range_ms
+from testbed.link_process.fates import standardised
 from testbed.topology import FRAME_BYTES, JitterDistribution, Shape
 
 RATE_TOLERANCE = 0.01
@@ -111,18 +112,6 @@ def rate_bounds(rate_bps: int, seconds: float) -> tuple[float, float]:
     return rate_bps - slack, rate_bps + slack
 
 
-def standard_jitter(share: float, distribution: JitterDistribution) -> float:
-    """Inverse CDF of a jitter with mean 0 and standard deviation 1, for a share in (0, 1).
-
-    ``pareto`` has the shape 3: its tail is the longest that still has a standard deviation among whole ones.
-    """
-    if distribution == "uniform":
-        return math.sqrt(3) * (2 * share - 1)
-    if distribution == "pareto":
-        return float(((1 - share) ** (-1 / 3) - 1.5) / math.sqrt(0.75))
-    return _NORMAL.inv_cdf(share)
-
-
 @functools.cache
 def _median_jitter_ms(jitters: tuple[tuple[float, JitterDistribution], ...]) -> float:
     """Median of the sum of one or two independent jitters: 0, unless one is skewed."""
@@ -132,7 +121,7 @@ def _median_jitter_ms(jitters: tuple[tuple[float, JitterDistribution], ...]) -> 
     shares = [(number + 0.5) / 400 for number in range(400)] if len(jitters) > 1 else [0.5]
     sums = [0.0]
     for sd_ms, kind in jitters:
-        sums = [one + sd_ms * standard_jitter(share, kind) for one in sums for share in shares]
+        sums = [one + sd_ms * standardised(share, kind) for one in sums for share in shares]
     return statistics.median(sums)
 
 
@@ -196,7 +185,7 @@ def spread_expected_ms(shape: Shape) -> float:
     if shape.jitter_ms == 0 or shape.jitter_distribution == "pareto" or shape.delay_file is not None:
         return shape.jitter_ms
     shares = [(number + 0.5) / 1000 for number in range(1000)]
-    drawn_ms = [shape.jitter_ms * standard_jitter(share, shape.jitter_distribution) for share in shares]
+    drawn_ms = [shape.jitter_ms * standardised(share, shape.jitter_distribution) for share in shares]
     seen_ms = [max(-shape.delay_ms, one_ms) for one_ms in drawn_ms]
     return shape.jitter_ms * statistics.pstdev(seen_ms) / statistics.pstdev(drawn_ms)
 
