@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from testbed.graph_entry import GraphEntry
 from testbed.link_entry import LinkEntry
 from testbed.schema import LEAST_RATE, MOST_RATE, mistake, nearest
-from testbed.topology import DIRECTIONS, Direction, Link, Topology, bdp_multiple
+from testbed.topology import DIRECTIONS, Link, Topology, bdp_multiple
 from testbed.units import parse_rate_bps
 
 if TYPE_CHECKING:
@@ -96,18 +96,18 @@ def check_shapes(scenario: Scenario, topology: Topology) -> None:
             if shape.jitter_ms > shape.delay_ms:
                 raise mistake(
                     "is more than the delay, and no frame arrives before it is sent; lower it",
-                    _where(entry, direction, "jitter_ms"),
+                    entry.where(direction, "jitter_ms"),
                 )
             if shape.reorder and not shape.delay_ms:
                 raise mistake(
                     "needs a delay, for a frame overtakes those that wait; add one",
-                    _where(entry, direction, "reorder"),
+                    entry.where(direction, "reorder"),
                 )
             round_trip_ms = link.up.delay_ms + link.down.delay_ms
             if bdp_multiple(entry.figure(direction, "queue")) and not (shape.rate_bps and round_trip_ms):
                 raise mistake(
                     "needs a rate and a delay to be a product of; add them, or write frames",
-                    _where(entry, direction, "queue"),
+                    entry.where(direction, "queue"),
                 )
 
 
@@ -136,10 +136,3 @@ def _check_way(graph: GraphEntry, entry: LinkEntry, link: Link, topology: Topolo
                 f"{MOST_RATE}; write one",
                 f"links.{entry.name}.rate",
             )
-
-
-def _where(entry: LinkEntry, direction: Direction, name: str) -> str:
-    """Path of the key that gives a figure."""
-    own = getattr(entry.up if direction == "up" else entry.down, name, None)
-    key = name.removesuffix("_ms")
-    return f"links.{entry.name}." + (key if own is None else f"{direction}.{key}")

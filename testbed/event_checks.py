@@ -23,7 +23,16 @@ from testbed.rate_trace import read_rate_trace
 from testbed.schema import mistake, nearest
 from testbed.topology import Direction, Link, Shape, Topology
 
-_FIGURE_WORDS = {"rate_bps": "rate", "delay_ms": "delay", "jitter_ms": "jitter", "queue_frames": "queue"}
+_FIGURE_WORDS = {
+    "rate_bps": "rate",
+    "delay_ms": "delay",
+    "delay_file": "delay",
+    "jitter_ms": "jitter",
+    "jitter_distribution": "jitter",
+    "bursts": "loss",
+    "queue_frames": "queue",
+}
+"""A scenario's words for the fields of a shape."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -101,21 +110,25 @@ def shapes_under(
                     yield moment.number, (link.name, direction), replace(link.shape(direction), **figures)
 
 
-def under_events(events: Sequence[AnyEvent], topology: Topology) -> Topology:
-    """The topology with every shape that events will give to a link as a link of its own: what a kernel must
-    be able to shape. It is not to be built.
-    """
-    links = {link.name: link for link in topology.links}
-    more = []
-    for _, (name, direction), shape in shapes_under(events, topology):
-        more.append(_with(links[name], direction, shape))
-    for event in events:
+def shapes_of_rate_files(
+    events: Sequence[AnyEvent], topology: Topology
+) -> Iterator[tuple[int, tuple[str, Direction], Shape]]:
+    """Likewise, a direction's shape while its rate follows a file, at the file's highest rate."""
+    for number, event in enumerate(events):
         if isinstance(event, RateFile):
-            peak_bps = _peak_bps(event.rate_file)
             for link in links_of(event, topology):
                 for direction in event.directions:
-                    shape = replace(link.shape(direction), rate_bps=peak_bps)
-                    more.append(_with(link, direction, shape))
+                    shape = replace(link.shape(direction), rate_bps=_peak_bps(event.rate_file))
+                    yield number, (link.name, direction), shape
+
+
+def under_events(events: Sequence[AnyEvent], topology: Topology) -> Topology:
+    """The topology with every shape that events will give to a link as a link of its own: all that links must
+    be able to be. It is not to be built.
+    """
+    links = {link.name: link for link in topology.links}
+    shapes = [*shapes_under(events, topology), *shapes_of_rate_files(events, topology)]
+    more = [_with(links[name], direction, shape) for _, (name, direction), shape in shapes]
     return replace(topology, links=(*topology.links, *more))
 
 
@@ -217,9 +230,9 @@ def _things(event: AnyEvent, topology: Topology) -> Iterator[tuple[str, str]]:
             yield "the state", link.name
         elif isinstance(event, LinkChange | RateFile):
             names = ["rate_bps"] if isinstance(event, RateFile) else event.figures.given
-            for name in names:
+            for word in dict.fromkeys(_FIGURE_WORDS.get(name, name) for name in names):
                 for direction in event.directions:
-                    yield f"the {_FIGURE_WORDS.get(name, name)} ({direction})", link.name
+                    yield f"the {word} ({direction})", link.name
 
 
 def _end_s(number: int, events: Sequence[AnyEvent], topology: Topology) -> float:

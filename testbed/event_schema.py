@@ -17,6 +17,7 @@ from pydantic import (
 
 from testbed.errors import TestbedError
 from testbed.link_entry import MAX_QUEUE_FRAMES, WireFigures
+from testbed.link_figures import shape_fields
 from testbed.rate_trace import read_rate_trace
 from testbed.schema import (
     Count,
@@ -39,8 +40,9 @@ class LinkFigures(WireFigures):
 
     @property
     def given(self) -> dict[str, Any]:
-        """By the names that :class:`testbed.topology.Shape` has for them."""
-        return self.model_dump(exclude_none=True)
+        """By the names that :class:`testbed.topology.Shape` has for them, with all that goes with each."""
+        figures = {name: getattr(self, name) for name in type(self).model_fields}
+        return shape_fields({name: value for name, value in figures.items() if value is not None})
 
     @model_validator(mode="after")
     def _something(self) -> LinkFigures:

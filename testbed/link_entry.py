@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, ValidationInfo, model_validator
 
+from testbed.link_figures import DelayMs, JitterMs, Loss, shape_fields
 from testbed.profiles import PROFILES
-from testbed.schema import RateBps, Section, ShareOfOne, TimeMs, mistake, name_like, nearest
+from testbed.schema import RateBps, Section, ShareOfOne, mistake, name_like, nearest
 from testbed.topology import DIRECTIONS, Direction
 
 LinkName = Annotated[str, name_like(r"[A-Za-z][A-Za-z0-9_-]{0,31}", "letters, digits, - and _, at most 32")]
@@ -37,9 +38,9 @@ class WireFigures(Section):
     """Figures that a direction of a link may be given, but for its queue; ``None`` where it is not."""
 
     rate_bps: RateBps | None = Field(default=None, validation_alias="rate")
-    delay_ms: TimeMs | None = Field(default=None, validation_alias="delay")
-    jitter_ms: TimeMs | None = Field(default=None, validation_alias="jitter")
-    loss: ShareOfOne | None = None
+    delay_ms: DelayMs | None = Field(default=None, validation_alias="delay")
+    jitter_ms: JitterMs | None = Field(default=None, validation_alias="jitter")
+    loss: Loss | None = None
     duplicate: ShareOfOne | None = None
     reorder: ShareOfOne | None = None
 
@@ -52,6 +53,11 @@ class Figures(WireFigures):
 
 _KEYS = {str(field.validation_alias or name): name for name, field in Figures.model_fields.items()}
 """By key in a scenario, the field's name, which is its key in a manifest."""
+
+
+def key_of(name: str) -> str:
+    """The key, in a scenario, of a field of :class:`Figures`."""
+    return next(key for key, field in _KEYS.items() if field == name)
 
 
 class LinkEntry(Section):
@@ -69,9 +75,9 @@ class LinkEntry(Section):
     profile: str | None = None
     shared: Annotated[bool, Field(strict=True)] = False
     rate_bps: RateBps | None = Field(default=None, validation_alias="rate")
-    delay_ms: TimeMs = Field(default=0.0, validation_alias="delay")
-    jitter_ms: TimeMs = Field(default=0.0, validation_alias="jitter")
-    loss: ShareOfOne = 0.0
+    delay_ms: DelayMs = Field(default=0.0, validation_alias="delay")
+    jitter_ms: JitterMs = Field(default=0.0, validation_alias="jitter")
+    loss: Loss = 0.0
     duplicate: ShareOfOne = 0.0
     reorder: ShareOfOne = 0.0
     queue: Queue | None = None
@@ -82,6 +88,15 @@ class LinkEntry(Section):
         """The value of a field in ``direction``."""
         own = getattr(self.up if direction == "up" else self.down, name, None)
         return getattr(self, name) if own is None else own
+
+    def shape_fields(self, direction: Direction) -> dict[str, Any]:
+        """All figures in ``direction`` but the queue, by the names of :class:`testbed.topology.Shape`."""
+        return shape_fields({name: self.figure(direction, name) for name in WireFigures.model_fields})
+
+    def where(self, direction: Direction, name: str) -> str:
+        """Path, in a scenario, of the key that gives a figure."""
+        own = getattr(self.up if direction == "up" else self.down, name, None)
+        return f"links.{self.name}." + ("" if own is None else f"{direction}.") + key_of(name)
 
     @model_validator(mode="before")
     @classmethod

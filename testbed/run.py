@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed.audit import audit
+from testbed.capacity import capacity_notes
 from testbed.cgroup import ContainerGroup
 from testbed.clean import run_lock
 from testbed.columns import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS
@@ -24,6 +25,7 @@ from testbed.control import NodeControl, on_all, wait_ready
 from testbed.datasets import Example, load
 from testbed.engine import engine
 from testbed.errors import TestbedError
+from testbed.estimate import estimated_seconds
 from testbed.event_checks import late_events, under_events
 from testbed.events import Stage
 from testbed.evidence import Evidence, TierLimit
@@ -64,6 +66,7 @@ def run(scenario: Scenario, out: Path | None, reporter: Reporter) -> RunDirector
     topology = build_topology(scenario)
     if reasons := can_shape(under_events(scenario.events, topology)):
         raise TestbedError(f"{reasons[0]}; run it with --vm auto, or see `testbed doctor`")
+    notes += capacity_notes(under_events(scenario.events, topology))
     for note in notes:
         reporter.say(note)
     trace = build_trace(scenario)
@@ -72,6 +75,7 @@ def run(scenario: Scenario, out: Path | None, reporter: Reporter) -> RunDirector
         notes += late
         for note in late:
             reporter.say(note)
+    reporter.say(str(estimated_seconds(scenario, trace, topology)))
     run_id = new_run_id()
     with run_lock(run_id):
         RunDirectory.check(out)

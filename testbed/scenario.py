@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from testbed.capacity import check_memory
 from testbed.consistency import check_links, check_parents, check_shapes, check_tiers, check_unique
 from testbed.datasets import DATASETS
 from testbed.errors import TestbedError
@@ -179,7 +180,7 @@ class Scenario(Section):
 
     @property
     def seed(self) -> int:
-        """Fixes trace and policies, not what a kernel's netem loses."""
+        """Fixes trace, policies and what links lose."""
         return self.trace.seed
 
     @property
@@ -194,7 +195,7 @@ class Scenario(Section):
         return next(link for link in self.links if set(link.between) == {lower, upper})
 
     @model_validator(mode="after")
-    def _consistent(self) -> Scenario:
+    def _consistent(self, info: ValidationInfo) -> Scenario:
         check_unique("tiers", self.tier_names)
         check_unique("links", [link.name for link in self.links])
         check_unique("methods", [method.name for method in self.methods])
@@ -210,6 +211,8 @@ class Scenario(Section):
         check_shapes(scenario, topology)
         if self.events:
             check_events(self.events, topology)
+        if info.context is not None:  # a manifest must load without the files that its events name
+            check_memory(scenario, topology)
         return scenario
 
 

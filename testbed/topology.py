@@ -24,8 +24,6 @@ MIN_QUEUE_FRAMES = 100
 """No bottleneck's default queue is shorter than this (DESIGN, "A WAN link")."""
 CONGESTION = "cubic"
 """TCP's congestion control where a tier asks for no other: hosts differ in their default."""
-_FIGURES = ("rate_bps", "delay_ms", "jitter_ms", "loss", "duplicate", "reorder")
-
 
 JitterDistribution = Literal["normal", "uniform", "pareto"]
 
@@ -252,7 +250,7 @@ def queue_frames(queue: int | str | None, rate_bps: int | None, round_trip_ms: f
 def _shapes(entry: LinkEntry, way: GraphWay | None) -> tuple[Shape, Shape]:
     """Shapes up and down. An entry's figures hold in each direction that has none of its own; a way through a
     graph gives the delay, and the rate where the entry has none."""
-    figures = {one: {name: entry.figure(one, name) for name in _FIGURES} for one in DIRECTIONS}
+    figures = {one: entry.shape_fields(one) for one in DIRECTIONS}
     for own in figures.values():
         if way is not None:
             own["delay_ms"] = way.delay_ms

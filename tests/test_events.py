@@ -11,14 +11,21 @@ import pytest
 from testbed.audit import audit
 from testbed.containers import SUPERVISOR, container_specs
 from testbed.errors import TestbedError
-from testbed.event_checks import late_events, links_of, moments, paced_directions, under_events
+from testbed.event_checks import (
+    late_events,
+    links_of,
+    moments,
+    paced_directions,
+    shapes_under,
+    under_events,
+)
 from testbed.event_schema import BackgroundFlow, LinkChange, LinkDown, NodeEvent, RateFile, kind_of, target_of
 from testbed.evidence import Audit, EventReport, Evidence
 from testbed.fidelity import judge
 from testbed.flow import flow_port, flow_ports, read_report, require_iperf3
 from testbed.joined import with_lives
 from testbed.scenario import Scenario, load_scenario
-from testbed.topology import build_topology
+from testbed.topology import Bursts, build_topology
 from tests.simulated import TEXT, simulate
 
 ROOT = Path(__file__).parent.parent
@@ -46,11 +53,35 @@ def test_every_kind_is_read_and_a_manifest_reads_back_as_it_was() -> None:
     assert target_of(scenario.events[6]) == "device1-edge1"
     change, flow = scenario.events[0], scenario.events[7]
     assert isinstance(change, LinkChange)
-    assert change.figures.given == {"rate_bps": 5_000_000, "delay_ms": 80.0, "loss": 0.01}
+    assert change.figures.given == {
+        "rate_bps": 5_000_000,
+        "delay_ms": 80.0,
+        "delay_file": None,
+        "loss": 0.01,
+        "bursts": None,
+    }
     assert isinstance(flow, BackgroundFlow)
     assert (flow.flow.rate_bps, flow.flow.protocol, flow.for_s) == (1_000_000, "udp", 10.0)
     assert isinstance(scenario.events[5], RateFile)
     assert Path(scenario.events[5].rate_file).is_absolute()
+    assert Scenario.model_validate(scenario.model_dump(mode="json")).events == scenario.events
+
+
+def test_what_an_event_sets_leaves_nothing_of_what_the_link_had_of_it_before() -> None:
+    bursts = "{at: 1s, link: core, set: {loss: {model: gilbert, p: 1%, r: 30%}}, direction: up}"
+    plain = "{at: 2s, link: core, set: {loss: 2%}, direction: up, for: 1s}"
+    delays = "{at: 4s, link: core, set: {delay: {file: traces/wandering.delays}}, direction: up}"
+    still = "{at: 5s, link: core, set: {jitter: {sd: 1ms, distribution: uniform}}, direction: up}"
+    scenario = with_events(f"[{bursts}, {plain}, {delays}, {still}]")
+    shapes = [shape for _, _, shape in shapes_under(scenario.events, build_topology(scenario))]
+    assert [(shape.loss, shape.bursts) for shape in shapes[:3]] == [
+        (pytest.approx(1 / 31), Bursts(0.01, 0.3)),
+        (0.02, None),
+        (0.0, None),  # as the scenario has it, when the second is over
+    ]
+    assert [shape.delay_ms for shape in shapes] == [30, 30, 30, 12.77, 12.77]
+    assert Path(str(shapes[3].delay_file)).is_absolute()
+    assert (shapes[4].jitter_ms, shapes[4].jitter_distribution) == (1, "uniform")
     assert Scenario.model_validate(scenario.model_dump(mode="json")).events == scenario.events
 
 
@@ -137,6 +168,13 @@ WRONG = {
     "[{at: 1s, link: core, set: {}}]": "events.1.set: changes nothing; give a rate",
     "[{at: 1s, link: access, set: {delay: 1ms}}]": "events.1.set: leaves a jitter of 2 ms with a delay of 1",
     "[{at: 1s, link: core, set: {reorder: 1%, delay: 0ms}}]": "events.1.set: leaves a reordering",
+    "[{at: 1s, link: core, set: {jitter: {sd: 31ms, distribution: pareto}}}]": "leaves a jitter of 31 ms",
+    "[{at: 1s, link: core, set: {loss: {model: gilbert, p: 1%}}}]": "events.1.set.loss.r: is missing; add it",
+    "[{at: 1s, link: core, set: {delay: {file: none.delays}}}]": "events.1.set.delay.file: no such file",
+    "[{at: 1s, link: core, set: {queue: 1000000}}]": "events.1.set: lets edge1-cloud1 (up) hold 1,539 MiB",
+    "[{at: 1s, link: core, set: {loss: 2%}},"
+    " {at: 1s, link: core, set: {loss: {model: gilbert, p: 1%, r: 9%}}}]":
+        "events.2.at: changes the loss (up) of edge1-cloud1 while event 1 does",
     "[{at: 1s, link: core, set: {rate: 1mbit}, direction: left}]": "1.direction: must be 'up' or 'down'",
     "[{at: 1s, link: core, rate_file: none.mahi}]": "events.1.rate_file: no such file or directory",
     "[{at: 1s, link: core, rate_file: README.md}]": "README.md:1: '# llm-testbed' is no whole number",

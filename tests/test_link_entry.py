@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from testbed.errors import TestbedError
 from testbed.link_entry import LinkEntry
 from testbed.profiles import CHOICE, PROFILES
 from testbed.scenario import Scenario, load_scenario
-from testbed.topology import DIRECTIONS, Link, Shape, build_topology
+from testbed.topology import DIRECTIONS, Bursts, Link, Shape, build_topology
 from testbed.units import parse_rate_bps
 
 QUICKSTART = Path(__file__).parents[1] / "scenarios" / "quickstart.yaml"
@@ -64,6 +65,69 @@ class TestQueues:
     def test_a_product_of_nothing_is_refused(self, lacking: str) -> None:
         with pytest.raises(TestbedError, match=r"links\.core\.queue: needs a rate and a delay"):
             core("queue=2bdp", lacking)
+
+
+BURSTS = "loss={model: gilbert, p: 1%, r: 30%}"
+
+
+class TestDelayJitterAndLoss:
+    def test_losses_may_come_in_bursts_with_the_chains_mean_as_the_loss(self) -> None:
+        link = core(BURSTS)
+        assert link.up == link.down
+        assert link.up.bursts == Bursts(0.01, 0.3)
+        assert link.up.loss == pytest.approx(1 / 31)
+        assert core("loss={model: gilbert, p: 1%, r: 30%, bad: 80%, good: 0.1%}").up.bursts == Bursts(
+            0.01, 0.3, bad=0.8, good=0.001
+        )
+
+    def test_one_figure_of_the_bursts_may_be_set(self) -> None:
+        assert core(BURSTS, "loss.p=2%").up.bursts == Bursts(0.02, 0.3)
+
+    def test_a_plain_loss_in_one_direction_has_no_bursts(self) -> None:
+        link = core(BURSTS, "up.loss=0%")
+        assert (link.up.loss, link.up.bursts) == (0, None)
+        assert link.down.bursts == Bursts(0.01, 0.3)
+
+    def test_a_jitter_is_normal_unless_it_says_otherwise(self) -> None:
+        link = core("jitter=2ms", "up.jitter={sd: 3ms, distribution: pareto}")
+        assert (link.up.jitter_ms, link.up.jitter_distribution) == (3, "pareto")
+        assert (link.down.jitter_ms, link.down.jitter_distribution) == (2, "normal")
+        assert core("jitter={sd: 2ms}") == core("jitter=2ms")
+
+    def test_delays_may_come_from_a_file_and_count_by_their_median(self, tmp_path: Path) -> None:
+        file = tmp_path / "some.delays"
+        file.write_text("10\n30.5\n20\n")
+        link = core(f"up.delay={{file: {file}}}", "jitter=20ms")
+        assert (link.up.delay_file, link.up.delay_ms) == (str(file), 20)
+        assert (link.down.delay_file, link.down.delay_ms) == (None, 30)
+        # One bandwidth-delay product of 100 Mbit/s over 20 + 30 ms.
+        assert link.up.queue_frames == 413
+        with pytest.raises(TestbedError, match=r"links\.core\.jitter: is more than the delay"):
+            core(f"up.delay={{file: {file}}}", "jitter=21ms")
+
+    def test_a_delay_file_lies_beside_the_scenario_or_where_the_command_runs(self, tmp_path: Path) -> None:
+        (tmp_path / "beside.delays").write_text("10\n")
+        path = tmp_path / "scenario.yaml"
+        path.write_text(QUICKSTART.read_text().replace("delay: 30ms", "delay: {file: beside.delays}"))
+        assert build_topology(load_scenario(path)).links[-1].up.delay_file == str(tmp_path / "beside.delays")
+
+    def test_a_manifest_is_read_without_the_delay_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "some.delays"
+        file.write_text("10\n30\n20\n")
+        scenario = load_scenario(QUICKSTART, [f"links.core.delay={{file: {file}}}"])
+        file.unlink()
+        manifest = scenario.model_dump(mode="json")
+        assert manifest["links"][1]["delay_ms"] == {"file": str(file), "median_ms": 20.0, "most_ms": 30.0}
+        assert build_topology(Scenario.model_validate(manifest)) == build_topology(scenario)
+
+    def test_the_chain_loses_its_mean_in_the_long_run(self) -> None:
+        chance = random.Random(1)
+        bursts = Bursts(0.02, 0.25, bad=0.9, good=0.01)
+        bad, lost = False, 0
+        for _ in range(200_000):
+            lost += chance.random() < (bursts.bad if bad else bursts.good)
+            bad ^= chance.random() < (bursts.r if bad else bursts.p)
+        assert lost / 200_000 == pytest.approx(bursts.mean, rel=0.05)
 
 
 class TestProfiles:

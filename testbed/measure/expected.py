@@ -1,17 +1,21 @@
 """What a link of a given shape must show when it is measured, and how far off chance alone may put it.
 
-Pure arithmetic over :class:`~testbed.topology.Shape`; :mod:`testbed.measure` holds the kernel against it.
+Arithmetic over :class:`~testbed.topology.Shape`; :mod:`testbed.measure` holds a link against it.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from testbed.topology import FRAME_BYTES, Shape
+from testbed.delay_file import median_range_ms
+from testbed.link_process.fates import standardised
+from testbed.topology import FRAME_BYTES, JitterDistribution, Shape
 
 RATE_TOLERANCE = 0.01
 RATE_FRAMES = 100
@@ -24,8 +28,20 @@ STILL_JITTER_MS = 1.0
 """A way without jitter may spread by as much as its time may be off before that is called jitter."""
 CHANCE = 0.002
 """How often a true link may fall outside a statistical interval, both sides together."""
-_DEVIATIONS = 3.09  # of the normal distribution, for CHANCE
-_MEDIAN_SPREAD = math.sqrt(math.pi / 2)  # standard error of a median over that of a mean, for normal samples
+_NORMAL = statistics.NormalDist()
+_DEVIATIONS = _NORMAL.inv_cdf(1 - CHANCE / 2)
+_MEDIAN_SPREAD: dict[JitterDistribution, float] = {
+    "normal": math.sqrt(math.pi / 2),
+    "uniform": math.sqrt(3),
+    "pareto": 2 ** (4 / 3) / 6 / math.sqrt(0.75),
+}
+"""Standard error of a median of n times √n, in standard deviations: 1 / 2f, with the density f there."""
+_PARETO_QUARTILES: float = (0.25 ** (-1 / 3) - 0.75 ** (-1 / 3)) / math.sqrt(0.75)
+"""How far apart they are, in standard deviations."""
+_PARETO_SPREAD = 1.79
+"""Relative standard error of that distance, in a sample of n, times √n."""
+FROM_FILE = "the delays are the file's, in its order"
+"""Said of a spread that nothing is held against."""
 
 Where = Literal["up", "down", "both"]
 
@@ -96,21 +112,56 @@ def rate_bounds(rate_bps: int, seconds: float) -> tuple[float, float]:
     return rate_bps - slack, rate_bps + slack
 
 
+@functools.cache
+def _median_jitter_ms(jitters: tuple[tuple[float, JitterDistribution], ...]) -> float:
+    """Median of the sum of one or two independent jitters: 0, unless one is skewed."""
+    jitters = tuple((sd_ms, kind) for sd_ms, kind in jitters if sd_ms)
+    if all(kind != "pareto" for _, kind in jitters):
+        return 0.0
+    shares = [(number + 0.5) / 400 for number in range(400)] if len(jitters) > 1 else [0.5]
+    sums = [0.0]
+    for sd_ms, kind in jitters:
+        sums = [one + sd_ms * standardised(share, kind) for one in sums for share in shares]
+    return statistics.median(sums)
+
+
 def one_way_ms(shape: Shape, frame_bytes: int) -> float:
-    """The median time of a lone frame. netem's jitter is symmetric, so that it leaves the median in place."""
-    return shape.delay_ms + serialisation_ms(frame_bytes, shape.rate_bps)
+    """The median time of a lone frame."""
+    jitter_ms = _median_jitter_ms(((shape.jitter_ms, shape.jitter_distribution),))
+    return shape.delay_ms + jitter_ms + serialisation_ms(frame_bytes, shape.rate_bps)
 
 
 def round_trip_ms(up: Shape, down: Shape, frame_bytes: int) -> float:
-    return one_way_ms(up, frame_bytes) + one_way_ms(down, frame_bytes)
+    """Likewise there and back; a median of two skewed jitters is not the sum of their medians."""
+    jitters = tuple((shape.jitter_ms, shape.jitter_distribution) for shape in (up, down))
+    still_ms = sum(shape.delay_ms + serialisation_ms(frame_bytes, shape.rate_bps) for shape in (up, down))
+    return still_ms + _median_jitter_ms(jitters)
 
 
-def time_bounds(expected_ms: float, jitter_ms: float, samples: int) -> tuple[float, float]:
-    """The larger of 2 % and 1 ms, and with jitter what a median of ``samples`` may be off by chance."""
+def time_bounds(
+    expected_ms: float, jitter_ms: float, samples: int, *distributions: JitterDistribution
+) -> tuple[float, float]:
+    """The larger of 2 % and 1 ms, and with jitter what a median of ``samples`` may be off by chance.
+
+    Args:
+        jitter_ms: standard deviation of all that adds up to the time.
+        distributions: of the jitters in it; normal, if not given.
+    """
     slack = max(expected_ms * TIME_TOLERANCE, TIME_TOLERANCE_MS)
     if jitter_ms and samples:
-        slack += _DEVIATIONS * _MEDIAN_SPREAD * jitter_ms / math.sqrt(samples)
+        spread = max(_MEDIAN_SPREAD[one] for one in distributions or ("normal",))
+        slack += _DEVIATIONS * spread * jitter_ms / math.sqrt(samples)
     return max(0.0, expected_ms - slack), expected_ms + slack
+
+
+def along_files(bounds: tuple[float, float], shapes: Sequence[Shape], samples: int) -> tuple[float, float]:
+    """Bounds of a median, with what ``samples`` in a row of a delay file may be off its median as a whole."""
+    low, high = bounds
+    for shape in shapes:
+        if shape.delay_file is not None:
+            least_ms, most_ms = median_range_ms(Path(shape.delay_file), samples)
+            low, high = low + least_ms - shape.delay_ms, high + most_ms - shape.delay_ms
+    return max(0.0, low), high
 
 
 def tells_reordered(delay_ms: float, jitter_ms: float) -> bool:
@@ -119,7 +170,7 @@ def tells_reordered(delay_ms: float, jitter_ms: float) -> bool:
 
 
 def delayed(times_ms: Sequence[float], expected_ms: float, delay_ms: float, jitter_ms: float) -> list[float]:
-    """Times of frames that had ``delay_ms``: netem sends those that it reorders without (tc-netem(8)).
+    """Times of frames that had ``delay_ms``: those that overtake others are sent without (tc-netem(8)).
 
     Where the two cannot be told apart (:func:`tells_reordered`) it is all of them.
     """
@@ -129,39 +180,61 @@ def delayed(times_ms: Sequence[float], expected_ms: float, delay_ms: float, jitt
     return [time_ms for time_ms in times_ms if time_ms >= least_ms]
 
 
-def jitter_bounds(jitter_ms: float, samples: int) -> tuple[float, float]:
-    """Around a standard deviation: chance (1/√2n of it), 5 % for netem's tables, and a still way's spread."""
+def spread_expected_ms(shape: Shape) -> float:
+    """Standard deviation of frames' times: what jitter near the delay lacks, since none arrives too early."""
+    if shape.jitter_ms == 0 or shape.jitter_distribution == "pareto" or shape.delay_file is not None:
+        return shape.jitter_ms
+    shares = [(number + 0.5) / 1000 for number in range(1000)]
+    drawn_ms = [shape.jitter_ms * standardised(share, shape.jitter_distribution) for share in shares]
+    seen_ms = [max(-shape.delay_ms, one_ms) for one_ms in drawn_ms]
+    return shape.jitter_ms * statistics.pstdev(seen_ms) / statistics.pstdev(drawn_ms)
+
+
+def jitter_bounds(
+    jitter_ms: float, samples: int, distribution: JitterDistribution = "normal"
+) -> tuple[float, float]:
+    """Around a spread (:func:`spread_ms`): what chance does, and half of what a still way may spread."""
     if jitter_ms == 0:
         return 0.0, STILL_JITTER_MS
-    slack = jitter_ms * (_DEVIATIONS / math.sqrt(2 * max(samples, 1)) + 0.05) + STILL_JITTER_MS / 2
+    error = _PARETO_SPREAD if distribution == "pareto" else math.sqrt(0.5)
+    slack = jitter_ms * _DEVIATIONS * error / math.sqrt(max(samples, 1)) + STILL_JITTER_MS / 2
     return max(0.0, jitter_ms - slack), jitter_ms + slack
 
 
-def spread_ms(times_ms: Sequence[float], jitter_ms: float) -> float | None:
-    """Standard deviation of one-way times; for a still way that of a normal sample with their quartiles.
+def spread_ms(
+    times_ms: Sequence[float], jitter_ms: float, distribution: JitterDistribution = "normal"
+) -> float | None:
+    """Standard deviation of one-way times; where the way is still, and with ``pareto``, that of a sample of
+    the distribution with their quartiles: a long tail makes every sample's own standard deviation another.
 
     A time that lies further up than jitter can put it was the host's doing and is left out: it is seen by
     the probe during the run, and is not the link's jitter.
     """
     if len(times_ms) < 4:
         return None
+    low, _, high = statistics.quantiles(times_ms, n=4)
     if jitter_ms == 0:
-        low, _, high = statistics.quantiles(times_ms, n=4)
-        return (high - low) / 1.349
+        return (high - low) / (2 * _NORMAL.inv_cdf(0.75))
+    if distribution == "pareto":
+        return (high - low) / _PARETO_QUARTILES
     latest_ms = statistics.median(times_ms) + 5 * jitter_ms + 1
     return statistics.stdev([time_ms for time_ms in times_ms if time_ms <= latest_ms])
 
 
 def loss_seen(shape: Shape) -> float:
-    """Probability that no copy arrives: netem draws both apart, and a duplicate can stand in for a loss."""
+    """Probability that no copy arrives: both are drawn apart, and a duplicate can stand in for a loss."""
     return shape.loss * (1 - shape.duplicate)
 
 
 def duplicates_seen(shape: Shape) -> float:
-    """Probability that a second copy arrives: netem makes one of a datagram that is not lost, and sends it
-    through the loss once more (netem_enqueue in the kernel's net/sched/sch_netem.c).
+    """Probability that a second copy arrives: one is made of a datagram that is not lost, and goes through
+    the loss once more (netem_enqueue in the kernel's net/sched/sch_netem.c), in the same state of bursts.
     """
-    return shape.duplicate * (1 - shape.loss) ** 2
+    if shape.bursts is None or shape.bursts.p + shape.bursts.r == 0:
+        return shape.duplicate * (1 - shape.loss) ** 2
+    bursts = shape.bursts
+    good, bad = (bursts.r * (1 - bursts.good) ** 2, bursts.p * (1 - bursts.bad) ** 2)
+    return shape.duplicate * (good + bad) / (bursts.p + bursts.r)
 
 
 def datagrams_for(probability: float) -> int:
@@ -175,19 +248,6 @@ def binomial_interval(trials: int, probability: float, chance: float = CHANCE) -
         return 0, 0
     if probability >= 1:
         return trials, trials
-    half = chance / 2
-    log_p, log_q = math.log(probability), math.log1p(-probability)
+    from scipy.stats import binom  # here: it takes as long to load as all else that a command needs
 
-    def mass(k: int) -> float:
-        ways = math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
-        return math.exp(ways + k * log_p + (trials - k) * log_q)
-
-    low, below = 0, mass(0)
-    while below < half:
-        low += 1
-        below += mass(low)
-    high, above = trials, mass(trials)
-    while above < half:
-        high -= 1
-        above += mass(high)
-    return low, high
+    return int(binom.ppf(chance / 2, trials, probability)), int(binom.isf(chance / 2, trials, probability))

@@ -6,15 +6,18 @@ import random
 import statistics
 from dataclasses import replace
 from itertools import accumulate
+from pathlib import Path as FilePath
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from testbed.link_process.fates import Fates, Way, WayFigures
 from testbed.measure.expected import (
     CHANCE,
     Finding,
+    along_files,
     binomial_interval,
     datagrams_for,
     delayed,
@@ -22,10 +25,12 @@ from testbed.measure.expected import (
     held,
     jitter_bounds,
     loss_seen,
+    one_way_ms,
     rate_bounds,
     rate_window_s,
     round_trip_ms,
     serialisation_ms,
+    spread_expected_ms,
     spread_ms,
     tells_reordered,
     time_bounds,
@@ -33,10 +38,10 @@ from testbed.measure.expected import (
 from testbed.measure.loss import NOT_TOLD_FROM_NONE, POOLED, Counting, Tally, planned
 from testbed.measure.path import Path
 from testbed.measure.rate import rate_groups, unlimited
-from testbed.measure.times import ping_interval_s
+from testbed.measure.times import JITTERS_APART, ping_interval_s
 from testbed.measure.traffic import End, UdpPath
 from testbed.measure.trains import internet_checksum
-from testbed.topology import Shape
+from testbed.topology import Bursts, JitterDistribution, Shape
 
 
 def path(name: str, up_bps: int | None, down_bps: int | None) -> Path:
@@ -115,8 +120,82 @@ def test_measured_jitter_stays_in_its_room_and_half_of_it_does_not() -> None:
     assert inside(2) == 0
 
 
+DISTRIBUTIONS: tuple[JitterDistribution, ...] = ("normal", "uniform", "pareto")
+
+
+def jittered(shape: Shape, count: int, chance: random.Random) -> list[float]:
+    """One-way times over a way, from frames far enough apart, by the link's own rules."""
+    way = Way(
+        WayFigures(
+            round(shape.delay_ms * 1e6), round(shape.jitter_ms * 1e6), distribution=shape.jitter_distribution
+        ),
+        Fates(chance.random(), "any", "a", "up"),
+    )
+    sent_ns = [round(number * JITTERS_APART * shape.jitter_ms * 1e6) for number in range(count)]
+    return [(way.enter(at_ns)[0] - at_ns) / 1e6 for at_ns in sent_ns]
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_each_distribution_shows_its_median_and_its_spread_and_no_other(
+    distribution: JitterDistribution,
+) -> None:
+    shape = Shape(None, delay_ms=30, jitter_ms=5, jitter_distribution=distribution)
+    chance = random.Random(8)
+    median_off = spread_off = 0
+    for _ in range(300):
+        times_ms = jittered(shape, 100, chance)
+        low, high = time_bounds(one_way_ms(shape, 60), 5, 100, distribution)
+        median_off += not low <= statistics.median(times_ms) <= high
+        least, most = jitter_bounds(spread_expected_ms(shape), 100, distribution)
+        spread = spread_ms(times_ms, 5, distribution)
+        spread_off += spread is None or not least <= spread <= most
+    assert median_off <= 2  # of 300, at 0.2 % each
+    assert spread_off <= 3  # a pareto's quartiles are a little skewed themselves
+    wrong = replace(shape, jitter_ms=15)
+    least, most = jitter_bounds(5, 100, distribution)
+    spreads = [spread_ms(jittered(wrong, 100, chance), 5, distribution) for _ in range(100)]
+    assert sum(spread is not None and least <= spread <= most for spread in spreads) <= 2
+
+
+@pytest.mark.parametrize("other", DISTRIBUTIONS)
+def test_a_round_trip_with_two_jitters_has_the_median_of_their_sum(other: JitterDistribution) -> None:
+    up = Shape(None, delay_ms=30, jitter_ms=5, jitter_distribution="pareto")
+    down = Shape(None, delay_ms=20, jitter_ms=4, jitter_distribution=other)
+    chance = random.Random(9)
+    ways = [jittered(shape, 20_000, chance) for shape in (up, down)]
+    times_ms = [sum(both) for both in zip(*ways, strict=True)]
+    assert round_trip_ms(up, down, 98) == pytest.approx(statistics.median(times_ms), abs=0.15)
+    assert round_trip_ms(up, replace(down, jitter_ms=0), 98) == one_way_ms(up, 98) + 20
+
+
+def test_a_paretos_median_is_below_its_mean() -> None:
+    shape = Shape(1_000_000, delay_ms=20, jitter_ms=2, jitter_distribution="pareto")
+    # (0.5^(-1/3) - 1.5) / sqrt(0.75) standard deviations, and 480 bits at 1 Mbit/s.
+    assert one_way_ms(shape, 60) == pytest.approx(20 - 2 * 0.27724 + 0.48, abs=1e-4)
+
+
+@pytest.mark.parametrize(("distribution", "seen_ms"), [("normal", 8.666), ("uniform", 8.953)])
+def test_jitter_as_large_as_the_delay_spreads_less_for_nothing_arrives_before_it_is_sent(
+    distribution: JitterDistribution, seen_ms: float
+) -> None:
+    near = Shape(None, delay_ms=10, jitter_ms=10, jitter_distribution=distribution)
+    assert spread_expected_ms(near) == pytest.approx(seen_ms, rel=0.01)
+    assert spread_expected_ms(replace(near, delay_ms=60)) == pytest.approx(10)
+
+
+def test_a_few_frames_of_a_delay_file_may_have_another_median_than_all(tmp_path: FilePath) -> None:
+    file = tmp_path / "slowly.delays"
+    file.write_text("\n".join(str(10 + number / 50) for number in range(1001)))
+    shape = Shape(None, delay_ms=20, delay_file=str(file))
+    assert one_way_ms(shape, 60) == 20
+    low, high = along_files(time_bounds(20, 0, 50), [shape], 50)
+    assert 9 < low < 10
+    assert 30 < high < 31
+    assert along_files((19, 21), [Shape(None, delay_ms=20)], 50) == (19, 21)
+
+
 def reordered(delay_ms: float, jitter_ms: float, reorder: float, chance: random.Random) -> list[float]:
-    """One-way times of netem's: some frames go at once, none of the others before the one ahead of it."""
+    """One-way times where some frames go at once, and none of the others before the one ahead of it."""
     interval_ms = max(10, 4 * jitter_ms)
     times_ms, last_ms = [], 0.0
     for sent_ms in (number * interval_ms for number in range(100)):
@@ -241,6 +320,17 @@ def test_a_duplicate_can_stand_in_for_a_loss() -> None:
 
 def test_a_second_copy_comes_of_what_is_not_lost_and_passes_the_loss_itself() -> None:
     assert duplicates_seen(Shape(None, loss=0.1, duplicate=0.5)) == pytest.approx(0.5 * 0.9 * 0.9)
+
+
+def test_a_copy_in_a_burst_is_lost_more_often_than_the_mean_says() -> None:
+    bursts = Bursts(0.05, 0.2, bad=0.9, good=0.01)
+    shape = Shape(None, loss=bursts.mean, bursts=bursts, duplicate=0.3)
+    figures = WayFigures(loss=1.0, bursts=(0.05, 0.2, 0.9, 0.01), duplicate=0.3)
+    way = Way(figures, Fates(1, "any", "a", "up"))
+    copies = [len(way.enter(0)) for _ in range(100_000)]
+    assert copies.count(0) / 100_000 == pytest.approx(loss_seen(shape), rel=0.03)
+    assert copies.count(2) / 100_000 == pytest.approx(duplicates_seen(shape), rel=0.03)
+    assert duplicates_seen(replace(shape, bursts=None)) < 0.9 * duplicates_seen(shape)
 
 
 def test_rates_are_measured_together_as_far_as_the_host_can_carry_them() -> None:

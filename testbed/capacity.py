@@ -1,0 +1,134 @@
+"""What the link process can carry, and what a scenario asks of it: memory for frames, and rates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from testbed.event_checks import shapes_of_rate_files, shapes_under
+from testbed.event_schema import LinkChange
+from testbed.link_entry import WireFigures
+from testbed.link_figures import DelayFile
+from testbed.schema import mistake
+from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape, Topology
+
+if TYPE_CHECKING:
+    from testbed.scenario import Scenario
+
+CARRIED_BPS = 500_000_000
+"""What the link process is known to carry, all links together, without being late."""
+CARRIED_FRAMES_PER_S = 10_000
+"""Likewise of frames that come one by one, whatever their length."""
+MOST_BPS = 1_000_000_000
+"""More than it takes in at its fastest, and so more than all ways together ever get."""
+MEMORY_BYTES = 512 << 20
+"""What all frames may take that wait and are on the way."""
+HELD_FRAME_BYTES = FRAME_BYTES + 100
+"""Of memory, for a full frame and what the process notes of it."""
+_JITTERS = 6
+"""Standard deviations by which jitter may hold a frame up."""
+
+_Where = tuple[str, Direction]
+_Need = tuple[float, int | None]
+"""Bytes, and the number of the event that brings them."""
+
+
+def check_memory(scenario: Scenario, topology: Topology) -> None:
+    """Full queues and full ways of all directions, each at its fullest under any event, fit the memory."""
+    longest_of = {delay.file: delay.most_ms for delay in _delay_files(scenario)}
+    queues: dict[_Where, _Need] = {}
+    ways: dict[_Where, _Need] = {}
+    longest_ms = 0.0
+    for event, where, shape in _all_shapes(scenario, topology):
+        most_ms = longest_of.get(shape.delay_file or "", shape.delay_ms) + _JITTERS * shape.jitter_ms
+        longest_ms = max(longest_ms, most_ms)
+        on_way_bytes = _on_way_bytes(min(shape.rate_bps or MOST_BPS, MOST_BPS), most_ms)
+        for needs, size_bytes in ((ways, on_way_bytes), (queues, shape.queue_frames * HELD_FRAME_BYTES)):
+            if where not in needs or size_bytes > needs[where][0]:
+                needs[where] = (size_bytes, event)
+    queued_bytes = sum(need[0] for need in queues.values())
+    on_way_bytes = min(sum(need[0] for need in ways.values()), _on_way_bytes(MOST_BPS, longest_ms))
+    if queued_bytes + on_way_bytes > MEMORY_BYTES:
+        needs, what = (queues, "in its queue") if queued_bytes >= on_way_bytes else (ways, "on the way")
+        where = max(needs, key=lambda one: needs[one][0])
+        size_bytes, event = needs[where]
+        field, mend = _asks(scenario, topology, where, event, queue=needs is queues)
+        raise mistake(
+            f"lets {where[0]} ({where[1]}) hold {_mib(size_bytes)} of frames {what}, "
+            f"{_mib(queued_bytes + on_way_bytes)} with all other links, and the link process has "
+            f"{_mib(MEMORY_BYTES)}; {mend}",
+            field,
+        )
+
+
+def _mib(size_bytes: float) -> str:
+    return f"{size_bytes / (1 << 20):,.0f} MiB"
+
+
+def _on_way_bytes(rate_bps: float, delay_ms: float) -> float:
+    return rate_bps * delay_ms / 8000 / FRAME_BYTES * HELD_FRAME_BYTES
+
+
+def _all_shapes(scenario: Scenario, topology: Topology) -> Iterator[tuple[int | None, _Where, Shape]]:
+    """Every shape that a direction has or gets, with the number of the event that gives it."""
+    for link in topology.links:
+        for direction in DIRECTIONS:
+            yield None, (link.name, direction), link.shape(direction)
+    yield from chain(shapes_under(scenario.events, topology), shapes_of_rate_files(scenario.events, topology))
+
+
+def _delay_files(scenario: Scenario) -> Iterator[DelayFile]:
+    figures: list[WireFigures] = [event.figures for event in scenario.events if isinstance(event, LinkChange)]
+    for entry in scenario.links:
+        figures += [one for one in (entry.up, entry.down) if one is not None]
+    for delay in chain((one.delay_ms for one in figures), (entry.delay_ms for entry in scenario.links)):
+        if isinstance(delay, DelayFile):
+            yield delay
+
+
+def _asks(
+    scenario: Scenario, topology: Topology, where: _Where, event: int | None, *, queue: bool
+) -> tuple[str, str]:
+    """Path of what asks for so much, a link entry's key or an event, and how to mend it."""
+    link = next(link for link in topology.links if link.name == where[0])
+    entry = next(entry for entry in scenario.links if entry.name == link.entry)
+    if event is not None:
+        of_link = isinstance(scenario.events[event], LinkChange)
+        return f"events.{event + 1}." + ("set" if of_link else "rate_file"), "ask for less"
+    if not queue:
+        return entry.where(where[1], "delay_ms"), "lower it, or the rate"
+    if isinstance(entry.figure(where[1], "queue"), int):
+        return entry.where(where[1], "queue"), "shorten it"
+    return entry.where(where[1], "delay_ms"), "lower it, or the rate, or write a shorter queue, in frames"
+
+
+def capacity_notes(topology: Topology) -> list[str]:
+    """What is to be said of links that may carry more than the link process is known to.
+
+    Args:
+        topology: with all shapes that events bring (:func:`testbed.event_checks.under_events`).
+    """
+    fastest_bps: dict[str, float] = {}
+    for link in topology.links:
+        for direction in DIRECTIONS:
+            rate_bps = link.shape(direction).rate_bps or math.inf
+            fastest_bps[link.entry] = max(fastest_bps.get(link.entry, 0), rate_bps)
+    notes = [
+        f"link {entry} may carry up to {_rate(rate_bps)}, more than the link process is known to "
+        f"({_rate(CARRIED_BPS)}): if it does, the verdict on latency is lost"
+        for entry, rate_bps in fastest_bps.items()
+        if CARRIED_BPS < rate_bps < math.inf
+    ]
+    if unlimited := [entry for entry, rate_bps in fastest_bps.items() if rate_bps == math.inf]:
+        have = "links " + ", ".join(unlimited) + " have" if len(unlimited) > 1 else f"link {unlimited[0]} has"
+        notes.append(
+            f"{have} no rate, and the link process is known to carry {_rate(CARRIED_BPS)}, or "
+            f"{CARRIED_FRAMES_PER_S:,} scattered frames/s: beyond that the verdict on latency is lost"
+        )
+    return notes
+
+
+def _rate(rate_bps: float) -> str:
+    return f"{rate_bps / 1e9:g} Gbit/s" if rate_bps >= 1e9 else f"{rate_bps / 1e6:g} Mbit/s"

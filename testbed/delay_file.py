@@ -1,0 +1,86 @@
+"""A file of a link's delays: text, one number of milliseconds a line, one for each frame.
+
+The i-th frame has the i-th line's delay; after the last line the file begins again.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import statistics
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+
+from testbed.errors import TestbedError
+
+MAX_LINES = 5_000_000
+MAX_DELAY_MS = 60_000
+_MAX_LINE_BYTES = 64
+_NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def read_delay_file(path: Path) -> array[float]:
+    """Read and check a file of delays, in ms.
+
+    Raises:
+        TestbedError: with file and line, what is wrong there and how to mend it.
+    """
+    delays_ms = array("d")
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE_BYTES), b""), start=1):
+                try:
+                    delays_ms.append(_parse(line, number))
+                except ValueError as error:
+                    raise TestbedError(f"{path}:{number}: {error}") from None
+    except OSError as error:
+        raise TestbedError(f"{path}: cannot be read ({error.strerror}); give a delay file's path") from None
+    if not delays_ms:
+        raise TestbedError(f"{path}: is empty; write one number of milliseconds a line")
+    return delays_ms
+
+
+def _parse(line: bytes, number: int) -> float:
+    if number > MAX_LINES:
+        raise ValueError(f"a delay file has {MAX_LINES} lines at most; cut it")
+    if len(line) == _MAX_LINE_BYTES and not line.endswith(b"\n"):
+        raise ValueError(f"the line is longer than {_MAX_LINE_BYTES - 1} characters; write one number a line")
+    word = line.strip()
+    if not word:
+        raise ValueError("the line is empty; remove it, or write a number of milliseconds")
+    shown = repr(word[:20].decode("ascii", "backslashreplace"))
+    if not _NUMBER.fullmatch(word):
+        raise ValueError(f"{shown} is no number of milliseconds; write one a line, such as 12.5")
+    delay_ms = float(word)
+    if delay_ms < 0:
+        raise ValueError(f"{shown} is negative, and no frame arrives before it is sent; write 0 or more")
+    if delay_ms > MAX_DELAY_MS:
+        raise ValueError(f"{shown} is more than {MAX_DELAY_MS} ms, the longest delay of a link; lower it")
+    return delay_ms
+
+
+def median_range_ms(path: Path, frames: int) -> tuple[float, float]:
+    """Least and greatest median of about ``frames`` delays in a row: what a few frames may have of a file
+    whose delays rise and fall.
+    """
+    return _median_range_ms(path, path.stat().st_mtime_ns, max(1, frames))
+
+
+@functools.lru_cache(maxsize=64)
+def _median_range_ms(path: Path, _changed_ns: int, frames: int) -> tuple[float, float]:
+    delays_ms = read_delay_file(path)
+    if frames >= len(delays_ms):  # several rounds of the file, and a part of one more
+        return _middles(delays_ms, max(1, len(delays_ms) // 2))
+    return _middles(delays_ms, frames)
+
+
+def _middles(delays_ms: Sequence[float], frames: int) -> tuple[float, float]:
+    step = max(1, frames // 4)
+    around = [*delays_ms, *delays_ms[:frames]]
+    least, most = math.inf, 0.0
+    for start in range(0, len(delays_ms), step):
+        median = statistics.median(around[start : start + frames])
+        least, most = min(least, median), max(most, median)
+    return least, most

@@ -1,0 +1,154 @@
+"""About how long a run will take, before it starts: by phase, from the scenario and its trace alone."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from testbed.measure.expected import datagrams_for, duplicates_seen, loss_seen, rate_window_s
+from testbed.measure.loss import MOST_SENDING_S, STILL_DATAGRAMS
+from testbed.measure.path import Effort, Path
+from testbed.measure.rate import rate_groups
+from testbed.measure.times import FRAME_PINGS, PINGS, ping_interval_s
+from testbed.measure.traffic import PING_FRAME_BYTES, SMALL_FRAME_BYTES, End
+from testbed.methods import TierOnly
+from testbed.scenario import Scenario
+from testbed.tier_models import RecordedModel
+from testbed.topology import FRAME_BYTES, Shape, Topology
+from testbed.trace import Request
+
+# As measured on two CPUs.
+START_S, CONTAINER_S = 0.7, 0.12
+LOAD_S = {"recorded": 4.5, "openai": 4.5}
+"""Loading models and warming up, by kind of model; all nodes do so at the same time."""
+LOAD_OTHER_S = 15.0
+METHOD_S = 1.5
+"""Around a method's replay: captures begin and end, links come to rest."""
+ACCOUNTED_REQUESTS_PER_S = 500.0
+INFERENCE_S = 0.1
+"""Of a model whose scenario does not tell."""
+REQUEST_S = 0.02
+"""Of a request's time, all that is neither inference nor link."""
+QUIET_S = 0.15
+"""After each part of a measurement, until nothing moves any more."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds by phase; ``replays_s`` has one for each method."""
+
+    start_s: float
+    measuring_s: float
+    replays_s: tuple[float, ...]
+    accounting_s: float
+
+    @property
+    def total_s(self) -> float:
+        return self.start_s + self.measuring_s + sum(self.replays_s) + self.accounting_s
+
+    def __str__(self) -> str:
+        each = ""
+        if len(self.replays_s) > 1 and len(like := set(map(_duration, self.replays_s))) == 1:
+            each = f" ({len(self.replays_s)} methods × {like.pop()})"
+        parts = [
+            (sum(self.replays_s), f"replay{each}"),
+            (self.measuring_s, "measuring links"),
+            (self.start_s, "starting and loading models"),
+            (self.accounting_s, "accounting"),
+        ]
+        told = [f"{_duration(seconds)} {what}" for seconds, what in parts if seconds >= 1]
+        return f"about {_duration(self.total_s)}: {', '.join(told)}"
+
+
+def _duration(seconds: float) -> str:
+    """To the second below 20 s, to 5 s below a minute, to 10 s below 10 min, else to the minute."""
+    step = next(step for below, step in ((20, 1), (60, 5), (600, 10), (float("inf"), 60)) if seconds < below)
+    minutes, rest = divmod(max(1, round(seconds / step)) * step, 60)
+    return " ".join([f"{minutes} min"] * (minutes > 0) + [f"{rest} s"] * (rest > 0))
+
+
+def estimated_seconds(scenario: Scenario, trace: Sequence[Request], topology: Topology) -> Estimate:
+    """What each phase of a run takes, its image and models being there already."""
+    load_s = max(LOAD_S.get(tier.model.kind, LOAD_OTHER_S) for tier in scenario.tiers)
+    return Estimate(
+        start_s=START_S + CONTAINER_S * len(topology.nodes) + load_s,
+        measuring_s=2 * _measuring_s(topology),
+        replays_s=tuple(_replay_s(scenario, trace, topology, method) for method in scenario.methods),
+        accounting_s=len(scenario.methods) * len(trace) / ACCOUNTED_REQUESTS_PER_S,
+    )
+
+
+def _replay_s(scenario: Scenario, trace: Sequence[Request], topology: Topology, method: object) -> float:
+    """Until the last answer: its request's time and what it takes, or so many one after the other."""
+    request_s = REQUEST_S + sum(_hops_s(scenario, topology, method))
+    mode = scenario.replay
+    if mode.mode == "open":
+        return METHOD_S + trace[-1].at_s + request_s
+    if mode.mode == "closed":
+        rounds = len(trace) / (mode.users or 1)
+        return METHOD_S + rounds * ((mode.think_s or 0) + request_s)
+    return METHOD_S + len(trace) * request_s
+
+
+def _hops_s(scenario: Scenario, topology: Topology, method: object) -> Iterator[float]:
+    """Each tier's inference, and the way to it; half of the way up where no tier is fixed."""
+    names = scenario.tier_names
+    fixed = isinstance(method, TierOnly)
+    top = names.index(method.tier) if isinstance(method, TierOnly) else len(names) // 2
+    for level, name in enumerate(names[: top + 1]):
+        if level == top or not fixed:
+            model = scenario.tier(name).model
+            told_ms = model.service_ms if isinstance(model, RecordedModel) else None
+            yield INFERENCE_S if told_ms is None else told_ms / 1000
+        if level:
+            entry = scenario.link_between(names[level - 1], name).name
+            links = [link for link in topology.links if link.entry == entry]
+            yield statistics.mean(link.up.delay_ms + link.down.delay_ms for link in links) / 1000
+
+
+def _measuring_s(topology: Topology) -> float:
+    """One measurement of all links, as :func:`testbed.measure.measure` goes about it."""
+    if not topology.links:
+        return 0.0
+    nowhere = End("", "")
+    paths = [Path(link.name, link.up, link.down, nowhere, nowhere, dict) for link in topology.links]
+    effort = Effort.here()
+    batches = [
+        paths[start : start + effort.timed_together] for start in range(0, len(paths), effort.timed_together)
+    ]
+    windows_s = [
+        max(
+            rate_window_s(rate, effort.rate_seconds)
+            for path, one in group
+            if (rate := path.shape(one).rate_bps)
+        )
+        for group in rate_groups(paths, effort.rate_budget_bps, effort.rate_seconds)
+    ]
+    shapes = [shape for path in paths for shape in (path.up, path.down)]
+    times_s = sum(max(map(_times_s, batch)) for batch in batches)
+    return times_s + _loss_s(shapes, effort) + sum(windows_s) + QUIET_S * len(windows_s)
+
+
+def _times_s(path: Path) -> float:
+    """Three trains of pings and datagrams, and their last answers."""
+    more = 2 if path.jitter_ms else 1
+    pings_s = PINGS * ping_interval_s(path, PING_FRAME_BYTES)
+    frame_pings_s = FRAME_PINGS * ping_interval_s(path, FRAME_BYTES)
+    back_s = (path.up.delay_ms + path.down.delay_ms) / 1000
+    return (
+        more * (pings_s + frame_pings_s) + max(2.0 if path.jitter_ms else 1.0, pings_s) + 3 * back_s + QUIET_S
+    )
+
+
+def _loss_s(shapes: Sequence[Shape], effort: Effort) -> float:
+    """Datagrams that show each loss, all directions at the same time."""
+    wanted = [
+        max(datagrams_for(loss_seen(shape)), datagrams_for(duplicates_seen(shape))) or STILL_DATAGRAMS
+        for shape in shapes
+    ]
+    slowest_s = max(
+        count * 4 * 8 * SMALL_FRAME_BYTES / (shape.rate_bps or effort.rate_budget_bps)
+        for count, shape in zip(wanted, shapes, strict=True)
+    )
+    return min(MOST_SENDING_S, max(sum(wanted) / effort.datagrams_per_s, slowest_s)) + QUIET_S
