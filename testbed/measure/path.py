@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from testbed.host import in_user_mode_linux
 from testbed.measure.expected import serialisation_ms
 from testbed.measure.traffic import End
 from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
@@ -58,15 +57,6 @@ class Effort:
     rate_budget_bps: float = 400e6
     timed_together: int = 24
     datagrams_per_s: float = 4000
-
-    @classmethod
-    def here(cls) -> Effort:
-        """User-mode Linux has one CPU and dear system calls."""
-        return (
-            cls(rate_budget_bps=130e6, timed_together=6, datagrams_per_s=1500)
-            if in_user_mode_linux()
-            else cls()
-        )
 
 
 def paths_of(network: Any) -> list[Path]:

@@ -109,7 +109,7 @@ def loss(bench: Bench) -> Iterator[Figure]:
     """
     for share in (0.0, 0.02, 0.2) if bench.short else (0.0, 0.005, 0.02, 0.1, 0.3):
         path = bench.path(Shape(None, delay_ms=5, loss=share, queue_frames=5000))
-        for finding in measure_loss([path], Effort.here()):
+        for finding in measure_loss([path], Effort()):
             if finding.quantity == "loss":
                 what = f"loss of {share * 100:g} % {finding.direction}, of {finding.samples:,} datagrams"
                 yield from_finding(finding, what, "binomial, 99.8 %")
@@ -158,16 +158,13 @@ def _median(quantity: str, expected_ms: float, times_ms: list[float], jitter_ms:
 CHECKS = (
     Check(
         "round-trip", "the round trip of a ping, by its size", "2 × delay + 2 × size / rate", round_trip,
-        needs_netem=True,
     ),
-    Check(
-        "serialisation", "a lone frame feels the rate", "size / rate", serialisation, needs_netem=True
-    ),
+    Check("serialisation", "a lone frame feels the rate", "size / rate", serialisation),
     Check("rate", "a full bottleneck sends at its rate", "rate / (8 × 1,514) frames a second", rate),
     Check("queue", "a queue of Q frames drops at Q", "Q", queue),
     Check(
         "loss", "frames are lost with the probability asked for", "binomial distribution", loss,
-        needs_netem=True, exact=True,
+        exact=True,
     ),
-    Check("jitter", "the delay spreads as asked, in order", "normal distribution", jitter, needs_netem=True),
+    Check("jitter", "the delay spreads as asked, in order", "normal distribution", jitter),
 )  # fmt: skip
