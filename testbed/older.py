@@ -23,7 +23,7 @@ MANAGERS_FILES = {
     Path("/etc/systemd/network/00-llm-testbed.network"): ("networkctl", "reload"),
     Path("/etc/NetworkManager/conf.d/00-llm-testbed.conf"): ("nmcli", "general", "reload"),
 }
-_MACHINE = re.compile(r"umid=(tbvm[0-9a-f]{8})")
+_MACHINE = re.compile(r"tbvm[0-9a-f]{8}")
 _BRIDGE = re.compile(r"tb([a-z0-9]{4})[a-z]\d+")
 
 
@@ -42,16 +42,16 @@ def _machines() -> Iterator[str]:
     """Machines whose owner is gone, and the disks if no machine is left that may use them."""
     home, in_use = cache_dir() / "machines", False
     processes = _processes()
-    for name in sorted({*processes, *(path.name for path in home.glob("tbvm*"))}):
-        if _owned(home / name):
+    for machine in sorted({*processes, *home.glob("tbvm*")}):
+        if _owned(machine):
             in_use = True
             continue
-        for pid in processes.get(name, ()):
+        for pid in processes.get(machine, ()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(home / name, ignore_errors=True)
-        if not (home / name).exists():
-            yield f"machine {name}"
+        shutil.rmtree(machine, ignore_errors=True)
+        if not machine.exists():
+            yield f"machine {machine.name}"
     disks = cache_dir() / "disks"
     if disks.is_dir() and not in_use:
         shutil.rmtree(disks, ignore_errors=True)
@@ -61,15 +61,16 @@ def _machines() -> Iterator[str]:
         home.rmdir()
 
 
-def _processes() -> dict[str, list[int]]:
-    """This user's processes that carry a machine's name, by it: user-mode Linux gives it to all of them."""
-    found: dict[str, list[int]] = {}
+def _processes() -> dict[Path, list[int]]:
+    """This user's processes of machines, by the machine's directory, which stands in all their command lines."""
+    found: dict[Path, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             program, *arguments = (path / "cmdline").read_text(errors="replace").split("\0")
-            names = [match[1] for match in map(_MACHINE.fullmatch, arguments) if match]
-            if names and Path(program).name == "linux.uml" and path.stat().st_uid == os.geteuid():
-                found.setdefault(names[0], []).append(int(path.name))
+            machine = Path(next((a[8:] for a in arguments if a.startswith("uml_dir=")), ""))
+            named = _MACHINE.fullmatch(machine.name) and f"umid={machine.name}" in arguments
+            if named and Path(program).name == "linux.uml" and path.stat().st_uid == os.geteuid():
+                found.setdefault(machine, []).append(int(path.name))
     return found
 
 

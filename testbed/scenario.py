@@ -179,7 +179,7 @@ class Scenario(Section):
 
     @property
     def seed(self) -> int:
-        """Fixes trace and policies, not what a kernel's netem loses."""
+        """Fixes trace, policies, and what becomes of each frame on a link."""
         return self.trace.seed
 
     @property

@@ -33,8 +33,6 @@ class Path:
     child: End
     parent: End
     counters: Callable[[], Mapping[Direction, FrameCount]]
-    serialises: bool = True
-    """Whether a single frame feels the rate: netem's does, a token bucket lets the first ones pass."""
 
     def shape(self, direction: Direction) -> Shape:
         return self.up if direction == "up" else self.down
@@ -67,7 +65,6 @@ def paths_of(network: Any) -> list[Path]:
             child=End(network.node(link.spec.child).netns_path, network.topology.node(link.spec.child).ip),
             parent=End(network.node(link.spec.parent).netns_path, network.topology.node(link.spec.parent).ip),
             counters=link.counters,
-            serialises=link.shaper == "netem",
         )
         for link in network.links
     ]  # fmt: skip
@@ -106,5 +103,4 @@ def probe_path(probe: Any) -> Path:
         child=End(probe.near_netns, probe.near_ip),
         parent=End(probe.far_netns, probe.far_ip),
         counters=link.counters,
-        serialises=link.shaper == "netem",
     )  # fmt: skip

@@ -26,7 +26,6 @@ from testbed.measure.traffic import (
     promptly,
 )
 from testbed.measure.trains import Train, one_way_train, ping_socket, ping_train, run_trains
-from testbed.shaping import TBF_BURST_FRAMES
 from testbed.topology import FRAME_BYTES, Shape
 from testbed.validation.bench import Bench
 from testbed.validation.figures import Figure, exactly, from_finding
@@ -91,12 +90,9 @@ def queue(bench: Bench) -> Iterator[Figure]:
             after, refused = bench.link.counters()["up"], bench.link.drops()["up"]
         crossed = after.frames - before.frames
         dropped = refused.queue_dropped_frames - refused_before.queue_dropped_frames
-        # A token bucket lets its burst go before anything has to queue.
-        more = 0 if path.serialises else TBF_BURST_FRAMES
-        tolerance = "exact" if path.serialises else f"the token bucket's {more} frames"
         yield Figure(
             f"queue of {frames}: frames that cross of {taken} at once", "frames", frames, crossed,
-            frames, frames + more, tolerance,
+            frames, frames, "exact",
         )  # fmt: skip
         yield exactly(f"queue of {frames}: refused and crossed together", "frames", sent, crossed + dropped)
 
