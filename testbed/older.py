@@ -62,7 +62,7 @@ def _machines() -> Iterator[str]:
 
 
 def _processes() -> dict[Path, list[int]]:
-    """This user's processes of machines, by the machine's directory, which stands in all their command lines."""
+    """This user's processes of machines, by the machine's directory, which all their command lines name."""
     found: dict[Path, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
