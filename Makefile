@@ -13,7 +13,8 @@ help: ## this list
 demo: provision ## install what is missing and run the quickstart end to end (ARGS="--requests 20")
 	@$(AS_ROOT) .venv/bin/testbed run $(SCENARIO) $(ARGS)
 
-test: provision ## install what is missing and run all tests (ONLY="lint types fast parts vm netem host")
+test: ## install what is missing and run all tests (ONLY="lint types fast parts reference host")
+	@testbed/provision.sh --tests
 	@.ci/test $(ONLY)
 
 provision: ## Debian packages and .venv

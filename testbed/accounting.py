@@ -1,7 +1,6 @@
 """The captures of a method's links, accounted for one after the other while a person watches.
 
-One process does it: a link of 300 Mbit/s is accounted for many times as fast as it was captured, and in
-user-mode Linux there is no second CPU.
+One process does it: a link of 300 Mbit/s is accounted for many times as fast as it was captured.
 """
 
 from __future__ import annotations

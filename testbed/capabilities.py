@@ -6,12 +6,9 @@ import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,37 +18,44 @@ from testbed.host import (
     command_path,
     distribution,
     first_line,
-    in_user_mode_linux,
     memory_bytes,
     package_version,
     usable_cpus,
 )
-from testbed.kernel import Kernel, kernel
+from testbed.kernel import TRY_TIMEOUT_S, Kernel, kernel, parse_tries
 
 GIB = 1 << 30
 DISK_WANTED_BYTES = 10 * GIB
-"""Image, models, the machine's disk and the wheels they are made of, with room for captures."""
+"""Image, models and the wheels they are made of, with room for captures."""
 MEMORY_WANTED_BYTES = 4 * GIB
-UML_BOOT_TIMEOUT_S = 10.0
 ENGINE_TIMEOUT_S = 10
 """A busy engine that answers late is there all the same."""
 AS_ROOT = "run it with sudo"
 
-_BOOT = (
-    "mem=48M", "umid=probe", "rootfstype=hostfs", "rootflags=/", "ro", "init=/bin/true",
-    "con=null", "con0=null,fd:1", "ssl=null", "quiet", "panic=-1",
-)  # fmt: skip
+_REAL_TIME = """
+import ctypes, os
+def attempt(name, act):
+    try:
+        act()
+        print(f"{name}|yes|")
+    except OSError as error:
+        print(f"{name}|no|{error.strerror}")
+def lock_memory():
+    current_and_future = 3
+    if ctypes.CDLL(None, use_errno=True).mlockall(current_and_future) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+attempt("real-time priority", lambda: os.sched_setscheduler(0, policy, os.sched_param(1)))
+attempt("locked memory", lock_memory)
+"""
 
 _APT = {
-    "ip": "iproute2", "tc": "iproute2", "mnexec": "mininet", "tcpdump": "tcpdump", "tshark": "tshark",
-    "dockerd": "docker.io", "linux.uml": "user-mode-linux", "ping": "iputils-ping", "kmod": "kmod",
-    "ovs-vsctl": "openvswitch-switch", "debootstrap": "debootstrap", "mkfs.ext4": "e2fsprogs",
-    "apparmor_parser": "apparmor",
+    "ip": "iproute2", "mnexec": "mininet", "tcpdump": "tcpdump", "tshark": "tshark", "dockerd": "docker.io",
+    "ping": "iputils-ping", "debootstrap": "debootstrap", "apparmor_parser": "apparmor",
 }  # fmt: skip
 _DNF = {
-    "ip": "iproute", "tc": "iproute-tc", "mnexec": "mininet", "tcpdump": "tcpdump", "tshark": "wireshark-cli",
-    "dockerd": "moby-engine", "ping": "iputils", "kmod": "kmod", "ovs-vsctl": "openvswitch",
-    "debootstrap": "debootstrap", "mkfs.ext4": "e2fsprogs",
+    "ip": "iproute", "mnexec": "mininet", "tcpdump": "tcpdump", "tshark": "wireshark-cli",
+    "dockerd": "moby-engine", "ping": "iputils", "debootstrap": "debootstrap",
 }  # fmt: skip
 
 
@@ -78,35 +82,24 @@ def package_mend(command: str) -> str:
 
 
 def capabilities() -> list[Capability]:
-    """Every need of the testbed, tried in 3 s (a busy engine takes longer); leaves nothing, needs no root."""
-    with user_mode_linux() as boots:  # a second of its own, spent while the rest is tried
-        others = [*_kernel_capabilities(kernel()), *_host_capabilities()]
-        return [*others, boots()]
+    """Every need of the testbed, tried in 2 s (a busy engine takes longer); leaves nothing, needs no root."""
+    return [*_kernel_capabilities(kernel()), *_host_capabilities()]
 
 
 def _kernel_capabilities(found: Kernel) -> Iterator[Capability]:
-    other_kernel = "another kernel, or the user-mode Linux machine (--vm auto takes it by itself)"
-
-    def part(name: str, needs: tuple[str, ...], needed_for: str, module: str) -> Capability:
-        lacking = [need for need in needs if not found.has(need)]
-        if lacking and not found.has("namespaces") and os.geteuid() != 0:
+    def part(name: str, needed_for: str, module: str = "") -> Capability:
+        if found.has(name):
+            return Capability(name, True, needed_for, "made and deleted again")
+        if not found.has("network namespaces") and os.geteuid() != 0:
             return Capability(name, False, needed_for, "not tried: this user may make no namespace", AS_ROOT)
-        said = "; ".join(f"{need}: {found.said.get(need, 'missing')}" for need in lacking)
-        mend = f"modprobe {module}, else {other_kernel}" if _module_file(module) else other_kernel
-        return Capability(
-            name, not lacking, needed_for, said or "made and deleted again", mend if lacking else ""
-        )
+        mend = f"modprobe {module}" if _module_file(module) else "another kernel"
+        return Capability(name, False, needed_for, found.said.get(name, "missing"), mend)
 
-    yield part("network namespaces", ("namespaces",), "every network", "")
-    yield part("veth and bridge", ("veth", "bridge"), "sites, wires and switches", "veth")
-    yield part("netem", ("netem",), "delay, jitter, loss; single frames that feel the rate", "sch_netem")
-    if not found.has_netem:
-        yield part("token bucket (tbf, htb)", ("tbf", "htb"), "rates where there is no netem", "sch_tbf")
-    yield part(
-        "ifb, mirred, classifier", ("ifb", "mirred", "matchall"), "the way of a link, behind its wire", "ifb"
-    )
-    yield part("openvswitch", ("openvswitch",), "Open vSwitch sites; Linux bridges do without", "openvswitch")
-    yield part("overlayfs", ("overlay",), "Docker's layers", "overlay")
+    yield part("network namespaces", "every network")
+    yield part("veth", "wires, and what joins containers to sites", "veth")
+    yield part("bridge", "the sites' switches", "bridge")
+    yield part("packet sockets", "the process that is the WAN links", "af_packet")
+    yield part("overlayfs", "Docker's layers", "overlay")
 
 
 def _module_file(module: str) -> bool:
@@ -137,6 +130,7 @@ def _host_capabilities() -> Iterator[Capability]:
     yield _tool("debootstrap", "a base image without a registry", "--version")
     yield _python()
     yield _cpus()
+    yield from _real_time()
     yield from _room()
 
 
@@ -149,7 +143,7 @@ def _tool(command: str, needed_for: str, version_option: str) -> Capability:
 
 def _docker() -> Capability:
     needed_for = "the tiers' containers"
-    import docker  # late: half of this module's import time, and `can_shape` has no use for it
+    import docker  # late: half of this module's import time
     from docker.errors import DockerException
 
     try:
@@ -207,10 +201,32 @@ def _python() -> Capability:
 def _cpus() -> Capability:
     count = usable_cpus()
     detail = f"{count} CPU{'s' if count > 1 else ''}"
-    # One CPU runs every scenario and gets its bytes right; which is why this is not a lack in the machine.
-    ok = count >= 2 or in_user_mode_linux()
-    mend = "" if ok else "more CPUs, or read latencies only where the verdict allows it"
-    return Capability("CPUs", ok, "latencies: tiers and orchestrator at the same time", detail, mend)
+    mend = "" if count >= 2 else "more CPUs, or read latencies only where the verdict allows it"
+    return Capability("CPUs", count >= 2, "latencies: tiers and orchestrator at the same time", detail, mend)
+
+
+def _real_time() -> Iterator[Capability]:
+    """What the process that is the WAN links asks of the kernel, tried in a child that ends at once."""
+    needed_for = {
+        "real-time priority": "frames in time on a busy host",
+        "locked memory": "frames in time on a host short of memory",
+    }
+    mends = {
+        "real-time priority": "docker run --cap-add SYS_NICE, or a real-time budget for the control group",
+        "locked memory": "docker run --cap-add IPC_LOCK --ulimit memlock=-1",
+    }
+    costs = "frames may be late under load, which the verdict on latency sees"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _REAL_TIME],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TRY_TIMEOUT_S, check=False,
+    )  # fmt: skip
+    there, said = parse_tries(done.stdout, list(needed_for), done.stderr.strip())
+    for name, purpose in needed_for.items():
+        if name in there:
+            yield Capability(name, True, purpose, "had and given back")
+            continue
+        mend = mends[name] if os.geteuid() == 0 else AS_ROOT
+        yield Capability(name, False, purpose, f"{said[name]}: {costs}", mend)
 
 
 def _room() -> Iterator[Capability]:
@@ -230,67 +246,3 @@ def _enough(name: str, free: int, wanted: int, needed_for: str, where: str) -> C
     if not ok and name == "disk":
         mend += ", or point TESTBED_CACHE at a larger disk"
     return Capability(name, ok, needed_for, f"{free / GIB:.1f} GiB free {where}", mend)
-
-
-@contextmanager
-def user_mode_linux() -> Iterator[_Boot]:
-    """Boot a user-mode Linux kernel as far as its first process; the value, called, tells how it went."""
-    kernel_file = command_path("linux.uml")
-    if in_user_mode_linux() or kernel_file is None:
-        yield _Boot(None, None, kernel_file)
-        return
-    with tempfile.TemporaryDirectory(prefix="testbed-probe-") as scratch:
-        process = subprocess.Popen(
-            [kernel_file, *_BOOT, f"uml_dir={scratch}"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=scratch,  # where a core file would go
-            start_new_session=True,
-        )
-        try:
-            yield _Boot(process, first_line("linux.uml", "--version"), kernel_file)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # its processes of user mode with it
-            process.communicate()
-
-
-@dataclass(frozen=True)
-class _Boot:
-    process: subprocess.Popen[bytes] | None
-    version: str | None
-    kernel_file: str | None
-
-    def __call__(self) -> Capability:
-        name, needed_for = "user-mode Linux", "delay, jitter and loss where the host's kernel lacks netem"
-        if in_user_mode_linux():
-            return Capability(name, True, needed_for, "this is it")
-        if self.kernel_file is None:
-            return Capability(name, False, needed_for, "not installed", package_mend("linux.uml"))
-        if trouble := self._trouble():
-            return Capability(name, False, needed_for, *trouble)
-        return Capability(name, True, needed_for, f"{self.version} boots, modules there")
-
-    def _trouble(self) -> tuple[str, str] | None:
-        from testbed.vm.requirements import vm_available  # late: it takes its words from here
-
-        if reasons := vm_available():
-            return "cannot be used", "; ".join(reasons)
-        assert self.process is not None
-        try:
-            output, _ = self.process.communicate(timeout=UML_BOOT_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            return f"does not boot in {UML_BOOT_TIMEOUT_S:.0f} s", "free CPU and memory and try again"
-        text = output.decode(errors="replace")
-        # Its first process ended with status 0, so the kernel panics with just these words: it works.
-        if "Attempted to kill init! exitcode=0x00000000" in text:
-            return None
-        said = [line for line in text.strip().splitlines() if line.strip()]
-        last = next(
-            (line for line in said if "panic" in line or "ailed" in line), said[-1] if said else "no word"
-        )
-        mend = (
-            "allow ptrace, and an executable /dev/shm with room (docker run --cap-add SYS_PTRACE --shm-size)"
-        )
-        return f"does not boot: {last.strip()[:120]}", mend

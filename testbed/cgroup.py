@@ -1,7 +1,6 @@
 """What a container used, as the kernel's control groups count it (cgroups(7)), version 1 and version 2.
 
-Read from files, without the Docker engine: in user-mode Linux an engine's answer costs more than what it
-would measure.
+Read from files, without the Docker engine: an engine's answer costs more than what it would measure.
 """
 
 from __future__ import annotations

@@ -26,14 +26,13 @@ from testbed.netns import HERE, NAMED, delete_namespaces, named, processes_in, r
 from testbed.node import RUN_LABEL
 from testbed.plan import KIND_LETTERS
 
-
 RUNS = Path("/run/llm-testbed")
 PREFIX = "tb"
 _RUN_ID = re.compile(r"[a-z0-9]{4}")
 _NO_RUN = "none"
 _ENGINE_TIMEOUT_S = 30
 
-Kind = Literal["process", "container", "namespace", "interface", "bridge", "lock"]
+Kind = Literal["process", "container", "namespace", "interface", "lock"]
 
 _held: dict[str, IO[str]] = {}
 _holding = threading.RLock()
@@ -101,7 +100,7 @@ def find_leftovers(run_id: str | None = None) -> list[Leftover]:
         found += _in_kernel(one, client)
         if run_id is None and _lock_file(one).exists():
             found.append(Leftover("lock", _lock_file(one).name, one))
-    order = ("process", "container", "bridge", "interface", "namespace", "lock")
+    order = ("process", "container", "interface", "namespace", "lock")
     return sorted(found, key=lambda leftover: order.index(leftover.kind))
 
 
@@ -192,14 +191,8 @@ def _in_kernel(run_id: str, client: docker.DockerClient | None) -> list[Leftover
         p.name for p in NAMED.glob(f"{prefix}*") if p.name == prefix or p.name.startswith(f"{prefix}-")
     ]
     found = [Leftover("namespace", name, run_id) for name in namespaces]
-    bridges: list[str] = []
-    found += [Leftover("bridge", name, run_id) for name in bridges]
     present = sorted(path.name for path in Path("/sys/class/net").iterdir())
-    found += [
-        Leftover("interface", name, run_id)
-        for name in present
-        if interface.fullmatch(name) and name not in bridges
-    ]
+    found += [Leftover("interface", name, run_id) for name in present if interface.fullmatch(name)]
     pids = {*processes_in(*map(named, namespaces)), *_taps(interface), *_in_containers(run_id, client)}
     return found + [Leftover("process", str(pid), run_id) for pid in sorted(pids)]
 
@@ -229,8 +222,6 @@ def _remove(leftover: Leftover) -> None:
             os.kill(int(leftover.name), signal.SIGKILL)
     elif leftover.kind == "container":
         remove_containers(_engine_if_up(), leftover.run_id, leftover.name)
-    elif leftover.kind == "bridge":
-        pass
     elif leftover.kind == "interface":
         with contextlib.suppress(TestbedError):  # gone with the other end of its pair
             run_in(HERE, ["ip", "link", "delete", "dev", leftover.name])

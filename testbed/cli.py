@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -28,7 +28,15 @@ app.add_typer(models_app, name="models")
 
 _ScenarioPath = Annotated[Path, typer.Argument(help="Scenario file (YAML).", show_default=False)]
 _RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.", show_default=False)]
-Vm = Literal["auto", "always", "never"]
+_NATIVELY = "every scenario now runs natively; leave it out"
+
+
+def _refuse_vm(value: str | None) -> None:
+    if value is not None:
+        raise TestbedError(f"--vm: {_NATIVELY}")
+
+
+_Vm = Annotated[str | None, typer.Option("--vm", hidden=True, callback=_refuse_vm)]
 
 
 @app.command()
@@ -36,20 +44,17 @@ def run(
     scenario: _ScenarioPath,
     methods: Annotated[str | None, typer.Option(help="Only these of its methods: a,b")] = None,
     requests: Annotated[int | None, typer.Option(help="Number of requests.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of trace and policies (not of losses).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of trace, policies and losses.")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a field.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory to make.")] = None,
-    vm: Annotated[Vm, typer.Option(help="Run in user-mode Linux: where needed, always, or never.")] = "auto",
+    vm: _Vm = None,
 ) -> None:
     """Run a scenario end to end and print its tables; results go to results/<scenario>-<UTC time>/."""
     from testbed import launch
 
-    loaded = launch.load(scenario, methods, requests, seed, overrides or [])
-    directory = launch.launch(loaded, sys.argv[1:], out, vm, scenario)
-    if directory is not None:
-        _print_run(directory)
+    _print_run(launch.launch(launch.load(scenario, methods, requests, seed, overrides or []), out))
 
 
 @app.command()
@@ -102,28 +107,26 @@ def validate(
     ] = False,
     budget: Annotated[str, typer.Option(help="Time for --envelope.")] = "10min",
     out: Annotated[Path | None, typer.Option(help="Directory to make.")] = None,
-    vm: Annotated[Vm, typer.Option(help="Run in user-mode Linux: where needed, always, or never.")] = "auto",
+    vm: _Vm = None,
 ) -> None:
     """Check the emulator against closed forms and other tools; status 1 if anything is not as it must be."""
     from testbed import envelope as envelopes
-    from testbed.validate import launch
+    from testbed.console import Reporter
+    from testbed.validate import validate
     from testbed.validation.tables import checks_table
 
     if envelope:
         if short or only is not None:
             raise TestbedError("--envelope makes runs and no checks: leave out --short and --only")
-        directory = envelopes.launch(sys.argv[1:], budget, out, vm)
-        if directory is not None:
-            table = envelopes.envelope_table(directory.read_json("envelope.json"))
-            _print_table(table, directory)
+        directory = envelopes.launch(budget, out)
+        _print_table(envelopes.envelope_table(directory.read_json("envelope.json")), directory)
         return
     names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
-    directory = launch(names, sys.argv[1:], out, vm, short=short)
-    if directory is not None:
-        found = directory.read_json("validation.json")
-        _print_table(checks_table(found), directory)
-        if not found["passed"]:
-            raise typer.Exit(1)
+    directory = validate(names, out, Reporter(), short=short)
+    found = directory.read_json("validation.json")
+    _print_table(checks_table(found), directory)
+    if not found["passed"]:
+        raise typer.Exit(1)
 
 
 def _print_table(table: Table, directory: Any) -> None:
@@ -135,11 +138,11 @@ def _print_table(table: Table, directory: Any) -> None:
 
 
 @app.command()
-def doctor() -> None:
-    """Say what this host can and cannot do, each with its mend."""
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs to read.")] = False) -> None:
+    """Say what this host can and cannot do, each lack with its mend; status 1 if nothing runs here."""
     from testbed.doctor import doctor as examine
 
-    raise typer.Exit(examine())
+    raise typer.Exit(examine(as_json=as_json))
 
 
 @app.command()
@@ -148,15 +151,11 @@ def clean(
         bool, typer.Option("--engine", help="End the Docker engine that a run started, too.")
     ] = False,
 ) -> None:
-    """Remove what killed runs left in the kernel, in Docker and in user-mode Linux, and nothing else."""
-    from testbed.clean import end_engine, remove_leftovers
-    from testbed.vm import find_machines, kill_machine
+    """Remove what killed runs and earlier versions left on this host, and nothing else."""
+    from testbed.clean import end_engine, live_runs, remove_leftovers
+    from testbed.older import remove_older
 
-    removed = []
-    for machine in find_machines():  # an ordinary user has those too
-        if not machine.owned:
-            kill_machine(machine)
-            removed.append(f"machine {machine.name}")
+    removed = remove_older(live_runs())
     if os.geteuid() == 0:
         removed += [f"{one.kind} {one.name}" for one in remove_leftovers()]
         if engine and end_engine():
@@ -192,28 +191,13 @@ def trace(
         typer.echo(f"{name}: {value}", err=True)
 
 
-@app.command()
-def vm(
-    command: Annotated[list[str], typer.Argument(help="What to run, after --.", show_default=False)],
-    docker: Annotated[
-        bool, typer.Option("--docker", help="With a Docker engine and the tier image.")
-    ] = False,
-    ovs: Annotated[bool, typer.Option("--ovs", help="With Open vSwitch's daemons.")] = False,
-    memory: Annotated[int | None, typer.Option(min=1, help="Memory of the machine, in MiB.")] = None,
-    timeout: Annotated[float | None, typer.Option(help="Ask the command to end after so many s.")] = None,
-) -> None:
-    """Run a command inside user-mode Linux on this file system: testbed vm -- tc qdisc show"""
-    from testbed.vm import run_in_vm
-
-    disk = None
-    if docker:
-        from testbed.console import Reporter
-        from testbed.image import ensure_image
-        from testbed.vm.disk import ensure_disk
-
-        reporter = Reporter()
-        disk = ensure_disk(ensure_image(reporter.say), reporter.say)
-    raise typer.Exit(run_in_vm(command, disk=disk, ovs=ovs, mem_mb=memory, timeout_s=timeout))
+@app.command(
+    hidden=True,
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def vm() -> None:
+    raise TestbedError(f"vm: {_NATIVELY}")
 
 
 @models_app.command("prepare")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from testbed.capabilities import Capability, capabilities
-from testbed.host import cpu_model, distribution, in_user_mode_linux, usable_cpus, virtualisation
-from testbed.kernel import kernel
+from testbed.host import cpu_model, distribution, usable_cpus, virtualisation
+from testbed.kernel import PARTS
 
 INDISPENSABLE = (
+    *PARTS,
     "root",
     "Docker engine",
     "Python packages",
@@ -21,30 +24,31 @@ INDISPENSABLE = (
     "mnexec",
     "tcpdump",
     "cgroups",
-    "overlayfs",
 )
-HARMLESS = ("openvswitch", "tshark", "debootstrap", "CPUs", "memory", "disk", "user-mode Linux", "netem")
 
 
-def doctor(console: Console | None = None) -> int:
-    """Print the table and the verdict; the exit status is 0 if some way of running exists."""
+def doctor(console: Console | None = None, *, as_json: bool = False) -> int:
+    """Print table and verdict, or both as JSON; the exit status is 0 if scenarios can be run here."""
     out = console or Console()
     found = capabilities()
-    out.print(table(found))
     runs, sentence = verdict(found)
-    out.print(sentence, style="bold green" if runs else "bold red", highlight=False, markup=False)
+    if as_json:
+        told = {"runs": runs, "verdict": sentence, "capabilities": [asdict(one) for one in found]}
+        out.print(json.dumps(told, indent=2), highlight=False, markup=False, soft_wrap=True)
+    else:
+        out.print(table(found))
+        out.print(sentence, style="bold green" if runs else "bold red", highlight=False, markup=False)
     return 0 if runs else 1
 
 
 def table(found: Sequence[Capability]) -> Table:
-    title = (
-        f"{distribution()['name']}, kernel {_release()}, {usable_cpus()} × {cpu_model()} ({virtualisation()})"
-    )
+    cpus = f"{usable_cpus()} × {cpu_model()} ({virtualisation()})"
+    title = f"{distribution()['name']}, kernel {platform.release()}, {cpus}"
     shown = Table(title=title, title_justify="left", show_lines=False)
     for column in ("", "what", "needed for", "found"):
         shown.add_column(column, overflow="fold")
     for capability in found:
-        missing = "[yellow]–[/]" if capability.name in HARMLESS else "[red]✗[/]"
+        missing = "[red]✗[/]" if capability.name in INDISPENSABLE else "[yellow]–[/]"
         mark = "[green]✓[/]" if capability.ok else missing
         found_here = escape(capability.detail)
         if capability.mend:
@@ -54,32 +58,9 @@ def table(found: Sequence[Capability]) -> Table:
 
 
 def verdict(found: Sequence[Capability]) -> tuple[bool, str]:
-    """Whether a scenario can be run here in some way, and which scenario in which."""
-    has = {capability.name: capability.ok for capability in found}
-    lacking = [name for name in INDISPENSABLE if not has.get(name, False)]
+    """Whether scenarios can be run here, and for lack of what they cannot."""
+    there = {capability.name for capability in found if capability.ok}
+    lacking = [name for name in INDISPENSABLE if name not in there]
     if lacking:
         return False, f"Nothing runs here yet, for lack of: {', '.join(lacking)}."
-    networks = has["network namespaces"] and has["veth and bridge"]
-    if networks and has["netem"] and has["ifb, mirred, classifier"]:
-        return True, "This host runs every scenario itself."
-    machine = has["user-mode Linux"] and not in_user_mode_linux()
-    if networks and has.get("token bucket (tbf, htb)", False):
-        if machine:
-            return True, (
-                "This host runs rate-only scenarios itself; "
-                "those with delay, jitter or loss go to user-mode Linux."
-            )
-        return True, (
-            "This host runs rate-only scenarios; those with delay, jitter or loss are refused until "
-            "it has a kernel with netem or user-mode Linux."
-        )
-    if machine:
-        return True, "This host's kernel shapes no link; every scenario goes to user-mode Linux."
-    return (
-        False,
-        "Nothing runs here yet: neither the kernel nor user-mode Linux can make and shape a network.",
-    )
-
-
-def _release() -> str:
-    return platform.release() + ("" if kernel().has_netem else " without netem")
+    return True, "This host runs every scenario."

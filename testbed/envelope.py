@@ -21,9 +21,7 @@ from testbed.clean import AnotherRun
 from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.fidelity import CLAIMS
-from testbed.host import host_facts, in_user_mode_linux, memory_bytes, usable_cpus
-from testbed.kernel import kernel
-from testbed.launch import Vm, run_in_machine
+from testbed.host import host_facts, memory_bytes, usable_cpus
 from testbed.results import RunDirectory
 from testbed.run import run
 from testbed.scenario import Scenario
@@ -44,7 +42,7 @@ class Quantity:
     name: str
     start: int
     most: int
-    scenario: Callable[[int, bool], Scenario]
+    scenario: Callable[[int], Scenario]
 
 
 @dataclass(frozen=True)
@@ -58,29 +56,27 @@ class Trial:
     directory: str
 
 
-def at_rate(rate_per_s: int, delays: bool) -> Scenario:
+def at_rate(rate_per_s: int) -> Scenario:
     """Two devices, an edge and a cloud, asked so often together."""
-    return _scenario(2, rate_per_s, delays)
+    return _scenario(2, rate_per_s)
 
 
-def with_devices(devices: int, delays: bool) -> Scenario:
+def with_devices(devices: int) -> Scenario:
     """So many devices below an edge and a cloud, asked four times a second together."""
-    return _scenario(devices, 4, delays)
+    return _scenario(devices, 4)
 
 
 def quantities() -> tuple[Quantity, ...]:
     """What is searched, to where this machine's memory goes."""
-    slow = in_user_mode_linux()
     most = max(4, min(256, int(memory_bytes()["MemAvailable"] // NODE_MEMORY_BYTES) - 2))
     return (
-        Quantity("requests a second", 8 if slow else 32, 4096, at_rate),
+        Quantity("requests a second", 32, 4096, at_rate),
         Quantity("devices", 4, most, with_devices),
     )
 
 
-def _scenario(devices: int, rate_per_s: int, delays: bool) -> Scenario:
-    """Links with a delay where they can have one; CPUs shared out evenly, none promised twice."""
-    delay = {"delay": "10ms"} if delays else {}
+def _scenario(devices: int, rate_per_s: int) -> Scenario:
+    """CPUs are shared out evenly, none promised twice."""
     cpus = max(0.01, math.floor(100 * usable_cpus() / (devices + 2)) / 100)
     model = {"kind": "recorded", "service": "1ms"}
     return Scenario.model_validate(
@@ -92,8 +88,8 @@ def _scenario(devices: int, rate_per_s: int, delays: bool) -> Scenario:
                 for name, nodes in (("device", devices), ("edge", 1), ("cloud", 1))
             ],
             "links": [
-                {"name": "access", "between": ["device", "edge"], "rate": "20mbit", **delay},
-                {"name": "core", "between": ["edge", "cloud"], "rate": "100mbit", **delay},
+                {"name": "access", "between": ["device", "edge"], "rate": "20mbit", "delay": "10ms"},
+                {"name": "core", "between": ["edge", "cloud"], "rate": "100mbit", "delay": "10ms"},
             ],
             "methods": [{"name": "recserve", "beta": 0.3}],
             "trace": {
@@ -105,34 +101,17 @@ def _scenario(devices: int, rate_per_s: int, delays: bool) -> Scenario:
     )
 
 
-def launch(arguments: Sequence[str], budget: str, out: Path | None, vm: Vm) -> RunDirectory | None:
-    """:func:`envelope` on this kernel if it can delay frames, else in user-mode Linux (``None`` then).
-
-    ``--vm never`` on a kernel without netem searches with links that have rates alone.
+def launch(budget: str, out: Path | None) -> RunDirectory:
+    """:func:`envelope` with the time that ``--budget`` gives.
 
     Raises:
         TestbedError: ``budget`` is no time, a run is not possible here at all, or another one is going on.
-        SystemExit: with the status of a search in the machine that failed.
     """
     try:
         budget_s = parse_time_s(budget)
     except TestbedError as error:
         raise TestbedError(f"--budget: {error}") from None
-    if in_user_mode_linux() or vm == "never" or (vm == "auto" and kernel().has_netem):
-        return envelope(budget_s, out, Reporter())
-    why = ["this kernel has no netem"] if vm == "auto" else []
-    run_in_machine(arguments, why, _disk, out=out)
-    return None
-
-
-def _disk(reporter: Reporter) -> Path:
-    from testbed.image import ensure_image
-    from testbed.trace import build_trace
-    from testbed.vm.disk import ensure_disk
-
-    image = ensure_image(reporter.say)
-    build_trace(at_rate(1, True))  # fetches its data set, which is not to be had inside
-    return ensure_disk(image, reporter.say)
+    return envelope(budget_s, out, Reporter())
 
 
 def envelope(
@@ -147,8 +126,7 @@ def envelope(
         TestbedError: the first run of all was not possible, or someone else's run is going on.
     """
     directory = RunDirectory.create(out, "envelope")
-    delays = kernel().has_netem
-    found = _Found(directory, delays)
+    found = _Found(directory)
     end_s = time.monotonic() + budget_s
     wanted = quantities() if wanted is None else wanted
     for number, quantity in enumerate(wanted):
@@ -180,7 +158,7 @@ def _try(quantity: Quantity, value: int, found: _Found, reporter: Reporter) -> T
     path = found.directory.path / f"{quantity.name.split()[0]}-{value}"
     against: dict[str, list[str]]
     try:
-        fidelity = run(quantity.scenario(value, found.delays), path, reporter).read_json("fidelity.json")
+        fidelity = run(quantity.scenario(value), path, reporter).read_json("fidelity.json")
         against = {claim: list(fidelity["reasons"][claim]) for claim in CLAIMS}
     except TestbedError as error:
         if isinstance(error, AnotherRun) or not found.trials:
@@ -192,8 +170,8 @@ def _try(quantity: Quantity, value: int, found: _Found, reporter: Reporter) -> T
 class _Found:
     """What the search has shown, on disk after each run."""
 
-    def __init__(self, directory: RunDirectory, delays: bool) -> None:
-        self.directory, self.delays = directory, delays
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
         self.trials: list[Trial] = []
         self._brackets: dict[str, list[Bracket]] = {}
         self._manifest: dict[str, Any] = {
@@ -221,8 +199,6 @@ class _Found:
             "envelope.json",
             {
                 "schema_version": SCHEMA_VERSION,
-                "delays": self.delays,
-                "user_mode_linux": in_user_mode_linux(),
                 "brackets": {name: [asdict(one) for one in some] for name, some in self._brackets.items()},
                 "trials": [asdict(trial) for trial in self.trials],
             },
@@ -231,12 +207,8 @@ class _Found:
 
 def envelope_table(found: Mapping[str, Any]) -> Table:
     """``envelope.json`` as a table: up to where each verdict holds, and what ends it."""
-    where = "user-mode Linux" if found["user_mode_linux"] else "this kernel"
-    links = "" if found["delays"] else ", links without delay"
-    table = Table(
-        title=f"Up to where each verdict holds ({where}{links}, {len(found['trials'])} runs)",
-        title_justify="left",
-    )
+    title = f"Up to where each verdict holds ({len(found['trials'])} runs)"
+    table = Table(title=title, title_justify="left")
     for column in ("", "verdict", "holds at", "fails at", "first reason"):
         table.add_column(column, justify="right" if column.endswith(" at") else "left")
     for name, brackets in found["brackets"].items():

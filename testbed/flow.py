@@ -122,7 +122,7 @@ class Flow:
             process.communicate()
 
     def _waiting_client(self) -> subprocess.Popen[bytes]:
-        """A client that needs but a word to begin: in user-mode Linux a new process takes its time."""
+        """A client that needs but a word to begin: on a busy host a new process takes its time."""
         flow = self._event.flow
         assert self._event.for_s is not None
         words = ["--client", self._target.ip, "--bind", self._source.ip, "--bitrate", str(flow.rate_bps)]

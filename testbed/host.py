@@ -1,8 +1,7 @@
-"""What this host is, for the manifest, and which topologies its kernel can make true, for ``--vm auto``."""
+"""What this host is, for the manifest, and why it cannot run a topology, if it cannot."""
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 import os
 import platform
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from testbed import congestion
-from testbed.kernel import SEARCH_PATH, Kernel, kernel
-from testbed.topology import DIRECTIONS, Shape, Topology
+from testbed.kernel import FOR_NETWORKS, SEARCH_PATH, Kernel, kernel
+from testbed.topology import Topology
 
 COMMAND_TIMEOUT_S = 5.0
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -51,55 +50,29 @@ def first_line(*argv: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str | None:
     return lines[0].strip() if done.returncode == 0 and lines else None
 
 
-def can_shape(topology: Topology, having: Kernel | None = None) -> list[str]:
-    """Why this host's kernel cannot make the topology's links true; empty if it can.
-
-    An emulated link that drops its delay without a word would be worse than none, so what the
-    kernel has not is refused here.
-    """
+def host_lacks(topology: Topology, having: Kernel | None = None) -> list[str]:
+    """Why this host cannot run the topology, a sentence each; empty if it can."""
     found = having or kernel()
+    lacking = [part for part in FOR_NETWORKS if not found.has(part)]
     reasons = []
-    if not found.has("namespaces", "veth", "bridge"):
-        lacking = ", ".join(part for part in ("namespaces", "veth", "bridge") if not found.has(part))
+    if lacking:
+        said = found.said.get(lacking[0], "missing")
         reasons.append(
-            f"this kernel, or this user on it, cannot make a network ({lacking}: {_why(found, lacking)})"
+            f"this kernel, or this user on it, cannot make a network ({', '.join(lacking)}: {said})"
         )
     if os.geteuid() != 0:
         reasons.append("only root can put a container on a network of ours; run as root or with sudo")
-    elif having is None:
+    elif not lacking:
         reasons += congestion.lacking(topology)
-    for link in topology.links:
-        for direction in DIRECTIONS:
-            if reason := _unshaped(link.shape(direction), found):
-                reasons.append(f"link {link.name} ({direction}) {reason}")
     return reasons
-
-
-def _why(found: Kernel, lacking: str) -> str:
-    return found.said.get(lacking.split(", ")[0], "missing")
-
-
-def _unshaped(shape: Shape, found: Kernel) -> str | None:
-    if shape.needs_netem and not (found.has_netem and found.redirects):
-        figures = ("delay_ms", "jitter_ms", "loss", "duplicate", "reorder")
-        asked = ", ".join(name.removesuffix("_ms") for name in figures if getattr(shape, name))
-        lacking = "sch_netem" if not found.has_netem else "ifb, act_mirred or a classifier"
-        return f"has {asked}, for which this kernel lacks {lacking}"
-    if shape.rate_bps is not None and not found.limits_rate:
-        return "has a rate, for which this kernel lacks netem, tbf and htb"
-    return None
 
 
 def host_facts() -> dict[str, Any]:
     """What a reader of a run must know of its host, as JSON-able values; what is unknown is ``None``."""
-    found = kernel()
     return {
         "kernel": platform.release(),
         "kernel_version": platform.version(),
         "machine": platform.machine(),
-        "kernel_parts": sorted(found.parts),
-        "kernel_lacks": sorted(found.said),
-        "user_mode_linux": in_user_mode_linux(),
         "distribution": distribution()["name"],
         "virtualisation": virtualisation(),
         "cpu_model": cpu_model(),
@@ -113,10 +86,9 @@ def host_facts() -> dict[str, Any]:
         "commit": commit(),
         "versions": {name: package_version(name) for name in PACKAGES},
         "tools": {
-            "tc": first_line("tc", "-V"),
+            "ip": first_line("ip", "-V"),
             "tcpdump": first_line("tcpdump", "--version"),
             "docker": first_line("dockerd", "--version"),
-            "user_mode_linux": first_line("linux.uml", "--version"),
         },
         "sysctls": {name: _text(Path("/proc/sys") / name) for name in SYSCTLS},
     }
@@ -146,7 +118,7 @@ def distribution() -> dict[str, str]:
 
 
 def cpu_model() -> str:
-    """The processor's name; in user-mode Linux that of the host outside is not to be had."""
+    """The processor's name."""
     text = _text(Path("/proc/cpuinfo")) or ""
     match = re.search(r"^(?:model name|Model|cpu model|uarch)\s*:\s*(.+)$", text, re.MULTILINE)
     return match[1].strip() if match else platform.machine()
@@ -163,18 +135,8 @@ def memory_bytes() -> dict[str, int]:
     return {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
 
 
-@functools.cache
-def in_user_mode_linux() -> bool:
-    """Whether this kernel is itself a process."""
-    return bool(
-        re.search(r"^vendor_id\s*:\s*User Mode Linux", _text(Path("/proc/cpuinfo")) or "", re.MULTILINE)
-    )
-
-
 def virtualisation() -> str:
-    """``none``, ``kvm``, ``docker``, ``uml``…: whose CPU time this host's really is."""
-    if in_user_mode_linux():
-        return "uml"
+    """``none``, ``kvm``, ``docker``…: whose CPU time this host's really is."""
     detected = None
     if path := command_path("systemd-detect-virt"):  # its exit status is 1 for "none"
         try:

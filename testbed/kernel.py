@@ -11,41 +11,30 @@ import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 TRY_TIMEOUT_S = 20.0
 SEARCH_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 
-# One shell for all: inside user-mode Linux a process is dear. The order matters only where a line uses
-# an interface of a line before. `modprobe` is for ifb alone: loaded by itself it would make two
-# interfaces in the host's own namespace.
-_TRIES = """
-try() { name=$1; shift; said=$("$@" 2>&1) && echo "$name|yes|" || echo "$name|no|$(echo $said)"; }
-overlay() {
+_PACKET_SOCKET = "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW).bind(('wan0', 0))"
+# The order matters only where a line uses an interface of a line before.
+_TRIES = f"""
+try() {{ name=$1; shift; said=$("$@" 2>&1) && echo "$name|yes|" || echo "$name|no|$(echo $said)"; }}
+overlay() {{
     mount -t tmpfs testbed /tmp && mkdir /tmp/lower /tmp/upper /tmp/work /tmp/merged &&
     mount -t overlay testbed -o lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work /tmp/merged
-}
-echo "namespaces|yes|"
-modprobe -q ifb numifbs=0 2>/dev/null
+}}
+echo "network namespaces|yes|"
 try veth ip link add wan0 type veth peer name wan1
 try bridge ip link add site0 type bridge
-try ifb ip link add way0 type ifb
-try htb tc qdisc replace dev wan0 root handle 1: htb
-try tbf tc qdisc replace dev wan1 root tbf rate 1mbit burst 3028 limit 150000
-try netem tc qdisc replace dev site0 root netem rate 1mbit delay 1ms 1ms loss 1% limit 100
-tc qdisc replace dev wan0 ingress
-try u32 tc filter add dev wan0 ingress prio 1 u32 match u32 0 0
-try mirred tc filter add dev wan0 ingress prio 2 u32 match u32 0 0 action mirred egress redirect dev way0
-try matchall tc filter add dev wan0 ingress prio 3 matchall action mirred egress redirect dev way0
-try openvswitch genl ctrl get name ovs_datapath
-try overlay overlay
+try "packet sockets" "$1" -I -S -c "{_PACKET_SOCKET}"
+try overlayfs overlay
 """
 
-PARTS = (
-    "namespaces", "veth", "bridge", "ifb", "htb", "tbf", "netem",
-    "u32", "mirred", "matchall", "openvswitch", "overlay",
-)  # fmt: skip
+FOR_NETWORKS = ("network namespaces", "veth", "bridge", "packet sockets")
+PARTS = (*FOR_NETWORKS, "overlayfs")
 
 
 @dataclass(frozen=True)
@@ -58,32 +47,19 @@ class Kernel:
     def has(self, *names: str) -> bool:
         return self.parts.issuperset(names)
 
-    @property
-    def has_netem(self) -> bool:
-        """Whether delay, jitter, loss and the serialisation of single frames can be had."""
-        return "netem" in self.parts
-
-    @property
-    def redirects(self) -> bool:
-        """Whether what arrives can be led through an ifb, where the way's delay and loss are."""
-        return self.has("ifb", "mirred", "matchall")
-
-    @property
-    def limits_rate(self) -> bool:
-        return bool(self.parts & {"netem", "tbf", "htb"})
-
 
 @functools.cache
 def kernel() -> Kernel:
     """The running kernel, tried once per process; about 0.1 s, and nothing of it stays."""
-    missing = [tool for tool in ("unshare", "ip", "tc") if shutil.which(tool, path=SEARCH_PATH) is None]
+    missing = [tool for tool in ("unshare", "ip") if shutil.which(tool, path=SEARCH_PATH) is None]
     if missing:
         reason = f"not tried: {', '.join(missing)} not installed"
         return Kernel(frozenset(), dict.fromkeys(PARTS, reason))
     as_user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     try:
         done = subprocess.run(
-            ["unshare", *as_user, "--net", "--mount", "sh", "-c", _TRIES],
+            ["unshare", *as_user, "--net", "--mount", "sh", "-c", _TRIES, "try", sys.executable],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
@@ -93,19 +69,22 @@ def kernel() -> Kernel:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Kernel(frozenset(), dict.fromkeys(PARTS, str(error)))
-    return parse_tries(done.stdout, done.stderr.strip())
+    return Kernel(*parse_tries(done.stdout, PARTS, done.stderr.strip()))
 
 
-def parse_tries(lines: str, otherwise: str) -> Kernel:
-    """Read ``part|yes or no|what was said``; of a part without a line, ``otherwise`` is what is known."""
-    said = dict.fromkeys(PARTS, otherwise or "not reached")
-    parts = set()
+def parse_tries(lines: str, parts: Sequence[str], otherwise: str) -> tuple[frozenset[str], dict[str, str]]:
+    """Read ``part|yes or no|what was said``: the parts that are there, and what was said of the others.
+
+    Of a part without a line, ``otherwise`` is what is known.
+    """
+    said = dict.fromkeys(parts, otherwise or "not reached")
+    there = set()
     for line in lines.splitlines():
         name, _, rest = line.partition("|")
         answer, _, words = rest.partition("|")
         if answer == "yes":
-            parts.add(name)
+            there.add(name)
             said.pop(name, None)
         elif answer == "no":
             said[name] = words
-    return Kernel(frozenset(parts), said)
+    return frozenset(there), said

@@ -30,7 +30,7 @@ HERE = "/proc/thread-self/ns/net"
 """The calling thread's own namespace."""
 
 COMMAND_TIMEOUT_S = 120.0
-"""For one batch of commands; a user-mode Linux machine on a busy host is slow to start processes."""
+"""For one batch of commands; a busy host is slow to start processes."""
 
 CARRIER_TIMEOUT_S = 30.0
 

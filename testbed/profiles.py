@@ -3,7 +3,7 @@
 A profile is one link of that kind and not the way behind it: what lies beyond the base station, the modem or
 the ground station is the next tier's link. Figures are written as in a scenario and may be overridden there,
 one by one. Where nobody publishes a figure that fits an emulated link it is a choice, and says so: above all
-jitter, since netem's is normally distributed and real access networks have long tails, and no loss where a
+jitter, which is normally distributed here, while real access networks have long tails, and no loss where a
 radio or a modem repeats what it lost, so that IP sees a later packet and not a missing one.
 """
 

@@ -4,6 +4,7 @@
 #
 #   testbed/provision.sh              packages and .venv
 #   testbed/provision.sh --prepared   the tier image and the embedded models as well
+#   testbed/provision.sh --tests      what only the tests need as well
 #
 # pip's own settings (index, find-links, proxy, certificates) apply. TORCH_INDEX_URL names the index that
 # holds CPU builds of torch, where pip's configured one has only CUDA builds (several GB).
@@ -11,7 +12,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 venv=$root/.venv
-python=/usr/bin/python3 # not the PATH's: Mininet's Debian package and the machine's hostfs know this one
+python=/usr/bin/python3 # not the PATH's: Debian's packages of Python modules are for this one
 log=$(mktemp "${TMPDIR:-/tmp}/provision.XXXXXX.log")
 job=
 policy=/usr/sbin/policy-rc.d
@@ -19,14 +20,15 @@ policy_mark="# put here by testbed/provision.sh for the time of one installation
 
 # Command or file that shows the package to be there, then its name. Docker from another source counts.
 required=(
-    dockerd:docker.io mnexec:mininet kmod:kmod tcpdump:tcpdump tshark:tshark debootstrap:debootstrap
-    apparmor_parser:apparmor iperf3:iperf3 ethtool:ethtool ip:iproute2 ping:iputils-ping ovs-vswitchd:openvswitch-switch
-    mkfs.ext4:e2fsprogs iptables:iptables ps:procps zstd:zstd xz:xz-utils shellcheck:shellcheck make:make
+    dockerd:docker.io mnexec:mininet tcpdump:tcpdump tshark:tshark debootstrap:debootstrap
+    apparmor_parser:apparmor iperf3:iperf3 ethtool:ethtool ip:iproute2 ping:iputils-ping
+    iptables:iptables ps:procps zstd:zstd xz:xz-utils shellcheck:shellcheck make:make
     /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
     /etc/ssl/certs/ca-certificates.crt:ca-certificates /usr/bin/python3:python3
 )
-# Not on every architecture; `testbed doctor` says what is lost without it.
-optional=(linux.uml:user-mode-linux)
+# For tests/reference alone; the first is not on every architecture, and its tests are skipped without it.
+optional=()
+for_tests=(linux.uml:user-mode-linux modprobe:kmod)
 
 fail() {
     echo "provision: $*" >&2
@@ -106,8 +108,8 @@ installable() { # all of PACKAGE…, by the lists that are here
     done
 }
 
-# Without systemd a package's script would start dockerd with its default firewall rules, or fail at
-# starting Open vSwitch; the testbed starts what it needs itself.
+# Without systemd a package's script would start dockerd with its default firewall rules; the testbed starts
+# what it needs itself.
 hold_services() {
     if [ -d /run/systemd/system ] || [ -e "$policy" ]; then return; fi
     printf '#!/bin/sh\n%s\nexit 101\n' "$policy_mark" | "${as_root[@]}" tee "$policy" >/dev/null
@@ -202,31 +204,27 @@ install_torch() {
         fail "pip could not install $pin; check TORCH_INDEX_URL, or pip's index and network settings, and try again"
 }
 
-# Where something manages every interface it meets, Open vSwitch's ports, which are in the host's own
-# namespace, would get addresses, and frames of nobody's would cross WAN links.
-leave_interfaces_alone() {
-    [ -d /run/systemd/system ] || return 0
-    local networkd=/etc/systemd/network/00-llm-testbed.network manager=/etc/NetworkManager/conf.d/00-llm-testbed.conf
-    if [ -d /etc/systemd/network ] && [ ! -e "$networkd" ]; then
-        printf '[Match]\nName=tb????*\n\n[Link]\nUnmanaged=yes\n' | "${as_root[@]}" tee "$networkd" >/dev/null
-        "${as_root[@]}" networkctl reload 2>/dev/null || true
-    fi
-    if [ -d /etc/NetworkManager/conf.d ] && [ ! -e "$manager" ]; then
-        printf '[keyfile]\nunmanaged-devices=interface-name:tb????*\n' | "${as_root[@]}" tee "$manager" >/dev/null
-        "${as_root[@]}" nmcli general reload 2>/dev/null || true
-    fi
-}
-
+prepared=no
+for option in "$@"; do
+    case $option in
+    --prepared) prepared=yes ;;
+    --tests) optional+=("${for_tests[@]}") ;;
+    *) fail "$option is no option; there are --prepared and --tests" ;;
+    esac
+done
 exec 9<"$root"
 flock -n 9 || {
     echo "==> waiting for another provision.sh in $root"
     flock -w 3600 9 || fail "another provision.sh has been at work in $root for an hour; end it and try again"
 }
 install_packages
-leave_interfaces_alone
 install_environment
 exec 9<&-
-if [ "${1:-}" = --prepared ]; then
+if [ "$prepared" = yes ]; then
+    began=$SECONDS
     "$venv/bin/python" -m testbed.image
+    echo "    done in $((SECONDS - began)) s"
+    began=$SECONDS
     "$venv/bin/testbed" models prepare
+    echo "    done in $((SECONDS - began)) s"
 fi

@@ -30,7 +30,7 @@ from testbed.event_checks import late_events, under_events
 from testbed.events import Stage
 from testbed.evidence import Evidence, TierLimit
 from testbed.fidelity import judge
-from testbed.host import can_shape, host_facts, in_user_mode_linux, usable_cpus
+from testbed.host import host_facts, host_lacks, usable_cpus
 from testbed.image import ImageRef, ensure_image
 from testbed.measure import Effort, Finding, Report, measure, paths_of, probe_path
 from testbed.method_run import MethodResult, Setting, run_method
@@ -64,8 +64,8 @@ def run(scenario: Scenario, out: Path | None, reporter: Reporter) -> RunDirector
     asked = {tier.name: tier.cpus for tier in scenario.tiers}
     scenario, notes = clamp_cpus(scenario, usable_cpus())
     topology = build_topology(scenario)
-    if reasons := can_shape(under_events(scenario.events, topology)):
-        raise TestbedError(f"{reasons[0]}; run it with --vm auto, or see `testbed doctor`")
+    if reasons := host_lacks(topology):
+        raise TestbedError(f"{reasons[0]}; see `testbed doctor`")
     notes += capacity_notes(under_events(scenario.events, topology))
     for note in notes:
         reporter.say(note)
@@ -215,7 +215,7 @@ class _Run:
 
     def _warm_up(self, nodes: Sequence[NodeControl]) -> None:
         with self.reporter.counting("loading the tiers' models", len(nodes)) as progress:
-            wait_ready(nodes, READY_TIMEOUT_S * (4 if in_user_mode_linux() else 1), progress)
+            wait_ready(nodes, READY_TIMEOUT_S, progress)
         texts = [example.text for example in load(self.scenario.task.dataset, "train")[:WARMUP_TEXTS]]
         self.reporter.say("warming up: inference only, then CPU limits")
         on_all(nodes, lambda node: node.warm_up(texts))

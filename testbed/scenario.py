@@ -180,7 +180,7 @@ class Scenario(Section):
 
     @property
     def seed(self) -> int:
-        """Fixes trace, policies and what links lose."""
+        """Fixes trace, policies, and what becomes of each frame on a link."""
         return self.trace.seed
 
     @property

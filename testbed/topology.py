@@ -71,11 +71,6 @@ class Shape:
     bursts: Bursts | None = None
     delay_file: str | None = None
 
-    @property
-    def needs_netem(self) -> bool:
-        """Whether a kernel without netem cannot give this shape."""
-        return any((self.delay_ms, self.jitter_ms, self.loss, self.duplicate, self.reorder))
-
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -148,10 +143,6 @@ class Topology:
     def loses(self) -> bool:
         """Whether a link is to lose frames on its way."""
         return any(link.up.loss or link.down.loss for link in self.links)
-
-    @property
-    def needs_netem(self) -> bool:
-        return any(link.up.needs_netem or link.down.needs_netem for link in self.links)
 
 
 def parent_number(child: int, children: int, parents: int) -> int:

@@ -21,9 +21,7 @@ import pyarrow as pa
 from testbed.clean import run_lock
 from testbed.console import Reporter
 from testbed.errors import TestbedError
-from testbed.host import host_facts, in_user_mode_linux
-from testbed.kernel import kernel
-from testbed.launch import Vm, run_in_machine
+from testbed.host import host_facts
 from testbed.results import RunDirectory
 from testbed.run import new_run_id
 from testbed.validation.bench import Bench
@@ -41,58 +39,33 @@ _COLUMNS: list[tuple[str, pa.DataType]] = [
 SAMPLES = pa.schema(_COLUMNS)
 MOST_ATTEMPTS = 3
 """A host that paused fails a check now and then, an emulator that is wrong fails it every time."""
-NEEDS_NETEM = "this kernel has no netem; run it with --vm auto"
 
 
 def validate(
     only: Sequence[str] | None, out: Path | None, reporter: Reporter, *, short: bool = False
 ) -> RunDirectory:
-    """Run the named checks, or all, on this kernel, and keep what came of them.
+    """Run the named checks, or all, and keep what came of them.
 
     Raises:
-        TestbedError: there is no such check, this kernel can do none of them, another run is going on, or the
+        TestbedError: there is no such check, this host cannot make a network, another run is going on, or the
             directory cannot be made. A check that breaks is a check that fails.
     """
     chosen = select(only)
-    able = [check for check in chosen if _able(check)]
-    if not able:
-        raise TestbedError(f"{', '.join(check.name for check in chosen)}: {NEEDS_NETEM}")
     run_id = new_run_id()
     with run_lock(run_id), ExitStack() as stack:
         directory = RunDirectory.create(out, "validate")
         keeping = _Keeping(directory, short, chosen)
         stack.callback(keeping.seal)
-        reporter.say(f"{len(able)} checks; results go to {directory.path}")
+        reporter.say(f"{len(chosen)} checks; results go to {directory.path}")
         bench = stack.enter_context(Bench.open(run_id, directory.path, reporter, short=short))
         keeping.manifest["network"] = bench.network.settings()
-        for number, check in enumerate(able, 1):
-            reporter.say(f"{number} of {len(able)}, {check.name}: {check.question}")
+        for number, check in enumerate(chosen, 1):
+            reporter.say(f"{number} of {len(chosen)}, {check.name}: {check.question}")
             result = run_check(check, bench)
             keeping.note(result)
             reporter.say(f"{check.name}: {_said(result)}")
         keeping.manifest["status"] = "finished"
     return directory
-
-
-def launch(
-    only: Sequence[str] | None, arguments: Sequence[str], out: Path | None, vm: Vm, *, short: bool
-) -> RunDirectory | None:
-    """:func:`validate` where its checks can run; ``None`` if it ran, and printed its table, in the machine.
-
-    Raises:
-        TestbedError: as :func:`validate`, or user-mode Linux is needed and will not do.
-        SystemExit: with the status of a validation in the machine that failed.
-    """
-    lacking = [check.name for check in select(only) if not _able(check)]
-    if vm == "never" or (vm == "auto" and not lacking) or in_user_mode_linux():
-        return validate(only, out, Reporter(), short=short)
-    why = [f"this kernel has no netem for {', '.join(lacking)}"] if lacking and vm == "auto" else []
-    run_in_machine(arguments, why, out=out)
-    return None
-
-
-def _able(check: Check) -> bool:
-    return not check.needs_netem or kernel().has_netem
 
 
 def run_check(check: Check, bench: Bench) -> CheckResult:
@@ -143,7 +116,7 @@ class _Keeping:
         self._directory, self._short = directory, short
         self._results = {
             check.name: CheckResult(
-                check.name, check.question, check.source, (), note=_why_not(check), ran=False
+                check.name, check.question, check.source, (), note="it did not come to it", ran=False
             )
             for check in chosen
         }
@@ -189,16 +162,11 @@ class _Keeping:
                 "schema_version": SCHEMA_VERSION,
                 "short": self._short,
                 "kernel": platform.release(),
-                "user_mode_linux": in_user_mode_linux(),
                 "passed": verdicts["fail"] == 0 and verdicts["pass"] > 0,
                 "verdicts": {verdict: verdicts[verdict] for verdict in ("pass", "fail", "not run")},
                 "checks": [result.to_json() for result in results],
             },
         )
-
-
-def _why_not(check: Check) -> str:
-    return "it did not come to it" if _able(check) else NEEDS_NETEM
 
 
 def _now() -> str:

@@ -163,11 +163,10 @@ class ProbeReport:
         *,
         ended_early: bool = False,
     ) -> ProbeReport:
-        serialised_ms = round_trip_ms(path.up, path.down, PING_FRAME_BYTES)
         felt, late = sorted(felt_ms), sorted(late_ms)
         return cls(
             link=path.name,
-            expected_ms=serialised_ms if path.serialises else path.up.delay_ms + path.down.delay_ms,
+            expected_ms=round_trip_ms(path.up, path.down, PING_FRAME_BYTES),
             jitter_ms=path.jitter_ms,
             loss=1 - (1 - path.up.loss) * (1 - path.down.loss),
             sent=sent,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,11 +11,8 @@ from pathlib import Path
 import pytest
 
 from testbed.cli import main
-from testbed.kernel import kernel
-from testbed.launch import _inside
 
 SMOKE = Path(__file__).parent.parent / "scenarios" / "smoke.yaml"
-LOSSY = SMOKE.with_name("quickstart.yaml")
 SENTENCES = {
     "wrong key": ("beta:", "betta:", "methods.recserve.betta", "beta"),
     "wrong unit": ("rate: 20mbit", "rate: 20mbps", "links.access.rate", "bit"),
@@ -63,7 +58,10 @@ def test_a_wrong_scenario_is_told_with_file_field_and_mend(
         (("run", str(SMOKE), "--set", "links.acces.loss=1%"), "links.acces"),
         (("run", str(SMOKE), "--methods", "cloud"), "cloud"),
         (("run", str(SMOKE), "--requests", "0"), "--requests"),
-        (("run", str(SMOKE), "--vm", "perhaps"), "perhaps"),
+        (("run", str(SMOKE), "--vm", "always"), "--vm: every scenario now runs natively; leave it out"),
+        (("validate", "--vm=never"), "--vm: every scenario now runs natively; leave it out"),
+        (("vm", "--docker", "--", "ls", "-l"), "vm: every scenario now runs natively; leave it out"),
+        (("vm", "--help"), "vm: every scenario now runs natively; leave it out"),
         (("run", str(SMOKE), "--frobnicate"), "--frobnicate"),
         (("audit", "/"), "manifest.json"),
         (("report", "/nowhere"), "manifest.json"),
@@ -74,10 +72,6 @@ def test_a_wrong_scenario_is_told_with_file_field_and_mend(
         (("validate", "--envelope", "--budget", "10"), "--budget"),
         (("dance",), "dance"),
         (("models", "evaluate", "--limit", "0"), "--limit"),
-        (("run", str(SMOKE), "--vm", "always", "--out", str(SMOKE.parent)), "is not empty"),
-        (("run", str(SMOKE), "--vm", "always", "--out", "/dev/shm/run"), "--out: /dev/shm/run is not seen"),
-        (("validate", "--vm", "always", "--out", "/run/x"), "--out: /run/x is not seen"),
-        (("validate", "--envelope", "--vm", "always", "--out", "/sys/x"), "--out: /sys/x is not seen"),
     ],
 )
 def test_a_wrong_command_is_told(
@@ -87,30 +81,6 @@ def test_a_wrong_command_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert part in told(capsys, monkeypatch, *arguments)
-
-
-@pytest.mark.parametrize("what", ["scenario", "current directory", "TESTBED_CACHE"])
-def test_a_place_that_the_machine_has_of_its_own_is_refused_before_it_boots(
-    what: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as hidden:
-        scenario = SMOKE
-        if what == "scenario":
-            scenario = Path(shutil.copy(SMOKE, hidden))
-        elif what == "TESTBED_CACHE":
-            monkeypatch.setenv("TESTBED_CACHE", hidden)
-        else:
-            monkeypatch.chdir(hidden)
-        sentence = told(capsys, monkeypatch, "run", str(scenario), "--vm", "always")
-        assert f"{what}: {hidden}" in sentence
-        assert "not seen by the user-mode Linux machine" in sentence
-        assert list(Path(hidden).iterdir()) in ([], [Path(hidden) / SMOKE.name])
-        monkeypatch.undo()
-
-
-def test_the_same_command_is_given_to_the_machine() -> None:
-    assert _inside(["run", "--vm", "auto", "x.yaml"]) == ["run", "--vm", "never", "x.yaml"]
-    assert _inside(["run", "--vm=auto", "--", "--vm"]) == ["run", "--vm", "never", "--", "--vm"]
 
 
 def test_no_command_at_all_is_answered_with_the_help_alone(
@@ -126,7 +96,7 @@ def test_no_command_at_all_is_answered_with_the_help_alone(
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "report", "audit", "validate", "doctor", "clean", "trace", "vm", "models"]
+    "command", ["run", "report", "audit", "validate", "doctor", "clean", "trace", "models"]
 )
 def test_every_command_has_help(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -154,7 +124,7 @@ def test_a_trace_is_written_line_by_line_and_a_longer_one_begins_with_it(
 @pytest.mark.root
 def test_without_root_a_run_is_refused_in_one_sentence(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    done = as_nobody([sys.executable, "-m", "testbed.cli", "run", str(SMOKE), "--vm", "never"], tmp_path)
+    done = as_nobody([sys.executable, "-m", "testbed.cli", "run", str(SMOKE)], tmp_path)
     assert done.returncode == 1
     assert "root" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -164,7 +134,7 @@ def test_without_root_a_run_is_refused_in_one_sentence(tmp_path: Path) -> None:
 def test_without_an_engine_a_run_is_refused_in_one_sentence_and_leaves_no_directory(tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = subprocess.run(
-        [sys.executable, "-m", "testbed.cli", "run", str(SMOKE), "--vm", "never", "--out", str(out)],
+        [sys.executable, "-m", "testbed.cli", "run", str(SMOKE), "--out", str(out)],
         env={**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"},
         capture_output=True,
         text=True,
@@ -178,49 +148,18 @@ def test_without_an_engine_a_run_is_refused_in_one_sentence_and_leaves_no_direct
 
 
 @pytest.mark.root
-def test_an_ordinary_users_machines_are_cleaned_and_runs_are_left_to_root() -> None:
+def test_an_ordinary_users_cache_is_cleaned_of_machines_and_runs_are_left_to_root() -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as home:
-        left = Path(home) / "machines" / "tbvm00000000"
-        left.mkdir(parents=True)
-        state = {"name": left.name, "directory": str(left), "owner": 0, "owner_started": 0, "group": 0}
-        (left / "machine.json").write_text(json.dumps(state))
-        for path in (left.parents[1], left.parent, left, left / "machine.json"):
+        left = [Path(home) / name for name in ("machines/tbvm00000000", "disks/build")]
+        for path in (Path(home), *(part for one in left for part in (one.parent, one))):
+            path.mkdir(exist_ok=True)
             os.chown(path, 65534, 65534)
         clean = ["env", f"TESTBED_CACHE={home}", sys.executable, "-m", "testbed.cli", "clean"]
         done = as_nobody(clean, Path(home))
-        assert (done.returncode, done.stdout) == (0, "removed machine tbvm00000000\n"), done.stderr
+        said = f"removed machine tbvm00000000\nremoved disks {home}/disks\n"
+        assert (done.returncode, done.stdout) == (0, said), done.stderr
         assert "only root" in done.stderr
-        assert not left.exists()
-
-
-@pytest.mark.root
-def test_where_neither_this_kernel_nor_another_will_do_both_are_told() -> None:
-    if kernel().has_netem:
-        pytest.skip("this kernel will do")
-    hide = 'mount --bind /dev/null "$(command -v linux.uml)" && exec "$@"'
-    done = subprocess.run(
-        [
-            "unshare",
-            "--mount",
-            "sh",
-            "-c",
-            hide,
-            "hide",
-            sys.executable,
-            "-m",
-            "testbed.cli",
-            "run",
-            str(LOSSY),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "netem" in done.stderr.partition(", and user-mode Linux will not do here: ")[0]
-    assert "user-mode Linux is not installed" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+        assert list(Path(home).iterdir()) == []
 
 
 def as_nobody(argv: list[str], home: Path) -> subprocess.CompletedProcess[str]:

@@ -131,16 +131,6 @@ def test_a_flow_of_any_sibling_uses_the_link_that_they_share() -> None:
     assert [link.name for link in links_of(scenario.events[0], topology)] == ["access-edge1"]
 
 
-def test_a_delay_that_an_event_brings_needs_a_kernel_that_can_delay() -> None:
-    rates = load_scenario(ROOT / "scenarios" / "rate-only.yaml")
-    slower = load_scenario(
-        ROOT / "scenarios" / "rate-only.yaml", ["events=[{at: 1s, link: core, set: {delay: 5ms}, for: 1s}]"]
-    )
-    topology = build_topology(rates)
-    assert not under_events(rates.events, topology).needs_netem
-    assert under_events(slower.events, topology).needs_netem
-
-
 def test_a_loss_that_only_an_event_brings_is_known_of() -> None:
     still = with_events("[{at: 1s, link: access, set: {rate: 5mbit}}]")
     lossy = with_events("[{at: 1s, link: access, set: {loss: 1%}, direction: down, for: 1s}]")

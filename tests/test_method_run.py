@@ -94,7 +94,6 @@ def test_the_parts_of_each_method_sum_to_the_kernels_counters(setting: Setting) 
     check_exact(setting, run_all(setting))
 
 
-@pytest.mark.netem
 def test_so_they_do_over_a_link_that_loses_duplicates_and_reorders(tmp_path: Path) -> None:
     way = "delay: 10ms, jitter: 2ms, loss: 5%, duplicate: 3%, reorder: 20%"
     text = TEXT.replace("rate: 20mbit", f"rate: 20mbit, {way}")

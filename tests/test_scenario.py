@@ -94,12 +94,6 @@ class TestWhatIsRead:
         assert again == scenario
         assert build_topology(again) == build_topology(scenario)
 
-    def test_rate_only_needs_no_netem_and_differs_in_nothing_else(self, quickstart: Scenario) -> None:
-        rate_only = load_scenario(SCENARIOS / "rate-only.yaml")
-        assert not any(link.delay_ms or link.jitter_ms or link.loss for link in rate_only.links)
-        for field in ("task", "tiers", "methods", "trace", "replay"):
-            assert getattr(rate_only, field) == getattr(quickstart, field)
-
     def test_a_scenario_is_frozen(self, quickstart: Scenario) -> None:
         with pytest.raises(ValidationError):
             quickstart.name = "other"

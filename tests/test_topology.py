@@ -34,7 +34,6 @@ def test_the_quickstart_has_two_devices_on_one_edge_on_one_cloud() -> None:
         ("device2-edge1", "access", 2),
         ("edge1-cloud1", "core", 3),
     ]
-    assert topology.needs_netem
     assert topology.link_up("cloud1") is None
 
 
@@ -72,10 +71,6 @@ def test_the_default_queue_is_a_bandwidth_delay_product_of_the_links_round_trip(
     assert queue_frames(None, None, 60) == MIN_QUEUE_FRAMES
 
 
-def test_rates_alone_need_no_netem() -> None:
-    assert not build_topology(load_scenario(QUICKSTART.with_name("rate-only.yaml"))).needs_netem
-
-
 def test_a_single_tier_has_no_links() -> None:
     scenario = load_scenario(QUICKSTART)
     alone = Scenario.model_validate(
@@ -85,7 +80,6 @@ def test_a_single_tier_has_no_links() -> None:
     topology = build_topology(alone)
     assert [node.name for node in topology.nodes] == ["device1", "device2"]
     assert topology.links == ()
-    assert not topology.needs_netem
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def measure(
     Three links of the quickstart take about 11 s; lossy and slow ones up to 20 s more each time, to show
     enough losses and frames. Nothing else may be sent meanwhile.
     """
-    effort = effort or Effort.here()
+    effort = effort or Effort()
     say = report or (lambda _: None)
     findings = []
     for start in range(0, len(paths), effort.timed_together):

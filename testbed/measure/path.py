@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from testbed.host import in_user_mode_linux
 from testbed.measure.expected import serialisation_ms
 from testbed.measure.traffic import End
 from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
@@ -34,8 +33,6 @@ class Path:
     child: End
     parent: End
     counters: Callable[[], Mapping[Direction, FrameCount]]
-    serialises: bool = True
-    """Whether a single frame feels the rate: netem's does, a token bucket lets the first ones pass."""
 
     def shape(self, direction: Direction) -> Shape:
         return self.up if direction == "up" else self.down
@@ -59,15 +56,6 @@ class Effort:
     timed_together: int = 24
     datagrams_per_s: float = 4000
 
-    @classmethod
-    def here(cls) -> Effort:
-        """User-mode Linux has one CPU and dear system calls."""
-        return (
-            cls(rate_budget_bps=130e6, timed_together=6, datagrams_per_s=1500)
-            if in_user_mode_linux()
-            else cls()
-        )
-
 
 def paths_of(network: Any) -> list[Path]:
     """The links of a :class:`testbed.network.Network` that is up, in its order."""
@@ -77,7 +65,6 @@ def paths_of(network: Any) -> list[Path]:
             child=End(network.node(link.spec.child).netns_path, network.topology.node(link.spec.child).ip),
             parent=End(network.node(link.spec.parent).netns_path, network.topology.node(link.spec.parent).ip),
             counters=link.counters,
-            serialises=link.shaper == "netem",
         )
         for link in network.links
     ]  # fmt: skip
@@ -116,5 +103,4 @@ def probe_path(probe: Any) -> Path:
         child=End(probe.near_netns, probe.near_ip),
         parent=End(probe.far_netns, probe.far_ip),
         counters=link.counters,
-        serialises=link.shaper == "netem",
     )  # fmt: skip

@@ -1,8 +1,8 @@
 """A slow probe: pings over idle links, from a process so small that only the machine can hold it up.
 
 Run as a file, with sockets that its parent opened in the links' namespaces and handed down; it imports
-nothing but the standard library, since starting a process is dear in user-mode Linux. It ends when its
-standard input does, and then prints what it saw.
+nothing but the standard library, so that it starts at once. It ends when its standard input does, and then
+prints what it saw.
 """
 
 from __future__ import annotations

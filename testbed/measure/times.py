@@ -43,13 +43,7 @@ class _Timed:
 
     def findings(self) -> Iterator[Finding]:
         yield self._round_trip("round trip", self.pings, PING_FRAME_BYTES)
-        of_frame = self._round_trip("round trip of a full frame", self.frame_pings, FRAME_BYTES)
-        if self.path.serialises:
-            yield of_frame
-        else:  # said, and judged by the ordinary pings alone
-            yield replace(
-                of_frame, ok=None, note="this kernel has no netem: single frames do not feel the rate"
-            )
+        yield self._round_trip("round trip of a full frame", self.frame_pings, FRAME_BYTES)
         for direction, train in self.one_way.items():
             yield from self._direction(direction, train)
 

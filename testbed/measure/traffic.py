@@ -1,8 +1,8 @@
 """Traffic that measures a link: datagrams between its two ends, in bursts, and a flood that fills it.
 
 All of it is UDP on sockets made inside the two namespaces, sent from one thread here: no process
-is started in a container, and inside user-mode Linux, where each system call is dear, one call sends many
-full-size datagrams (sendmmsg(2)) of which none is ever fragmented.
+is started in a container, and one call sends many full-size datagrams (sendmmsg(2)) of which none is ever
+fragmented.
 """
 
 from __future__ import annotations

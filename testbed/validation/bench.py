@@ -24,8 +24,7 @@ LINK = "device1-edge1"
 class Bench:
     """The link, and what else checks share.
 
-    ``directory`` takes captures and other files. ``short`` asks for the least that still shows the claim: all
-    of it then takes about a minute in the user-mode Linux machine.
+    ``directory`` takes captures and other files. ``short`` asks for the least that still shows the claim.
     """
 
     network: Network
@@ -49,11 +48,6 @@ class Bench:
     @property
     def link(self) -> WanLink:
         return self.network.link(LINK)
-
-    @property
-    def serialises(self) -> bool:
-        """Whether a single frame feels a rate: netem's does, a token bucket's does not."""
-        return self.network.shaper == "netem"
 
     def path(self, up: Shape, down: Shape | None = None) -> Path:
         """The link, shaped so from now on (both ways alike by default), empty and quiet.

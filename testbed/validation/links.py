@@ -26,7 +26,6 @@ from testbed.measure.traffic import (
     promptly,
 )
 from testbed.measure.trains import Train, one_way_train, ping_socket, ping_train, run_trains
-from testbed.shaping import TBF_BURST_FRAMES
 from testbed.topology import FRAME_BYTES, Shape
 from testbed.validation.bench import Bench
 from testbed.validation.figures import Figure, exactly, from_finding
@@ -91,12 +90,9 @@ def queue(bench: Bench) -> Iterator[Figure]:
             after, refused = bench.link.counters()["up"], bench.link.drops()["up"]
         crossed = after.frames - before.frames
         dropped = refused.queue_dropped_frames - refused_before.queue_dropped_frames
-        # A token bucket lets its burst go before anything has to queue.
-        more = 0 if path.serialises else TBF_BURST_FRAMES
-        tolerance = "exact" if path.serialises else f"the token bucket's {more} frames"
         yield Figure(
             f"queue of {frames}: frames that cross of {taken} at once", "frames", frames, crossed,
-            frames, frames + more, tolerance,
+            frames, frames, "exact",
         )  # fmt: skip
         yield exactly(f"queue of {frames}: refused and crossed together", "frames", sent, crossed + dropped)
 
@@ -109,7 +105,7 @@ def loss(bench: Bench) -> Iterator[Figure]:
     """
     for share in (0.0, 0.02, 0.2) if bench.short else (0.0, 0.005, 0.02, 0.1, 0.3):
         path = bench.path(Shape(None, delay_ms=5, loss=share, queue_frames=5000))
-        for finding in measure_loss([path], Effort.here()):
+        for finding in measure_loss([path], Effort()):
             if finding.quantity == "loss":
                 what = f"loss of {share * 100:g} % {finding.direction}, of {finding.samples:,} datagrams"
                 yield from_finding(finding, what, "binomial, 99.8 %")
@@ -158,16 +154,13 @@ def _median(quantity: str, expected_ms: float, times_ms: list[float], jitter_ms:
 CHECKS = (
     Check(
         "round-trip", "the round trip of a ping, by its size", "2 × delay + 2 × size / rate", round_trip,
-        needs_netem=True,
     ),
-    Check(
-        "serialisation", "a lone frame feels the rate", "size / rate", serialisation, needs_netem=True
-    ),
+    Check("serialisation", "a lone frame feels the rate", "size / rate", serialisation),
     Check("rate", "a full bottleneck sends at its rate", "rate / (8 × 1,514) frames a second", rate),
     Check("queue", "a queue of Q frames drops at Q", "Q", queue),
     Check(
         "loss", "frames are lost with the probability asked for", "binomial distribution", loss,
-        needs_netem=True, exact=True,
+        exact=True,
     ),
-    Check("jitter", "the delay spreads as asked, in order", "normal distribution", jitter, needs_netem=True),
+    Check("jitter", "the delay spreads as asked, in order", "normal distribution", jitter),
 )  # fmt: skip

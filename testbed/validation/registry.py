@@ -16,16 +16,14 @@ Measure = Callable[[Bench], Iterator[Figure]]
 class Check:
     """One claim about the emulator.
 
-    ``source`` is what it is held against. ``needs_netem``: a kernel without it cannot do what is checked.
-    ``exact`` checks leave nothing to chance, or see to it themselves, and are never repeated; of the others
-    one that fails runs again.
+    ``source`` is what it is held against. ``exact`` checks leave nothing to chance, or see to it themselves,
+    and are never repeated; of the others one that fails runs again.
     """
 
     name: str
     question: str
     source: str
     measure: Measure
-    needs_netem: bool = False
     exact: bool = False
 
 

@@ -25,7 +25,6 @@ from typing import Any, Literal
 
 from testbed.control import NodeControl
 from testbed.errors import TestbedError
-from testbed.host import in_user_mode_linux
 from testbed.replay import ANSWERED, Outcome, replay
 from testbed.tier_process import environment, tier_processes
 from testbed.trace import Request
@@ -138,7 +137,7 @@ def judge(
 
 def sojourn(bench: Bench) -> Iterator[Figure]:
     """At each load both queues at the same time, each at a tier of its own, in open loop."""
-    mean_ms = 50.0 if in_user_mode_linux() else 20.0  # where a process is dear, so is what a server adds
+    mean_ms = 20.0
     requests = {0.3: 60, 0.8: 160} if bench.short else {0.3: 300, 0.8: 1500}
     workloads = [draw(service, load, mean_ms, requests[load]) for load in LOADS for service in NAMES]
     recordings = bench.directory / "services.jsonl"

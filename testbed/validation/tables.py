@@ -13,11 +13,10 @@ _STYLES = {"pass": "green", "fail": "bold red", "not run": "yellow"}
 
 def checks_table(validation: Mapping[str, Any]) -> Table:
     """A line for each figure of ``validation.json``: expected, measured, tolerance, verdict."""
-    where = "user-mode Linux" if validation["user_mode_linux"] else "this kernel"
     short = ", short form" if validation["short"] else ""
     counts = validation["verdicts"]
     table = Table(
-        title=f"Does the emulator tell the truth here ({where}, {validation['kernel']}{short})",
+        title=f"Does the emulator tell the truth here ({validation['kernel']}{short})",
         title_justify="left",
         caption=", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count),
         caption_justify="left",

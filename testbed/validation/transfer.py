@@ -98,6 +98,6 @@ def _arrival_s(listener: socket.socket, size_bytes: int) -> float:
 CHECKS = (
     Check(
         "transfer", "TCP transfers take what slow start says", "slow start from 10 segments (RFC 6928)",
-        transfer, needs_netem=True,
+        transfer,
     ),
 )  # fmt: skip

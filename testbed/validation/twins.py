@@ -82,7 +82,7 @@ def run_twins(bench: Bench, requests: int) -> list[MethodResult]:
     Raises:
         TestbedError: a tier did not start, or has ended.
     """
-    shown = scenario("5ms" if bench.serialises else "0ms")
+    shown = scenario("5ms")
     topology = build_topology(shown)
     trace = [Request(f"r{number}", 0.0, "device1", "", "", number) for number in range(requests)]
     examples = {one.id: Example(one.row, f"prompt {one.row} " * 20, "positive") for one in trace}

@@ -21,17 +21,17 @@ from testbed.node import RUN_LABEL
 ROOT = Path(__file__).parent.parent.parent
 SMOKE = ROOT / "scenarios" / "smoke.yaml"
 RUN_TIMEOUT_S = 300
-PROGRAMS = ("tcpdump", "linux.uml")
+PROGRAMS = ("tcpdump",)
 
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "testbed.cli", *arguments]
 
 
-def run(out: Path, *arguments: str, vm: str = "never") -> subprocess.CompletedProcess[str]:
+def run(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The smoke scenario from beginning to end."""
     return subprocess.run(
-        command("run", str(SMOKE), "--vm", vm, "--out", str(out), *arguments),
+        command("run", str(SMOKE), "--out", str(out), *arguments),
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -41,10 +41,10 @@ def run(out: Path, *arguments: str, vm: str = "never") -> subprocess.CompletedPr
 
 
 @contextmanager
-def running(out: Path, *arguments: str, vm: str = "never") -> Iterator[subprocess.Popen[str]]:
+def running(out: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """The smoke scenario under way; killed at the end of the block if it still is."""
     process = subprocess.Popen(
-        command("run", str(SMOKE), "--vm", vm, "--out", str(out), *arguments),
+        command("run", str(SMOKE), "--out", str(out), *arguments),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -98,7 +98,7 @@ def programs() -> Iterator[tuple[int, str]]:
 
 
 OTHERS = {group for group, _ in programs()}
-"""Groups that were there before: a machine in which other tests run is nothing that these left."""
+"""Groups that were there before: what others run is nothing that these left."""
 
 
 def interfaces() -> list[str]:

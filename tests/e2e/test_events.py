@@ -19,7 +19,7 @@ pytestmark = pytest.mark.docker
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("events") / "run"
     done = subprocess.run(
-        command("run", str(ROOT / "scenarios" / "events.yaml"), "--vm", "never", "--out", str(out)),
+        command("run", str(ROOT / "scenarios" / "events.yaml"), "--out", str(out)),
         cwd=ROOT,
         capture_output=True,
         text=True,

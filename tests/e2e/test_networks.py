@@ -44,7 +44,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("five-tiers")
     (directory / "five-tiers.yaml").write_text(SCENARIO)
     done = subprocess.run(
-        command("run", str(directory / "five-tiers.yaml"), "--vm", "never", "--out", str(directory / "run")),
+        command("run", str(directory / "five-tiers.yaml"), "--out", str(directory / "run")),
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -325,15 +325,12 @@ def test_a_tier_that_is_killed_on_the_way_is_told(tmp_path: Path) -> None:
     assert wait_until_nothing_is_left() == []
 
 
-@pytest.mark.vm
-def test_lockstep_gives_the_same_decisions_and_prompt_bytes_on_two_kernels(tmp_path: Path) -> None:
+def test_lockstep_gives_the_same_decisions_and_prompt_bytes_again(tmp_path: Path) -> None:
     lockstep = ("--set", "replay.mode=lockstep", "--requests", "12")
     digests, prompts = [], []
-    for vm in ("never", "always"):
-        out = tmp_path / vm
-        done = run(out, *lockstep, vm=vm)
+    for out in (tmp_path / "first", tmp_path / "second"):
+        done = run(out, *lockstep)
         assert done.returncode == 0, done.stderr + done.stdout
-        assert (out / "manifest.json").stat().st_uid == os.getuid()
         columns = ("request_id", "path", "confidences", "thresholds", "kept", "answer")
         rows = [[row[name] for name in columns] for row in read(out, "requests.parquet")]
         digests.append(hashlib.sha256(repr(rows).encode()).hexdigest())
@@ -342,25 +339,4 @@ def test_lockstep_gives_the_same_decisions_and_prompt_bytes_on_two_kernels(tmp_p
         )
     assert digests[0] == digests[1]
     assert prompts[0] == prompts[1]
-    assert read(tmp_path / "always", "manifest.json")["host"]["user_mode_linux"]
     assert wait_until_nothing_is_left() == []
-
-
-@pytest.mark.vm
-def test_a_model_that_no_container_can_have_is_refused_before_a_machine_boots(tmp_path: Path) -> None:
-    outside = "{kind: openai, url: 'http://192.0.2.1/v1', model: large}"
-    done = run(tmp_path / "run", "--set", f"tiers.cloud.model={outside}", vm="always")
-    assert done.returncode == 1
-    assert "tiers.cloud.model: containers have no backend link" in done.stderr.splitlines()[-1]
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.vm
-def test_ctrl_c_of_a_run_in_the_machine_ends_all_of_it(tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    with running(out, "--set", "trace.arrivals.rate=1", vm="always") as process:
-        wait_for(process, "cloud-only: replaying")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(120) == 130
-    assert wait_until_nothing_is_left() == []
-    assert read(out, "manifest.json")["status"] == "interrupted"

@@ -139,7 +139,7 @@ def replayed(network: Network, pcap: Path) -> list[dict[str, Any]]:
     return request_rows("casserve", outcomes, with_lives(records, {}), examples, network.topology, crossed)
 
 
-@pytest.mark.netem
+@pytest.mark.root
 @pytest.mark.timeout(180)
 def test_hops_take_their_delay_and_what_the_capture_saw_of_them(tmp_path: Path) -> None:
     pcap = tmp_path / "link.pcap"

@@ -193,7 +193,7 @@ def test_an_idle_thread_is_not_contention() -> None:
     assert 0 <= watch.report.steal <= 1
 
 
-@pytest.mark.netem
+@pytest.mark.root
 def test_true_links_are_found_true() -> None:
     access = Shape(20_000_000, delay_ms=10, jitter_ms=2)
     core = Shape(100_000_000, delay_ms=30, queue_frames=500)
@@ -210,7 +210,7 @@ def test_true_links_are_found_true() -> None:
     assert {f.quantity for f in findings if f.direction == "up"} == quantities
 
 
-@pytest.mark.netem
+@pytest.mark.root
 def test_serialisation_loss_and_duplication_of_a_slow_link_are_found() -> None:
     slow = Shape(1_000_000, delay_ms=20, loss=0.05, duplicate=0.02)
     with wan("device1-edge1", slow, slow, netem_link(slow, slow)) as path:
@@ -220,7 +220,7 @@ def test_serialisation_loss_and_duplication_of_a_slow_link_are_found() -> None:
     assert full.measured == pytest.approx(2 * (20 + 12.112), rel=0.02)
 
 
-@pytest.mark.netem
+@pytest.mark.root
 def test_times_of_frames_that_were_sent_ahead_are_left_out_of_delay_and_jitter() -> None:
     shaky = Shape(10_000_000, delay_ms=30, jitter_ms=2, reorder=0.2)
     with Network(tree(devices=1, up=shaky), run_id(), hosts="namespace") as network:
@@ -233,7 +233,7 @@ def test_times_of_frames_that_were_sent_ahead_are_left_out_of_delay_and_jitter()
         assert jitter.measured < 8  # with those that took no time it would be 12, on an idle host too
 
 
-@pytest.mark.netem
+@pytest.mark.root
 @pytest.mark.parametrize(
     ("quantity", "really"),
     [
@@ -252,7 +252,7 @@ def test_each_way_of_being_wrong_is_noticed_in_its_direction(quantity: str, real
     assert off(one(findings, quantity, "up")) < off(wrong) / 2  # on a busy host times are a little off too
 
 
-@pytest.mark.netem
+@pytest.mark.root
 def test_a_second_copy_passes_the_loss_once_more() -> None:
     shape = Shape(None, delay_ms=5, loss=0.3, duplicate=0.3, queue_frames=5000)
     with wan("device1-edge1", shape, shape, netem_link(shape, shape)) as path:
@@ -267,7 +267,7 @@ def test_a_second_copy_passes_the_loss_once_more() -> None:
         assert low <= counted <= high
 
 
-@pytest.mark.netem
+@pytest.mark.root
 def test_a_lossy_link_that_loses_nothing_is_noticed() -> None:
     said, really = Shape(10_000_000, delay_ms=5, loss=0.02), Shape(10_000_000, delay_ms=5)
     with wan("device1-edge1", said, said, netem_link(really, said)) as path:
@@ -278,7 +278,7 @@ def test_a_lossy_link_that_loses_nothing_is_noticed() -> None:
     assert one(findings, "loss", "down").ok is True
 
 
-@pytest.mark.netem
+@pytest.mark.root
 def test_a_probe_sees_the_links_own_round_trip() -> None:
     shape = Shape(20_000_000, delay_ms=25)
     with wan("device1-edge1", shape, shape, netem_link(shape, shape)) as path:

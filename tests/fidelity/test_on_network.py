@@ -45,7 +45,7 @@ def test_rate_only_links_are_as_configured() -> None:
     assert [path.name for path in paths] == ["device1-edge1", "device2-edge1", "edge1-cloud1"]
 
 
-@pytest.mark.netem
+@pytest.mark.root
 def test_links_with_delay_jitter_and_loss_are_as_configured() -> None:
     access = Shape(20_000_000, delay_ms=10, jitter_ms=2)
     core = Shape(100_000_000, delay_ms=30, loss=0.02, queue_frames=500)
@@ -53,7 +53,7 @@ def test_links_with_delay_jitter_and_loss_are_as_configured() -> None:
     assert wrong == []
 
 
-@pytest.mark.netem
+@pytest.mark.root
 def test_an_idle_link_of_the_same_shape_has_the_same_round_trip() -> None:
     shape = Shape(20_000_000, delay_ms=10)
     with Network(chain(shape, shape), "fdn2", hosts="namespace") as network:

@@ -90,13 +90,13 @@ def test_an_interrupt_leaves_nothing(number: signal.Signals) -> None:
         assert traces(run) == []
 
 
-def kill_and_clean(switch: str, image: str | None = None) -> None:
+def kill_and_clean(image: str | None = None) -> None:
     """Kill a run, have its leftovers found and removed, and see that nothing else went with them."""
     run, stranger = run_id(), "tbstranger"
     add_namespaces([stranger])
     bystander = subprocess.Popen(["ip", "netns", "exec", stranger, "sleep", "600"])
     try:
-        with up(tree()) as living, victim(run, switch, image) as process:
+        with up(tree()) as living, victim(run, image=image) as process:
             wait_up(process)
             assert run not in {leftover.run_id for leftover in find_leftovers()}  # it lives
             process.kill()
@@ -105,7 +105,6 @@ def kill_and_clean(switch: str, image: str | None = None) -> None:
             kinds = {leftover.kind for leftover in found}
             assert {"process", "namespace", "lock"} <= kinds
             assert ("container" in kinds) == (image is not None)
-            assert ("bridge" in kinds) == (switch == "ovs")
             assert {one.run_id for one in remove_leftovers()} == {run}
             assert traces(run) == []
             assert [one for one in find_leftovers() if one.run_id == run] == []
@@ -120,18 +119,12 @@ def kill_and_clean(switch: str, image: str | None = None) -> None:
 
 @pytest.mark.root
 def test_what_a_killed_run_left_is_removed_and_nothing_else() -> None:
-    kill_and_clean("bridge")
-
-
-@pytest.mark.netem
-@pytest.mark.usefixtures("open_vswitch")
-def test_what_a_killed_run_left_in_open_vswitch_is_removed_and_nothing_else() -> None:
-    kill_and_clean("ovs")
+    kill_and_clean()
 
 
 @pytest.mark.docker
 def test_containers_of_a_killed_run_are_removed(image: str) -> None:
-    kill_and_clean("bridge", image)
+    kill_and_clean(image)
 
 
 @pytest.mark.root

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from testbed.congestion import lacking
-from testbed.host import can_shape
+from testbed.host import host_lacks
 from testbed.topology import Topology
 from tests.network.lab import connected, frames, laid_out, path, settle, up
 
@@ -104,7 +104,7 @@ def test_a_congestion_control_that_the_kernel_lacks_is_named_with_those_that_it_
     (reason,) = lacking(topology)
     assert reason.startswith("tier device has congestion control nosuch, which this kernel lacks (it has ")
     assert "cubic" in reason
-    assert reason in can_shape(topology)
+    assert reason in host_lacks(topology)
 
 
 def control_of(connection: socket.socket) -> str:

@@ -14,7 +14,7 @@ from testbed.fidelity import CLAIMS
 from testbed.scenario import Scenario
 
 
-def alone(rate_per_s: int, _delays: bool) -> Scenario:
+def alone(rate_per_s: int) -> Scenario:
     """One tier and no link: a run of it takes seconds."""
     model = {"kind": "recorded", "service": "1ms"}
     return Scenario.model_validate(
@@ -42,22 +42,21 @@ def test_real_runs_are_searched_and_kept(tmp_path: Path) -> None:
     assert (out / "requests-16" / "fidelity.json").is_file()
 
 
-@pytest.mark.parametrize("delays", [True, False])
-def test_what_is_searched_can_be_run_at_every_value(delays: bool) -> None:
+def test_what_is_searched_can_be_run_at_every_value() -> None:
     for quantity in quantities():
         for value in (1, quantity.start, quantity.most):
-            scenario = quantity.scenario(value, delays)
-            assert scenario.links[0].delay_ms == (10 if delays else 0)
+            scenario = quantity.scenario(value)
+            assert scenario.links[0].delay_ms == 10
             assert scenario.trace.requests
 
 
 def test_the_table_says_what_held_and_what_ended_it() -> None:
     rows = [{"claim": claim, "holds": 64, "fails": None, "reason": ""} for claim in CLAIMS[:3]]
     rows.append({"claim": "latency", "holds": 32, "fails": 40, "reason": "[busy] for 97% of the time"})
-    found = {"user_mode_linux": False, "delays": False, "brackets": {"devices": rows}, "trials": [{}, {}]}
+    found = {"brackets": {"devices": rows}, "trials": [{}, {}]}
     console = Console(width=120)
     with console.capture() as captured:
         console.print(envelope_table(found))
     shown = captured.get()
-    assert "links without delay, 2 runs" in shown
+    assert "2 runs" in shown
     assert "[busy] for 97% of the time" in shown

@@ -84,44 +84,6 @@ class Veth:
         for path in (self.netns_path, self.parent_path):
             run_in(path, ["iptables", "-A", "INPUT", "-p", "tcp", *nth, "-j", "DROP"])
 
-    def way(self, netem: str) -> None:
-        """What netem does to frames of either direction once they have crossed, behind the tap."""
-        for namespace, interface in ((self.child, "wa"), (self.parent, "wb")):
-            run("ip", "-n", namespace, "link", "add", "way", "type", "ifb")
-            run("ip", "-n", namespace, "link", "set", "way", "up")
-            run("tc", "-n", namespace, "qdisc", "add", "dev", interface, "ingress")
-            redirect = ("matchall", "action", "mirred", "egress", "redirect", "dev", "way")
-            run("tc", "-n", namespace, "filter", "add", "dev", interface, "ingress", *redirect)
-            run(
-                "tc",
-                "-n",
-                namespace,
-                "qdisc",
-                "add",
-                "dev",
-                "way",
-                "root",
-                "netem",
-                "limit",
-                "100000",
-                *netem.split(),
-            )
-
-    def bottleneck(self, netem: str) -> None:
-        """A queue before the wire, at both ends."""
-        for namespace, interface in ((self.child, "wa"), (self.parent, "wb")):
-            run("tc", "-n", namespace, "qdisc", "add", "dev", interface, "root", "netem", *netem.split())
-
-    def refused(self) -> dict[str, int]:
-        """Frames that the bottlenecks' queues dropped."""
-        found = {}
-        for direction, namespace, interface in (("up", self.child, "wa"), ("down", self.parent, "wb")):
-            (root,) = json.loads(
-                run("tc", "-n", namespace, "-s", "-j", "qdisc", "show", "dev", interface, "root")
-            )
-            found[direction] = int(root["drops"])
-        return found
-
     def keep(self) -> None:
         """Take the loss away again."""
         for path in (self.netns_path, self.parent_path):

@@ -2,8 +2,7 @@
 
 A plain import of ``transformers.models.bert.modeling_bert`` executes 2,400 modules: TorchDynamo, sympy,
 distributed training, export, text generation, and a walk through the sources of every architecture. It takes
-3.5 s of CPU, and in a user-mode Linux machine, where system calls and page faults are dear, 17 s for
-each container. A third of that is left when those parts are stood in for by empty modules.
+3.5 s of CPU for each container. A third of that is left when those parts are stood in for by empty modules.
 
 It cannot change a result silently: what is stood in for holds only names that importing needs, and
 using one of its classes raises. It is done for versions and architectures that the tests compare

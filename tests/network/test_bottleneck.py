@@ -1,4 +1,4 @@
-"""What holds with netem and without: rates are kept, and a delay is given or refused, never dropped."""
+"""A rate is kept, a full queue drops, and what it drops is counted; and what every network can do."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from pathlib import Path
 import pytest
 from mininet.cli import CLI
 
-from testbed.errors import TestbedError
-from testbed.netns import run_in
 from testbed.network import Network
-from testbed.shaping import kernel_has_netem
 from testbed.topology import Node, Shape, Topology, node_ip, node_mac
 from tests.network.lab import FULL_PAYLOAD, HEADER_BYTES, flood, measured_bps, path, run_id, settle, tree, up
 
@@ -35,7 +32,7 @@ def test_a_full_queue_drops_and_what_it_drops_is_counted_and_never_on_the_wire()
             settle(lambda: len(way.receiver.arrivals), quiet_s=1.0)
             arrived = len(way.receiver.arrivals)
         link = network.link(LINK)
-        assert 10 <= arrived <= 12  # a token bucket lets two frames go at once
+        assert 10 <= arrived <= 12  # some leave while the burst is sent
         assert link.counters()["up"].frames == arrived
         assert link.drops()["up"].queue_dropped_frames == 30 - arrived
         assert link.drops()["up"].emulator_dropped_frames == 0
@@ -54,25 +51,6 @@ def test_drops_are_not_forgotten_when_a_rate_comes_and_goes() -> None:
             settle(lambda: len(way.receiver.arrivals))
         assert link.drops()["up"].queue_dropped_frames == dropped
         assert link.counters()["up"].frames == 40 - dropped
-
-
-def test_a_delay_is_given_or_refused_and_never_dropped_in_silence() -> None:
-    topology = tree(devices=1, up=Shape(10**7, delay_ms=30))
-    if not kernel_has_netem():
-        with pytest.raises(TestbedError, match=r"device1-edge1 asks for delay.*--vm always"), up(topology):
-            pass
-        return
-    with up(topology) as network:
-        ping = ["ping", "-c", "3", "-i", "0.2", network.net["edge1"].IP()]
-        assert float(run_in(network.net["device1"].netns_path, ping).rsplit("/", 3)[1]) >= 60
-
-
-def test_a_link_under_way_refuses_what_it_cannot_be_and_stays_as_it_was() -> None:
-    with up(tree(devices=1, up=Shape(10**6))) as network:
-        link = network.link(LINK)
-        with pytest.raises(TestbedError, match="device1-edge1"):
-            link.reshape(Shape(10**6, jitter_ms=5), Shape(None))
-        assert link.shapes["up"] == Shape(10**6)
 
 
 def test_a_single_tier_needs_no_link() -> None:
