@@ -1,8 +1,8 @@
 """The reference: a WAN link of the kernel's own parts, between two sites of bare namespaces.
 
 Bottleneck is netem's rate and limit at the egress of the wire, a veth pair; the way is a netem behind an ifb,
-to which a filter leads what arrives at the wire's other end. Standard library alone: it also runs in user-mode
-Linux.
+to which a filter leads what arrives at the wire's other end. Standard library alone: it also runs in
+user-mode Linux.
 """
 
 from __future__ import annotations
