@@ -113,7 +113,7 @@ def _measuring_s(topology: Topology) -> float:
         return 0.0
     nowhere = End("", "")
     paths = [Path(link.name, link.up, link.down, nowhere, nowhere, dict) for link in topology.links]
-    effort = Effort.here()
+    effort = Effort()
     batches = [
         paths[start : start + effort.timed_together] for start in range(0, len(paths), effort.timed_together)
     ]

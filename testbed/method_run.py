@@ -109,8 +109,6 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
     on_all(setting.nodes, lambda node: node.reset(method.name, spec))
     links = setting.network.links
     with ExitStack() as stack:
-        if setting.stage is not None:
-            setting.stage.set()
         captures = {
             link.name: stack.enter_context(_capture(setting, method.name, link))
             for link in (links if setting.capturing else ())
@@ -128,8 +126,6 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
         after = replace(after, quiet=after.quiet and closed)
         link_process = setting.network.link_process.report() if links else None
         reports = {name: tap.stop(frames_between(before, after, name)) for name, tap in captures.items()}
-    if setting.stage is not None:
-        setting.stage.clear()
     records = with_lives(on_all(setting.nodes, lambda node: node.records()), killed)
     forgotten = on_all(setting.nodes, lambda node: int(node.status()["records_forgotten"]))
     captured = account_captures(

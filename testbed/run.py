@@ -6,9 +6,11 @@ Whatever ends it, what the kernel and Docker were given is taken back and what w
 from __future__ import annotations
 
 import secrets
+import signal
 import string
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +34,8 @@ from testbed.evidence import Evidence, TierLimit
 from testbed.fidelity import judge
 from testbed.host import host_facts, host_lacks, usable_cpus
 from testbed.image import ImageRef, ensure_image
-from testbed.measure import Effort, Finding, Report, measure, paths_of, probe_path
+from testbed.link_process.client import LinkProcess
+from testbed.measure import Finding, measure, paths_of, probe_path
 from testbed.method_run import MethodResult, Setting, run_method
 from testbed.network import Network
 from testbed.node import TierHost
@@ -106,12 +109,19 @@ def _ended_told(nodes: Sequence[NodeControl]) -> Iterator[None]:
         raise
 
 
-def measure_links(
-    network: Network, stage: Stage | None, effort: Effort | None = None, report: Report | None = None
-) -> list[Finding]:
-    """All links, as they are while methods replay: a rate that events change is another mechanism's."""
-    with stage.ready() if stage is not None else nullcontext():
-        return measure(paths_of(network), effort, report)
+@contextmanager
+def _links_alive(process: LinkProcess) -> Iterator[None]:
+    """End what goes on, with one sentence, where the link process has ended and all links with it."""
+    main = threading.main_thread()
+    if threading.current_thread() is main:
+        process.ended = lambda: signal.pthread_kill(int(main.ident or 0), signal.SIGINT)
+    try:
+        yield
+    except (KeyboardInterrupt, TestbedError):
+        process.require_alive()
+        raise
+    finally:
+        process.ended = lambda: None
 
 
 class _Run:
@@ -144,7 +154,7 @@ class _Run:
             "scenario": scenario.model_dump(mode="json"),
             "links": [asdict(link) for link in topology.links],
             "seed": scenario.seed,
-            "seed_fixes": "trace and policies; losses differ from run to run",
+            "seed_fixes": "trace, policies and what becomes of each frame on a link",
             "notes": list(notes),
             "image": {"tag": image.tag, "id": image.id, "size_bytes": image.size_bytes},
             "models": None if models is None else models.name,
@@ -190,6 +200,7 @@ class _Run:
                         progress=progress,
                     )
                 )
+            stack.enter_context(_links_alive(network.link_process))
             nodes = [NodeControl(host) for host in network.hosts if isinstance(host, TierHost)]
             self._warm_up(nodes)
             self.manifest["network"] = network.settings()
@@ -199,9 +210,6 @@ class _Run:
                 self.manifest["nodes"][name]["cgroup_anon_bytes"] = group.usage().anon_bytes
             self._note()
             setting = self._setting(network, nodes, groups)
-            if setting.stage is not None:
-                self.manifest["network"]["events"] = setting.stage.settings()
-                self._note()
             self.before = self._measure(setting, "before")
             for number, method in enumerate(self.scenario.methods, 1):
                 what = (
@@ -245,7 +253,7 @@ class _Run:
         if not self.topology.links:
             return []
         self.reporter.say(f"measuring the links {when} the replay")
-        return measure_links(setting.network, setting.stage)
+        return measure(paths_of(setting.network))
 
     def _save_tables(self) -> None:
         requests = [row for result in self.results for row in result.requests]

@@ -33,7 +33,7 @@ def emulated(scenario: Scenario, out: Path, reporter: Reporter) -> Iterator[Sett
     environments = {spec.node: spec.env for spec in container_specs(scenario, topology, None)}
     trace = build_trace(scenario)
     with ExitStack() as stack:
-        network = stack.enter_context(Network(topology, run_id, hosts="namespace", switch="bridge"))
+        network = stack.enter_context(Network(topology, run_id, hosts="namespace"))
         paths = {host.name: host.netns_path for host in network.hosts}
         nodes = stack.enter_context(tier_processes(paths, environments))
         directory = RunDirectory.create(out, scenario.name)

@@ -65,7 +65,6 @@ def measure(topology: Topology, image: str | None) -> Round:
         image=image,
         containers=asleep(topology),
         hosts=hosts,  # type: ignore[arg-type]
-        switch="bridge",
     )
     busy, start = busy_s(), time.perf_counter()
     with contextlib.ExitStack() as stack:

@@ -134,7 +134,7 @@ def test_the_next_run_of_that_name_takes_the_place_of_a_killed_one() -> None:
         wait_up(process)
         process.kill()
         process.wait(timeout=30)
-        with Network(tree(), run, hosts="namespace", switch="bridge") as network:
+        with Network(tree(), run, hosts="namespace") as network:
             assert network.net.ping([network.net["device1"], network.net["edge1"]]) == 0
         assert traces(run) == []
 
@@ -146,7 +146,7 @@ def test_two_networks_of_one_name_at_a_time_are_refused() -> None:
         wait_up(process)
         with (
             pytest.raises(TestbedError, match=f"another run .* in process {process.pid}"),
-            Network(tree(), run, hosts="namespace", switch="bridge"),
+            Network(tree(), run, hosts="namespace"),
         ):
             pass
 
@@ -176,7 +176,7 @@ def test_a_container_that_does_not_start_takes_all_the_others_with_it(
     broken = ContainerSpec("edge1", command=["sh", "-c", "echo no model here >&2; exit 3"])
     specs = asleep(tree(), broken)
     with pytest.raises(TestbedError, match=r"edge1 .*no model here \(exit status 3\)"):
-        enter_and_ask(Network(tree(), run, image=image, containers=specs, client=engine, switch="bridge"))
+        enter_and_ask(Network(tree(), run, image=image, containers=specs, client=engine))
     assert engine.containers.list(all=True, filters={"label": f"llm-testbed.run={run}"}) == []
     assert traces(run) == []
 

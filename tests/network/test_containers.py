@@ -29,9 +29,7 @@ def network(image: str, engine: docker.DockerClient) -> Iterator[Network]:
         pids_limit=20,
         command=SLEEP,
     )
-    with Network(
-        tree(), run_id(), image=image, containers=asleep(tree(), spec), client=engine, switch="bridge"
-    ) as network:
+    with Network(tree(), run_id(), image=image, containers=asleep(tree(), spec), client=engine) as network:
         yield network
 
 
@@ -102,7 +100,7 @@ def test_settings_that_change_what_tcp_sends_are_fixed_and_told(network: Network
 def test_an_image_that_is_not_there_is_said_so(engine: docker.DockerClient) -> None:
     with (
         pytest.raises(TestbedError, match="image no/such:image is not in this Docker engine"),
-        Network(tree(), run_id(), image="no/such:image", client=engine, switch="bridge"),
+        Network(tree(), run_id(), image="no/such:image", client=engine),
     ):
         pass
 
@@ -111,7 +109,7 @@ def test_a_mount_that_is_not_there_is_said_so(image: str, engine: docker.DockerC
     spec = ContainerSpec("device1", mounts={"/no/such/model": "/model"})
     with (
         pytest.raises(TestbedError, match="/no/such/model, to be mounted in the container of device1"),
-        Network(tree(), run_id(), image=image, containers=[spec], client=engine, switch="bridge"),
+        Network(tree(), run_id(), image=image, containers=[spec], client=engine),
     ):
         pass
 
@@ -120,7 +118,7 @@ def test_an_engine_that_does_not_answer_is_said_so(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("DOCKER_HOST", "unix:///no/such/socket")
     with (
         pytest.raises(TestbedError, match="no Docker engine answers at DOCKER_HOST"),
-        Network(tree(), run_id(), image="any", switch="bridge"),
+        Network(tree(), run_id(), image="any"),
     ):
         pass
 
@@ -133,7 +131,7 @@ def test_a_name_that_is_taken_is_said_so_and_its_owner_left_alone(
     try:
         with (
             pytest.raises(TestbedError, match=r"container of edge1 did not start: .*already in use"),
-            Network(tree(), run, image=image, containers=asleep(tree()), client=engine, switch="bridge"),
+            Network(tree(), run, image=image, containers=asleep(tree()), client=engine),
         ):
             pass
         owner.reload()

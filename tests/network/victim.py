@@ -26,7 +26,7 @@ def main(run_id: str, switch: str, image: str | None = None) -> None:
     signal.signal(signal.SIGTERM, stop)
     print("starting", flush=True)
     hosts: dict[str, str] = {"hosts": "container" if image else "namespace"}
-    with Network(tree(), run_id, image=image, containers=asleep(tree()), switch=switch, **hosts) as network:  # type: ignore[arg-type]
+    with Network(tree(), run_id, image=image, containers=asleep(tree()), **hosts) as network:  # type: ignore[arg-type]
         link = network.links[0]
         Popen_in(
             link.netns_path,
