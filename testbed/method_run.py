@@ -92,6 +92,8 @@ class MethodResult:
     unexplained: Unexplained
     backlog: list[BacklogReport]
     link_process: ProcessReport | None
+    clock_offsets_ns: tuple[int, int]
+    """Realtime clock less monotonic clock, at the method's start and end: captures are stamped by the first."""
     cpu: CpuReport
     probes: list[ProbeReport]
     findings: list[str]
@@ -116,7 +118,7 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
         setting.network.link_process.begin(setting.scenario.seed, method.name)
         before = _read(setting)
         probe_watch, cpu_watch = ProbeWatch(setting.probes), CpuWatch()
-        at_start = _usage(setting)
+        at_start, offset_ns = _usage(setting), time.time_ns() - time.monotonic_ns()
         with probe_watch, cpu_watch, RunDelayWatch(setting.groups.values()):
             outcomes, events, killed = _replay(setting, method.name, spec, progress)
         on_all(setting.nodes, lambda node: node.disconnect())
@@ -154,6 +156,7 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
         unexplained=unexplained(method.name, rows),
         backlog=backlogs(after, {link.name: _queue_frames(link) for link in links}),
         link_process=link_process,
+        clock_offsets_ns=(offset_ns, time.time_ns() - time.monotonic_ns()),
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
         findings=[f"{method.name}: {text}" for text in findings],

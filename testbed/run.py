@@ -156,6 +156,7 @@ class _Run:
             "seed": scenario.seed,
             "seed_fixes": "trace, policies and what becomes of each frame on a link",
             "notes": list(notes),
+            "clock_offsets_ns": {},
             "image": {"tag": image.tag, "id": image.id, "size_bytes": image.size_bytes},
             "models": None if models is None else models.name,
             "host": host_facts(),
@@ -217,7 +218,9 @@ class _Run:
                     f"(method {number} of {len(self.scenario.methods)})"
                 )
                 with self.reporter.counting(what, len(self.trace)) as progress, _ended_told(nodes):
-                    self.results.append(run_method(setting, method, progress))
+                    result = run_method(setting, method, progress)
+                self.results.append(result)
+                self.manifest["clock_offsets_ns"][method.name] = result.clock_offsets_ns
                 self._save_tables()
             self.after = self._measure(setting, "after")
 
