@@ -62,8 +62,8 @@ class RunDelay:
         self._seen = recent | dict.fromkeys(look.delays_s, look)
 
     def _grown_s(self, thread: int, look: Look, last: Look) -> float:
-        """Not more than the time since the thread was seen, or since the last look if it is new: Linux 6.18
-        was seen to add 17 to 37 s to a throttled container's thread within one second.
+        """Not more than the time since the thread was seen, or since the last look if it is new: in trials
+        (Linux 6.18) a container's sum grew by 17 to 37 s within one second, which nobody can have waited.
         """
         seen = self._seen.get(thread, last)
         grown_s = look.delays_s[thread] - seen.delays_s.get(thread, 0.0)
