@@ -146,8 +146,9 @@ class Unexplained:
 class TierLimit:
     """A node's CPU limit as asked and as given, and how often it was throttled by it (100 ms periods).
 
-    ``ran_s`` and ``waited_s`` are by method: CPU time, and how long its threads together waited for a CPU
-    that the limit allowed (:mod:`testbed.run_delay`); ``None`` where the kernel does not tell.
+    By method: ``requests`` that reached it, its CPU time (``ran_s``), and how long its threads together
+    waited for a CPU that the limit allowed (``waited_s``, :mod:`testbed.run_delay`); ``None`` where the
+    kernel does not tell.
     """
 
     node: str
@@ -156,6 +157,7 @@ class TierLimit:
     periods: int | None = None
     throttled_periods: int | None = None
     throttled_s: float | None = None
+    requests: Mapping[str, int] = field(default_factory=dict)
     ran_s: Mapping[str, float | None] = field(default_factory=dict)
     waited_s: Mapping[str, float | None] = field(default_factory=dict)
 

@@ -17,7 +17,8 @@ class Limits:
 
     A probe may feel ``probe_slack_ms``, or ``probe_slack_share`` of its round trip if that is more, on top of
     what the link gives it: how long a process that becomes ready may wait for a CPU. A container may wait
-    for a CPU for ``waited_least_s`` in all, or ``waited_share`` of the time that it ran or waited.
+    for a CPU for ``waited_share`` of the time that it ran or waited, and in any case for ``waited_ms`` a
+    request and ``waited_least_s`` in all: beside short work the few waits of an idle host weigh much.
     """
 
     lateness_p99_ms: float = 10.0
@@ -33,6 +34,7 @@ class Limits:
     link_late_p99_ms: float = 1.0
     link_busy: float = 0.80
     waited_share: float = 0.10
+    waited_ms: float = 10.0
     waited_least_s: float = 0.2
 
 
@@ -226,26 +228,32 @@ def _tiers(evidence: Evidence, limits: Limits) -> Iterator[str]:
     if evidence.tiers is None:
         yield "the tiers' CPU limits are not known"
         return
-    told = True
     for tier in evidence.tiers:
         if tier.cpus < tier.cpus_asked:
             yield f"{tier.node} was to have {tier.cpus_asked:g} CPUs and got {tier.cpus:g}: there are no more"
-        for method, waited_s in tier.waited_s.items():
-            ran_s = tier.ran_s.get(method)
-            if waited_s is None or ran_s is None:
-                told = False
-            elif waited_s > max(limits.waited_least_s, limits.waited_share * (ran_s + waited_s)):
-                yield (
-                    f"{method}: {tier.node} waited {waited_s:.2f} s for a CPU that its limit of "
-                    f"{tier.cpus:g} allowed, and ran for {ran_s:.2f} s, with {limits.waited_share:.0%} of "
-                    "both together allowed"
-                )
+        yield from _waited(tier, limits)
+    told = all(waited_s is not None for tier in evidence.tiers for waited_s in tier.waited_s.values())
     total = _cpus_together(evidence.tiers)
     if not told and total > evidence.machine_cpus:
         yield (
             f"this kernel does not tell how long containers waited for a CPU, and the tiers may use "
             f"{total:g} CPUs together, where the machine has {evidence.machine_cpus}"
         )
+
+
+def _waited(tier: TierLimit, limits: Limits) -> Iterator[str]:
+    for method, waited_s in tier.waited_s.items():
+        ran_s, requests = tier.ran_s.get(method), tier.requests.get(method)
+        if waited_s is None or ran_s is None or not requests:
+            continue
+        allowed_s = (limits.waited_share * (ran_s + waited_s), requests * limits.waited_ms / 1e3)
+        if waited_s > max(*allowed_s, limits.waited_least_s):
+            yield (
+                f"{method}: {tier.node} waited {waited_s:.2f} s for a CPU that its limit of {tier.cpus:g} "
+                f"allowed, {1e3 * waited_s / requests:.0f} ms a request and "
+                f"{waited_s / (ran_s + waited_s):.0%} of the time that it ran or waited, with "
+                f"{limits.waited_ms:g} ms or {limits.waited_share:.0%} allowed"
+            )
 
 
 def tier_notes(evidence: Evidence) -> Iterator[str]:

@@ -321,6 +321,10 @@ class _Run:
                     periods=total(rows, "periods"),
                     throttled_periods=total(rows, "throttled_periods"),
                     throttled_s=total(rows, "throttled_s"),
+                    requests={
+                        result.outcomes.method: sum(node.name in row["path"] for row in result.requests)
+                        for result in self.results
+                    },
                     ran_s={row["method"]: row["cpu_seconds"] for row in rows},
                     waited_s={row["method"]: row["waited_s"] for row in rows},
                 )

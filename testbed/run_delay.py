@@ -62,12 +62,13 @@ class RunDelay:
         self._seen = recent | dict.fromkeys(look.delays_s, look)
 
     def _grown_s(self, thread: int, look: Look, last: Look) -> float:
-        delay_s = look.delays_s[thread]
-        if (seen := self._seen.get(thread)) is not None:
-            grown_s = delay_s - seen.delays_s[thread]
-        else:  # it began after the last look, and waited no longer than since
-            seen, grown_s = last, min(delay_s, look.at_s - last.at_s)
-        return max(0.0, grown_s - (look.throttled_after_s - seen.throttled_before_s))
+        """Not more than the time since the thread was seen, or since the last look if it is new: in trials
+        (Linux 6.18) a container's sum grew by 17 to 37 s within one second, which nobody can have waited.
+        """
+        seen = self._seen.get(thread, last)
+        grown_s = look.delays_s[thread] - seen.delays_s.get(thread, 0.0)
+        throttled_s = look.throttled_after_s - seen.throttled_before_s
+        return max(0.0, min(grown_s, look.at_s - seen.at_s) - throttled_s)
 
 
 def thread_delays(threads: Iterable[int], proc: Path = PROC) -> dict[int, float]:

@@ -57,9 +57,9 @@ def test_a_thread_that_was_overlooked_once_is_not_counted_anew() -> None:
     assert waited(({7: 9.0}, 0.0), ({}, 0.5), ({7: 9.5}, 0.5)) == 0
 
 
-def test_a_thread_that_is_new_waited_no_longer_than_it_was_there() -> None:
+def test_a_thread_waited_no_longer_than_since_it_was_seen() -> None:
     assert waited(({}, 0.0), ({7: 17.0}, 0.0)) == 1
-    assert waited(({7: 1.0}, 0.0), ({7: 1.0}, 0.0), ({7: 4.0}, 0.0)) == 3  # waiting is counted when it ends
+    assert waited(({7: 1.0}, 0.0), ({7: 38.0}, 0.0)) == 1
 
 
 def test_a_kernel_that_does_not_count_is_known_by_it(tmp_path: Path) -> None:
@@ -137,8 +137,6 @@ def test_a_container_that_its_quota_throttles_waited_for_no_cpu_and_one_beside_b
     assert throttled.throttled_s is not None
     assert throttled.throttled_s > 0.7
     assert throttled.waited_s is not None
-    assert throttled.cpu_s is not None
     assert crowded.waited_s is not None
-    assert crowded.cpu_s is not None
-    assert throttled.waited_s / throttled.cpu_s < crowded.waited_s / crowded.cpu_s / 3
-    assert crowded.waited_s > crowded.cpu_s / 2
+    assert throttled.waited_s < crowded.waited_s / 3
+    assert crowded.waited_s > 1

@@ -34,7 +34,7 @@ PROBE = ProbeReport(
 CPU = CpuReport(cpus=2, seconds=60, samples=240, busy=0.4, steal=0.0, contended=0.01)
 TIER = TierLimit(
     "device1", cpus_asked=0.25, cpus=0.25, periods=600, throttled_periods=60, throttled_s=2.5,
-    ran_s={"recserve": 6.0}, waited_s={"recserve": 0.1},
+    requests={"recserve": 50}, ran_s={"recserve": 6.0}, waited_s={"recserve": 0.1},
 )  # fmt: skip
 PROCESS = ProcessReport(
     put_on_wire=ActLateness(1800, 0.14, 0.28, 1.2), handed_on=ActLateness(1800, 0.15, 0.30, 1.3),
@@ -149,7 +149,7 @@ def test_quality_falls_by_a_request_without_one_outcome_and_an_answer_that_canno
         ({"probes": {"recserve": [replace(PROBE, sent=0, answered=0, ended_early=True)]}}, "probe broke off"),
         ({"overflows": [Overflow("recserve", "edge1", 12, 310.0)]}, "edge1 12 requests waited for a thread"),
         ({"tiers": [replace(TIER, cpus_asked=4.0, cpus=1.0)]}, "was to have 4 CPUs and got 1"),
-        ({"tiers": [replace(TIER, waited_s={"recserve": 0.9})]}, "device1 waited 0.90 s for a CPU that its"),
+        ({"tiers": [replace(TIER, waited_s={"recserve": 0.9})]}, "18 ms a request and 13% of the time that"),
         ({"tiers": None}, "CPU limits are not known"),
     ],
 )  # fmt: skip
@@ -247,10 +247,17 @@ def test_where_the_kernel_does_not_tell_who_waited_limits_must_fit_the_machine()
 
 
 @pytest.mark.parametrize(
-    ("ran_s", "waited_s"), [(60.0, 5.0), (0.1, 0.19)]  # a small share, and too little to matter
-)  # fmt: skip
-def test_a_container_may_wait_a_little(ran_s: float, waited_s: float) -> None:
-    tier = replace(TIER, ran_s={"recserve": ran_s}, waited_s={"recserve": waited_s})
+    ("requests", "ran_s", "waited_s"),
+    [(50, 60.0, 5.0), (150, 0.4, 0.4), (5, 0.1, 0.19), (0, 0.1, 0.5)],
+    ids=["a small share", "little a request", "too little to matter", "no request felt it"],
+)
+def test_a_container_may_wait_a_little(requests: int, ran_s: float, waited_s: float) -> None:
+    tier = replace(
+        TIER,
+        requests={"recserve": requests},
+        ran_s={"recserve": ran_s},
+        waited_s={"recserve": waited_s},
+    )
     assert judge(replace(SOUND, tiers=[tier])).faithful["latency"]
 
 
