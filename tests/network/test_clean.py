@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextlib.contextmanager
-def victim(run: str, switch: str = "bridge", image: str | None = None) -> Iterator[subprocess.Popen[str]]:
+def victim(run: str, image: str | None = None) -> Iterator[subprocess.Popen[str]]:
     """A run in a process of its own, which is ended afterwards if it has not been."""
-    argv = [sys.executable, "-m", "tests.network.victim", run, switch, *([image] if image else [])]
+    argv = [sys.executable, "-m", "tests.network.victim", run, *([image] if image else [])]
     process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -1,6 +1,6 @@
 """A run in a process of its own, for tests that end it.
 
-``python -m tests.network.victim RUN_ID SWITCH [IMAGE]``
+``python -m tests.network.victim RUN_ID [IMAGE]``
 
 It prints ``up`` when its network stands and a tap and a shell are in it, then waits to be ended.
 """
@@ -22,7 +22,7 @@ def stop(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(143)
 
 
-def main(run_id: str, switch: str, image: str | None = None) -> None:
+def main(run_id: str, image: str | None = None) -> None:
     signal.signal(signal.SIGTERM, stop)
     print("starting", flush=True)
     hosts: dict[str, str] = {"hosts": "container" if image else "namespace"}
