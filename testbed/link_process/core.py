@@ -44,8 +44,6 @@ class Opportunities:
         if at_ns < self.start_ns:
             return 0
         turn, rest_ns = divmod(at_ns - self.start_ns, self.times_ms[-1] * NS_PER_MS)
-        if turn and not rest_ns:  # a turn's end is its own last moment
-            turn, rest_ns = turn - 1, self.times_ms[-1] * NS_PER_MS
         return turn * len(self.times_ms) + bisect_right(self.times_ms, rest_ns // NS_PER_MS)
 
 
@@ -135,6 +133,8 @@ class OneWayLink:
         at_ns = max(at_ns, self._last_ns)
         self.play(at_ns)
         before, self.figures, self.way.figures = self.figures, figures, figures.way
+        if figures.rate_bps != before.rate_bps:
+            self._carry = 0  # it was of a division by the other rate
         if not self._queue or figures.opportunities is before.opportunities is not None:
             return
         if figures.opportunities is not None:  # the head begins anew: its moment was the other rate's

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from collections.abc import Sequence
 from struct import Struct
 
@@ -38,7 +39,9 @@ _SOCKET_DROPS, _CLOCK_JUMPS = 0, 1
 _LINE = Struct(f"={len(FIELDS)}q")
 _WORDS = 1 + len(FIELDS)
 SIZE_BYTES = 8 * (_HEAD + 2 * MAX_LINKS * _WORDS)
-_RETRIES = 1000
+_RETRIES = 100
+PATIENCE_S = 5.0
+"""So long may a writer that the host lets wait, or that stands still, be in the middle of a change."""
 
 
 class Block:
@@ -72,12 +75,14 @@ class Block:
         Raises:
             OSError: the writer stopped in the middle of a change.
         """
-        start = _HEAD + direction * _WORDS
-        for _ in range(_RETRIES):
-            before = self._words[start]
-            values: tuple[int, ...] = _LINE.unpack_from(self._map, 8 * (start + 1))
-            if before % 2 == 0 and self._words[start] == before:
-                return values
+        start, give_up_s = _HEAD + direction * _WORDS, time.monotonic() + PATIENCE_S
+        while time.monotonic() < give_up_s:
+            for _ in range(_RETRIES):
+                before = self._words[start]
+                values: tuple[int, ...] = _LINE.unpack_from(self._map, 8 * (start + 1))
+                if before % 2 == 0 and self._words[start] == before:
+                    return values
+            time.sleep(0.001)
         raise OSError("the link process stopped while it wrote its counts")
 
     @property
