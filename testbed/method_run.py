@@ -93,7 +93,7 @@ class MethodResult:
     backlog: list[BacklogReport]
     link_process: ProcessReport | None
     clock_offsets_ns: tuple[int, int]
-    """Realtime clock less monotonic clock, at the method's start and end: captures are stamped by the first."""
+    """Realtime less monotonic clock, at the method's start and end: captures are stamped by the first."""
     cpu: CpuReport
     probes: list[ProbeReport]
     findings: list[str]

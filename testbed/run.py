@@ -202,6 +202,8 @@ class _Run:
                     )
                 )
             stack.enter_context(_links_alive(network.link_process))
+            for lack in network.link_process.lacks:
+                self.reporter.say(lack)
             nodes = [NodeControl(host) for host in network.hosts if isinstance(host, TierHost)]
             self._warm_up(nodes)
             self.manifest["network"] = network.settings()

@@ -87,6 +87,17 @@ class LinkProcess:
         self._stack.close()
 
     @property
+    def lacks(self) -> list[str]:
+        """A sentence for each thing that the host did not grant and that may cost the verdict on latency."""
+        costs = {"priority": "real-time priority: frames may be late while the CPUs are busy"}
+        costs["lock"] = "to lock its memory: frames may be late while memory is short"
+        return [
+            f"the link process was refused {cost} ({self.refused[what]})"
+            for what, cost in costs.items()
+            if what in self.refused
+        ]
+
+    @property
     def pid(self) -> int:
         return int(self._process.pid)
 

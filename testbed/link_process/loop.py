@@ -19,9 +19,8 @@ import select
 import socket
 import sys
 import time
-from array import array
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 from testbed.link_process.core import Figures, OneWayLink, Opportunities
 from testbed.link_process.fates import Fates, WayFigures
@@ -256,14 +255,12 @@ def _figures(
     return Figures(told["rate_bps"], told["queue_frames"], opportunities, WayFigures(**way))
 
 
-def _numbers(descriptor: int | None, kind: str) -> array[int]:
+def _numbers(descriptor: int | None, kind: Literal["I", "q"]) -> Sequence[int]:
+    """The file's numbers, mapped and not copied: a large file must not hold up frames."""
     if descriptor is None:
         raise ValueError("numbers were announced, and no file of them came")
-    numbers = array(kind)
-    size_bytes = os.fstat(descriptor).st_size
-    with mmap.mmap(descriptor, size_bytes, prot=mmap.PROT_READ) as content:
-        numbers.frombytes(content)
-    return numbers
+    content = mmap.mmap(descriptor, os.fstat(descriptor).st_size, prot=mmap.PROT_READ)
+    return memoryview(content).cast(kind)
 
 
 def _take_precedence() -> dict[str, str | None]:

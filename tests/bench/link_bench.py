@@ -3,8 +3,8 @@
     python -m tests.bench.link_bench [--seconds 3]
 
 Frames cross one link of two idle sites; their sender is this process, on a CPU of its own. *Scattered*
-frames come one by one at equal distances, *bursts* eight at once. *Late* is how long after its time in virtual
-time a frame was put on the wire, by the process's own account.
+frames come one by one at equal distances, *bursts* eight at once. *Late* is how long after its time in
+virtual time a frame was put on the wire, by the process's own account.
 """
 
 from __future__ import annotations
