@@ -31,6 +31,8 @@ MAX_MESSAGE_BYTES = 1 << 16
 PRIORITY = 10
 """Above the orchestrator's and the probe's (sched(7))."""
 CLOCK_JUMP_NS = 1_000_000
+PUBLISHED_EVERY_NS = 1_000_000
+"""Counts are at most that old, and never older than the last moment at which something was due."""
 SOON_NS = 15_000
 """What is due sooner than that is waited for awake: to sleep and be woken takes as long."""
 
@@ -87,20 +89,24 @@ class Loop:
         poller = select.epoll()
         for descriptor in (self._ring.socket.fileno(), self._timer.descriptor, self._control.fileno()):
             poller.register(descriptor, select.EPOLLIN)
-        control, due = self._control.fileno(), self._due
+        control, due, published_ns = self._control.fileno(), self._due, 0
         while True:
             self._turn()
             while due and due[0][0] != due[0][2].scheduled_ns:
                 heapq.heappop(due)  # something else is due there by now
-            if due and due[0][0] - _now_ns() < SOON_NS:
+            now_ns = _now_ns()
+            wait_ns = due[0][0] - now_ns if due else PUBLISHED_EVERY_NS
+            if wait_ns < SOON_NS:
                 continue
-            self._publish()
+            if wait_ns >= PUBLISHED_EVERY_NS or now_ns >= published_ns + PUBLISHED_EVERY_NS:
+                self._publish()
+                published_ns = now_ns
             self._timer.set(due[0][0] if due else 0)
-            ready = poller.poll()
-            if any(descriptor == control for descriptor, _ in ready):
-                self._turn()  # what came before the command comes before it
-                if not self._answer():
-                    return
+            for descriptor, _ in poller.poll(-1, 3):
+                if descriptor == control:
+                    self._turn()  # what came before the command comes before it
+                    if not self._answer():
+                        return
 
     def _turn(self) -> None:
         now_ns, due = _now_ns(), self._due
