@@ -148,19 +148,22 @@ class OneWayLink:
 
     def play(self, until_ns: int) -> None:
         """Do all that is due by ``until_ns``, in order of time; what comes out goes before what is sent."""
-        while self.next_ns is not None and self.next_ns <= until_ns:
-            if self._on_way and self._on_way[0][0] == self.next_ns:
-                self._give(*self._on_way.popleft())
+        next_ns, on_way = self.next_ns, self._on_way
+        while next_ns is not None and next_ns <= until_ns:
+            if on_way and on_way[0][0] == next_ns:
+                self._give(*on_way.popleft())
             else:
-                self._serve(self.next_ns)
-            self._look_ahead()
+                self._serve(next_ns)
+            next_ns = self._look_ahead()
         if until_ns > self._last_ns:
             self._last_ns = until_ns
 
-    def _look_ahead(self) -> None:
-        self.next_ns = self._service_ns
-        if self._on_way and (self.next_ns is None or self._on_way[0][0] < self.next_ns):
-            self.next_ns = self._on_way[0][0]
+    def _look_ahead(self) -> int | None:
+        next_ns, on_way = self._service_ns, self._on_way
+        if on_way and (next_ns is None or on_way[0][0] < next_ns):
+            next_ns = on_way[0][0]
+        self.next_ns = next_ns
+        return next_ns
 
     def _start(self, at_ns: int, head_bytes: int | None = None) -> None:
         """The head begins to be serialised."""

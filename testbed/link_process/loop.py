@@ -114,11 +114,11 @@ class Loop:
             offset_ns = self._clock_offset_ns()
             for stamp_ns, port, frame in arrivals:
                 at_ns = now_ns if offset_ns is None else stamp_ns - offset_ns
-                while due and due[0][0] <= at_ns:
-                    self._play_next()
+                if due and due[0][0] <= at_ns:
+                    self._play_until(at_ns)
                 self._arrive(port, at_ns, frame)
-        while due and due[0][0] <= now_ns:
-            self._play_next()
+        if due and due[0][0] <= now_ns:
+            self._play_until(now_ns)
 
     def _publish(self) -> None:
         for line in self._changed:
@@ -147,13 +147,16 @@ class Loop:
             line.dropped_frames += 1
         self._changed.add(line)
 
-    def _play_next(self) -> None:
-        due_ns, _, line = heapq.heappop(self._due)
-        if due_ns == line.scheduled_ns:
-            line.scheduled_ns = None
-            line.link.play(due_ns)
-            self._schedule(line)
-            self._changed.add(line)
+    def _play_until(self, until_ns: int) -> None:
+        """Do what is due by then on all lines, in order of time: each until the next one's turn."""
+        due = self._due
+        while due and due[0][0] <= until_ns:
+            due_ns, _, line = heapq.heappop(due)
+            if due_ns == line.scheduled_ns:
+                line.scheduled_ns = None
+                line.link.play(min(due[0][0], until_ns) if due else until_ns)
+                self._schedule(line)
+                self._changed.add(line)
 
     def _schedule(self, line: Line) -> None:
         next_ns = line.link.next_ns

@@ -113,11 +113,15 @@ class Histogram:
         self._words = words
 
     def add(self, late_ns: int) -> None:
-        late_ns = max(late_ns, 0)
-        shift = max(0, late_ns.bit_length() - 5)
-        self._words[16 * shift + (late_ns >> shift)] += 1
-        if late_ns > self._words[_BUCKETS]:
-            self._words[_BUCKETS] = late_ns
+        words = self._words
+        if late_ns < 32:
+            late_ns = max(late_ns, 0)
+            words[late_ns] += 1
+        else:
+            shift = late_ns.bit_length() - 5
+            words[16 * shift + (late_ns >> shift)] += 1
+        if late_ns > words[_BUCKETS]:
+            words[_BUCKETS] = late_ns
 
     def clear(self) -> None:
         for bucket in range(_BUCKETS + 1):
