@@ -60,7 +60,7 @@ SMOLLM2 = Asset(
 
 
 def cache_dir() -> Path:
-    """Where downloads, prepared models, images and disks are kept between runs and clones.
+    """Where downloads, prepared models and images are kept between runs and clones.
 
     ``TESTBED_CACHE`` overrides it; root's default is shared by all clones on the host.
     """

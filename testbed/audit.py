@@ -1,4 +1,4 @@
-"""Were the decisions right: PAPER.md's rules once more, over what every node recorded, from files alone.
+"""Were the decisions right: the methods' rules once more, over what every node recorded, from files alone.
 
 Nothing of the tiers' code takes part: thresholds come from ``numpy.percentile``, as in the authors' code,
 over a window that is rebuilt here in the order in which values entered it.

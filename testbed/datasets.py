@@ -45,7 +45,7 @@ class Dataset:
 
 
 def clean(text: str) -> str:
-    """Clean a prompt as the authors' code does (PAPER: "Prompts are cleaned first").
+    """Clean a prompt as the authors' code does (arXiv:2505.16502).
 
     Characters other than word characters, white space and ``. , ! ? ' -`` go; then each run of
     white space becomes one space.

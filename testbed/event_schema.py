@@ -97,7 +97,7 @@ class LinkUp(_OfLink):
 
 
 class RateFile(_OfDirection):
-    """A link's rate follows a file in mahimahi's format, from the file's start."""
+    """A link's frames leave at the opportunities of a file in mahimahi's format, from the file's start."""
 
     rate_file: str
 

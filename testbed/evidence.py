@@ -169,8 +169,9 @@ class EventReport:
     Times are seconds from the method's start: ``at_s`` as asked, ``took_effect_at_s`` when the kernel had it
     all; a flow's is when iperf3 was told to begin, which connects first: its payload follows some round trips
     later. ``skipped``: the replay was over before. ``lost_frames`` are those of links that were down;
-    ``ready_after_s`` is how long a killed tier took from its start until its model was loaded; ``steps`` are
-    a rate file's; ``flow_*`` are iperf3's words, bytes without headers.
+    ``ready_after_s`` is how long a killed tier took from its start until its model was loaded; ``steps…``
+    are a rate file's in runs of schema version 1, and null since; ``flow_*`` are iperf3's words, bytes
+    without headers.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""May a run be believed: four verdicts of different strength, each with its reasons (DESIGN).
+"""May a run be believed: four verdicts of different strength, each with its reasons.
 
 Evidence comes in as plain data and goes out again in ``fidelity.json``, beside what was made of it; the
 rules are pure functions. What was not shown does not count as shown: a verdict without its evidence is

@@ -2,7 +2,7 @@
 
 The sum of bytes is exact because its ends are sharp: captures live first, counters read twice until equal
 on a quiet link, replay, connections between tiers closed, counters equal twice again, and captures stopped
-only when they have written all that the kernel received for them (DESIGN, "Bytes").
+only when they have written all that the kernel received for them.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class _Method(Section):
 
 
 class RecServe(_Method):
-    """Keep an answer whose confidence reaches the β-quantile of the last ``window`` ones (PAPER).
+    """Keep an answer whose confidence reaches the β-quantile of the last ``window`` ones (arXiv:2505.16502).
 
     The defaults are those of the authors' experiment script.
     """

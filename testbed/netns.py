@@ -2,7 +2,7 @@
 
 A node's container has a namespace of its own; switches and WAN links live in one namespace of the run,
 where neither the host's firewall nor its settings touch them. Only the *network* namespace is ever
-entered: a lean image has no ``ip`` or ``tc`` in its file system.
+entered: a lean image has no ``ip`` or ``bridge`` in its file system.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def run_in(path: str, argv: Sequence[str], stdin: str = "") -> str:
 
 
 def batch(path: str, program: str, lines: Sequence[str]) -> None:
-    """Run many commands of ``ip``, ``bridge`` or ``tc`` in one process, in the namespace at ``path``.
+    """Run many commands of ``ip`` or ``bridge`` in one process, in the namespace at ``path``.
 
     Raises:
         TestbedError: one was refused; the message quotes it and the kernel's answer.

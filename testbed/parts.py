@@ -9,7 +9,7 @@ from testbed.topology import Direction
 
 @dataclass(slots=True)
 class Parts:
-    """What crossed one link in one direction, by cause (DESIGN.md, "Bytes"). All figures are bytes or frames.
+    """What crossed one link in one direction, by cause. All figures are bytes or frames.
 
     The nine parts sum to ``frame_bytes``, the four classes of frames to ``frames``.
     """

@@ -1,4 +1,4 @@
-"""The run directory: what a run leaves on disk, and how it is read again (DESIGN, "A run's directory")."""
+"""The run directory: what a run leaves on disk, and how it is read again."""
 
 from __future__ import annotations
 

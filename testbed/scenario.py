@@ -1,4 +1,4 @@
-"""What a run is: a scenario's YAML (DESIGN, "Scenario") as frozen data, checked before anything starts."""
+"""What a run is: a scenario's YAML as frozen data, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Arrivals(Section):
 
 
 class DrawnTrace(Section):
-    """A trace drawn from the task's data set; ``seed`` seeds the policies too."""
+    """A trace drawn from the task's data set; ``seed`` seeds policies and links' losses too."""
 
     kind: ClassVar[Literal["drawn"]] = "drawn"
 
@@ -136,7 +136,7 @@ class DrawnTrace(Section):
 
 
 class FileTrace(Section):
-    """A trace from a file, or its first ``requests``; ``seed`` is for the policies alone."""
+    """A trace from a file, or its first ``requests``; ``seed`` is for policies and links' losses."""
 
     kind: ClassVar[Literal["file"]] = "file"
 
@@ -266,7 +266,7 @@ def with_requests(scenario: Scenario, requests: int) -> Scenario:
 
 
 def with_seed(scenario: Scenario, seed: int) -> Scenario:
-    """The scenario with another seed for trace and policies.
+    """The scenario with another seed for trace, policies and links' losses.
 
     Raises:
         TestbedError: negative, or beyond 63 bits.

@@ -33,7 +33,7 @@ MAX_SENTENCE = 500
 class FileContext:
     """Validation context of a scenario that a person wrote; without it, a manifest's is being loaded.
 
-    In a person's file a quantity must have a unit, keys are those of DESIGN (``rate``, not ``rate_bps``), and
+    In a person's file a quantity must have a unit, keys are without it (``rate``, not ``rate_bps``), and
     paths are relative to ``folder`` or else to the working directory.
     """
 

@@ -21,7 +21,7 @@ SUBNET_BITS = 16
 FRAME_BYTES = 1514
 """A full Ethernet frame as the kernel counts it: header and 1,500 bytes, no FCS."""
 MIN_QUEUE_FRAMES = 100
-"""No bottleneck's default queue is shorter than this (DESIGN, "A WAN link")."""
+"""No bottleneck's default queue is shorter than this."""
 CONGESTION = "cubic"
 """TCP's congestion control where a tier asks for no other: hosts differ in their default."""
 
@@ -146,7 +146,7 @@ class Topology:
 
 
 def parent_number(child: int, children: int, parents: int) -> int:
-    """Number of a child's parent, both counted from 1: ⌈child · parents / children⌉ (DESIGN, "Words")."""
+    """Number of a child's parent, both counted from 1: ⌈child · parents / children⌉."""
     return -(-child * parents // children)
 
 

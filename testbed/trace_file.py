@@ -1,4 +1,4 @@
-"""Trace files: JSON Lines, one request each, checked line by line (DESIGN, "Scenario")."""
+"""Trace files: JSON Lines, one request each, checked line by line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sure a model is of its answer, as a number in [0, 1] (PAPER, "Confidence by task").
+"""How sure a model is of its answer, as a number in [0, 1] (arXiv:2505.16502).
 
 A confidence says nothing of what becomes of the answer: that is the policy's. Arithmetic is float64.
 """

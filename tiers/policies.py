@@ -1,4 +1,4 @@
-"""Keep or offload: one class for each method (PAPER, "The system" and "Details").
+"""Keep or offload: one class for each method (arXiv:2505.16502).
 
 A policy sees confidences only. It is made anew, on every node, at the start of a method, and asked by
 one thread at a time, in the order of inference. The top tier is not asked: it always keeps. To add a
@@ -91,7 +91,7 @@ class SingleTier(Policy):
 
 
 class CasServe(Policy):
-    """A cascade with fixed thresholds tuned by hand, one for each tier below the top (PAPER)."""
+    """A cascade with fixed thresholds tuned by hand, one for each tier below the top."""
 
     def __init__(self, place: Place, *, thresholds: Mapping[str, float]) -> None:
         super().__init__(place)
@@ -105,7 +105,7 @@ class CasServe(Policy):
 
 
 class RecServe(Policy):
-    """Recursive offloading: the threshold is the β-quantile of the node's last confidences (PAPER).
+    """Recursive offloading: the threshold is the β-quantile of the node's last confidences.
 
     The current confidence enters the window before the threshold is computed; with fewer than two
     values nothing is offloaded; only what is strictly below the threshold goes up.

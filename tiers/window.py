@@ -1,4 +1,4 @@
-"""A node's last N confidences and their β-quantile (PAPER: "historical confidence queue")."""
+"""A node's last N confidences and their β-quantile (arXiv:2505.16502's "historical confidence queue")."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SlidingWindow:
 def quantile_of_sorted(values: list[float], beta: float) -> float:
     """``numpy.percentile(values, 100 * beta)``, bit for bit, of values that are sorted already.
 
-    PAPER: r = β(m-1), τ = c_⌊r⌋ + (r-⌊r⌋)(c_⌈r⌉ - c_⌊r⌋). In floating point the order of operations
+    By the paper, r = β(m-1), τ = c_⌊r⌋ + (r-⌊r⌋)(c_⌈r⌉ - c_⌊r⌋). In floating point the order of operations
     decides the last bit, and with it ``confidence < τ``. So this follows numpy (``percentile``
     divides by 100 again; ``_lerp`` goes down from the upper neighbour when the fraction is at least 0.5).
 

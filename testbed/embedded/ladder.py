@@ -12,7 +12,7 @@ from pathlib import Path
 
 WEIGHTS = Path(__file__).parent / "weights"
 MAX_TOKENS = 512
-"""Truncation (PAPER, "Details"); inside the model only, never on the wire."""
+"""A prompt is truncated to so many (arXiv:2505.16502), inside the model only, never on the wire."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Produced sequences with their token log-probabilities, for Seq2Seq confidence (PAPER)."""
+"""Produced sequences with their token log-probabilities, for Seq2Seq confidence."""
 
 from __future__ import annotations
 

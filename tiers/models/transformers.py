@@ -4,7 +4,7 @@ Options: ``{"kind": "transformers", "path": DIRECTORY or NAME, "max_tokens": 512
 "max_new_tokens": 256}``. The task of the configuration decides: ``classification`` takes the sequence
 classifier that ``transformers.pipeline("text-classification")`` takes, any other task a
 sequence-to-sequence or causal model. Weights come from safetensors only, mapped into memory rather than
-copied; code in a checkpoint is never run. Truncation (PAPER: 512 tokens) happens here, inside. A classifier
+copied; code in a checkpoint is never run. Truncation (to 512 tokens) happens here, inside. A classifier
 answers in the task's labels (:mod:`tiers.models.labels`).
 """
 
