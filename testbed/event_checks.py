@@ -151,19 +151,6 @@ def late_events(events: Sequence[AnyEvent], last_request_s: float) -> list[str]:
     ]
 
 
-def paced_directions(events: Sequence[AnyEvent], link: Link, topology: Topology) -> set[Direction]:
-    """Directions of a link whose rate or queue events change."""
-    found: set[Direction] = set()
-    for event in events:
-        changes_rate = isinstance(event, RateFile) or (
-            isinstance(event, LinkChange) and {"rate_bps", "queue_frames"} & set(event.figures.given)
-        )
-        if changes_rate and link in links_of(event, topology):
-            assert isinstance(event, RateFile | LinkChange)
-            found |= set(event.directions)
-    return found
-
-
 def _check_target(event: AnyEvent, topology: Topology, field: str) -> None:
     nodes = {node.name: node for node in topology.nodes}
     if isinstance(event, BackgroundFlow):

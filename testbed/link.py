@@ -1,7 +1,7 @@
 """The links of the network as Mininet links: a site's own, unshaped, and the WAN link.
 
 Stock ``TCLink`` loses frames where no tap sees them, lets a burst pass unshaped and does not go back to 0. In
-ours bottleneck, wire and way are apart, and the run's link process does what tc(8) does there.
+ours bottleneck, wire and way are apart, and the run's link process is all three (docs/LINK.md).
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ is gone. Bytes are those of a packet without its Ethernet header.
 
 from __future__ import annotations
 
+import itertools
 from array import array
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +38,21 @@ class RateTrace:
     @property
     def peak_bps(self) -> int:
         """The highest rate over any window of :data:`PEAK_WINDOW_MS`, in full frames."""
-        times, most, first = self.opportunities_ms, 0, 0
-        for last, at_ms in enumerate(times):
-            while times[first] <= at_ms - PEAK_WINDOW_MS:
-                first += 1
-            most = max(most, last - first + 1)
+        most, window = 0, deque[int]()
+        for at_ms in self._until(self.period_ms + PEAK_WINDOW_MS):
+            window.append(at_ms)
+            while window[0] <= at_ms - PEAK_WINDOW_MS:
+                window.popleft()
+            most = max(most, len(window))
         return most * 8 * FRAME_BYTES * 1000 // PEAK_WINDOW_MS
+
+    def _until(self, end_ms: int) -> Iterator[int]:
+        """All opportunities before ``end_ms``, the file being played again and again."""
+        for turn in itertools.count():
+            for at_ms in self.opportunities_ms:
+                if turn * self.period_ms + at_ms >= end_ms:
+                    return
+                yield turn * self.period_ms + at_ms
 
 
 def read_rate_trace(path: Path) -> RateTrace:

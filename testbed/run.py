@@ -237,7 +237,7 @@ class _Run:
     def _setting(
         self, network: Network, nodes: Sequence[NodeControl], groups: Mapping[str, ContainerGroup]
     ) -> Setting:
-        shapes = dict.fromkeys((link.up, link.down) for link in self.topology.links)
+        shapes = dict.fromkeys((link.up.still, link.down.still) for link in self.topology.links)
         probes = [probe_path(network.add_probe(*both)) for both in list(shapes)[:MAX_PROBES]]
         examples: dict[str, Example] = prompts_for(self.trace)
         events = self.scenario.events

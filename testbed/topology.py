@@ -71,6 +71,11 @@ class Shape:
     bursts: Bursts | None = None
     delay_file: str | None = None
 
+    @property
+    def still(self) -> Shape:
+        """Rate, queue and delay alone: what an idle link of this shape is but for chance."""
+        return Shape(self.rate_bps, self.delay_ms, queue_frames=self.queue_frames)
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -138,11 +143,6 @@ class Topology:
         while (parent := self.node(way[-1]).parent) is not None:
             way.append(parent)
         return way
-
-    @property
-    def loses(self) -> bool:
-        """Whether a link is to lose frames on its way."""
-        return any(link.up.loss or link.down.loss for link in self.links)
 
 
 def parent_number(child: int, children: int, parents: int) -> int:

@@ -15,7 +15,6 @@ from testbed.event_checks import (
     late_events,
     links_of,
     moments,
-    paced_directions,
     shapes_under,
     under_events,
 )
@@ -117,11 +116,6 @@ def test_an_entry_stands_for_all_of_its_links_and_a_link_for_itself() -> None:
     assert named[1] == ["device1-edge1"]
     assert named[7] == ["edge1-cloud1"]
     assert named[8] == []
-    first, second, core = topology.links
-    assert paced_directions(scenario.events, first, topology) == {"up", "down"}
-    assert paced_directions(scenario.events, second, topology) == {"down"}
-    assert paced_directions(scenario.events, core, topology) == {"up", "down"}
-    assert paced_directions(scenario.events[8:], core, topology) == set()
 
 
 def test_a_flow_of_any_sibling_uses_the_link_that_they_share() -> None:
@@ -129,14 +123,6 @@ def test_a_flow_of_any_sibling_uses_the_link_that_they_share() -> None:
     scenario = load_scenario(QUICKSTART, ["links.access.shared=true", f"events=[{flow}]"])
     topology = build_topology(scenario)
     assert [link.name for link in links_of(scenario.events[0], topology)] == ["access-edge1"]
-
-
-def test_a_loss_that_only_an_event_brings_is_known_of() -> None:
-    still = with_events("[{at: 1s, link: access, set: {rate: 5mbit}}]")
-    lossy = with_events("[{at: 1s, link: access, set: {loss: 1%}, direction: down, for: 1s}]")
-    assert not build_topology(lossy).loses
-    assert not under_events(still.events, build_topology(still)).loses
-    assert under_events(lossy.events, build_topology(lossy)).loses
 
 
 WRONG = {

@@ -1,4 +1,4 @@
-"""Policies and confidences, as PAPER.md defines them."""
+"""Policies and confidences, as the paper and its authors' code define them."""
 
 from __future__ import annotations
 
