@@ -178,8 +178,11 @@ install_environment() {
         fi
         mkdir -p "$venv/tmp"
         install_torch
-        watched "Python packages of requirements.lock" 3600 "${pip[@]}" install -r "$root/requirements.lock" ||
+        # The lock names every package, so there is nothing to resolve; compiling takes all CPUs, pip's one.
+        watched "Python packages of requirements.lock" 3600 \
+            "${pip[@]}" install --no-deps --no-compile -r "$root/requirements.lock" ||
             fail "pip could not install requirements.lock; check pip's index and network settings and try again"
+        watched "compiling them" 900 "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" || true # examples that do not
         echo "$locked" >"$venv/.stamp-locked"
     fi
     mkdir -p "$venv/tmp"
@@ -200,7 +203,7 @@ install_torch() {
         echo "    pip's index has $pin with CUDA only, several GB; TORCH_INDEX_URL can name an index of CPU builds"
         need_room 9000000
     fi
-    watched "$pin" 3600 "${pip[@]}" install --no-deps "${source[@]}" "$pin" ||
+    watched "$pin" 3600 "${pip[@]}" install --no-deps --no-compile "${source[@]}" "$pin" ||
         fail "pip could not install $pin; check TORCH_INDEX_URL, or pip's index and network settings, and try again"
 }
 
