@@ -93,7 +93,8 @@ def programs() -> Iterator[tuple[int, str]]:
             words, group = entry.read_bytes().split(b"\0"), os.getpgid(int(entry.parent.name))
         except OSError:
             continue
-        if Path(os.fsdecode(words[0])).name in PROGRAMS:
+        links = any(word.endswith(b"/testbed/link_process") for word in words)
+        if links or Path(os.fsdecode(words[0])).name in PROGRAMS:
             yield group, b" ".join(words[:8]).decode(errors="replace")
 
 

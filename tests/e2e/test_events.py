@@ -57,13 +57,6 @@ def test_every_event_happened_in_every_method_and_the_table_says_when(finished: 
         assert flow["flow_sent_bytes"] >= flow["flow_received_bytes"] > 0
 
 
-def test_the_manifest_says_which_links_have_a_queue_that_a_burst_passes_by(finished: Path) -> None:
-    said = read(finished, "manifest.json")["network"]["events"]
-    assert said["paced"] == {"edge1-cloud1": ["down", "up"]}
-    assert said["burst_bytes"] == 2 * 1514
-    assert said["burst_ms"] >= 0
-
-
 def test_every_byte_and_frame_has_a_cause_all_the_same(finished: Path) -> None:
     fidelity = read(finished, "fidelity.json")
     assert fidelity["reasons"]["bytes"] == []

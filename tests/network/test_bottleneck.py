@@ -34,8 +34,8 @@ def test_a_full_queue_drops_and_what_it_drops_is_counted_and_never_on_the_wire()
         link = network.link(LINK)
         assert 10 <= arrived <= 12  # some leave while the burst is sent
         assert link.counters()["up"].frames == arrived
-        assert link.drops()["up"].queue_dropped_frames == 30 - arrived
-        assert link.drops()["up"].emulator_dropped_frames == 0
+        assert link.counts()["up"].refused_frames == 30 - arrived
+        assert link.read()["up"].dropped_frames == link.counts()["up"].dropped_frames == 0
 
 
 def test_drops_are_not_forgotten_when_a_rate_comes_and_goes() -> None:
@@ -44,12 +44,12 @@ def test_drops_are_not_forgotten_when_a_rate_comes_and_goes() -> None:
         with path(network, "device1", "edge1") as way:
             way.burst(20)
             settle(lambda: len(way.receiver.arrivals))
-            dropped = link.drops()["up"].queue_dropped_frames
+            dropped = link.counts()["up"].refused_frames
             assert dropped > 0
             link.reshape(Shape(None), Shape(None))
             way.burst(20)
             settle(lambda: len(way.receiver.arrivals))
-        assert link.drops()["up"].queue_dropped_frames == dropped
+        assert link.counts()["up"].refused_frames == dropped
         assert link.counters()["up"].frames == 40 - dropped
 
 

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import itertools
-import math
 import statistics
 import time
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from testbed.link_process.fates import Fates, Way, WayFigures
+from testbed.live_link import LiveLink
 from testbed.netns import run_in
 from testbed.network import Network
-from testbed.topology import Shape
-from tests.network.lab import FULL_PAYLOAD, HEADER_BYTES, Way, flood, lower_quartile, path, settle, tree, up
+from testbed.topology import Bursts, Shape
+from tests.network import lab
+from tests.network.lab import (
+    FULL_PAYLOAD,
+    HEADER_BYTES,
+    flood,
+    in_flight,
+    lower_quartile,
+    measured_bps,
+    path,
+    settle,
+    tree,
+    up,
+)
 
 pytestmark = pytest.mark.root
 LINK = "device1-edge1"
@@ -26,7 +41,7 @@ def network() -> Iterator[Network]:
 
 
 @pytest.fixture
-def way(network: Network) -> Iterator[Way]:
+def way(network: Network) -> Iterator[lab.Way]:
     with path(network, "device1", "edge1") as way:
         yield way
     network.link(LINK).reshape(Shape(None), Shape(None))
@@ -34,10 +49,15 @@ def way(network: Network) -> Iterator[Way]:
 
 @pytest.fixture(autouse=True)
 def drained(network: Network) -> Iterator[None]:
-    """What one test left in the queue is not the next one's."""
+    """What one test left in the queue is not the next one's; and all that came in has a whereabouts."""
     yield
-    settle(network.link(LINK).held_frames)
-    assert network.link(LINK).held_frames() == 0
+    settle(lambda: in_flight(network.link(LINK)))
+    for one in network.link(LINK).read().values():
+        counts = one.process
+        assert counts.waiting_frames == counts.held_frames == counts.dropped_frames == one.dropped_frames == 0
+        assert one.port_in.frames == counts.refused_frames + counts.crossed_frames
+        assert one.port_out.frames == counts.handed_on_frames
+        assert (one.wire.frames, one.wire.bytes) == (counts.crossed_frames, counts.crossed_bytes)
 
 
 def serialisation_ms(payload_bytes: int, rate_bps: int) -> float:
@@ -49,11 +69,10 @@ def reshape(network: Network, up: Shape) -> None:
 
 
 def counted(network: Network) -> tuple[int, int, int]:
-    """Frames on the wire, dropped before it, lost after it; upwards."""
+    """Frames on the wire, refused before it, lost after it; upwards."""
     link = network.link(LINK)
-    drops = link.drops()["up"]
-    assert drops.emulator_dropped_frames == 0
-    return link.counters()["up"].frames, drops.queue_dropped_frames, drops.lost_frames
+    counts = link.counts()["up"]
+    return link.counters()["up"].frames, counts.refused_frames, counts.lost_frames
 
 
 def since(network: Network, before: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -64,7 +83,7 @@ def since(network: Network, before: tuple[int, int, int]) -> tuple[int, int, int
 @pytest.mark.parametrize("delay_ms", [0.0, 20.0])
 @pytest.mark.parametrize("payload_bytes", [FULL_PAYLOAD, 758])
 def test_a_lone_frame_takes_its_serialisation_more_than_the_delay(
-    network: Network, way: Way, delay_ms: float, payload_bytes: int
+    network: Network, way: lab.Way, delay_ms: float, payload_bytes: int
 ) -> None:
     reshape(network, Shape(10**6, delay_ms=delay_ms))
     delays = way.delays_ms(20, payload_bytes, gap_s=0.06)
@@ -90,7 +109,7 @@ def test_the_round_trip_is_within_1_ms_or_2_percent(network: Network, delay_ms: 
 
 
 @pytest.mark.parametrize("queue_frames", [5, 20])
-def test_a_queue_of_q_frames_drops_at_q(network: Network, way: Way, queue_frames: int) -> None:
+def test_a_queue_of_q_frames_drops_at_q(network: Network, way: lab.Way, queue_frames: int) -> None:
     reshape(network, Shape(200_000, delay_ms=30, queue_frames=queue_frames))
     before = counted(network)
     way.burst(queue_frames + 10)
@@ -104,17 +123,11 @@ def test_the_rate_by_frames_is_within_1_percent(network: Network, rate_bps: int)
     frame_s = serialisation_ms(FULL_PAYLOAD, rate_bps) / 1000
     second_frames = int(1 / frame_s)  # so long may the machine be busy with something else
     reshape(network, Shape(rate_bps, queue_frames=second_frames))
-    link, (_, dropped, _) = network.link(LINK), counted(network)
     with flood(network, "device1", "edge1", frame_s / 2):
-        while link.drops()["up"].queue_dropped_frames == dropped:  # from here on the queue is never empty
-            time.sleep(0.01)
-        first, start = link.counters()["up"].frames, time.monotonic()
-        time.sleep(3)
-        last, end = link.counters()["up"].frames, time.monotonic()
-    assert (last - first) / (end - start) == pytest.approx(1 / frame_s, rel=0.01)
+        assert measured_bps(network.link(LINK)) == pytest.approx(rate_bps, rel=0.01)
 
 
-def test_a_queue_counts_nothing_that_is_in_flight(network: Network, way: Way) -> None:
+def test_a_queue_counts_nothing_that_is_in_flight(network: Network, way: lab.Way) -> None:
     rate_bps = 5 * 10**6
     reshape(network, Shape(rate_bps, delay_ms=1000, queue_frames=100))  # 413 frames fit into the delay
     before = counted(network)
@@ -124,31 +137,70 @@ def test_a_queue_counts_nothing_that_is_in_flight(network: Network, way: Way) ->
     assert len(way.receiver.arrivals) == 700
 
 
-@pytest.mark.parametrize("loss", [0.01, 0.1, 0.5])
-def test_loss_is_within_its_binomial_interval_and_lost_frames_were_on_the_wire(
-    network: Network, way: Way, loss: float
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Shape(None, delay_ms=5, loss=0.01, queue_frames=5000),
+        Shape(None, delay_ms=5, loss=0.5, queue_frames=5000),
+        Shape(None, delay_ms=5, loss=1 / 31, bursts=Bursts(0.01, 0.3), queue_frames=5000),
+        Shape(None, delay_ms=5, duplicate=0.2, queue_frames=5000),
+        Shape(None, delay_ms=5, loss=0.05, duplicate=0.1, queue_frames=5000),
+    ],
+    ids=["rare loss", "heavy loss", "bursts", "duplicates", "both"],
+)
+def test_what_is_lost_and_doubled_is_what_the_seed_says_and_was_on_the_wire_once(
+    network: Network, way: lab.Way, shape: Shape
 ) -> None:
-    frames = 3000
-    reshape(network, Shape(None, delay_ms=5, loss=loss, queue_frames=5000))
-    before = counted(network)
+    frames, seed, before = 2000, 11, counted(network)
+    doubled = network.link(LINK).counts()["up"].duplicated_frames
+    reshape(network, shape)
+    network.link_process.begin(seed, "this-test")
     way.burst(frames, payload_bytes=100)
     settle(lambda: len(way.receiver.arrivals))
-    sent, dropped, lost = since(network, before)
-    assert (sent, dropped) == (frames, 0)
-    assert len(way.receiver.arrivals) == frames - lost
-    assert abs(lost - frames * loss) <= 4 * math.sqrt(frames * loss * (1 - loss))
+    bursts = (
+        None
+        if shape.bursts is None
+        else (shape.bursts.p, shape.bursts.r, shape.bursts.bad, shape.bursts.good)
+    )
+    figures = WayFigures(loss=shape.loss, duplicate=shape.duplicate, bursts=bursts)
+    on_paper = Way(figures, Fates(seed, "this-test", LINK, "up"))
+    expected = {number: len(on_paper.enter(0)) for number in range(frames)}
+    arrived = Counter(arrival.number for arrival in way.receiver.arrivals)
+    assert {number: arrived[number] for number in range(frames)} == expected
+    assert set(expected.values()) > {1}
+    assert since(network, before) == (frames, 0, on_paper.lost_frames)
+    assert network.link(LINK).counts()["up"].duplicated_frames - doubled == on_paper.duplicated_frames
 
 
-def test_duplicates_arise_on_the_way_and_are_not_counted_on_the_wire(network: Network, way: Way) -> None:
-    reshape(network, Shape(None, delay_ms=5, duplicate=0.2, queue_frames=5000))
-    before = counted(network)
-    way.burst(2000, payload_bytes=100)
+def test_the_same_seed_and_method_lose_the_same_frames_again_and_another_method_others(
+    network: Network, way: lab.Way
+) -> None:
+    reshape(network, Shape(None, loss=0.05, queue_frames=5000))
+    seen = []
+    for method in ("one", "one", "other"):
+        network.link_process.begin(3, method)
+        way.receiver.arrivals.clear()
+        way.burst(500, payload_bytes=100)
+        settle(lambda: len(way.receiver.arrivals))
+        seen.append([arrival.number for arrival in way.receiver.arrivals])
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_delays_follow_a_file_frame_by_frame(network: Network, way: lab.Way, tmp_path: Path) -> None:
+    file = tmp_path / "some.delays"
+    file.write_text("10\n30.5\n2\n")
+    reshape(network, Shape(None, delay_ms=10, delay_file=str(file)))
+    network.link_process.begin(1, "file")
+    sent = way.burst(30, payload_bytes=100, gap_s=0.06)
     settle(lambda: len(way.receiver.arrivals))
-    assert since(network, before) == (2000, 0, 0)
-    assert len(way.receiver.arrivals) - 2000 == pytest.approx(400, abs=4 * math.sqrt(2000 * 0.2 * 0.8))
+    delays = {one.number: (one.at_ns - sent[one.number]) / 1e6 for one in way.receiver.arrivals}
+    for place, delay_ms in enumerate((10, 30.5, 2)):
+        assert lower_quartile([delays[number] for number in range(place, 30, 3)]) == pytest.approx(
+            delay_ms, abs=1
+        )
 
 
-def test_jitter_spreads_the_delay_as_asked_and_never_reorders(network: Network, way: Way) -> None:
+def test_jitter_spreads_the_delay_as_asked_and_never_reorders(network: Network, way: lab.Way) -> None:
     reshape(network, Shape(None, delay_ms=20, jitter_ms=3, queue_frames=5000))
     spaced = way.delays_ms(400, 100, gap_s=0.02)
     first, median, third = statistics.quantiles(spaced)
@@ -162,7 +214,7 @@ def test_jitter_spreads_the_delay_as_asked_and_never_reorders(network: Network, 
     assert numbers == sorted(numbers)
 
 
-def test_frames_are_reordered_on_request(network: Network, way: Way) -> None:
+def test_frames_are_reordered_on_request(network: Network, way: lab.Way) -> None:
     reshape(network, Shape(None, delay_ms=10, reorder=0.25))
     way.burst(1000, payload_bytes=100, gap_s=0.001)
     settle(lambda: len(way.receiver.arrivals))
@@ -172,7 +224,7 @@ def test_frames_are_reordered_on_request(network: Network, way: Way) -> None:
     assert early > 50
 
 
-def test_values_that_go_back_to_0_do(network: Network, way: Way) -> None:
+def test_values_that_go_back_to_0_do(network: Network, way: lab.Way) -> None:
     everything = Shape(
         10**6, delay_ms=30, jitter_ms=5, loss=0.3, duplicate=0.3, reorder=0.2, queue_frames=500
     )
@@ -188,18 +240,75 @@ def test_values_that_go_back_to_0_do(network: Network, way: Way) -> None:
     assert lower_quartile(delays) < 1
 
 
-def test_reshaping_keeps_what_is_in_flight_and_what_was_counted(network: Network, way: Way) -> None:
+def test_reshaping_keeps_what_is_in_flight_and_what_was_counted(network: Network, way: lab.Way) -> None:
     reshape(network, Shape(10**7, delay_ms=400, queue_frames=10))
     before = counted(network)
     way.burst(12)
-    assert network.link(LINK).held_frames() >= 10
+    settle(lambda: counted(network), quiet_s=0.1)
+    assert in_flight(network.link(LINK)) >= 10
     reshape(network, Shape(10**7, delay_ms=10, queue_frames=100))
     settle(lambda: len(way.receiver.arrivals), quiet_s=1.0)
     sent, dropped, _ = since(network, before)
     assert sent == len(way.receiver.arrivals)
     assert sent + dropped == 12
     assert dropped > 0
-    assert network.link(LINK).held_frames() == 0
+    assert in_flight(network.link(LINK)) == 0
+
+
+def test_frames_that_wait_feel_a_new_rate_and_a_new_delay_at_once(network: Network, way: lab.Way) -> None:
+    slow = Shape(10**6, delay_ms=20, queue_frames=400)
+    network.link(LINK).reshape(slow, slow)
+    link, start = LiveLink(network.link(LINK)), time.monotonic()
+    way.burst(300)  # 3.6 s at the slow rate
+    time.sleep(0.2)
+    link.change(["up"], {"rate_bps": 50 * 10**6, "delay_ms": 5.0})
+    while len(way.receiver.arrivals) < 300 and time.monotonic() - start < 3:
+        time.sleep(0.02)
+    assert [arrival.number for arrival in way.receiver.arrivals] == list(range(300))
+    assert network.link(LINK).shapes["up"].rate_bps == 50 * 10**6
+
+
+def test_a_burst_leaves_at_the_rate_and_in_order(network: Network, way: lab.Way) -> None:
+    reshape(network, Shape(10**6, delay_ms=20))
+    sent = way.burst(50)
+    settle(lambda: len(way.receiver.arrivals))
+    arrivals = way.receiver.arrivals
+    assert [arrival.number for arrival in arrivals] == list(range(50))
+    took_ms = (arrivals[-1].at_ns - sent[0]) / 1e6
+    assert took_ms == pytest.approx(20 + 50 * serialisation_ms(FULL_PAYLOAD, 10**6), rel=0.01)
+
+
+def test_a_link_that_is_cut_loses_behind_the_wire_apart_from_what_the_way_loses(
+    network: Network, way: lab.Way
+) -> None:
+    reshape(network, Shape(None, delay_ms=20, loss=0.5))
+    link, before = network.link(LINK), network.link(LINK).counts()["up"]
+    link.cut()
+    way.burst(100)
+    settle(lambda: link.counters()["up"].frames)
+    assert way.receiver.arrivals == []
+    counts = link.counts()["up"]
+    assert (counts.lost_frames - before.lost_frames, counts.cut_frames - before.cut_frames) == (0, 100)
+    assert counts.crossed_frames - before.crossed_frames == 100
+    link.mend()
+    way.burst(100)
+    settle(lambda: len(way.receiver.arrivals))
+    lost = link.counts()["up"].lost_frames - before.lost_frames
+    assert len(way.receiver.arrivals) + lost == 100
+    assert lost > 0
+    assert link.counts()["up"].cut_frames == counts.cut_frames
+
+
+def test_what_is_on_its_way_when_a_link_is_cut_arrives(network: Network, way: lab.Way) -> None:
+    reshape(network, Shape(None, delay_ms=300))
+    link, before = network.link(LINK), network.link(LINK).counts()["up"].cut_frames
+    way.burst(10)
+    settle(lambda: link.counts()["up"].crossed_frames, quiet_s=0.05)
+    link.cut()
+    settle(lambda: len(way.receiver.arrivals))
+    link.mend()
+    assert len(way.receiver.arrivals) == 10
+    assert link.counts()["up"].cut_frames == before
 
 
 def test_each_direction_has_its_own_shape() -> None:
@@ -209,7 +318,7 @@ def test_each_direction_has_its_own_shape() -> None:
             ("device1", "edge1", 5 + serialisation_ms(FULL_PAYLOAD, 10**6)),
             ("edge1", "device1", 40.0),
         ):
-            with path(network, sender, receiver) as way:
-                assert lower_quartile(way.delays_ms(10, FULL_PAYLOAD, gap_s=0.05)) == pytest.approx(
+            with path(network, sender, receiver) as one:
+                assert lower_quartile(one.delays_ms(10, FULL_PAYLOAD, gap_s=0.05)) == pytest.approx(
                     expected, abs=1
                 )
