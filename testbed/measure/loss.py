@@ -59,6 +59,11 @@ class Tally:
     due: Sequence[int]
     refused: int = 0
 
+    @property
+    def otherwise(self) -> int:
+        """Frames of which not as many copies came as the seed has it."""
+        return sum(came != due for came, due in zip(self.seen, self.due, strict=True))
+
     def findings(self) -> Iterator[Finding]:
         shape = self.path.shape(self.direction)
         yield self._finding("loss", shape.loss, [n == 0 for n in self.seen], [n == 0 for n in self.due])
@@ -138,13 +143,27 @@ def _received(udp: UdpPath) -> bytes:
 def measure_loss(
     paths: Sequence[Path], process: LinkProcess, seed: int, method: str, effort: Effort
 ) -> list[Finding]:
-    """Which of some small datagrams arrive in each direction, and which twice: those of the seed, or not.
+    """Loss and duplication of each direction (:func:`count_fates`)."""
+    tallies = count_fates(paths, process, seed, method, effort)
+    return [finding for one in tallies for finding in one.findings()]
+
+
+def count_fates(
+    paths: Sequence[Path],
+    process: LinkProcess,
+    seed: int,
+    method: str,
+    effort: Effort,
+    least: int = LEAST_DATAGRAMS,
+) -> list[Tally]:
+    """Send datagrams in each direction, and count what comes of each.
 
     Args:
         process: in which the links are; a method of that name begins there.
+        least: so many datagrams at least; more, up to a bound, where the seed has few losses among them.
     """
     directions = [(path, direction) for path in paths for direction in DIRECTIONS]
-    due = [_due(path, direction, seed, method) for path, direction in directions]
+    due = [_due(path, direction, seed, method, least) for path, direction in directions]
     share_per_s = effort.datagrams_per_s / max(1, sum(map(len, due)))
     with ExitStack() as stack:
         countings = []
@@ -157,14 +176,13 @@ def measure_loss(
         refused = [path.counts()[direction].refused_frames for path, direction in directions]
         _send(countings)
         wait_until_quiet(paths)
-        tallies = [
+        return [
             Tally(
                 one.path, one.direction, one.seen(), copies[: one.sent],
                 one.path.counts()[one.direction].refused_frames - before,
             )
             for one, copies, before in zip(countings, due, refused, strict=True)
         ]  # fmt: skip
-    return [finding for one in tallies for finding in one.findings()]
 
 
 def _send(countings: Sequence[Counting]) -> None:
@@ -177,7 +195,7 @@ def _send(countings: Sequence[Counting]) -> None:
             time.sleep(PAUSE_S)
 
 
-def _due(path: Path, direction: Direction, seed: int, method: str) -> list[int]:
+def _due(path: Path, direction: Direction, seed: int, method: str, least: int) -> list[int]:
     """What becomes of each datagram that shows what the direction does, and no more of them than that."""
     shape = path.shape(direction)
     lost = doubled = 0
@@ -186,7 +204,7 @@ def _due(path: Path, direction: Direction, seed: int, method: str) -> list[int]:
         due.append(copies)
         lost, doubled = lost + (copies == 0), doubled + (copies > 1)
         shown = (not shape.loss or lost >= CASES) and (not shape.duplicate or doubled >= CASES)
-        if len(due) == MOST_DATAGRAMS or (shown and len(due) >= LEAST_DATAGRAMS):
+        if len(due) >= least and (shown or len(due) >= MOST_DATAGRAMS):
             break
     return due
 
