@@ -61,6 +61,18 @@ def _parse(line: bytes, number: int) -> float:
     return delay_ms
 
 
+def greatest_fall_ms(path: Path) -> float:
+    """By how much a delay is shorter than the one before it, at most; the first follows the last."""
+    return _greatest_fall_ms(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _greatest_fall_ms(path: Path, _changed_ns: int) -> float:
+    delays_ms = read_delay_file(path)
+    before = (delays_ms[-1], *delays_ms[:-1])
+    return max(one - other for one, other in zip(before, delays_ms, strict=True))
+
+
 def median_range_ms(path: Path, frames: int) -> tuple[float, float]:
     """Least and greatest median of about ``frames`` delays in a row: what a few frames may have of a file
     whose delays rise and fall.

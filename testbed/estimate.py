@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from testbed.measure.expected import datagrams_for, duplicates_seen, loss_seen, rate_window_s
-from testbed.measure.loss import MOST_SENDING_S, STILL_DATAGRAMS
+from testbed.measure.expected import rate_window_s
+from testbed.measure.loss import CASES, LEAST_DATAGRAMS, MOST_DATAGRAMS, MOST_SENDING_S
 from testbed.measure.path import Effort, Path
 from testbed.measure.rate import rate_groups
 from testbed.measure.times import FRAME_PINGS, PINGS, ping_interval_s
@@ -112,7 +112,7 @@ def _measuring_s(topology: Topology) -> float:
     if not topology.links:
         return 0.0
     nowhere = End("", "")
-    paths = [Path(link.name, link.up, link.down, nowhere, nowhere, dict) for link in topology.links]
+    paths = [Path(link.name, link.up, link.down, nowhere, nowhere, dict, dict) for link in topology.links]
     effort = Effort()
     batches = [
         paths[start : start + effort.timed_together] for start in range(0, len(paths), effort.timed_together)
@@ -142,10 +142,11 @@ def _times_s(path: Path) -> float:
 
 
 def _loss_s(shapes: Sequence[Shape], effort: Effort) -> float:
-    """Datagrams that show each loss, all directions at the same time."""
+    """Datagrams that show losses and copies of each direction, all at the same time."""
     wanted = [
-        max(datagrams_for(loss_seen(shape)), datagrams_for(duplicates_seen(shape))) or STILL_DATAGRAMS
+        min(MOST_DATAGRAMS, max(LEAST_DATAGRAMS, CASES / least))
         for shape in shapes
+        for least in [min((one for one in (shape.loss, shape.duplicate) if one), default=1.0)]
     ]
     slowest_s = max(
         count * 4 * 8 * SMALL_FRAME_BYTES / (shape.rate_bps or effort.rate_budget_bps)

@@ -258,7 +258,8 @@ class _Run:
         if not self.topology.links:
             return []
         self.reporter.say(f"measuring the links {when} the replay")
-        return measure(paths_of(setting.network))
+        method = f"measurement-{1 if when == 'before' else 2}"
+        return measure(paths_of(setting.network), setting.network.link_process, self.scenario.seed, method)
 
     def _save_tables(self) -> None:
         requests = [row for result in self.results for row in result.requests]

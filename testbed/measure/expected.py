@@ -21,7 +21,6 @@ RATE_TOLERANCE = 0.01
 RATE_FRAMES = 100
 """Of a rate's window: one frame more or less is then no more than the tolerance."""
 MOST_WINDOW_S = 20.0
-MOST_DATAGRAMS = 12_000
 TIME_TOLERANCE = 0.02
 TIME_TOLERANCE_MS = 1.0
 STILL_JITTER_MS = 1.0
@@ -219,35 +218,3 @@ def spread_ms(
         return (high - low) / _PARETO_QUARTILES
     latest_ms = statistics.median(times_ms) + 5 * jitter_ms + 1
     return statistics.stdev([time_ms for time_ms in times_ms if time_ms <= latest_ms])
-
-
-def loss_seen(shape: Shape) -> float:
-    """Probability that no copy arrives: both are drawn apart, and a duplicate can stand in for a loss."""
-    return shape.loss * (1 - shape.duplicate)
-
-
-def duplicates_seen(shape: Shape) -> float:
-    """Probability that a second copy arrives: one is made of a datagram that is not lost, and goes through
-    the loss once more (netem_enqueue in the kernel's net/sched/sch_netem.c), in the same state of bursts.
-    """
-    if shape.bursts is None or shape.bursts.p + shape.bursts.r == 0:
-        return shape.duplicate * (1 - shape.loss) ** 2
-    bursts = shape.bursts
-    good, bad = (bursts.r * (1 - bursts.good) ** 2, bursts.p * (1 - bursts.bad) ** 2)
-    return shape.duplicate * (good + bad) / (bursts.p + bursts.r)
-
-
-def datagrams_for(probability: float) -> int:
-    """How many datagrams show a loss: about 50 losses, so that half and twice as many stand out."""
-    return min(max(math.ceil(50 / probability), 500), MOST_DATAGRAMS) if probability > 0 else 0
-
-
-def binomial_interval(trials: int, probability: float, chance: float = CHANCE) -> tuple[int, int]:
-    """Fewest and most successes that a true ``probability`` gives, but for ``chance`` (half on each side)."""
-    if probability <= 0 or trials == 0:
-        return 0, 0
-    if probability >= 1:
-        return trials, trials
-    from scipy.stats import binom  # here: it takes as long to load as all else that a command needs
-
-    return int(binom.ppf(chance / 2, trials, probability)), int(binom.isf(chance / 2, trials, probability))

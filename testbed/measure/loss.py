@@ -1,70 +1,92 @@
-"""Loss and duplication: small datagrams below the rate, numbered and counted."""
+"""Loss and duplication: small datagrams below the rate, numbered, each held against its fate by the seed.
+
+What becomes of the i-th frame on a wire is the seed's (:mod:`testbed.link_process.fates`). A measurement
+begins those fates anew and then sends datagrams alone, so that the i-th one is the i-th frame.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from testbed.measure.expected import (
-    Finding,
-    binomial_interval,
-    datagrams_for,
-    duplicates_seen,
-    held,
-    loss_seen,
-)
+from testbed.link_process.client import LinkProcess
+from testbed.link_process.fates import Fates, Way, WayFigures
+from testbed.measure.expected import Finding, held
 from testbed.measure.path import Effort, Path, wait_until_quiet
 from testbed.measure.traffic import LEAST_PAYLOAD_BYTES, SMALL_FRAME_BYTES, Burst, UdpPath, promptly
-from testbed.topology import DIRECTIONS, Direction
+from testbed.topology import DIRECTIONS, Direction, Shape
 
-STILL_DATAGRAMS = 300
+LEAST_DATAGRAMS, MOST_DATAGRAMS = 300, 3000
+CASES = 5
+"""So many losses, and second copies, are to be among the datagrams where a link makes any."""
 MOST_SENDING_S = 20.0
-"""How long datagrams are sent at most, where a slow link or many lossy ones ask for longer."""
+"""How long datagrams are sent at most, where a slow link asks for longer."""
 PAUSE_S = 0.004
 """Between bursts."""
 SENDING_SLACK_S = 10.0
 """How much longer than planned the sending may take, before what was sent has to do."""
-POOLED = "two sendings together"
-NOT_TOLD_FROM_NONE = "too few datagrams to tell it from none"
+NOT_TOLD_FROM_NONE = "the seed has none among so few"
+OTHERWISE = "{} of {} frames fared otherwise than the seed has it"
+REFUSED = "the queue refused {} datagrams, so that the seed's numbers are not theirs"
+
+
+def copies_by_seed(shape: Shape, seed: int, method: str, link: str, direction: Direction) -> Iterator[int]:
+    """How many copies of each frame on a direction's wire arrive: 0, 1 or 2, for one after the other."""
+    bursts = shape.bursts
+    figures = WayFigures(
+        loss=shape.loss,
+        bursts=None if bursts is None else (bursts.p, bursts.r, bursts.bad, bursts.good),
+        duplicate=shape.duplicate,
+    )
+    way = Way(figures, Fates(seed, method, link, direction))
+    while True:
+        yield len(way.enter(0))
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What came of the datagrams of one direction: ``lost`` of ``sent``, and ``copies`` that came besides."""
+    """How many copies came of each datagram of one direction, and how many the seed has it.
+
+    ``refused`` had no room in the bottleneck's queue.
+    """
 
     path: Path
     direction: Direction
-    sent: int
-    lost: int
-    copies: int
-    sendings: int = 1
+    seen: Sequence[int]
+    due: Sequence[int]
+    refused: int = 0
 
-    def plus(self, other: Tally) -> Tally:
-        """Both sendings as one."""
-        return Tally(
-            self.path, self.direction, self.sent + other.sent, self.lost + other.lost,
-            self.copies + other.copies, self.sendings + other.sendings,
-        )  # fmt: skip
+    @property
+    def otherwise(self) -> int:
+        """Frames of which not as many copies came as the seed has it."""
+        return sum(came != due for came, due in zip(self.seen, self.due, strict=True))
 
     def findings(self) -> Iterator[Finding]:
         shape = self.path.shape(self.direction)
-        for quantity, count, probability, configured in (
-            ("loss", self.lost, loss_seen(shape), shape.loss),
-            ("duplicates", self.copies, duplicates_seen(shape), shape.duplicate),
-        ):
-            if quantity == "loss" or configured or count:
-                sent = max(1, self.sent)
-                fewest, most = binomial_interval(sent, probability)
-                bounds, share = (fewest / sent, most / sent), count / sent if self.sent else None
-                notes = [POOLED] if self.sendings > 1 else []
-                if probability > 0 and fewest == 0:
-                    notes.append(NOT_TOLD_FROM_NONE)
-                yield held(
-                    self.path.name, self.direction, quantity, "share", configured, share, bounds, sent,
-                    "; ".join(notes),
-                )  # fmt: skip
+        yield self._finding("loss", shape.loss, [n == 0 for n in self.seen], [n == 0 for n in self.due])
+        if shape.duplicate or max(self.seen, default=0) > 1:
+            seen, due = ([n > 1 for n in copies] for copies in (self.seen, self.due))
+            yield self._finding("duplicates", shape.duplicate, seen, due)
+
+    def _finding(
+        self, quantity: str, configured: float, seen: Sequence[bool], due: Sequence[bool]
+    ) -> Finding:
+        sent = len(seen)
+        other = sum(one != expected for one, expected in zip(seen, due, strict=True))
+        share = sum(due) / max(1, sent)
+        notes = [OTHERWISE.format(other, sent)] if other else []
+        if self.refused:
+            notes.append(REFUSED.format(self.refused))
+        if configured and not any(due):
+            notes.append(NOT_TOLD_FROM_NONE)
+        finding = held(
+            self.path.name, self.direction, quantity, "share", configured,
+            sum(seen) / sent if sent else None, (share, share), sent, "; ".join(notes),
+        )  # fmt: skip
+        return replace(finding, ok=finding.ok and other == 0)
 
 
 @dataclass
@@ -103,13 +125,12 @@ class Counting:
             self.sent += taken
             self._allowed -= taken
 
-    def tally(self) -> Tally:
-        seen: set[bytes] = set()
-        copies = 0
+    def seen(self) -> list[int]:
+        """How many copies of each datagram came."""
+        came = Counter[int]()
         while data := _received(self.udp):
-            copies += data[:4] in seen
-            seen.add(data[:4])
-        return Tally(self.path, self.direction, self.sent, self.sent - len(seen), copies)
+            came[int.from_bytes(data[:4], "big")] += 1
+        return [came[number] for number in range(self.sent)]
 
 
 def _received(udp: UdpPath) -> bytes:
@@ -119,61 +140,85 @@ def _received(udp: UdpPath) -> bytes:
         return b""
 
 
-def measure_loss(paths: Sequence[Path], effort: Effort) -> list[Finding]:
-    """Loss and duplication of each direction, by enough small datagrams below its rate.
+def measure_loss(
+    paths: Sequence[Path], process: LinkProcess, seed: int, method: str, effort: Effort
+) -> list[Finding]:
+    """Loss and duplication of each direction (:func:`count_fates`)."""
+    tallies = count_fates(paths, process, seed, method, effort)
+    return [finding for one in tallies for finding in one.findings()]
 
-    A path that does not come out as configured is sent as many again, and judged by both sendings together:
-    chance averages out, a wrong loss shows twice as clearly. Where none is configured any loss is too much,
-    and 300 datagrams show one of 1 % nineteen times in twenty.
+
+def count_fates(
+    paths: Sequence[Path],
+    process: LinkProcess,
+    seed: int,
+    method: str,
+    effort: Effort,
+    least: int = LEAST_DATAGRAMS,
+) -> list[Tally]:
+    """Send datagrams in each direction, and count what comes of each.
+
+    Args:
+        process: in which the links are; a method of that name begins there.
+        least: so many datagrams at least; more, up to a bound, where the seed has few losses among them.
     """
-    tallies = _send(paths, effort)
-    failing = {one.path.name for one in tallies if any(finding.ok is False for finding in one.findings())}
-    again = _send([path for path in paths if path.name in failing], effort)
-    more = {(one.path.name, one.direction): one for one in again}
-    pooled = [
-        one.plus(more[key]) if (key := (one.path.name, one.direction)) in more else one for one in tallies
-    ]
-    return [finding for one in pooled for finding in one.findings()]
-
-
-def _send(paths: Sequence[Path], effort: Effort) -> list[Tally]:
-    if not paths:
-        return []
     directions = [(path, direction) for path in paths for direction in DIRECTIONS]
-    wanted = sum(_wanted(*one) for one in directions)
+    due = [_due(path, direction, seed, method, least) for path, direction in directions]
+    share_per_s = effort.datagrams_per_s / max(1, sum(map(len, due)))
     with ExitStack() as stack:
-        countings = [_counting(*one, effort.datagrams_per_s / wanted, stack) for one in directions]
-        start_s = time.monotonic()
-        end_s = start_s + 2 * max(one.planned_s for one in countings) + SENDING_SLACK_S
-        with promptly():
-            while any(one.sent < one.total for one in countings) and time.monotonic() < end_s:
-                for one in countings:
-                    one.send_due(time.monotonic() - start_s)
-                time.sleep(PAUSE_S)
+        countings = []
+        for (path, direction), copies in zip(directions, due, strict=True):
+            total, per_s = planned(path, direction, len(copies), share_per_s)
+            udp = stack.enter_context(UdpPath(*path.ends(direction), sink_buffer_bytes=16 << 20))
+            countings.append(Counting(path, direction, udp, total, per_s))
         wait_until_quiet(paths)
-        return [one.tally() for one in countings]
+        process.begin(seed, method)
+        refused = [path.counts()[direction].refused_frames for path, direction in directions]
+        _send(countings)
+        wait_until_quiet(paths)
+        return [
+            Tally(
+                one.path, one.direction, one.seen(), copies[: one.sent],
+                one.path.counts()[one.direction].refused_frames - before,
+            )
+            for one, copies, before in zip(countings, due, refused, strict=True)
+        ]  # fmt: skip
 
 
-def _wanted(path: Path, direction: Direction) -> int:
+def _send(countings: Sequence[Counting]) -> None:
+    start_s = time.monotonic()
+    end_s = start_s + 2 * max((one.planned_s for one in countings), default=0) + SENDING_SLACK_S
+    with promptly():
+        while any(one.sent < one.total for one in countings) and time.monotonic() < end_s:
+            for one in countings:
+                one.send_due(time.monotonic() - start_s)
+            time.sleep(PAUSE_S)
+
+
+def _due(path: Path, direction: Direction, seed: int, method: str, least: int) -> list[int]:
+    """What becomes of each datagram that shows what the direction does, and no more of them than that."""
     shape = path.shape(direction)
-    return max(datagrams_for(loss_seen(shape)), datagrams_for(duplicates_seen(shape))) or STILL_DATAGRAMS
+    lost = doubled = 0
+    due = []
+    for copies in copies_by_seed(shape, seed, method, path.name, direction):
+        due.append(copies)
+        lost, doubled = lost + (copies == 0), doubled + (copies > 1)
+        shown = (not shape.loss or lost >= CASES) and (not shape.duplicate or doubled >= CASES)
+        if len(due) >= least and (shown or len(due) >= MOST_DATAGRAMS):
+            break
+    return due
 
 
-def planned(path: Path, direction: Direction, share_per_s: float) -> tuple[int, float]:
+def planned(path: Path, direction: Direction, wanted: int, share_per_s: float) -> tuple[int, float]:
     """How many datagrams are sent, and how many a second: so that all directions are done at the same time,
     or as fast and for as long as may be, where that is too few.
 
     Args:
-        share_per_s: of the datagrams that a direction wants, how large a part the host sends in a second.
+        wanted: how many the direction needs.
+        share_per_s: how large a part of that the host sends in a second.
     """
-    wanted, rate_bps = _wanted(path, direction), path.shape(direction).rate_bps
+    rate_bps = path.shape(direction).rate_bps
     per_s = min(wanted * share_per_s, 2000.0)
     if rate_bps is not None:
         per_s = min(per_s, 0.25 * rate_bps / (8 * SMALL_FRAME_BYTES))
     return min(wanted, max(50, int(per_s * MOST_SENDING_S))), per_s
-
-
-def _counting(path: Path, direction: Direction, share_per_s: float, stack: ExitStack) -> Counting:
-    total, per_s = planned(path, direction, share_per_s)
-    udp = stack.enter_context(UdpPath(*path.ends(direction), sink_buffer_bytes=16 << 20))
-    return Counting(path, direction, udp, total, per_s)

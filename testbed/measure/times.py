@@ -6,14 +6,19 @@ import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
 
+from testbed.delay_file import greatest_fall_ms
 from testbed.measure.expected import (
+    FROM_FILE,
     Finding,
+    along_files,
     delayed,
     held,
     jitter_bounds,
     one_way_ms,
     round_trip_ms,
+    spread_expected_ms,
     spread_ms,
     tells_reordered,
     time_bounds,
@@ -21,7 +26,7 @@ from testbed.measure.expected import (
 from testbed.measure.path import Path, wait_until_quiet
 from testbed.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, SMALL_FRAME_BYTES, UdpPath, promptly
 from testbed.measure.trains import Train, one_way_train, ping_socket, ping_train, run_trains
-from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction
+from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
 
 PINGS = 50
 FRAME_PINGS = 10
@@ -30,6 +35,8 @@ JITTERS_APART = 4
 """Standard deviations between datagrams where there is jitter. The way keeps the order, so that one that is
 held up holds up those behind it: sent closer together they would be later at the median than the delay says.
 """
+MOST_APART_S = 0.1
+"""Datagrams whose delays a file has are no farther apart than that, however much its delays fall."""
 
 
 @dataclass
@@ -52,7 +59,9 @@ class _Timed:
         expected = round_trip_ms(path.up, path.down, frame_bytes)
         if reordering := [shape.delay_ms for shape in (path.up, path.down) if shape.reorder]:
             times_ms = delayed(times_ms, expected, min(reordering), path.jitter_ms)
-        bounds = time_bounds(expected, path.jitter_ms, len(times_ms))
+        distributions = (shape.jitter_distribution for shape in (path.up, path.down) if shape.jitter_ms)
+        bounds = time_bounds(expected, path.jitter_ms, len(times_ms), *distributions)
+        bounds = _with_files(bounds, (path.up, path.down), len(times_ms))
         median, note = _median(times_ms, train)
         return held(path.name, "both", quantity, "ms", expected, median, bounds, len(times_ms), note)
 
@@ -62,13 +71,17 @@ class _Timed:
         if shape.reorder:
             times_ms = delayed(times_ms, expected, shape.delay_ms, shape.jitter_ms)
         median, note = _median(times_ms, train)
-        bounds = time_bounds(expected, shape.jitter_ms, len(times_ms))
+        kind = shape.jitter_distribution
+        bounds = time_bounds(expected, shape.jitter_ms, len(times_ms), kind)
+        bounds = _with_files(bounds, [shape], len(times_ms))
         yield held(name, direction, "one way", "ms", expected, median, bounds, len(times_ms), note)
-        spread = spread_ms(times_ms, shape.jitter_ms)
-        within = jitter_bounds(shape.jitter_ms, len(times_ms))
+        spread = spread_ms(times_ms, shape.jitter_ms, kind)
+        within = jitter_bounds(spread_expected_ms(shape), len(times_ms), kind)
         note = "" if spread is not None else f"{len(times_ms)} of {train.count} datagrams came"
         jitter = held(name, direction, "jitter", "ms", shape.jitter_ms, spread, within, len(times_ms), note)
-        if shape.reorder and not tells_reordered(shape.delay_ms, shape.jitter_ms):
+        if shape.delay_file is not None:
+            jitter = replace(jitter, ok=None, note=FROM_FILE)
+        elif shape.reorder and not tells_reordered(shape.delay_ms, shape.jitter_ms):
             jitter = replace(jitter, ok=None, note="jitter makes frames as early as reordering does")
         yield jitter
         if shape.reorder == 0 and train.out_of_order:
@@ -116,7 +129,24 @@ def ping_interval_s(path: Path, frame_bytes: int) -> float:
     """How far apart pings of a size are sent: none waits for the one before, neither at the bottleneck nor,
     but seldom, on the way, which keeps the order (:data:`JITTERS_APART`).
     """
-    return max(0.02, 3 * _serialised_s(path, frame_bytes), JITTERS_APART * path.jitter_ms / 1000)
+    least_s = max(0.02, 3 * _serialised_s(path, frame_bytes), JITTERS_APART * path.jitter_ms / 1000)
+    return max(least_s, _apart_s(path.up), _apart_s(path.down))
+
+
+def _file_fall_s(shape: Shape) -> float:
+    """How far apart datagrams of a direction must be, if none is to wait for the one before it, whose delay
+    in the file was longer."""
+    return 0.0 if shape.delay_file is None else greatest_fall_ms(FilePath(shape.delay_file)) / 1000
+
+
+def _apart_s(shape: Shape) -> float:
+    return min(MOST_APART_S, _file_fall_s(shape))
+
+
+def _with_files(bounds: tuple[float, float], shapes: Sequence[Shape], samples: int) -> tuple[float, float]:
+    """Bounds of a median, with what delay files, and waiting for frames ahead, may add to it."""
+    low, high = along_files(bounds, shapes, samples)
+    return low, high + sum(1000 * (_file_fall_s(shape) - _apart_s(shape)) for shape in shapes)
 
 
 def _serialised_s(path: Path, frame_bytes: int) -> float:
@@ -134,7 +164,7 @@ def _trains(path: Path, identity: int, stack: ExitStack) -> _Timed:
     for direction in DIRECTIONS:
         jitter_ms = path.shape(direction).jitter_ms
         interval_s = max(0.01 if jitter_ms else 0.02, _serialised_s(path, PING_FRAME_BYTES) * 1.5)
-        interval_s = max(interval_s, JITTERS_APART * jitter_ms / 1000)
+        interval_s = max(interval_s, JITTERS_APART * jitter_ms / 1000, _apart_s(path.shape(direction)))
         count = int(min(200, max(60, 2 / interval_s))) if jitter_ms else PINGS
         udp = stack.enter_context(UdpPath(*path.ends(direction), sink_buffer_bytes=1 << 19))
         one_way[direction] = one_way_train(udp, count, interval_s)

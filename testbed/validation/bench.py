@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Self
 
@@ -13,11 +15,17 @@ from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.link import WanLink
 from testbed.measure.path import Path, paths_of, wait_until_quiet
+from testbed.measure.traffic import PING_PAYLOAD_BYTES, promptly
+from testbed.measure.trains import Train, ping_socket, ping_train, run_trains
 from testbed.network import Network
 from testbed.topology import Link, Node, Shape, Topology, node_ip, node_mac
 from testbed.wire import LinkEnds
 
 LINK = "device1-edge1"
+SEED = 1
+"""Of the links' fates: what is lost is the same in every validation."""
+MOST_WAKE_UPS_MS = 1.0
+"""No more is ever taken off a measured round trip, whatever the host needs to wake up."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +83,35 @@ class Bench:
             self.link.capture_interface, self.link.netns_path, directory / f"{name}.pcap", rate_bps
         )
 
+    @cached_property
+    def wake_ups_ms(self) -> float:
+        """What a lone ping takes beyond its delay, on a link of unlimited rate: the median of 50.
+
+        Four times in a round trip a process of this host is woken: the link process when a frame comes and
+        when it is due, in each direction.
+        """
+        delay_ms = 10.0
+        path = self.path(Shape(None, delay_ms=delay_ms))
+        with ping_socket(path.child, path.parent) as pinger:
+            times_ms = send_alone(ping_train(pinger, 0x7C00, 50, 0.02, PING_PAYLOAD_BYTES))
+        return statistics.median(times_ms) - 2 * delay_ms
+
+    def awake_ms(self, times_ms: Sequence[float], ways: int = 2) -> list[float]:
+        """Times of ``ways`` ways without the host's waking up, at most :data:`MOST_WAKE_UPS_MS` each."""
+        wake_ups_ms = min(self.wake_ups_ms, MOST_WAKE_UPS_MS) * ways / 2
+        return [time_ms - wake_ups_ms for time_ms in times_ms]
+
     @property
     def ends(self) -> LinkEnds:
         child, parent = self.network.topology.nodes
         return LinkEnds(child.mac, parent.mac)
+
+
+def send_alone(*trains: Train) -> list[float]:
+    """Send trains at the same time, and nothing else; times of the first one's datagrams, in ms."""
+    with promptly():
+        run_trains(trains, last_wait_s=1.0)
+    return trains[0].times_ms
 
 
 def _two_sites() -> Topology:

@@ -1,117 +1,114 @@
-"""Does a link that plays a mahimahi rate file deliver what the file says, second by second."""
+"""Does a link that plays a mahimahi rate file send each frame when the file says, no other and none more."""
 
 from __future__ import annotations
 
-import itertools
+import statistics
+import struct
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from pathlib import Path as FilePath
 
 from testbed.host import REPOSITORY
 from testbed.measure.path import wait_until_quiet
 from testbed.measure.traffic import Flood, UdpPath, promptly
-from testbed.rate_trace import BIN_MS, RatePlayer, RateTrace, read_rate_trace
-from testbed.topology import FRAME_BYTES, Shape
-from testbed.traffic_control import standing_by
+from testbed.pcap import RECORD_HEADER_BYTES, read_frames
+from testbed.rate_trace import RateTrace, read_rate_trace
+from testbed.topology import Shape
 from testbed.validation.bench import Bench
-from testbed.validation.figures import Figure, within
+from testbed.validation.figures import Figure, exactly
 from testbed.validation.registry import Check
 
 FILE = REPOSITORY / "traces" / "up-and-down.mahi"
 QUEUE_FRAMES = 400
-"""Full from the start, it bridges two thirds of a second in which the sender is not given a CPU."""
-BIN_S = 1.0
-TOLERANCE = 0.05
-LATE_S = BIN_MS / 1000
-"""By how much a step may be off in time: what the player makes of a file has no finer grain."""
-_SHIFTS = 11
-SETTLE_S = 0.5
-"""For the tc that stands by to be there: in a run it is long before an event is due."""
+"""Full from the start, it bridges a time in which the sender is not given a CPU."""
 OVERLOAD = 1.2
+BIN_MS = 1000
+LATE_MS = 1.0
+BETWEEN_MS = 0.5
+"""Opportunities come at whole milliseconds: what left until half of one later left until then."""
+STANDING_BPS = 8
+"""So slow that no frame leaves before the file begins."""
 
 
-def expected_bytes(trace: RateTrace, edges_s: Sequence[float]) -> list[int]:
-    """Bytes of full frames that the file lets out between neighbouring moments, repeats of it included.
+@dataclass(frozen=True)
+class Played:
+    """When frames were on the wire, in order, and between which moments the file began; all in ns."""
 
-    Raises:
-        ValueError: a moment before the file's start.
-    """
-    if edges_s and edges_s[0] < 0:
-        raise ValueError("a rate file begins at 0")
-    counts = [_opportunities_until(trace, edge_s * 1000) for edge_s in edges_s]
-    return [(after - before) * FRAME_BYTES for before, after in itertools.pairwise(counts)]
+    sent_ns: Sequence[int]
+    asked_ns: int
+    answered_ns: int
 
 
-def _opportunities_until(trace: RateTrace, at_ms: float) -> int:
-    turns, rest_ms = divmod(at_ms, trace.period_ms)
-    return int(turns) * len(trace.opportunities_ms) + bisect_right(trace.opportunities_ms, rest_ms)
+def due_ms(trace: RateTrace, turns: int) -> list[int]:
+    """When the file has a full frame leave, from its start on; an opportunity is one such frame."""
+    return [turn * trace.period_ms + at_ms for turn in range(turns) for at_ms in trace.opportunities_ms]
 
 
 def rate_file(bench: Bench) -> Iterator[Figure]:
-    """The bottleneck overloaded while its rate follows the file; the wire counted in bins of a second."""
+    """The bottleneck overloaded while it follows the file, the wire captured."""
     trace = read_rate_trace(FILE)
     turns = 1 if bench.short else 4
-    edges_s, counted = play(bench, trace, turns * trace.period_ms / 1000)
-    expected = expected_bytes(trace, edges_s)
-    delivered = [after - before for before, after in itertools.pairwise(counted)]
-    for number, (got, one) in enumerate(zip(delivered, bounds(trace, edges_s), strict=True), 1):
-        low, asked, high = one
-        yield Figure(
-            f"{FILE.name}: second {number}", "bytes", asked, got, low, high,
-            f"± {TOLERANCE * 100:g} %, {BIN_MS} ms early or late",
-        )  # fmt: skip
-    yield within(f"{FILE.name}: all of it", "bytes", sum(expected), sum(delivered), TOLERANCE)
+    yield from judge(play(bench, trace, turns * trace.period_ms / 1000), due_ms(trace, turns))
 
 
-def bounds(trace: RateTrace, edges_s: Sequence[float]) -> list[tuple[float, int, float]]:
-    """For each bin the least, the exact and the most bytes, if the file were up to a step early or late."""
-    shifts = (LATE_S * (2 * number / (_SHIFTS - 1) - 1) for number in range(_SHIFTS))
-    shifted = [expected_bytes(trace, [max(0.0, edge_s + by_s) for edge_s in edges_s]) for by_s in shifts]
-    exact = expected_bytes(trace, edges_s)
-    return [
-        (min(some) * (1 - TOLERANCE) - FRAME_BYTES, one, max(some) * (1 + TOLERANCE) + FRAME_BYTES)
-        for one, some in zip(exact, zip(*shifted, strict=True), strict=True)
-    ]
+def judge(played: Played, due: Sequence[int]) -> Iterator[Figure]:
+    """Hold frames against the file's times, which count from the frame that came earliest for its own."""
+    first = [sent_ns - 1e6 * at_ms for sent_ns, at_ms in zip(played.sent_ns, due, strict=False)]
+    began_ns = min(first, default=0.0)
+    left_ms = [(sent_ns - began_ns) / 1e6 for sent_ns in played.sent_ns]
+    took_ms = (played.answered_ns - played.asked_ns) / 1e6
+    yield Figure(
+        "the file's start after it was asked for", "ms", 0.0, (began_ns - played.asked_ns) / 1e6, -0.01,
+        took_ms + LATE_MS, "before the answer, and 1 ms",
+    )  # fmt: skip
+    for edge_ms in range(BIN_MS, due[-1] + 1, BIN_MS):
+        expected, counted = (
+            bisect_right(times, edge_ms + BETWEEN_MS) - bisect_right(times, edge_ms - BIN_MS + BETWEEN_MS)
+            for times in (due, left_ms)
+        )
+        yield exactly(f"{FILE.name}: second {edge_ms // BIN_MS}", "frames", expected, counted)
+    until_ms = due[-1] + BETWEEN_MS
+    yield exactly(f"{FILE.name}: all of it", "frames", len(due), bisect_right(left_ms, until_ms))
+    late_ms = [(one_ns - began_ns) / 1e6 for one_ns in first]
+    p99_ms = statistics.quantiles(late_ms, n=100)[98] if len(late_ms) > 1 else None
+    yield Figure(
+        f"{FILE.name}: each frame behind its own time, 99th percentile", "ms", 0.0, p99_ms, 0.0, LATE_MS,
+        f"never before, less than {LATE_MS:g} ms after", samples=tuple(late_ms),
+    )  # fmt: skip
 
 
-def play(bench: Bench, trace: RateTrace, duration_s: float) -> tuple[list[float], list[int]]:
-    """Play the file to an overloaded link; moments about a bin apart, and bytes on the wire until each."""
-    timeline = list(trace.timeline(duration_s))
-    first = Shape(timeline[0].rate_bps, queue_frames=QUEUE_FRAMES)
-    path = bench.path(first, Shape(None))
-    bench.link.pace(["up"])  # as a run paces a direction that follows a file
-    fastest_bps = max(step.rate_bps for step in timeline)
-
-    def apply(rate_bps: int) -> None:
-        bench.reshape(replace(first, rate_bps=rate_bps), Shape(None))
-
-    try:
-        with standing_by([bench.link]), UdpPath(path.child, path.parent) as udp, promptly():
-            time.sleep(SETTLE_S)
-            flood = Flood(udp, fastest_bps, OVERLOAD, QUEUE_FRAMES)
+def play(bench: Bench, trace: RateTrace, duration_s: float) -> Played:
+    """Let an overloaded link follow the file."""
+    path = bench.path(Shape(STANDING_BPS, queue_frames=QUEUE_FRAMES), Shape(None))
+    with bench.capture("rate-file", trace.peak_bps) as tap, UdpPath(path.child, path.parent) as udp:
+        with promptly():
+            flood = Flood(udp, trace.peak_bps, OVERLOAD, QUEUE_FRAMES)
             flood.keep_up(ahead=QUEUE_FRAMES)
-            start_s = time.monotonic()
-            with RatePlayer(timeline, apply, start_s):
-                found = list(_count(bench, flood, start_s, round(duration_s / BIN_S)))
-            wait_until_quiet([path])
-    finally:
-        bench.path(Shape(None))
-        bench.link.pace([])
-    return [at_s for at_s, _ in found], [count for _, count in found]
+            asked_ns = time.time_ns()
+            bench.link.follow("up", trace.opportunities_ms)
+            answered_ns = time.time_ns()
+            end_s = time.monotonic() + duration_s + LATE_MS / 1000
+            while (left_s := end_s - time.monotonic()) > 0:
+                flood.keep_up()
+                time.sleep(min(flood.period_s, left_s))
+        bench.reshape(Shape(None), Shape(None))  # first: a frame whose sending has begun keeps its moment
+        bench.link.unfollow("up")
+        wait_until_quiet([path])
+        tap.stop()
+    return Played(list(_stamps_ns(tap.pcap)), asked_ns, answered_ns)
 
 
-def _count(bench: Bench, flood: Flood, start_s: float, bins: int) -> Iterator[tuple[float, int]]:
-    """Keep the flood up; at each bin's edge the time since the start, and the bytes on the wire by then."""
-    for edge in range(bins + 1):
-        while (left_s := start_s + edge * BIN_S - time.monotonic()) > 0:
-            flood.keep_up()
-            time.sleep(min(flood.period_s, left_s))
-        yield time.monotonic() - start_s, bench.link.counters()["up"].bytes
+def _stamps_ns(pcap: FilePath) -> Iterator[int]:
+    """When each frame of a capture of this host's was sent, by the kernel's stamp."""
+    for buffer, offset, _ in read_frames(pcap):
+        seconds, microseconds = struct.unpack_from("=II", buffer, offset - RECORD_HEADER_BYTES)
+        yield seconds * 10**9 + microseconds * 1000
 
 
 CHECKS = (
     Check(
-        "rate-file", "a link follows a mahimahi rate file", "the file's own opportunities", rate_file,
+        "rate-file", "a link sends when a mahimahi rate file says", "the file's own opportunities", rate_file,
     ),
 )  # fmt: skip

@@ -29,9 +29,9 @@ class Check:
 
 def checks() -> Mapping[str, Check]:
     """All of them, in the order in which they run: links first, then what stands on them."""
-    from testbed.validation import counting, links, rate_file, sojourn, transfer, twins
+    from testbed.validation import counting, links, rate_file, sojourn, times, transfer, twins
 
-    modules = (links, counting, transfer, sojourn, rate_file, twins)
+    modules = (times, links, counting, transfer, sojourn, rate_file, twins)
     return {check.name: check for module in modules for check in module.CHECKS}
 
 
