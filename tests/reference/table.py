@@ -100,16 +100,17 @@ def markdown(seen: Seen) -> str:
         name = row.case.name if row.case.name != last else ""
         last = row.case.name
         values = (row.figure.asked, row.netem, row.own, row.figure.allowed)
-        lines.append(f"| {name} | {row.figure.name} | {' | '.join(map(_number, values))} |")
+        cells = " | ".join(_number(value, row.figure.digits) for value in values)
+        lines.append(f"| {name} | {row.figure.name} | {cells} |")
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | None, digits: int) -> str:
     if value is None:
         return "–"
     if math.isnan(value):
         return "not in order"
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.3g}" if value < 10 else f"{value:,.2f}"
+    return f"{value:,.{digits}f}"
 
 
 if __name__ == "__main__":
