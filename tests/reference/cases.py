@@ -30,7 +30,7 @@ JITTERED_FRAMES, JITTERED_GAP_S = 300, 0.013
 TRANSFERS, TRANSFER_BYTES = 3, 4_000_000
 TCP_RATE_BPS, TCP_DELAY_MS = 20 * MBIT, 20.0
 QUEUE_OVERRUN_FRAMES = 10
-ONE_WAY_BOUND_MS = 0.6
+ONE_WAY_BOUND_MS = 0.4
 """Allowed between two links, for each way: user-mode Linux wakes up as late as that, and a process here."""
 
 
@@ -45,6 +45,7 @@ class Figure:
     allowed: float
     asked: float | None = None
     reduce: Callable[[Sequence[float]], float] = statistics.median
+    digits: int = 2
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def _rates() -> Iterator[Case]:
     """No more than 50 Mbit/s: above it, the one CPU of user-mode Linux is what is measured."""
     for rate_mbit, frames in ((1, 100), (20, 1000), (50, 2000)):
         shape = Shape(rate_mbit * MBIT, 10.0, queue_frames=frames)
-        figure = Figure("rate by frames, Mbit/s", 0.002 * rate_mbit, rate_mbit)
+        figure = Figure("rate by frames, Mbit/s", 0.002 * rate_mbit, rate_mbit, digits=3)
 
         def measure(ends: Ends, frames: int = frames) -> Samples:
             """The slope of the frames' numbers over their times, of frames that were sent at once."""
@@ -125,7 +126,7 @@ def _rates() -> Iterator[Case]:
 def _queues() -> Iterator[Case]:
     for length, rate_bps in ((5, 200_000), (20, 200_000), (100, MBIT)):
         shape = Shape(rate_bps, 30.0, queue_frames=length)
-        figure = Figure("the first frames that came", 0, length)
+        figure = Figure("the first frames that came", 0, length, digits=0)
 
         def measure(ends: Ends, frames: int = length + QUEUE_OVERRUN_FRAMES) -> Samples:
             numbers = send_train(ends, frames, last_s=1.3).numbers
@@ -191,7 +192,7 @@ def _jitters() -> Iterator[Case]:
     allowed_ms = 4 * math.sqrt(2) * 3 / math.sqrt(2 * JITTERED_FRAMES)
     figures = (
         Figure("sd, ms", allowed_ms, 3, statistics.stdev),
-        Figure("overtaken", 0, 0),
+        Figure("overtaken", 0, 0, digits=0),
     )
     for distribution in ("normal", "uniform"):
         shape = _unlimited(20, jitter_ms=3.0, jitter_distribution=distribution)
@@ -210,9 +211,9 @@ def _transfers() -> Iterator[Case]:
         shape = Shape(TCP_RATE_BPS, TCP_DELAY_MS, queue_frames=frames)
         for congestion in RETRANSMISSIONS_APART:
             figures = (
-                Figure("4 MB in s", 0.1),
+                Figure("4 MB in s", 0.1, digits=3),
                 Figure("throughput, Mbit/s", 1.0),
-                Figure("retransmissions", RETRANSMISSIONS_APART[congestion]),
+                Figure("retransmissions", RETRANSMISSIONS_APART[congestion], digits=0),
             )
 
             def measure(ends: Ends, congestion: str = congestion) -> Samples:

@@ -18,14 +18,28 @@ from pathlib import Path
 
 from tests.network.lab import tree, up
 from tests.reference import uml
-from tests.reference.cases import Case, Figure, Samples, all_cases, measure_all
+from tests.reference.cases import (
+    JITTERED_FRAMES,
+    PINGS,
+    SCATTERED_FRAMES,
+    TRANSFERS,
+    Case,
+    Figure,
+    Samples,
+    all_cases,
+    measure_all,
+)
 from tests.reference.measure import Ends
 from tests.reference.netem import kernel_has_netem
 
 NETEM_TIMEOUT_S = 200.0
 _ROOT = Path(__file__).parents[2]
 _INSIDE = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from tests.reference.cases import main; main()"
-_HEAD = """\
+_HEAD = f"""\
+Times are medians of {PINGS} lone frames or {TRANSFERS} transfers, shares are of {SCATTERED_FRAMES:,} frames,
+deviations of {JITTERED_FRAMES}. What the tests allow in between is how late either side wakes up, or four standard
+deviations of what is random.
+
 | link | figure | on paper | netem | this link | may differ by |
 |---|---|---:|---:|---:|---:|"""
 
@@ -100,16 +114,17 @@ def markdown(seen: Seen) -> str:
         name = row.case.name if row.case.name != last else ""
         last = row.case.name
         values = (row.figure.asked, row.netem, row.own, row.figure.allowed)
-        lines.append(f"| {name} | {row.figure.name} | {' | '.join(map(_number, values))} |")
+        cells = " | ".join(_number(value, row.figure.digits) for value in values)
+        lines.append(f"| {name} | {row.figure.name} | {cells} |")
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | None, digits: int) -> str:
     if value is None:
         return "–"
     if math.isnan(value):
         return "not in order"
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.3g}" if value < 10 else f"{value:,.2f}"
+    return f"{value:,.{digits}f}"
 
 
 if __name__ == "__main__":
