@@ -46,7 +46,7 @@ def test_more_users_of_a_closed_loop_are_done_sooner() -> None:
 
 def test_a_loss_and_more_links_take_longer_to_measure() -> None:
     still = estimate("smoke").measuring_s
-    assert estimate("smoke", "links.core.loss=0.5%").measuring_s > still + 5
+    assert estimate("smoke", "links.core.loss=0.1%").measuring_s > still + 1
     assert estimate("smoke", "tiers.device.nodes=40").measuring_s > 2 * still
     one = "tiers=[{name: cloud, model: {kind: recorded, service: 1ms}, cpus: 1, memory: 1GiB}]"
     assert estimate("smoke", one, "links=[]", "methods=[{name: cloud-only}]").measuring_s == 0

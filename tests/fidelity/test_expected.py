@@ -5,26 +5,19 @@ from __future__ import annotations
 import random
 import statistics
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path as FilePath
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.stats import binom
 
 from testbed.link_process.fates import Fates, Way, WayFigures
 from testbed.measure.expected import (
     CHANCE,
     Finding,
     along_files,
-    binomial_interval,
-    datagrams_for,
     delayed,
-    duplicates_seen,
     held,
     jitter_bounds,
-    loss_seen,
     one_way_ms,
     rate_bounds,
     rate_window_s,
@@ -35,18 +28,18 @@ from testbed.measure.expected import (
     tells_reordered,
     time_bounds,
 )
-from testbed.measure.loss import NOT_TOLD_FROM_NONE, POOLED, Counting, Tally, planned
+from testbed.measure.loss import NOT_TOLD_FROM_NONE, Counting, Tally, copies_by_seed, planned
 from testbed.measure.path import Path
 from testbed.measure.rate import rate_groups, unlimited
 from testbed.measure.times import JITTERS_APART, ping_interval_s
 from testbed.measure.traffic import End, UdpPath
 from testbed.measure.trains import internet_checksum
-from testbed.topology import Bursts, JitterDistribution, Shape
+from testbed.topology import JitterDistribution, Shape
 
 
 def path(name: str, up_bps: int | None, down_bps: int | None) -> Path:
     nowhere = End("/proc/self/ns/net", "10.77.0.1")
-    return Path(name, Shape(up_bps), Shape(down_bps), nowhere, nowhere, counters=dict)
+    return Path(name, Shape(up_bps), Shape(down_bps), nowhere, nowhere, counters=dict, counts=dict)
 
 
 def test_a_full_frame_at_one_megabit_takes_12_ms() -> None:
@@ -247,19 +240,9 @@ def test_a_rate_may_be_off_by_1_percent_and_a_frame() -> None:
     assert (low, high) == (20e6 - 200_000 - 6056, 20e6 + 200_000 + 6056)
 
 
-@settings(max_examples=60)
-@given(trials=st.integers(1, 4000), probability=st.floats(0.0005, 0.9))
-def test_the_binomial_interval_is_the_exact_one(trials: int, probability: float) -> None:
-    low, high = binomial_interval(trials, probability)
-    assert binom.cdf(low - 1, trials, probability) < CHANCE / 2 + 1e-12
-    assert binom.cdf(low, trials, probability) >= CHANCE / 2 - 1e-12
-    assert binom.sf(high, trials, probability) < CHANCE / 2 + 1e-12
-    assert binom.sf(high - 1, trials, probability) >= CHANCE / 2 - 1e-12
-
-
 def test_a_sender_that_was_held_up_sends_no_more_at_once_than_a_short_queue_has_room_for() -> None:
     here = End("/proc/self/ns/net", "127.0.0.1")
-    link = Path("a", Shape(10**6, queue_frames=10), Shape(10**6), here, here, counters=dict)
+    link = Path("a", Shape(10**6, queue_frames=10), Shape(10**6), here, here, counters=dict, counts=dict)
     with UdpPath(here, here) as udp:
         counting = Counting(link, "up", udp, total=20, per_s=500)
         sent = []
@@ -270,67 +253,46 @@ def test_a_sender_that_was_held_up_sends_no_more_at_once_than_a_short_queue_has_
     assert sent[-1] == 20
 
 
-def test_an_impossible_loss_and_a_certain_one_leave_no_room() -> None:
-    assert binomial_interval(500, 0) == (0, 0)
-    assert binomial_interval(500, 1) == (500, 500)
+def tally(shape: Shape, seen: list[int] | None = None, refused: int = 0) -> Tally:
+    """Of 300 frames up a link that has ``shape``; with the seed's fates unless others are given."""
+    due = list(islice(copies_by_seed(shape, 5, "any", "a", "up"), 300))
+    return Tally(replace(path("a", None, None), up=shape), "up", seen or due, due, refused)
 
 
-@pytest.mark.parametrize("loss", [0.001, 0.005, 0.01, 0.05, 0.2])
-def test_enough_datagrams_are_sent_to_tell_a_loss_from_none_and_from_twice_as_much(loss: float) -> None:
-    sent = datagrams_for(loss)
-    low, high = binomial_interval(sent, loss)
-    assert low > 0
-    seldom = 0.02 if loss >= 0.005 else 0.75  # 12 losses where 50 would take 50,000 datagrams
-    assert binom.cdf(high, sent, 2 * loss) < seldom
+def test_losses_are_held_against_exactly_the_seeds() -> None:
+    true = tally(Shape(None, loss=0.05))
+    (finding,) = true.findings()
+    assert finding.ok
+    assert finding.low == finding.high == finding.measured == true.due.count(0) / 300
+    moved = [*true.seen[1:], true.seen[0]]
+    (finding,) = tally(Shape(None, loss=0.05), moved).findings()
+    assert finding.ok is False
+    assert finding.measured == finding.low  # as many, and not the same
+    assert finding.note.endswith("of 300 frames fared otherwise than the seed has it")
 
 
-def test_a_loss_that_is_too_seldom_to_be_told_from_none_is_said() -> None:
-    rare = replace(path("a", None, None), up=Shape(None, loss=0.0001), down=Shape(None, loss=0.001))
-    (up,), (down,) = (
-        list(one.findings()) for one in (Tally(rare, "up", 12_000, 0, 0), Tally(rare, "down", 12_000, 12, 0))
-    )
-    assert (up.ok, up.note) == (True, NOT_TOLD_FROM_NONE)
-    assert (down.ok, down.note) == (True, "")
+def test_a_copy_too_many_is_no_loss_and_is_noticed() -> None:
+    true = tally(Shape(None, loss=0.05))
+    first = true.due.index(1)
+    lost, doubled = tally(Shape(None, loss=0.05), [*true.due[:first], 2, *true.due[first + 1 :]]).findings()
+    assert (lost.ok, doubled.ok) == (True, False)
+    assert (doubled.configured, doubled.measured) == (0, 1 / 300)
 
 
-def test_two_sendings_are_judged_together() -> None:
-    lossy = replace(path("a", None, None), up=Shape(None, loss=0.05))
-    unlucky, ordinary, wrong = (Tally(lossy, "up", 1000, lost, 0) for lost in (75, 48, 80))
-    (alone,), (pooled,), (twice,) = (
-        list(one.findings()) for one in (unlucky, unlucky.plus(ordinary), unlucky.plus(wrong))
-    )
-    assert alone.ok is False
-    assert (pooled.ok, pooled.samples, pooled.measured, pooled.note) == (True, 2000, 0.0615, POOLED)
-    assert twice.ok is False
+def test_what_chance_or_a_full_queue_leaves_open_is_said() -> None:
+    (rare,) = tally(Shape(None, loss=0.000001)).findings()
+    assert (rare.ok, rare.note) == (True, NOT_TOLD_FROM_NONE)
+    (full,) = tally(Shape(None), [0] + 299 * [1], refused=1).findings()
+    assert full.ok is False
+    assert "the queue refused 1 datagrams" in full.note
 
 
 def test_losses_are_counted_for_20_s_at_most_and_all_at_the_same_time() -> None:
-    lossy, slow = Shape(20_000_000, loss=0.01), Shape(50_000, loss=0.01)
-    one = replace(path("a", None, None), up=lossy, down=slow)
-    share_per_s = 1500 / 10_000
-    assert planned(one, "up", share_per_s) == (5000, 750)
-    total, per_s = planned(one, "down", share_per_s)
-    assert total / per_s == pytest.approx(20, rel=0.01)
-    assert planned(path("b", None, None), "up", share_per_s) == (300, 45)
-
-
-def test_a_duplicate_can_stand_in_for_a_loss() -> None:
-    assert loss_seen(Shape(None, loss=0.1, duplicate=0.5)) == pytest.approx(0.05)
-
-
-def test_a_second_copy_comes_of_what_is_not_lost_and_passes_the_loss_itself() -> None:
-    assert duplicates_seen(Shape(None, loss=0.1, duplicate=0.5)) == pytest.approx(0.5 * 0.9 * 0.9)
-
-
-def test_a_copy_in_a_burst_is_lost_more_often_than_the_mean_says() -> None:
-    bursts = Bursts(0.05, 0.2, bad=0.9, good=0.01)
-    shape = Shape(None, loss=bursts.mean, bursts=bursts, duplicate=0.3)
-    figures = WayFigures(loss=1.0, bursts=(0.05, 0.2, 0.9, 0.01), duplicate=0.3)
-    way = Way(figures, Fates(1, "any", "a", "up"))
-    copies = [len(way.enter(0)) for _ in range(100_000)]
-    assert copies.count(0) / 100_000 == pytest.approx(loss_seen(shape), rel=0.03)
-    assert copies.count(2) / 100_000 == pytest.approx(duplicates_seen(shape), rel=0.03)
-    assert duplicates_seen(replace(shape, bursts=None)) < 0.9 * duplicates_seen(shape)
+    one = replace(path("a", None, None), up=Shape(20_000_000, loss=0.01), down=Shape(20_000, loss=0.01))
+    assert planned(one, "up", 1000, 0.75) == (1000, 750)
+    total, per_s = planned(one, "down", 1000, 0.75)
+    assert total / per_s == pytest.approx(20, rel=0.02)
+    assert planned(path("b", None, None), "up", 300, 0.15) == (300, 45)
 
 
 def test_rates_are_measured_together_as_far_as_the_host_can_carry_them() -> None:

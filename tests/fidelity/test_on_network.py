@@ -12,7 +12,7 @@ from testbed.network import Network
 from testbed.topology import Link, Node, Shape, Topology
 from testbed.watch import ProbeWatch
 
-QUICK = Effort(rate_seconds=1.0, rate_budget_bps=130e6, timed_together=6, datagrams_per_s=1500)
+QUICK = Effort(rate_seconds=1.0, rate_budget_bps=130e6, timed_together=6)
 
 
 def chain(access: Shape, core: Shape) -> Topology:
@@ -34,7 +34,10 @@ def chain(access: Shape, core: Shape) -> Topology:
 def measured(access: Shape, core: Shape, run_id: str) -> tuple[list[str], list[Path]]:
     with Network(chain(access, core), run_id, hosts="namespace") as network:
         paths = paths_of(network)
-        wrong = [str(finding) for finding in failures(measure(paths, QUICK))]
+        wrong = [
+            str(finding)
+            for finding in failures(measure(paths, network.link_process, 1, "measurement-1", QUICK))
+        ]
     return wrong, paths
 
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.measure.expected import binomial_interval
 from testbed.topology import Shape
 from testbed.validation.queueing import (
     batch_means,
@@ -131,8 +130,3 @@ def simulate_ms(size_bytes: int, shape: Shape) -> float:
             if sent <= 16 or sent % 2 == 0:
                 waiting.append((delivered + shape.delay_ms + serialised(66), sent))
     return delivered
-
-
-def test_the_loss_interval_is_the_binomial_one() -> None:
-    # scipy.stats.binom.ppf([0.001, 0.999], 1000, 0.02)
-    assert binomial_interval(1000, 0.02) == (8, 35)
