@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from testbed.validate import run_check
 from testbed.validation import sojourn, twins
 from testbed.validation.figures import CheckResult, Figure, exactly, within
 from testbed.validation.queueing import lindley_sojourns
-from testbed.validation.rate_file import bounds, expected_bytes
+from testbed.validation.rate_file import Played, due_ms
+from testbed.validation.rate_file import judge as judge_rate_file
 from testbed.validation.registry import Check, select
 from testbed.validation.search import Search
 from testbed.validation.tables import checks_table
@@ -124,18 +125,38 @@ def test_one_decision_that_differs_is_found_out(name: str, value: Any) -> None:
     assert decisions.measured == 1
 
 
-def test_a_rate_file_lets_out_what_it_says_and_begins_again() -> None:
-    trace = RateTrace(Path("x"), [500, 1000, 1500, 1500, 2000])
-    assert expected_bytes(trace, [0, 1, 2, 3]) == [2 * 1514, 3 * 1514, 2 * 1514]
-    assert expected_bytes(trace, [0, 100]) == [5 * 50 * 1514]
+TRACE = RateTrace(Path("x"), [500, 500, 1000, 1500, 1501, 2000])
 
 
-def test_a_second_of_a_rate_file_may_be_a_step_early_or_late_and_no_more() -> None:
-    trace = RateTrace(Path("x"), [*range(10, 1001, 10), *range(1002, 2001, 2)])  # 100 frames, then 500
-    (low, exact, high), _ = bounds(trace, [0.0, 1.0, 2.0])
-    assert exact == 100 * 1514
-    assert low == pytest.approx(90 * 1514 * 0.95 - 1514)
-    assert high == pytest.approx(140 * 1514 * 1.05 + 1514)  # a tenth of a second at the next one's rate
+def played(shift_ms: Mapping[int, float] | None = None, without: int | None = None) -> list[Figure]:
+    """What is made of three turns of the file, each frame 0.1 ms late, some shifted, one left out."""
+    due = due_ms(TRACE, 3)
+    late_ms = dict.fromkeys(range(len(due)), 0.1) | dict(shift_ms or {})
+    sent_ns = [
+        round((1000 + at_ms + late_ms[number]) * 1e6) for number, at_ms in enumerate(due) if number != without
+    ]
+    return list(judge_rate_file(Played(sorted(sent_ns), 1000_000_000, 1000_400_000), due))
+
+
+def test_a_rate_file_is_played_frame_by_frame_and_over_again() -> None:
+    assert due_ms(TRACE, 2) == [*TRACE.opportunities_ms, 2500, 2500, 3000, 3500, 3501, 4000]
+    figures = played()
+    assert [figure for figure in figures if not figure.ok] == []
+    assert [figure.measured for figure in figures[1:8]] == [3, 3, 3, 3, 3, 3, 18]
+
+
+def test_a_frame_that_is_missing_or_leaves_in_another_second_is_found_out() -> None:
+    assert {"x: second 2", "x: all of it"} <= {
+        one.quantity.replace("up-and-down.mahi", "x") for one in played(without=4) if not one.ok
+    }
+    wrong = [one.quantity for one in played({2: 2.0}) if not one.ok]
+    assert any("second 1" in one for one in wrong)
+    assert any("99th percentile" in one for one in wrong)
+
+
+def test_a_file_that_begins_long_after_it_was_asked_for_is_found_out() -> None:
+    start, *_ = played(dict.fromkeys(range(18), 5.0))
+    assert not start.ok
 
 
 def test_a_figure_is_held_against_its_bounds_ends_included() -> None:
