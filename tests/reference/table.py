@@ -37,8 +37,8 @@ _ROOT = Path(__file__).parents[2]
 _INSIDE = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from tests.reference.cases import main; main()"
 _HEAD = f"""\
 Times are medians of {PINGS} lone frames or {TRANSFERS} transfers, shares are of {SCATTERED_FRAMES:,} frames,
-deviations of {JITTERED_FRAMES}. What the tests allow in between is how late either side wakes up, or four standard
-deviations of what is random.
+deviations of {JITTERED_FRAMES}. What the tests allow in between is how late either side wakes up, or four
+standard deviations of what is random.
 
 | link | figure | on paper | netem | this link | may differ by |
 |---|---|---:|---:|---:|---:|"""
