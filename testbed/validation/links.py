@@ -15,7 +15,7 @@ from testbed.measure.rate import measure_rates
 from testbed.measure.traffic import FULL_PAYLOAD_BYTES, Burst, UdpPath
 from testbed.measure.trains import one_way_train
 from testbed.topology import FRAME_BYTES, Bursts, JitterDistribution, Shape
-from testbed.validation.bench import SEED, Bench, send_alone
+from testbed.validation.bench import SEED, Bench, awake_ms, send_alone
 from testbed.validation.figures import Figure, exactly
 from testbed.validation.registry import Check
 
@@ -93,8 +93,9 @@ def _said(way: Shape) -> str:
 def jitter(bench: Bench) -> Iterator[Figure]:
     """One-way times have the distribution asked for, each the seed's own; and no frame overtakes another."""
     shape = Shape(None, delay_ms=40, jitter_ms=6, queue_frames=5000)
+    wake_ups_ms = bench.wake_ups_ms() / 2
     for distribution in DISTRIBUTIONS:
-        yield from _spread(bench, replace(shape, jitter_distribution=distribution))
+        yield from _spread(bench, replace(shape, jitter_distribution=distribution), wake_ups_ms)
     path = bench.path(shape)
     with UdpPath(path.child, path.parent, sink_buffer_bytes=1 << 20) as udp:
         close = one_way_train(udp, 400 if bench.short else 2000, 0.0005)
@@ -103,14 +104,14 @@ def jitter(bench: Bench) -> Iterator[Figure]:
     yield exactly("of those, overtaken by a later one", "datagrams", 0, close.out_of_order)
 
 
-def _spread(bench: Bench, shape: Shape) -> Iterator[Figure]:
+def _spread(bench: Bench, shape: Shape, wake_ups_ms: float) -> Iterator[Figure]:
     kind, count = shape.jitter_distribution, 100 if bench.short else 300
     path, method = bench.path(shape), f"jitter-{kind}"
     with UdpPath(path.child, path.parent, sink_buffer_bytes=1 << 19) as udp:
         bench.network.link_process.begin(SEED, method)
         # So far apart that keeping the order seldom has to move a datagram.
         train = one_way_train(udp, count, 4 * shape.jitter_ms / 1000)
-        times_ms = bench.awake_ms(send_alone(train), ways=1)
+        times_ms = awake_ms(send_alone(train), wake_ups_ms)
     standard = [(time_ms - shape.delay_ms) / shape.jitter_ms for time_ms in times_ms]
     yield Figure(
         f"{kind}: p of Kolmogorov and Smirnov", "", 1.0, _p_of(standard, kind), CHANCE, 1.0,

@@ -65,7 +65,7 @@ def later(shape: Shape) -> Shape:
         (
             "jitter",
             lambda shape: replace(shape, jitter_distribution="normal"),
-            "uniform: the seed's own time",
+            "uniform: the seed's",
         ),
         ("jitter", lambda shape: replace(shape, jitter_ms=5.0), "the seed's own time"),
         ("jitter", lambda shape: replace(shape, jitter_ms=0.0, reorder=0.2), "overtaken"),
