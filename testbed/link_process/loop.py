@@ -31,6 +31,8 @@ MAX_MESSAGE_BYTES = 1 << 16
 PRIORITY = 10
 """Above the orchestrator's and the probe's (sched(7))."""
 CLOCK_JUMP_NS = 1_000_000
+LOOK_NS = 20_000
+"""So long may a look at a clock take."""
 PUBLISHED_EVERY_NS = 1_000_000
 """Counts are at most that old, and never older than the last moment at which something was due."""
 SOON_NS = 15_000
@@ -127,12 +129,13 @@ class Loop:
 
     def _clock_offset_ns(self) -> int | None:
         """Realtime less monotonic clock; ``None`` if it has jumped, so that stamps do not tell the time."""
-        for _ in range(2):  # once more, in case this process was held up between the two
-            offset_ns = time.time_ns() - _now_ns()
-            if abs(offset_ns - self._offset_ns) <= CLOCK_JUMP_NS:
-                self._offset_ns = offset_ns
-                return offset_ns
-        self._offset_ns = offset_ns
+        for _ in range(3):  # once more where this process was held up between two looks
+            before_ns, real_ns, after_ns = _now_ns(), time.time_ns(), _now_ns()
+            if after_ns - before_ns < LOOK_NS:
+                break
+        before, self._offset_ns = self._offset_ns, real_ns - (before_ns + after_ns) // 2
+        if abs(self._offset_ns - before) <= CLOCK_JUMP_NS:
+            return self._offset_ns
         self._block.clock_jumps += 1
         return None
 
