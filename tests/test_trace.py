@@ -88,7 +88,7 @@ class TestDrawing:
 
     def test_the_scenarios_requests_and_seed_are_obeyed(self) -> None:
         scenario = with_seed(with_requests(load_scenario(QUICKSTART), 5), 3)
-        assert build_trace(scenario) == drawn(5, rate=5.0, seed=3)
+        assert build_trace(scenario) == drawn(5, seed=3)
 
 
 class TestPrompts:
