@@ -17,7 +17,7 @@ from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape, Topology
 if TYPE_CHECKING:
     from testbed.scenario import Scenario
 
-CARRIED_BPS = 500_000_000
+CARRIED_BPS = 300_000_000
 """What the link process is known to carry, all links together, without being late."""
 CARRIED_FRAMES_PER_S = 10_000
 """Likewise of frames that come one by one, whatever their length."""

@@ -2,7 +2,9 @@
 
 The kernel counts for each thread how long it was ready to run and did not (*run delay*, the second figure of
 /proc/TID/schedstat, proc_pid_schedstat(5)). While a quota throttles the container its threads are ready and
-do not run either, and that counts as well; it is the emulation at work, and is taken off.
+do not run either, and that counts as well; it is the emulation at work. How much of a delay it was cannot be
+told for certain (a thread that Linux 6.18 throttled was said to have waited while it slept), so that what a
+thread waited while its container was throttled is left out altogether.
 """
 
 from __future__ import annotations
@@ -42,9 +44,9 @@ class Look:
 class RunDelay:
     """The waiting of one container, summed over its threads; each look adds what came since the last.
 
-    Of what a thread's delay grew by at most as much was throttling as the container was throttled in that
-    time, on all CPUs together. So the sum is never too high, and is exact where nothing was throttled or one
-    thread alone was ready. What a thread waited since the last look before it ended is lost.
+    What a thread's delay grew by counts if its container was not throttled since the delay last grew. So the
+    sum is never too high, and is exact where nothing was throttled. What a thread waited since the last look
+    before it ended is lost.
 
     Attributes:
         waited_s: so far; 0 at the first look.
@@ -55,6 +57,8 @@ class RunDelay:
         self._last: Look | None = None
         self._seen: dict[int, Look] = {}
         """When each thread was seen last: the kernel's list of threads may lack one for a moment."""
+        self._grew: dict[int, Look] = {}
+        """When each thread's delay was seen to have grown."""
 
     def add(self, look: Look) -> None:
         if self._last is not None:
@@ -62,6 +66,7 @@ class RunDelay:
         self._last = look
         recent = {thread: seen for thread, seen in self._seen.items() if look.at_s - seen.at_s < FORGOTTEN_S}
         self._seen = recent | dict.fromkeys(look.delays_s, look)
+        self._grew = {thread: grew for thread, grew in self._grew.items() if thread in self._seen}
 
     def _grown_s(self, thread: int, look: Look, last: Look) -> float:
         """Not more than the time since the thread was seen, or since the last look if it is new: in trials
@@ -69,8 +74,11 @@ class RunDelay:
         """
         seen = self._seen.get(thread, last)
         grown_s = look.delays_s[thread] - seen.delays_s.get(thread, 0.0)
-        throttled_s = look.throttled_after_s - seen.throttled_before_s
-        return max(0.0, min(grown_s, look.at_s - seen.at_s) - throttled_s)
+        if grown_s <= 0:
+            return 0.0
+        before, self._grew[thread] = self._grew.get(thread, seen), look
+        throttled = look.throttled_after_s > before.throttled_before_s
+        return 0.0 if throttled else min(grown_s, look.at_s - seen.at_s)
 
 
 def thread_delays(threads: Iterable[int], proc: Path = PROC) -> dict[int, float]:

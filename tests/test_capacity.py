@@ -87,9 +87,9 @@ class TestRates:
         assert capacity_notes(under_events(scenario.events, build_topology(scenario))) == []
 
     def test_a_link_that_may_carry_more_is_named_with_its_rate(self) -> None:
-        assert notes("links.core.rate=500mbit") == []
+        assert notes("links.core.rate=300mbit") == []
         assert notes("links.core.down.rate=1gbit") == [
-            "link core may carry up to 1 Gbit/s, more than the link process is known to (500 Mbit/s): "
+            "link core may carry up to 1 Gbit/s, more than the link process is known to (300 Mbit/s): "
             "if it does, the verdict on latency is lost"
         ]
 
@@ -99,4 +99,4 @@ class TestRates:
 
     def test_links_without_a_rate_are_one_note(self) -> None:
         (note,) = notes("links.core.rate=null", "links.access.rate=null")
-        assert note.startswith("links access, core have no rate, and the link process is known to carry 500")
+        assert note.startswith("links access, core have no rate, and the link process is known to carry 300")

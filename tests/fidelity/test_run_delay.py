@@ -34,7 +34,12 @@ def test_what_threads_waited_before_the_first_look_is_not_counted() -> None:
 
 def test_throttling_is_no_waiting() -> None:
     assert waited(({7: 0.0, 8: 0.0}, 1.0), ({7: 0.6, 8: 0.6}, 1.6)) == 0
-    assert waited(({7: 0.0}, 1.0), ({7: 0.9}, 1.6)) == pytest.approx(0.3)
+    assert waited(({7: 0.0}, 1.0), ({7: 0.9}, 1.6)) == 0
+
+
+def test_a_delay_that_shows_long_after_the_throttling_is_no_waiting_either() -> None:
+    slept = (({7: 0.0}, 0.0), ({7: 0.1}, 0.0), ({7: 0.1}, 0.2), ({7: 0.1}, 0.2), ({7: 1.0}, 0.2))
+    assert waited(*slept) == pytest.approx(0.1)
 
 
 def test_throttling_in_one_interval_hides_nothing_of_another() -> None:
