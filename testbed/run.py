@@ -154,7 +154,6 @@ class _Run:
             "scenario": scenario.model_dump(mode="json"),
             "links": [asdict(link) for link in topology.links],
             "seed": scenario.seed,
-            "seed_fixes": "trace, policies and what becomes of each frame on a link",
             "notes": list(notes),
             "clock_offsets_ns": {},
             "image": {"tag": image.tag, "id": image.id, "size_bytes": image.size_bytes},

@@ -74,7 +74,7 @@ class TestWhatIsRead:
         assert (access.rate_bps, access.delay_ms, access.jitter_ms, access.loss) == (20_000_000, 10.0, 2.0, 0)
         assert (core.rate_bps, core.delay_ms) == (100_000_000, 30.0)
         assert isinstance(quickstart.trace, DrawnTrace)
-        assert (quickstart.trace.requests, quickstart.trace.arrivals.rate_per_s) == (120, 3.0)
+        assert (quickstart.trace.requests, quickstart.trace.arrivals.rate_per_s) == (100, 3.0)
         assert (quickstart.replay.mode, quickstart.replay.deadline_s) == ("open", 30.0)
 
     def test_methods_carry_the_parameters_of_their_policy(self, quickstart: Scenario) -> None:

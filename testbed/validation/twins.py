@@ -33,9 +33,8 @@ NAMES = ("a", "b")
 BATCHES = 10
 BLUR_SHARE, BLUR_MS = 0.25, 1.0
 """How far the interval of the difference may reach to either side: a quarter of the mean latency, or 1 ms if
-that is more. In user-mode Linux on two CPUs a request of 20 ms differs by some 4 ms from its twin, and the 50
-pairs of the short form reach a tenth of it. Where the host keeps standing still the interval reaches farther
-than the latency itself: it holds 0 whatever the difference, and has shown nothing.
+that is more. Where the host keeps standing still the interval reaches farther than the latency itself: it
+holds 0 whatever the difference, and has shown nothing.
 """
 DECIDED = ("path", "confidences", "thresholds", "window_seqs", "kept", "tier", "answer", "outcome")
 """What of a request may not depend on when it ran."""
