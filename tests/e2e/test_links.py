@@ -191,7 +191,7 @@ SCENARIOS = (
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_scenario_runs_here_and_its_bytes_decisions_and_quality_are_true(tmp_path: Path, name: str) -> None:
     out = tmp_path / "run"
-    done = run_scenario(ROOT / "scenarios" / f"{name}.yaml", out, "--requests", "30", "--methods", "recserve")
+    done = run_scenario(ROOT / "scenarios" / f"{name}.yaml", out, "--requests", "12", "--methods", "recserve")
     assert done.returncode == 0, done.stderr
     fidelity: dict[str, Any] = read(out, "fidelity.json")
     assert {claim: fidelity["reasons"][claim] for claim in ("bytes", "decisions", "quality")} == {
