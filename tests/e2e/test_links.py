@@ -37,6 +37,7 @@ TAKEN_BY_OTHERS = (
     r"the machine's CPUs were busy for",
     r"waited [\d.]+ s for a CPU that its limit",
     r"the machine itself stood still",
+    r"had a p99 round trip of",  # of which the median is right: the pinging process waited for a CPU
 )
 """Reasons that say that something else had the CPUs."""
 
