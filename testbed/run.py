@@ -78,10 +78,10 @@ def run(scenario: Scenario, out: Path | None, reporter: Reporter) -> RunDirector
         notes += late
         for note in late:
             reporter.say(note)
-    reporter.say(str(estimated_seconds(scenario, trace, topology)))
     run_id = new_run_id()
     with run_lock(run_id):
         RunDirectory.check(out)
+        reporter.say(str(estimated_seconds(scenario, trace, topology)))
         image, models = prepare(scenario, reporter)
         directory = RunDirectory.create(out, scenario.name)
         return _Run(scenario, topology, trace, run_id, image, models, directory, asked, notes, reporter).go()

@@ -155,7 +155,10 @@ def test_its_times_add_up_and_its_audit_is_clean(finished: Path) -> None:
 
 
 def test_hop_times_agree_with_the_clock_of_the_captures(finished: Path) -> None:
-    """Between a prompt's frame and its answer's on the wire lies what the tiers' clocks say was above it."""
+    """Between a prompt's frame and its answer's on the wire lies what the tiers' clocks say was above it, and
+    the way up; the answer's way down comes after its frame.
+    """
+    delays_ms = {link["name"]: link["down"]["delay_ms"] for link in read(finished, "manifest.json")["links"]}
     excess_ms = []
     for row in read(finished, "requests.parquet"):
         for at, hop in enumerate(row["hops"]):
@@ -164,7 +167,8 @@ def test_hop_times_agree_with_the_clock_of_the_captures(finished: Path) -> None:
             above_ms = waited_ms - row["hop_up_ms"][at] - row["hop_down_ms"][at]
             seen_ms = (answered_s - asked_s) * 1000
             assert above_ms - 0.1 <= seen_ms <= waited_ms + 0.1
-            excess_ms.append(waited_ms - seen_ms)
+            excess_ms.append(waited_ms - seen_ms - delays_ms[hop])
+    assert min(excess_ms) > 0
     assert statistics.median(excess_ms) < 5
 
 
@@ -201,7 +205,8 @@ def test_fidelity_has_all_that_a_reader_would_ask_of_the_network_and_the_host(fi
         assert {"busy", "contended", "steal", "pressure"} <= set(found["cpu"][method])
         backlog = {(one["link"], one["direction"]): one for one in found["backlog"][method]}
         assert set(backlog) == directions
-        assert all(one["samples"] > 0 and one["queue_frames"] >= 100 for one in backlog.values())
+        assert all(one["queue_frames"] >= 100 for one in backlog.values())
+        assert backlog["device1-edge1", "up"]["max_frames"] > 0
         accounts = [one for one in found["bytes"] if one["method"] == method]
         assert {(one["link"], one["direction"]) for one in accounts} == directions
         assert all(one["capture_dropped_frames"] == one["queue_dropped_frames"] == 0 for one in accounts)
