@@ -48,6 +48,7 @@ class LinkProcess:
         self._netns_path = netns_path
         self._lock = threading.Lock()
         self._numbers: dict[str, int] = {}
+        self._socket_drops_before = self._jumps_before = 0
         self._closing = False
         self.refused: dict[str, str] = {}
         self.ended: Callable[[], None] = lambda: None
@@ -183,13 +184,8 @@ class LinkProcess:
             cpu_by_second=self._cpu.shares(),
         )
 
-    _socket_drops_before = _jumps_before = 0
-
     def require_alive(self) -> None:
-        """
-        Raises:
-            TestbedError: it has ended, with what it said last.
-        """
+        """Raise a TestbedError, with what it said last, if it has ended."""
         if self.has_ended:
             raise TestbedError(f"the link process has ended, and all links with it: {self._last_words()}")
 
