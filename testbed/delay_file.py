@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from testbed.errors import TestbedError
+from testbed.line_file import MAX_LINE_BYTES, read_values
 
 MAX_LINES = 5_000_000
 MAX_DELAY_MS = 60_000
-_MAX_LINE_BYTES = 64
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -27,16 +27,7 @@ def read_delay_file(path: Path) -> array[float]:
     Raises:
         TestbedError: with file and line, what is wrong there and how to mend it.
     """
-    delays_ms = array("d")
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE_BYTES), b""), start=1):
-                try:
-                    delays_ms.append(_parse(line, number))
-                except ValueError as error:
-                    raise TestbedError(f"{path}:{number}: {error}") from None
-    except OSError as error:
-        raise TestbedError(f"{path}: cannot be read ({error.strerror}); give a delay file's path") from None
+    delays_ms = array("d", read_values(path, _parse, "delay file"))
     if not delays_ms:
         raise TestbedError(f"{path}: is empty; write one number of milliseconds a line")
     return delays_ms
@@ -45,8 +36,8 @@ def read_delay_file(path: Path) -> array[float]:
 def _parse(line: bytes, number: int) -> float:
     if number > MAX_LINES:
         raise ValueError(f"a delay file has {MAX_LINES} lines at most; cut it")
-    if len(line) == _MAX_LINE_BYTES and not line.endswith(b"\n"):
-        raise ValueError(f"the line is longer than {_MAX_LINE_BYTES - 1} characters; write one number a line")
+    if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+        raise ValueError(f"the line is longer than {MAX_LINE_BYTES - 1} characters; write one number a line")
     word = line.strip()
     if not word:
         raise ValueError("the line is empty; remove it, or write a number of milliseconds")

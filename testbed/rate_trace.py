@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.errors import TestbedError
+from testbed.line_file import read_values
 from testbed.topology import FRAME_BYTES
 
 PEAK_WINDOW_MS = 100
 MAX_LINES = 5_000_000
 MAX_PERIOD_MS = 24 * 3600 * 1000
-_MAX_LINE_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,12 @@ def read_rate_trace(path: Path) -> RateTrace:
         TestbedError: with file and line, what is wrong there and how to mend it.
     """
     times = array("I")
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE_BYTES), b""), start=1):
-                try:
-                    times.append(_parse(line, number, times[-1] if times else 0))
-                except ValueError as error:
-                    raise TestbedError(f"{path}:{number}: {error}") from None
-    except OSError as error:
-        raise TestbedError(f"{path}: cannot be read ({error.strerror}); give a rate file's path") from None
+
+    def parse(line: bytes, number: int) -> int:
+        return _parse(line, number, times[-1] if times else 0)
+
+    for ms in read_values(path, parse, "rate file"):
+        times.append(ms)  # at once: the next line is held against it
     if not times:
         raise TestbedError(f"{path}: holds no opportunity; write one whole number of milliseconds a line")
     if times[-1] == 0:

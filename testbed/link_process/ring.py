@@ -22,7 +22,6 @@ _ETH_P_ALL = 0x0003
 _SLOT_BYTES, _SLOTS, _BLOCK_BYTES = 2048, 16384, 1 << 16
 _SLOT = struct.Struct("=IIIHHII12xi")
 """struct tpacket2_hdr and sockaddr_ll: status, length, length here, offset, (net), s, ns, interface."""
-_STATUS = struct.Struct("=I")
 _FREE = bytes(4)
 _VLAN_VALID = 1 << 4
 _CLOCK_MONOTONIC, _TFD_TIMER_ABSTIME = 1, 1
