@@ -30,8 +30,13 @@ def command(*arguments: str) -> list[str]:
 
 def run(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The smoke scenario from beginning to end."""
+    return run_scenario(SMOKE, out, *arguments)
+
+
+def run_scenario(scenario: Path, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A scenario from beginning to end."""
     return subprocess.run(
-        command("run", str(SMOKE), "--out", str(out), *arguments),
+        command("run", str(scenario), "--out", str(out), *arguments),
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.runs import ROOT, RUN_TIMEOUT_S, command, read, running, wait_for, wait_until_nothing_is_left
+from tests.e2e.runs import ROOT, read, run_scenario, running, wait_for, wait_until_nothing_is_left
 
 pytestmark = pytest.mark.docker
 QUICKSTART_SHAPE = """
@@ -40,17 +40,6 @@ TAKEN_BY_OTHERS = (
     r"had a p99 round trip of",  # of which the median is right: the pinging process waited for a CPU
 )
 """Reasons that say that something else had the CPUs."""
-
-
-def run_scenario(scenario: Path, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command("run", str(scenario), "--out", str(out), *arguments),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=RUN_TIMEOUT_S,
-        check=False,
-    )
 
 
 @pytest.mark.timeout(400)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +13,7 @@ from testbed.columns import BYTE_PARTS
 from testbed.datasets import load
 from testbed.scenario import Scenario
 from testbed.topology import build_topology
-from tests.e2e.runs import ROOT, RUN_TIMEOUT_S, command, read
+from tests.e2e.runs import read, run_scenario
 
 pytestmark = pytest.mark.docker
 
@@ -43,14 +42,7 @@ LINKS = {"air-home1", "air-home2", "home1-edge1", "home2-edge1", "edge1-region1"
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("five-tiers")
     (directory / "five-tiers.yaml").write_text(SCENARIO)
-    done = subprocess.run(
-        command("run", str(directory / "five-tiers.yaml"), "--out", str(directory / "run")),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=RUN_TIMEOUT_S,
-        check=False,
-    )
+    done = run_scenario(directory / "five-tiers.yaml", directory / "run")
     assert done.returncode == 0, done.stderr
     assert "sensor/home/edge/region/cloud" in done.stdout.replace("/ ", "/")  # where a header may wrap
     return directory / "run"
