@@ -157,6 +157,9 @@ def test_its_times_add_up_and_its_audit_is_clean(finished: Path) -> None:
 def test_hop_times_agree_with_the_clock_of_the_captures(finished: Path) -> None:
     """Between a prompt's frame and its answer's on the wire lies what the tiers' clocks say was above it, and
     the way up; the answer's way down comes after its frame.
+
+    A frame that the link process put on the wire late is handed on at its time all the same: what is left of
+    its way is shorter by as much.
     """
     delays_ms = {link["name"]: link["down"]["delay_ms"] for link in read(finished, "manifest.json")["links"]}
     excess_ms = []
@@ -168,7 +171,9 @@ def test_hop_times_agree_with_the_clock_of_the_captures(finished: Path) -> None:
             seen_ms = (answered_s - asked_s) * 1000
             assert above_ms - 0.1 <= seen_ms <= waited_ms + 0.1
             excess_ms.append(waited_ms - seen_ms - delays_ms[hop])
-    assert min(excess_ms) > 0
+    late = [one["put_on_wire"] for one in read(finished, "fidelity.json")["link_process"].values()]
+    assert min(excess_ms) > -max(one["max_ms"] for one in late) - 0.1
+    assert sum(excess < 0 for excess in excess_ms) < len(excess_ms) / 10
     assert statistics.median(excess_ms) < 5
 
 
