@@ -19,7 +19,7 @@ from testbed.evidence import Audit
 from testbed.methods import CasServe, RecServe, TierOnly
 from testbed.results import RunDirectory
 from testbed.scenario import Scenario
-from testbed.topology import Topology, build_topology
+from testbed.topology import Topology
 
 Row = Mapping[str, Any]
 MAX_DIFFERENCES = 50
@@ -44,7 +44,7 @@ def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
     A node that an event killed took with it what it had not told yet: the last records of that life are
     missing, and from the first gap on its thresholds cannot be shown.
     """
-    topology = build_topology(scenario)
+    topology = scenario.topology
     killed = Counter(
         event.node for event in scenario.events if isinstance(event, NodeEvent) and event.do == "kill"
     )

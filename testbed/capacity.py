@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from testbed.event_checks import shapes_of_rate_files, shapes_under
-from testbed.event_schema import LinkChange
-from testbed.link_entry import WireFigures
+from testbed.event_schema import AnyEvent, LinkChange
+from testbed.link_entry import LinkEntry, WireFigures
 from testbed.link_figures import DelayFile
 from testbed.schema import mistake
 from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape, Topology
-
-if TYPE_CHECKING:
-    from testbed.scenario import Scenario
 
 CARRIED_BPS = 300_000_000
 """What the link process is known to carry, all links together, without being late."""
@@ -35,13 +31,13 @@ _Need = tuple[float, int | None]
 """Bytes, and the number of the event that brings them."""
 
 
-def check_memory(scenario: Scenario, topology: Topology) -> None:
+def check_memory(links: Sequence[LinkEntry], events: Sequence[AnyEvent], topology: Topology) -> None:
     """Full queues and full ways of all directions, each at its fullest under any event, fit the memory."""
-    longest_of = {delay.file: delay.most_ms for delay in _delay_files(scenario)}
+    longest_of = {delay.file: delay.most_ms for delay in _delay_files(links, events)}
     queues: dict[_Where, _Need] = {}
     ways: dict[_Where, _Need] = {}
     longest_ms = 0.0
-    for event, where, shape in _all_shapes(scenario, topology):
+    for event, where, shape in _all_shapes(events, topology):
         most_ms = longest_of.get(shape.delay_file or "", shape.delay_ms) + _JITTERS * shape.jitter_ms
         longest_ms = max(longest_ms, most_ms)
         on_way_bytes = _on_way_bytes(min(shape.rate_bps or MOST_BPS, MOST_BPS), most_ms)
@@ -54,7 +50,7 @@ def check_memory(scenario: Scenario, topology: Topology) -> None:
         needs, what = (queues, "in its queue") if queued_bytes >= on_way_bytes else (ways, "on the way")
         where = max(needs, key=lambda one: needs[one][0])
         size_bytes, event = needs[where]
-        field, mend = _asks(scenario, topology, where, event, queue=needs is queues)
+        field, mend = _asks(links, events, topology, where, event, queue=needs is queues)
         raise mistake(
             f"lets {where[0]} ({where[1]}) hold {_mib(size_bytes)} of frames {what}, "
             f"{_mib(queued_bytes + on_way_bytes)} with all other links, and the link process has "
@@ -71,31 +67,37 @@ def _on_way_bytes(rate_bps: float, delay_ms: float) -> float:
     return rate_bps * delay_ms / 8000 / FRAME_BYTES * HELD_FRAME_BYTES
 
 
-def _all_shapes(scenario: Scenario, topology: Topology) -> Iterator[tuple[int | None, _Where, Shape]]:
+def _all_shapes(events: Sequence[AnyEvent], topology: Topology) -> Iterator[tuple[int | None, _Where, Shape]]:
     """Every shape that a direction has or gets, with the number of the event that gives it."""
     for link in topology.links:
         for direction in DIRECTIONS:
             yield None, (link.name, direction), link.shape(direction)
-    yield from chain(shapes_under(scenario.events, topology), shapes_of_rate_files(scenario.events, topology))
+    yield from chain(shapes_under(events, topology), shapes_of_rate_files(events, topology))
 
 
-def _delay_files(scenario: Scenario) -> Iterator[DelayFile]:
-    figures: list[WireFigures] = [event.figures for event in scenario.events if isinstance(event, LinkChange)]
-    for entry in scenario.links:
+def _delay_files(links: Sequence[LinkEntry], events: Sequence[AnyEvent]) -> Iterator[DelayFile]:
+    figures: list[WireFigures] = [event.figures for event in events if isinstance(event, LinkChange)]
+    for entry in links:
         figures += [one for one in (entry.up, entry.down) if one is not None]
-    for delay in chain((one.delay_ms for one in figures), (entry.delay_ms for entry in scenario.links)):
+    for delay in chain((one.delay_ms for one in figures), (entry.delay_ms for entry in links)):
         if isinstance(delay, DelayFile):
             yield delay
 
 
 def _asks(
-    scenario: Scenario, topology: Topology, where: _Where, event: int | None, *, queue: bool
+    links: Sequence[LinkEntry],
+    events: Sequence[AnyEvent],
+    topology: Topology,
+    where: _Where,
+    event: int | None,
+    *,
+    queue: bool,
 ) -> tuple[str, str]:
     """Path of what asks for so much, a link entry's key or an event, and how to mend it."""
     link = next(link for link in topology.links if link.name == where[0])
-    entry = next(entry for entry in scenario.links if entry.name == link.entry)
+    entry = next(entry for entry in links if entry.name == link.entry)
     if event is not None:
-        of_link = isinstance(scenario.events[event], LinkChange)
+        of_link = isinstance(events[event], LinkChange)
         return f"events.{event + 1}." + ("set" if of_link else "rate_file"), "ask for less"
     if not queue:
         return entry.where(where[1], "delay_ms"), "lower it, or the rate"

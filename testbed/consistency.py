@@ -14,7 +14,7 @@ from testbed.topology import DIRECTIONS, Link, Topology, bdp_multiple
 from testbed.units import parse_rate_bps
 
 if TYPE_CHECKING:
-    from testbed.scenario import Scenario, Tier
+    from testbed.scenario import Tier
 
 
 def check_unique(field: str, names: Iterable[str]) -> None:
@@ -85,12 +85,12 @@ def check_links(tiers: Sequence[str], links: Sequence[LinkEntry]) -> None:
             raise mistake(f"no link joins {lower} and {upper}; add one between [{lower}, {upper}]", "links")
 
 
-def check_shapes(scenario: Scenario, topology: Topology) -> None:
+def check_shapes(links: Sequence[LinkEntry], graph: GraphEntry | None, topology: Topology) -> None:
     """No link is asked for what cannot be: each direction of each is held against itself and its way."""
     for link in topology.links:
-        entry = next(entry for entry in scenario.links if entry.name == link.entry)
-        if scenario.graph is not None:
-            _check_way(scenario.graph, entry, link, topology)
+        entry = next(entry for entry in links if entry.name == link.entry)
+        if graph is not None:
+            _check_way(graph, entry, link, topology)
         for direction in DIRECTIONS:
             shape = link.shape(direction)
             if shape.jitter_ms > shape.delay_ms:

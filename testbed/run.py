@@ -44,7 +44,7 @@ from testbed.scenario import Scenario, clamp_cpus
 from testbed.signals import Terminated, undisturbed
 from testbed.summary import summarise
 from testbed.tier_use import total
-from testbed.topology import Topology, build_topology
+from testbed.topology import Topology
 from testbed.trace import Request, build_trace, prompts_for
 from testbed.trace_file import write_trace
 
@@ -66,7 +66,7 @@ def run(scenario: Scenario, out: Path | None, reporter: Reporter) -> RunDirector
     """
     asked = {tier.name: tier.cpus for tier in scenario.tiers}
     scenario, notes = clamp_cpus(scenario, usable_cpus())
-    topology = build_topology(scenario)
+    topology = scenario.topology
     if reasons := host_lacks(topology):
         raise TestbedError(f"{reasons[0]}; see `testbed doctor`")
     notes += capacity_notes(under_events(scenario.events, topology))

@@ -40,7 +40,7 @@ from testbed.schema import (
     nearest,
 )
 from testbed.tier_models import TierModel
-from testbed.topology import CONGESTION, build_topology, lay_out
+from testbed.topology import CONGESTION, Topology, build_topology, lay_out
 from testbed.yamlfile import read_yaml
 
 MAX_NODES = 1000
@@ -184,6 +184,11 @@ class Scenario(Section):
         return self.trace.seed
 
     @property
+    def topology(self) -> Topology:
+        """Its nodes and links, laid out anew each time that it is asked."""
+        return build_topology(self.tiers, self.links, self.graph)
+
+    @property
     def tier_names(self) -> list[str]:
         return [tier.name for tier in self.tiers]
 
@@ -207,12 +212,12 @@ class Scenario(Section):
         if self.graph is not None:
             check_places(self.graph, self.tiers)
             scenario = self.model_copy(update={"graph": with_ways(self.graph, lay_out(self.tiers))})
-        topology = build_topology(scenario)
-        check_shapes(scenario, topology)
+        topology = scenario.topology
+        check_shapes(self.links, scenario.graph, topology)
         if self.events:
             check_events(self.events, topology)
         if info.context is not None:  # a manifest must load without the files that its events name
-            check_memory(scenario, topology)
+            check_memory(self.links, self.events, topology)
         return scenario
 
 

@@ -9,9 +9,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from testbed.graph_entry import GraphWay
+    from testbed.graph_entry import GraphEntry, GraphWay
     from testbed.link_entry import LinkEntry
-    from testbed.scenario import Scenario, Tier
+    from testbed.scenario import Tier
 
 Direction = Literal["up", "down"]
 DIRECTIONS: tuple[Direction, Direction] = ("up", "down")
@@ -160,17 +160,19 @@ def node_mac(number: int) -> str:
     return f"02:77:00:00:{number >> 8:02x}:{number & 0xFF:02x}"
 
 
-def build_topology(scenario: Scenario) -> Topology:
-    """Lay a scenario out as nodes and links: lowest tier first, each child with a link of its own or a share
-    in its siblings'.
+def build_topology(
+    tiers: Sequence[Tier], entries: Sequence[LinkEntry], graph: GraphEntry | None = None
+) -> Topology:
+    """Lay tiers out as nodes and links: lowest tier first, each child with a link of its own or a share in
+    its siblings'.
 
-    A scenario of one tier has no links.
+    A single tier has no links.
     """
-    nodes = lay_out(scenario.tiers)
+    nodes = lay_out(tiers)
     links: list[Link] = []
-    for lower, upper in pairwise(scenario.tiers):
-        children = [node for node in nodes if node.tier == lower.name]
-        links += _links(scenario, scenario.link_between(lower.name, upper.name), children, nodes)
+    for lower, upper in pairwise(tiers):
+        entry = next(entry for entry in entries if set(entry.between) == {lower.name, upper.name})
+        links += _links(entry, graph, [node for node in nodes if node.tier == lower.name], nodes)
     return Topology(tuple(nodes), tuple(links))
 
 
@@ -194,11 +196,11 @@ def _node(tier: Tier, above: Tier | None, level: int, child: int, number: int) -
 
 
 def _links(
-    scenario: Scenario, entry: LinkEntry, children: Sequence[Node], nodes: Sequence[Node]
+    entry: LinkEntry, graph: GraphEntry | None, children: Sequence[Node], nodes: Sequence[Node]
 ) -> list[Link]:
     """Those of an entry, in the order of their first children."""
     named = {node.name: node for node in nodes}
-    found = scenario.graph.ways if scenario.graph else ()
+    found = graph.ways if graph else ()
     ways: dict[tuple[str | None, str | None], GraphWay] = {(way.lower, way.upper): way for way in found}
     families: dict[str, list[Node]] = {}
     for node in children:
@@ -206,7 +208,7 @@ def _links(
     links = []
     for name, (first, *others) in families.items():
         parent = named[str(first.parent)]
-        lower, upper = (scenario.graph.place_of(node) if scenario.graph else None for node in (first, parent))
+        lower, upper = (graph.place_of(node) if graph else None for node in (first, parent))
         up, down = _shapes(entry, ways.get((lower, upper)))
         siblings = tuple(node.name for node in others)
         links.append(

@@ -15,7 +15,6 @@ from testbed.network import Network
 from testbed.results import RunDirectory
 from testbed.scenario import Scenario, load_scenario
 from testbed.tier_process import tier_processes
-from testbed.topology import build_topology
 from testbed.trace import build_trace, prompts_for
 
 
@@ -28,7 +27,7 @@ def scenario_of(text: str, folder: Path) -> Scenario:
 @contextmanager
 def emulated(scenario: Scenario, out: Path, reporter: Reporter) -> Iterator[Setting]:
     """The scenario up and ready for ``run_method``; its models must be recorded ones."""
-    topology = build_topology(scenario)
+    topology = scenario.topology
     run_id = "".join(random.choices(string.ascii_lowercase + string.digits, k=4))
     environments = {spec.node: spec.env for spec in container_specs(scenario, topology, None)}
     trace = build_trace(scenario)

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from testbed.scenario import Scenario
-from testbed.topology import Topology, build_topology
+from testbed.topology import Topology
 from tiers.policies import Place, make_policy
 
 TEXT = """
@@ -38,7 +38,7 @@ def simulate(
     At tier ``undecided_at`` every third request ends in its node's queue, at its deadline.
     """
     draws = random.Random(seed)
-    topology = build_topology(scenario)
+    topology = scenario.topology
     tiers = tuple(scenario.tier_names)
     rows = []
     for method in scenario.methods:

@@ -10,7 +10,6 @@ from testbed.capacity import capacity_notes
 from testbed.errors import TestbedError
 from testbed.event_checks import under_events
 from testbed.scenario import Scenario, load_scenario
-from testbed.topology import build_topology
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 
@@ -27,7 +26,7 @@ def refusal(*overrides: str) -> str:
 
 def notes(*overrides: str) -> list[str]:
     scenario = quickstart(*overrides)
-    return capacity_notes(under_events(scenario.events, build_topology(scenario)))
+    return capacity_notes(under_events(scenario.events, scenario.topology))
 
 
 class TestMemory:
@@ -84,7 +83,7 @@ class TestRates:
     @pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.yaml")), ids=lambda path: path.stem)
     def test_the_repositorys_scenarios_are_within_what_is_carried(self, path: Path) -> None:
         scenario = load_scenario(path)
-        assert capacity_notes(under_events(scenario.events, build_topology(scenario))) == []
+        assert capacity_notes(under_events(scenario.events, scenario.topology)) == []
 
     def test_a_link_that_may_carry_more_is_named_with_its_rate(self) -> None:
         assert notes("links.core.rate=300mbit") == []

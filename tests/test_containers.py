@@ -11,7 +11,6 @@ from testbed.containers import container_specs, policy_spec
 from testbed.errors import TestbedError
 from testbed.node import ContainerSpec
 from testbed.scenario import Scenario, load_scenario
-from testbed.topology import build_topology
 from tests.simulated import TEXT
 from tiers.config import read_config
 from tiers.policies import make_policy
@@ -25,7 +24,7 @@ def load(path: Path, text: str) -> Scenario:
 
 def test_a_tier_reads_its_place_and_parent_from_what_it_is_given(tmp_path: Path) -> None:
     scenario = load(tmp_path, TEXT)
-    topology = build_topology(scenario)
+    topology = scenario.topology
     for spec in container_specs(scenario, topology, None):
         config, node = read_config(spec.env), topology.node(spec.node)
         assert (config.place.node, config.place.tier) == (node.name, node.tier)
@@ -39,7 +38,7 @@ def test_embedded_models_are_mounted_where_the_tier_looks(tmp_path: Path) -> Non
     text = TEXT.replace("model: {kind: recorded, service: 1ms}, cpus: 0.1", "model: embedded/edge, cpus: 2.5")
     scenario = load(tmp_path, text)
     models = tmp_path / "models"
-    spec = container_specs(scenario, build_topology(scenario), models)[0]
+    spec = container_specs(scenario, scenario.topology, models)[0]
     inside = spec.mounts[str(models / "edge")]
     assert read_config(spec.env).model.options["path"] == inside
     assert spec.env["OMP_NUM_THREADS"] == "2"
@@ -54,7 +53,7 @@ def test_a_policy_from_a_file_is_mounted_and_named_by_its_place_inside(tmp_path:
     )
     text = TEXT.replace("{name: device-only}", '{name: mine, policy: "mine.py:Mine"}')
     scenario = load(tmp_path, text)
-    spec = container_specs(scenario, build_topology(scenario), None)[0]
+    spec = container_specs(scenario, scenario.topology, None)[0]
     told = policy_spec(scenario.methods[0], scenario.seed)
     config = read_config(spec.env)
     (mount,) = config.plugins
@@ -83,7 +82,7 @@ def test_two_policies_from_files_of_the_same_name_are_two(tmp_path: Path) -> Non
         )
     methods = '{name: one, policy: "a/mine.py:Mine"}\n  - {name: two, policy: "b/mine.py:Mine"}'
     scenario = load(tmp_path, TEXT.replace("{name: device-only}", methods))
-    spec = container_specs(scenario, build_topology(scenario), None)[0]
+    spec = container_specs(scenario, scenario.topology, None)[0]
     config = read_config(spec.env)
     inside = as_mounted(spec, config.plugins[0], tmp_path)
     told = [policy_spec(method, scenario.seed) for method in scenario.methods[:2]]
@@ -98,4 +97,4 @@ def test_an_engine_outside_is_refused_while_there_is_no_link_to_it(tmp_path: Pat
     )
     scenario = load(tmp_path, text)
     with pytest.raises(TestbedError, match=r"tiers\.cloud\.model: containers have no backend link"):
-        container_specs(scenario, build_topology(scenario), None)
+        container_specs(scenario, scenario.topology, None)

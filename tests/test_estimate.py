@@ -8,7 +8,6 @@ import pytest
 
 from testbed.estimate import Estimate, estimated_seconds
 from testbed.scenario import load_scenario
-from testbed.topology import build_topology
 from testbed.trace import build_trace
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
@@ -16,7 +15,7 @@ SCENARIOS = Path(__file__).parents[1] / "scenarios"
 
 def estimate(name: str, *overrides: str) -> Estimate:
     scenario = load_scenario(SCENARIOS / f"{name}.yaml", overrides)
-    return estimated_seconds(scenario, build_trace(scenario), build_topology(scenario))
+    return estimated_seconds(scenario, build_trace(scenario), scenario.topology)
 
 
 def test_an_open_loop_lasts_until_the_last_request_under_every_method() -> None:

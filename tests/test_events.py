@@ -24,7 +24,7 @@ from testbed.fidelity import judge
 from testbed.flow import flow_port, flow_ports, read_report, require_iperf3
 from testbed.joined import with_lives
 from testbed.scenario import Scenario, load_scenario
-from testbed.topology import Bursts, build_topology
+from testbed.topology import Bursts
 from tests.simulated import TEXT, simulate
 
 ROOT = Path(__file__).parent.parent
@@ -72,7 +72,7 @@ def test_what_an_event_sets_leaves_nothing_of_what_the_link_had_of_it_before() -
     delays = "{at: 4s, link: core, set: {delay: {file: traces/wandering.delays}}, direction: up}"
     still = "{at: 5s, link: core, set: {jitter: {sd: 1ms, distribution: uniform}}, direction: up}"
     scenario = with_events(f"[{bursts}, {plain}, {delays}, {still}]")
-    shapes = [shape for _, _, shape in shapes_under(scenario.events, build_topology(scenario))]
+    shapes = [shape for _, _, shape in shapes_under(scenario.events, scenario.topology)]
     assert [(shape.loss, shape.bursts) for shape in shapes[:3]] == [
         (pytest.approx(1 / 31), Bursts(0.01, 0.3)),
         (0.02, None),
@@ -110,7 +110,7 @@ def test_a_link_that_goes_down_twice_comes_up_twice() -> None:
 
 def test_an_entry_stands_for_all_of_its_links_and_a_link_for_itself() -> None:
     scenario = with_events(ALL)
-    topology = build_topology(scenario)
+    topology = scenario.topology
     named = [[link.name for link in links_of(event, topology)] for event in scenario.events]
     assert named[2] == ["device1-edge1", "device2-edge1"]
     assert named[1] == ["device1-edge1"]
@@ -121,7 +121,7 @@ def test_an_entry_stands_for_all_of_its_links_and_a_link_for_itself() -> None:
 def test_a_flow_of_any_sibling_uses_the_link_that_they_share() -> None:
     flow = "{at: 1s, flow: {from: edge1, to: device2, rate: 1mbit}, for: 1s}"
     scenario = load_scenario(QUICKSTART, ["links.access.shared=true", f"events=[{flow}]"])
-    topology = build_topology(scenario)
+    topology = scenario.topology
     assert [link.name for link in links_of(scenario.events[0], topology)] == ["access-edge1"]
 
 
@@ -210,7 +210,7 @@ def test_an_event_after_the_last_request_is_allowed_and_noted() -> None:
 
 def test_a_node_that_is_to_be_killed_gets_a_first_process_that_outlives_it() -> None:
     scenario = load_scenario(ROOT / "scenarios" / "smoke.yaml", ["events=[{at: 1s, node: edge1, do: kill}]"])
-    specs = {spec.node: spec for spec in container_specs(scenario, build_topology(scenario), None)}
+    specs = {spec.node: spec for spec in container_specs(scenario, scenario.topology, None)}
     assert specs["edge1"].command == ["python3", SUPERVISOR]
     assert SUPERVISOR in specs["edge1"].mounts.values()
     assert specs["device1"].command is None
@@ -231,7 +231,7 @@ def test_flows_without_iperf3_are_refused_before_anything_starts(
 
 def test_a_capture_is_told_of_the_highest_rate_that_events_bring() -> None:
     scenario = with_events("[{at: 1s, link: access, rate_file: traces/up-and-down.mahi, direction: up}]")
-    links = under_events(scenario.events, build_topology(scenario)).links
+    links = under_events(scenario.events, scenario.topology).links
     assert {link.up.rate_bps for link in links if link.entry == "access"} == {20_000_000, 7_267_200}
 
 
@@ -294,7 +294,7 @@ def untold(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_audit_begins_a_window_anew_for_each_life_of_a_killed_node(simulated: Scenario) -> None:
-    nodes = [node.name for node in build_topology(simulated).nodes]
+    nodes = [node.name for node in simulated.topology.nodes]
     kills = tuple(NodeEvent(at_s=1.0, node=node, do="kill") for node in nodes)
     killed = simulated.model_copy(update={"events": kills})
     first, second = (lived(simulate(simulated, seed=life), life) for life in (0, 1))

@@ -14,7 +14,6 @@ import yaml
 from testbed.errors import TestbedError
 from testbed.graphml import EARTH_RADIUS_KM, great_circle_km, read_map
 from testbed.scenario import Scenario, load_scenario
-from testbed.topology import build_topology
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 EUROPE = SCENARIOS / "graphs" / "europe.graphml"
@@ -123,7 +122,7 @@ class TestWays:
 class TestPlacedTiers:
     def test_links_get_the_ways_delay_and_keep_the_entrys_rate(self, tmp_path: Path) -> None:
         scenario = scenario_on(tmp_path, {"file": str(EUROPE), "place": PLACE})
-        links = build_topology(scenario).links
+        links = scenario.topology.links
         ways = [("London", "Frankfurt"), ("Madrid", "Frankfurt"), ("Frankfurt", "Warsaw")]
         for link, ends in zip(links, ways, strict=True):
             assert link.up.delay_ms == link.down.delay_ms == read_map(EUROPE).way(*ends).delay_ms > 3
@@ -131,7 +130,7 @@ class TestPlacedTiers:
 
     def test_without_a_rate_of_its_own_a_link_has_that_of_the_slowest_edge(self, tmp_path: Path) -> None:
         scenario = scenario_on(tmp_path, {"file": str(EUROPE), "place": PLACE}, "links.core.rate=null")
-        assert [link.up.rate_bps for link in build_topology(scenario).links] == [
+        assert [link.up.rate_bps for link in scenario.topology.links] == [
             20_000_000,
             20_000_000,
             2_500_000_000,
@@ -139,21 +138,21 @@ class TestPlacedTiers:
 
     def test_path_stretch_multiplies_the_delay(self, tmp_path: Path) -> None:
         graph = {"file": str(EUROPE), "place": PLACE}
-        plain = build_topology(scenario_on(tmp_path, graph)).links[0]
-        stretched = build_topology(scenario_on(tmp_path, {**graph, "path_stretch": 1.5})).links[0]
+        plain = scenario_on(tmp_path, graph).topology.links[0]
+        stretched = scenario_on(tmp_path, {**graph, "path_stretch": 1.5}).topology.links[0]
         assert stretched.up.delay_ms == pytest.approx(1.5 * plain.up.delay_ms)
 
     def test_a_tier_without_places_keeps_its_links_own_figures(self, tmp_path: Path) -> None:
         place = {"edge": ["Paris"], "cloud": ["Vienna"]}
         graph = {"file": str(EUROPE), "place": place}
-        links = build_topology(scenario_on(tmp_path, graph, "links.access.delay=7ms")).links
+        links = scenario_on(tmp_path, graph, "links.access.delay=7ms").topology.links
         assert [link.up.delay_ms for link in links[:2]] == [7, 7]
         assert links[2].up.delay_ms == read_map(EUROPE).way("Paris", "Vienna").delay_ms
 
     def test_a_profile_gives_the_rest_where_its_delay_is_set_aside(self, tmp_path: Path) -> None:
         graph = {"file": str(EUROPE), "place": PLACE}
         overrides = ["links.access.profile=dsl", "links.access.delay=0ms"]
-        link = build_topology(scenario_on(tmp_path, graph, *overrides)).links[0]
+        link = scenario_on(tmp_path, graph, *overrides).topology.links[0]
         assert link.down.delay_ms == read_map(EUROPE).way("London", "Frankfurt").delay_ms
         assert link.down.jitter_ms == 1
 
@@ -172,7 +171,7 @@ class TestPlacedTiers:
         copy.unlink()
         again = Scenario.model_validate(json.loads(json.dumps(scenario.model_dump(mode="json"))))
         assert again == scenario
-        assert build_topology(again) == build_topology(scenario)
+        assert again.topology == scenario.topology
         assert again.graph is not None
         assert again.graph.ways[0].labels == ("London", "Amsterdam", "Frankfurt")
 

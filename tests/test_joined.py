@@ -15,7 +15,7 @@ from testbed.parts import LinkAccount
 from testbed.replay import Outcome
 from testbed.scenario import load_scenario
 from testbed.tier_use import tier_rows, total
-from testbed.topology import Topology, build_topology
+from testbed.topology import Topology
 from tests.simulated import TEXT
 from tests.wire.crafted import Connection, accounted, answer, frame, request
 
@@ -27,7 +27,7 @@ PROMPT, REPLY = "three é four", "ja"
 def topology(tmp_path: Path) -> Topology:
     path = tmp_path / "simulated.yaml"
     path.write_text(TEXT)
-    return build_topology(load_scenario(path))
+    return load_scenario(path).topology
 
 
 def record(request_id: str, **changes: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from testbed.errors import TestbedError
 from testbed.link_entry import LinkEntry
 from testbed.profiles import CHOICE, PROFILES
 from testbed.scenario import Scenario, load_scenario
-from testbed.topology import DIRECTIONS, Bursts, Link, Shape, build_topology
+from testbed.topology import DIRECTIONS, Bursts, Link, Shape
 from testbed.units import parse_rate_bps
 
 QUICKSTART = Path(__file__).parents[1] / "scenarios" / "quickstart.yaml"
@@ -24,8 +24,8 @@ def core(*overrides: str) -> Link:
     scenario = load_scenario(QUICKSTART, [f"links.core.{override}" for override in overrides])
     again = Scenario.model_validate(json.loads(json.dumps(scenario.model_dump(mode="json"))))
     assert again == scenario
-    assert build_topology(again) == build_topology(scenario)
-    return build_topology(scenario).links[-1]
+    assert again.topology == scenario.topology
+    return scenario.topology.links[-1]
 
 
 class TestDirections:
@@ -109,7 +109,7 @@ class TestDelayJitterAndLoss:
         (tmp_path / "beside.delays").write_text("10\n")
         path = tmp_path / "scenario.yaml"
         path.write_text(QUICKSTART.read_text().replace("delay: 30ms", "delay: {file: beside.delays}"))
-        assert build_topology(load_scenario(path)).links[-1].up.delay_file == str(tmp_path / "beside.delays")
+        assert load_scenario(path).topology.links[-1].up.delay_file == str(tmp_path / "beside.delays")
 
     def test_a_manifest_is_read_without_the_delay_file(self, tmp_path: Path) -> None:
         file = tmp_path / "some.delays"
@@ -118,7 +118,7 @@ class TestDelayJitterAndLoss:
         file.unlink()
         manifest = scenario.model_dump(mode="json")
         assert manifest["links"][1]["delay_ms"] == {"file": str(file), "median_ms": 20.0, "most_ms": 30.0}
-        assert build_topology(Scenario.model_validate(manifest)) == build_topology(scenario)
+        assert Scenario.model_validate(manifest).topology == scenario.topology
 
     def test_the_chain_loses_its_mean_in_the_long_run(self) -> None:
         chance = random.Random(1)
@@ -151,7 +151,7 @@ class TestProfiles:
 
     def test_the_entrys_own_figures_come_before_the_profiles(self) -> None:
         scenario = load_scenario(QUICKSTART, ["links.access.profile=dsl", "links.access.up.loss=1%"])
-        access = build_topology(scenario).links[0]
+        access = scenario.topology.links[0]
         # The quickstart's entry gives rate, delay, jitter and loss.
         assert access.up == Shape(20_000_000, delay_ms=10, jitter_ms=2, loss=0.01)
         assert access.down == Shape(20_000_000, delay_ms=10, jitter_ms=2)
@@ -161,7 +161,7 @@ class TestProfiles:
         figures = "rate: 20mbit,  delay: 10ms, jitter: 2ms, loss: 0%"
         path.write_text(QUICKSTART.read_text().replace(figures, "profile: dsl, jitter: 3ms"))
         scenario = load_scenario(path, ["links.access.down.rate=16mbit"])
-        link = build_topology(scenario).links[0]
+        link = scenario.topology.links[0]
         assert link.up == Shape(1_400_000, delay_ms=10, jitter_ms=3)
         assert link.down == Shape(16_000_000, delay_ms=10, jitter_ms=3)
         manifest = scenario.model_dump(mode="json")["links"][0]

@@ -25,7 +25,6 @@ from testbed.scenario import (
     with_seed,
 )
 from testbed.tier_models import EmbeddedModel, OpenAIModel, RecordedModel, TransformersModel
-from testbed.topology import build_topology
 from tiers.models.base import ModelConfig, load_model
 from tiers.policies import KEEP, REGISTRY, Decision, Place, Policy, make_policy
 
@@ -92,7 +91,7 @@ class TestWhatIsRead:
         assert scenario.name == path.stem
         again = Scenario.model_validate(json.loads(json.dumps(scenario.model_dump(mode="json"))))
         assert again == scenario
-        assert build_topology(again) == build_topology(scenario)
+        assert again.topology == scenario.topology
 
     def test_a_scenario_is_frozen(self, quickstart: Scenario) -> None:
         with pytest.raises(ValidationError):

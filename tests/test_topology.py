@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from testbed.scenario import Scenario, load_scenario
 from testbed.topology import (
     MIN_QUEUE_FRAMES,
-    build_topology,
     node_ip,
     node_mac,
     parent_number,
@@ -22,7 +21,7 @@ QUICKSTART = Path(__file__).parents[1] / "scenarios" / "quickstart.yaml"
 
 
 def test_the_quickstart_has_two_devices_on_one_edge_on_one_cloud() -> None:
-    topology = build_topology(load_scenario(QUICKSTART))
+    topology = load_scenario(QUICKSTART).topology
     assert [(node.name, node.number, node.level, node.parent) for node in topology.nodes] == [
         ("device1", 1, 0, "edge1"),
         ("device2", 2, 0, "edge1"),
@@ -44,7 +43,7 @@ def test_a_links_figures_hold_in_each_direction() -> None:
         "links.core.reorder=2%",
         "links.core.queue=7",
     ]
-    link = build_topology(load_scenario(QUICKSTART, overrides)).links[-1]
+    link = load_scenario(QUICKSTART, overrides).topology.links[-1]
     assert link.up == link.down
     shape = link.up
     assert (
@@ -65,7 +64,7 @@ def test_a_links_figures_hold_in_each_direction() -> None:
 
 
 def test_the_default_queue_is_a_bandwidth_delay_product_of_the_links_round_trip() -> None:
-    links = build_topology(load_scenario(QUICKSTART)).links
+    links = load_scenario(QUICKSTART).topology.links
     # 100 Mbit/s over 60 ms are 750,000 bytes, 495.4 full frames; 20 Mbit/s over 20 ms are 33.
     assert [link.up.queue_frames for link in links] == [100, 100, 496]
     assert queue_frames(None, None, 60) == MIN_QUEUE_FRAMES
@@ -77,7 +76,7 @@ def test_a_single_tier_has_no_links() -> None:
         scenario.model_dump(mode="json")
         | {"tiers": [scenario.tiers[0].model_dump()], "links": [], "methods": [{"name": "device-only"}]}
     )
-    topology = build_topology(alone)
+    topology = alone.topology
     assert [node.name for node in topology.nodes] == ["device1", "device2"]
     assert topology.links == ()
 

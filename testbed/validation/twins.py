@@ -22,7 +22,6 @@ from testbed.run import new_run_id
 from testbed.scenario import Scenario
 from testbed.statistics import Interval
 from testbed.tier_process import tier_processes
-from testbed.topology import build_topology
 from testbed.trace import Request
 from testbed.validation.bench import Bench
 from testbed.validation.figures import Figure, exactly
@@ -82,7 +81,7 @@ def run_twins(bench: Bench, requests: int) -> list[MethodResult]:
         TestbedError: a tier did not start, or has ended.
     """
     shown = scenario("5ms")
-    topology = build_topology(shown)
+    topology = shown.topology
     trace = [Request(f"r{number}", 0.0, "device1", "", "", number) for number in range(requests)]
     examples = {one.id: Example(one.row, f"prompt {one.row} " * 20, "positive") for one in trace}
     environments = {spec.node: spec.env for spec in container_specs(shown, topology, None)}

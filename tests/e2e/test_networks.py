@@ -12,7 +12,6 @@ import pytest
 from testbed.columns import BYTE_PARTS
 from testbed.datasets import load
 from testbed.scenario import Scenario
-from testbed.topology import build_topology
 from tests.e2e.runs import read, run_scenario
 
 pytestmark = pytest.mark.docker
@@ -62,7 +61,7 @@ def test_every_link_has_its_rows_its_captures_and_no_byte_without_a_cause(finish
 
 
 def test_prompts_are_counted_once_on_each_link_of_a_requests_way(finished: Path) -> None:
-    topology = build_topology(Scenario.model_validate(read(finished, "manifest.json")["scenario"]))
+    topology = Scenario.model_validate(read(finished, "manifest.json")["scenario"]).topology
     prompts = {example.row: example.text for example in load("rotten_tomatoes", "test")}
     asked = {
         line["id"]: len(prompts[line["row"]].encode())

@@ -26,7 +26,6 @@ from testbed.errors import TestbedError
 from testbed.node import RUN_LABEL
 from testbed.pcap import count_frames
 from testbed.scenario import Scenario
-from testbed.topology import build_topology
 from testbed.wire import LinkEnds, account
 from tests.e2e.runs import command, left_behind, read, run, running, wait_for, wait_until_nothing_is_left
 from tests.wire import wireshark
@@ -239,7 +238,7 @@ def test_a_capture_that_was_cut_is_told_by_report_and_audit(finished: Path, tmp_
 
 
 def test_wireshark_opens_every_capture_and_finds_the_same_in_it(finished: Path) -> None:
-    topology = build_topology(Scenario.model_validate(read(finished, "manifest.json")["scenario"]))
+    topology = Scenario.model_validate(read(finished, "manifest.json")["scenario"]).topology
     pcaps = sorted((finished / "captures").glob("*/*.pcap"))
     assert len(pcaps) == 2 * 3
     for pcap in pcaps:

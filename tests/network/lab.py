@@ -19,7 +19,7 @@ from testbed.netns import socket_in
 from testbed.network import Network
 from testbed.node import ContainerSpec
 from testbed.scenario import Scenario
-from testbed.topology import Direction, Link, Node, Shape, Topology, build_topology, node_ip, node_mac
+from testbed.topology import Direction, Link, Node, Shape, Topology, node_ip, node_mac
 
 HEADER_BYTES = 14 + 20 + 8
 """Ethernet, IP and UDP."""
@@ -84,7 +84,7 @@ def laid_out(tiers: Sequence[dict[str, Any]], links: Sequence[dict[str, Any]], *
             **more,
         }
     )
-    return build_topology(scenario)
+    return scenario.topology
 
 
 @contextlib.contextmanager
