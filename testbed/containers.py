@@ -13,12 +13,14 @@ from testbed.event_schema import NodeEvent
 from testbed.node import ContainerSpec
 from testbed.scenario import Scenario, Tier
 from testbed.topology import Node, Topology
-from tiers.config import NODE_VARIABLE
+from tiers.config import NODE_VARIABLE, REQUEST_THREADS
 from tiers.protocol import encode_json
 
 MODEL_MOUNT = "/model"
 PLUGIN_MOUNT = "/plugins"
 SUPERVISOR = "/supervisor.py"
+PIDS_LIMIT = REQUEST_THREADS + 256
+"""Processes and threads of a node: one for each request, and what model and supervisor need."""
 
 
 def threads_for(cpus: float) -> int:
@@ -47,6 +49,7 @@ def container_specs(scenario: Scenario, topology: Topology, models: Path | None)
             cpus=tiers[node.tier].cpus,
             memory_bytes=tiers[node.tier].memory_bytes,
             env=_environment(node, scenario, topology, configs[node.tier]),
+            pids_limit=PIDS_LIMIT,
             mounts=mounts[node.tier] | ({supervisor.__file__: SUPERVISOR} if node.name in killed else {}),
             command=["python3", SUPERVISOR] if node.name in killed else None,
         )

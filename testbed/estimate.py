@@ -16,7 +16,7 @@ from testbed.methods import TierOnly
 from testbed.scenario import Scenario
 from testbed.tier_models import RecordedModel
 from testbed.topology import FRAME_BYTES, Shape, Topology
-from testbed.trace import Request
+from testbed.trace_file import Request
 
 # As measured on two CPUs.
 START_S, CONTAINER_S = 0.7, 0.12

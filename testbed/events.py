@@ -47,9 +47,6 @@ class Stage:
         self.nodes = {node.name: node for node in nodes}
         self.live = {link.name: LiveLink(link) for link in network.links}
 
-    def player(self, method: str, policy: Mapping[str, Any]) -> EventPlayer:
-        return EventPlayer(self, method, policy)
-
     def effect(
         self, number: int, policy: Mapping[str, Any], keep: Callable[[str, Any], None]
     ) -> Effect | None:

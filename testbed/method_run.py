@@ -26,7 +26,7 @@ from testbed.containers import policy_spec
 from testbed.control import NodeControl, on_all
 from testbed.datasets import Example
 from testbed.event_checks import under_events
-from testbed.events import Stage
+from testbed.events import EventPlayer, Stage
 from testbed.evidence import (
     BacklogReport,
     EventReport,
@@ -50,7 +50,7 @@ from testbed.run_delay import RunDelayWatch
 from testbed.scenario import Scenario
 from testbed.tier_use import tier_rows
 from testbed.topology import DIRECTIONS, Direction, Link, Topology
-from testbed.trace import Request
+from testbed.trace_file import Request
 from testbed.watch import CpuReport, CpuWatch, ProbeReport, ProbeWatch
 from testbed.wire import LinkEnds
 
@@ -190,7 +190,7 @@ def _replay(
 
     if setting.stage is None:
         return go(lambda _start_s: None), [], {}
-    with setting.stage.player(method, spec) as player:
+    with EventPlayer(setting.stage, method, spec) as player:
         outcomes = go(player.start)
     return outcomes, player.reports, player.records
 

@@ -24,14 +24,12 @@ from testbed.mininet_compat import Host
 from testbed.netns import named
 from testbed.plan import HOST_INTERFACE, Plan
 from testbed.topology import Node as TierNode
-from tiers.config import REQUEST_THREADS
 
 RUN_LABEL = "llm-testbed.run"
 NODE_LABEL = "llm-testbed.node"
 USER_ID = 65532
 """The container's user and group: nobody's, with no name on either side."""
 CPU_PERIOD_US = 100_000
-PIDS_LIMIT = REQUEST_THREADS + 256
 """Processes and threads of a container: those for requests, and the model's."""
 _ENGINE_NOTICES_S = 10.0
 
@@ -49,7 +47,7 @@ class ContainerSpec:
     memory_bytes: int | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: Mapping[str, str] = field(default_factory=dict)
-    pids_limit: int = PIDS_LIMIT
+    pids_limit: int | None = None
     command: Sequence[str] | None = None
 
 

@@ -23,7 +23,7 @@ import aiohttp
 from testbed.closed_loop import ClosedLoop, run_closed
 from testbed.netns import socket_in
 from testbed.priority import all_threads_promptly
-from testbed.trace import Request
+from testbed.trace_file import Request
 from tiers.protocol import (
     COMPLETIONS_PATH,
     DEADLINE_HEADER,

@@ -45,8 +45,8 @@ from testbed.signals import Terminated, undisturbed
 from testbed.summary import summarise
 from testbed.tier_use import total
 from testbed.topology import Topology
-from testbed.trace import Request, build_trace, prompts_for
-from testbed.trace_file import write_trace
+from testbed.trace import build_trace, prompts_for
+from testbed.trace_file import Request, write_trace
 
 READY_TIMEOUT_S = 300.0
 WARMUP_TEXTS = 3

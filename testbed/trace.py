@@ -13,24 +13,10 @@ from typing import TYPE_CHECKING
 
 from testbed.datasets import Example, load
 from testbed.errors import TestbedError
+from testbed.trace_file import TRACE_SPLIT, Request, read_trace
 
 if TYPE_CHECKING:
     from testbed.scenario import Arrivals, DrawnTrace, Scenario
-
-TRACE_SPLIT = "test"
-"""The only split that a trace may name: no model was trained on a sentence of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One line of a trace: a prompt by name, never by text, due ``at_s`` seconds after the start."""
-
-    id: str
-    at_s: float
-    device: str
-    dataset: str
-    split: str
-    row: int
 
 
 @dataclass(frozen=True)
@@ -52,8 +38,6 @@ def build_trace(scenario: Scenario) -> list[Request]:
     Raises:
         TestbedError: the file does not fit the scenario.
     """
-    from testbed.trace_file import read_trace  # it needs Request, so it cannot be imported before
-
     trace = scenario.trace
     lowest = scenario.tiers[0]
     devices = [f"{lowest.name}{number}" for number in range(1, lowest.nodes + 1)]

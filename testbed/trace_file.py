@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,23 @@ from typing import Any
 from testbed.datasets import DATASETS, load
 from testbed.errors import TestbedError
 from testbed.schema import nearest
-from testbed.trace import TRACE_SPLIT, Request
 from tiers.protocol import REQUEST_ID_MAX_LENGTH
+
+TRACE_SPLIT = "test"
+"""The only split that a trace may name: no model was trained on a sentence of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One line of a trace: a prompt by name, never by text, due ``at_s`` seconds after the start."""
+
+    id: str
+    at_s: float
+    device: str
+    dataset: str
+    split: str
+    row: int
+
 
 MAX_LINE_BYTES = 4096
 MAX_LINES = 1_000_000

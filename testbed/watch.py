@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import Any, Self
@@ -49,9 +49,6 @@ class CpuReport:
     steal: float
     contended: float
     pressure: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -152,36 +149,33 @@ class ProbeReport:
     late_max_ms: float | None = None
     ended_early: bool = False
 
-    @classmethod
-    def of(
-        cls,
-        path: Path,
-        sent: int,
-        seen_ms: Sequence[float],
-        felt_ms: Sequence[float],
-        late_ms: Sequence[float] = (),
-        *,
-        ended_early: bool = False,
-    ) -> ProbeReport:
-        felt, late = sorted(felt_ms), sorted(late_ms)
-        return cls(
-            link=path.name,
-            expected_ms=round_trip_ms(path.up, path.down, PING_FRAME_BYTES),
-            jitter_ms=path.jitter_ms,
-            loss=1 - (1 - path.up.loss) * (1 - path.down.loss),
-            sent=sent,
-            answered=len(felt),
-            median_ms=statistics.median(seen_ms) if felt else None,
-            felt_median_ms=statistics.median(felt) if felt else None,
-            felt_p99_ms=nearest_rank(felt, 0.99) if felt else None,
-            felt_max_ms=felt[-1] if felt else None,
-            late_p99_ms=nearest_rank(late, 0.99) if late else None,
-            late_max_ms=late[-1] if late else None,
-            ended_early=ended_early,
-        )
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+def probe_report(
+    path: Path,
+    sent: int,
+    seen_ms: Sequence[float],
+    felt_ms: Sequence[float],
+    late_ms: Sequence[float] = (),
+    *,
+    ended_early: bool = False,
+) -> ProbeReport:
+    """What pings over a path came to, times in ms: see :class:`ProbeReport`."""
+    felt, late = sorted(felt_ms), sorted(late_ms)
+    return ProbeReport(
+        link=path.name,
+        expected_ms=round_trip_ms(path.up, path.down, PING_FRAME_BYTES),
+        jitter_ms=path.jitter_ms,
+        loss=1 - (1 - path.up.loss) * (1 - path.down.loss),
+        sent=sent,
+        answered=len(felt),
+        median_ms=statistics.median(seen_ms) if felt else None,
+        felt_median_ms=statistics.median(felt) if felt else None,
+        felt_p99_ms=nearest_rank(felt, 0.99) if felt else None,
+        felt_max_ms=felt[-1] if felt else None,
+        late_p99_ms=nearest_rank(late, 0.99) if late else None,
+        late_max_ms=late[-1] if late else None,
+        ended_early=ended_early,
+    )
 
 
 class ProbeWatch:
@@ -230,10 +224,10 @@ class ProbeWatch:
             results = json.loads(output)
         except (subprocess.TimeoutExpired, ValueError):
             self._kill()
-            self.reports = [ProbeReport.of(path, 0, (), (), ended_early=True) for path in self._paths]
+            self.reports = [probe_report(path, 0, (), (), ended_early=True) for path in self._paths]
             return
         self.reports = [
-            ProbeReport.of(path, result["sent"], result["seen_ms"], result["felt_ms"], result["late_ms"])
+            probe_report(path, result["sent"], result["seen_ms"], result["felt_ms"], result["late_ms"])
             for path, result in zip(self._paths, results, strict=True)
         ]
 

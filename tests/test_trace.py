@@ -18,8 +18,8 @@ from scipy.stats import binom
 from testbed.datasets import load
 from testbed.errors import TestbedError
 from testbed.scenario import Arrivals, DrawnTrace, FileTrace, load_scenario, with_requests, with_seed
-from testbed.trace import Request, build_trace, draw_trace, prompts_for, summarise
-from testbed.trace_file import read_trace, write_trace
+from testbed.trace import build_trace, draw_trace, prompts_for, summarise
+from testbed.trace_file import Request, read_trace, write_trace
 
 QUICKSTART = Path(__file__).parents[1] / "scenarios" / "quickstart.yaml"
 DEVICES = ["device1", "device2"]

@@ -14,10 +14,9 @@ from transformers import (
 )
 
 from testbed.assets import MINILM, SMOLLM2, fetch
-from testbed.datasets import SENTIMENT
-from testbed.embedded.ladder import MAX_TOKENS, Rung
+from testbed.embedded.ladder import LABELS, MAX_TOKENS, Rung
 
-ID2LABEL = dict(enumerate(SENTIMENT))
+ID2LABEL = dict(enumerate(LABELS))
 LABEL2ID = {label: index for index, label in ID2LABEL.items()}
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+LABELS = ("negative", "positive")
+"""What the models answer."""
 WEIGHTS = Path(__file__).parent / "weights"
 MAX_TOKENS = 512
 """A prompt is truncated to so many (arXiv:2505.16502), inside the model only, never on the wire."""

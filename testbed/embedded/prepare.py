@@ -14,8 +14,7 @@ from pathlib import Path
 
 from testbed.assets import MINILM, SMOLLM2, cache_dir, fetch, scratch_in
 from testbed.children import Report
-from testbed.datasets import SENTIMENT
-from testbed.embedded.ladder import MAX_TOKENS, RUNGS, WEIGHTS, Rung
+from testbed.embedded.ladder import LABELS, MAX_TOKENS, RUNGS, WEIGHTS, Rung
 from testbed.locking import exclusive
 
 LIBRARIES = ("transformers", "peft")
@@ -79,7 +78,7 @@ def recipe_hash(weights: Path = WEIGHTS) -> str:
     parts = [asset.sha256.encode() for asset in (MINILM, SMOLLM2)]
     code = (Path(__file__), Path(__file__).with_name("base.py"), Path(__file__).with_name("ladder.py"))
     parts += [path.read_bytes() for path in code]
-    parts += ["/".join(SENTIMENT).encode(), *(version(name).encode() for name in LIBRARIES)]
+    parts += ["/".join(LABELS).encode(), *(version(name).encode() for name in LIBRARIES)]
     for path in sorted(path for path in weights.rglob("*") if path.is_file()):
         parts += [str(path.relative_to(weights)).encode(), path.read_bytes()]
     each = (hashlib.sha256(part).digest() for part in parts)

@@ -1,25 +1,25 @@
-"""Train a rung's adapter: ``python -m testbed.embedded.train cloud``.
+"""Trains a demonstration model's adapter (``testbed models train``).
 
 Run once by a maintainer; users get the committed weights. Batches are of sentences of like length
-(less padding); some are of IMDB reviews instead, so that both data sets' style is seen.
+(less padding); some are of longer reviews instead, so that both styles are seen.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from testbed.datasets import Example, load
 from testbed.embedded.base import LABEL2ID, load_base
-from testbed.embedded.ladder import RUNGS, Rung
+from testbed.embedded.ladder import Rung
 
+Example = tuple[str, str]
+"""A text and its label."""
 BATCH = 16
 MAX_TRAINED_TOKENS = 160
 SEED = 7
@@ -50,8 +50,8 @@ RECIPES = {
 }
 
 
-def train(rung: Rung) -> None:
-    """Train ``rung`` on the ``train`` splits and write its adapter as half-precision safetensors."""
+def train(rung: Rung, sentences: Sequence[Example], reviews: Sequence[Example]) -> None:
+    """Train ``rung`` on texts with labels, and write its adapter as half-precision safetensors."""
     recipe = RECIPES[rung.name]
     torch.manual_seed(SEED)
     model, tokenizer = load_base(rung)
@@ -63,15 +63,15 @@ def train(rung: Rung) -> None:
     )
     model.train()
     started, running = time.monotonic(), 0.69
-    for step, texts in enumerate(_batches(recipe)):
+    for step, texts in enumerate(_batches(recipe, sentences, reviews)):
         inputs = tokenizer(
-            [example.text for example in texts],
+            [text for text, _ in texts],
             padding=True,
             truncation=True,
             max_length=MAX_TRAINED_TOKENS,
             return_tensors="pt",
         )
-        labels = torch.tensor([LABEL2ID[example.reference] for example in texts])
+        labels = torch.tensor([LABEL2ID[label] for _, label in texts])
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = model(**inputs).logits
         loss = torch.nn.functional.cross_entropy(logits.float(), labels)
@@ -104,28 +104,29 @@ def _lora(rung: Rung) -> LoraConfig:
     )
 
 
-def _batches(recipe: Recipe) -> Iterator[list[Example]]:
+def _batches(
+    recipe: Recipe, sentences: Sequence[Example], reviews: Sequence[Example]
+) -> Iterator[list[Example]]:
     rng = random.Random(SEED)
-    sentences = _by_length(load("rotten_tomatoes", "train"), rng)
-    reviews = _by_length(load("imdb", "train"), rng)
+    short, long = _by_length(sentences, rng), _by_length(reviews, rng)
     until = recipe.steps if recipe.imdb_until is None else recipe.imdb_until
     for step in range(recipe.steps):
         if step < until and step % recipe.imdb_every == recipe.imdb_every - 1:
-            some = next(reviews)[: recipe.imdb_batch]
-            yield [replace(one, text=_ending(one.text, recipe.imdb_words)) for one in some]
+            some = next(long)[: recipe.imdb_batch]
+            yield [(_ending(text, recipe.imdb_words), label) for text, label in some]
         else:
-            yield next(sentences)
+            yield next(short)
 
 
 def _ending(text: str, words: int | None) -> str:
     return text if words is None else " ".join(text.split()[-words:])
 
 
-def _by_length(examples: tuple[Example, ...], rng: random.Random) -> Iterator[list[Example]]:
+def _by_length(examples: Sequence[Example], rng: random.Random) -> Iterator[list[Example]]:
     while True:
         order = rng.sample(examples, len(examples))
         for start in range(0, len(order) - BATCH * 20 + 1, BATCH * 20):
-            pool = sorted(order[start : start + BATCH * 20], key=lambda example: len(example.text))
+            pool = sorted(order[start : start + BATCH * 20], key=lambda example: len(example[0]))
             cuts = [pool[at : at + BATCH] for at in range(0, len(pool), BATCH)]
             rng.shuffle(cuts)
             yield from cuts
@@ -139,9 +140,3 @@ def _save(model: PeftModel, rung: Rung) -> None:
     halves = {name: tensor.half().contiguous() for name, tensor in load_file(path).items()}
     save_file(halves, path, metadata={"format": "pt"})
     path.chmod(0o644)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rung", choices=sorted(RUNGS))
-    train(RUNGS[parser.parse_args().rung])

@@ -9,12 +9,11 @@ import functools
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from testbed.delay_file import median_range_ms
-from testbed.link_process.fates import standardised
 from testbed.topology import FRAME_BYTES, JitterDistribution, Shape
 
 RATE_TOLERANCE = 0.01
@@ -65,9 +64,6 @@ class Finding:
     ok: bool | None
     note: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     def __str__(self) -> str:
         where = self.link if self.direction == "both" else f"{self.link} ({self.direction})"
         if self.measured is None:
@@ -111,6 +107,19 @@ def rate_bounds(rate_bps: int, seconds: float) -> tuple[float, float]:
     return rate_bps - slack, rate_bps + slack
 
 
+def jitter_quantile(share: float, distribution: JitterDistribution) -> float:
+    """The value below which a ``share`` in (0, 1) of jitter lies, in standard deviations; the mean is 0.
+
+    ``pareto`` has the shape 3, and its long tail upwards. Written apart from how the link process draws
+    jitter, which is held against it.
+    """
+    if distribution == "uniform":
+        return (share - 0.5) * math.sqrt(12)
+    if distribution == "pareto":
+        return float((1 - share) ** (-1 / 3) - 1.5) / math.sqrt(0.75)
+    return _NORMAL.inv_cdf(share)
+
+
 @functools.cache
 def _median_jitter_ms(jitters: tuple[tuple[float, JitterDistribution], ...]) -> float:
     """Median of the sum of one or two independent jitters: 0, unless one is skewed."""
@@ -120,7 +129,7 @@ def _median_jitter_ms(jitters: tuple[tuple[float, JitterDistribution], ...]) -> 
     shares = [(number + 0.5) / 400 for number in range(400)] if len(jitters) > 1 else [0.5]
     sums = [0.0]
     for sd_ms, kind in jitters:
-        sums = [one + sd_ms * standardised(share, kind) for one in sums for share in shares]
+        sums = [one + sd_ms * jitter_quantile(share, kind) for one in sums for share in shares]
     return statistics.median(sums)
 
 
@@ -184,7 +193,7 @@ def spread_expected_ms(shape: Shape) -> float:
     if shape.jitter_ms == 0 or shape.jitter_distribution == "pareto" or shape.delay_file is not None:
         return shape.jitter_ms
     shares = [(number + 0.5) / 1000 for number in range(1000)]
-    drawn_ms = [shape.jitter_ms * standardised(share, shape.jitter_distribution) for share in shares]
+    drawn_ms = [shape.jitter_ms * jitter_quantile(share, shape.jitter_distribution) for share in shares]
     seen_ms = [max(-shape.delay_ms, one_ms) for one_ms in drawn_ms]
     return shape.jitter_ms * statistics.pstdev(seen_ms) / statistics.pstdev(drawn_ms)
 

@@ -13,7 +13,7 @@ from testbed.causes import HOP_COLUMNS
 from testbed.fidelity import CLAIMS, Claim
 from testbed.results import RunDirectory
 from testbed.tier_use import total
-from testbed.trace import Request
+from testbed.trace_file import Request
 
 Row = Mapping[str, Any]
 NOT_VALID = "n/v"

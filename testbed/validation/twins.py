@@ -22,7 +22,7 @@ from testbed.run import new_run_id
 from testbed.scenario import Scenario
 from testbed.statistics import Interval
 from testbed.tier_process import tier_processes
-from testbed.trace import Request
+from testbed.trace_file import Request
 from testbed.validation.bench import Bench
 from testbed.validation.figures import Figure, exactly
 from testbed.validation.queueing import batch_means

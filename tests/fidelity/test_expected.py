@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from dataclasses import replace
 from itertools import accumulate, islice
 from pathlib import Path as FilePath
+from typing import get_args
 
 import pytest
 
-from testbed.link_process.fates import Fates, Way, WayFigures
+from testbed.link_process.fates import Fates, Way, WayFigures, standardised
 from testbed.measure.expected import (
     CHANCE,
     Finding,
@@ -18,6 +20,7 @@ from testbed.measure.expected import (
     delayed,
     held,
     jitter_bounds,
+    jitter_quantile,
     one_way_ms,
     rate_bounds,
     rate_window_s,
@@ -338,3 +341,12 @@ def test_what_was_not_measured_is_not_as_configured() -> None:
 
 def test_the_checksum_is_the_internets() -> None:
     assert internet_checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0x220D  # RFC 1071, section 3
+
+
+@pytest.mark.parametrize("distribution", get_args(JitterDistribution))
+def test_the_link_process_draws_jitter_of_the_expected_distribution(
+    distribution: JitterDistribution,
+) -> None:
+    for number in range(1, 1000):
+        drawn = standardised(number / 1000, distribution)
+        assert math.isclose(jitter_quantile(number / 1000, distribution), drawn, abs_tol=1e-12)

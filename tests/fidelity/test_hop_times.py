@@ -27,7 +27,7 @@ from testbed.netns import Popen_in
 from testbed.network import Network
 from testbed.replay import replay
 from testbed.topology import Shape
-from testbed.trace import Request
+from testbed.trace_file import Request
 from tests.network.lab import tree, up
 from tests.tiers.nodes import wait_until
 from tiers.config import NODE_VARIABLE

@@ -16,7 +16,7 @@ from testbed.capture import Capture
 from testbed.connections import wait_until_closed
 from testbed.counters import Counters
 from testbed.event_schema import Event
-from testbed.events import Stage
+from testbed.events import EventPlayer, Stage
 from testbed.evidence import EventReport
 from testbed.flow import flow_ports
 from testbed.network import Network
@@ -40,7 +40,7 @@ def events_of(*entries: dict[str, Any]) -> tuple[Any, ...]:
 def played(network: Network, *entries: dict[str, Any], replay_s: float) -> list[EventReport]:
     """The reports of events beside a replay of that length in which nobody asks anything."""
     stage = Stage(events_of(*entries), network, [])
-    with stage.player("nobody", {}) as player:
+    with EventPlayer(stage, "nobody", {}) as player:
         player.start(time.monotonic())
         time.sleep(replay_s)
     return player.reports
