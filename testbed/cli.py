@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from testbed.errors import TestbedError
-from testbed.program import end, program
+from testbed.host.processes.program import end, program
 
 app = typer.Typer(
     help="Emulated-network testbed for multi-tier LLM serving.",
@@ -140,7 +140,7 @@ def _print_table(table: Table, directory: Any) -> None:
 @app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs to read.")] = False) -> None:
     """Say what this host can and cannot do, each lack with its mend; status 1 if nothing runs here."""
-    from testbed.doctor import doctor as examine
+    from testbed.host.doctor import doctor as examine
 
     raise typer.Exit(examine(as_json=as_json))
 
@@ -152,8 +152,10 @@ def clean(
     ] = False,
 ) -> None:
     """Remove what killed runs and earlier versions left on this host, and nothing else."""
-    from testbed.clean import end_engine, live_runs, remove_leftovers
-    from testbed.older import remove_older
+    from testbed.clean import remove_leftovers
+    from testbed.host.engine import end_engine
+    from testbed.host.older import remove_older
+    from testbed.host.processes.run_lock import live_runs
 
     removed = remove_older(live_runs())
     if os.geteuid() == 0:
@@ -204,7 +206,7 @@ def vm() -> None:
 def models_prepare() -> None:
     """Assemble the embedded checkpoints once; prints their directory."""
     from testbed.console import Reporter
-    from testbed.embedded.prepare import prepare
+    from testbed.host.embedded.prepare import prepare
 
     typer.echo(prepare(Reporter().say))
 
@@ -217,9 +219,9 @@ def models_evaluate(
     """Score the demonstration models on text that none of them was trained on."""
     from testbed.console import Reporter
     from testbed.datasets import load
-    from testbed.embedded.evaluate import count_right
-    from testbed.embedded.ladder import RUNGS
-    from testbed.embedded.prepare import prepare
+    from testbed.host.embedded.evaluate import count_right
+    from testbed.host.embedded.ladder import RUNGS
+    from testbed.host.embedded.prepare import prepare
     from testbed.statistics import share_interval
 
     reporter = Reporter()
@@ -243,11 +245,11 @@ def models_evaluate(
 def models_train(rung: Annotated[str, typer.Argument(help="device, edge or cloud")]) -> None:
     """Train a rung's adapter anew (maintainers; half an hour on two cores)."""
     from testbed.datasets import load
-    from testbed.embedded.ladder import RUNGS
+    from testbed.host.embedded.ladder import RUNGS
 
     if rung not in RUNGS:
         raise TestbedError(f"no rung {rung!r}; there are {', '.join(RUNGS)}")
-    from testbed.embedded.train import train
+    from testbed.host.embedded.train import train
 
     sentences, reviews = (
         [(example.text, example.reference) for example in load(name, "train")]

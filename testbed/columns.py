@@ -129,8 +129,8 @@ TIERS = pa.schema(_TIER_COLUMNS)
 it waited in all. ``anon_bytes`` is its anonymous memory at the end. What the kernel does not count is null.
 The rest is from the node's records: ``inference_ms`` is a sum, ``replaced_inferences`` are those whose answer
 a higher tier replaced, ``kept`` those whose answer the policy kept. ``waited_s`` is how long its threads
-together waited for a CPU that its quota allowed (:mod:`testbed.run_delay`); null in runs of schema version 1
-too."""
+together waited for a CPU that its quota allowed (:mod:`testbed.host.run_delay`); null in runs of schema
+version 1 too."""
 
 _EVENT_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("method", pa.string()),

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from testbed.assets import MOVIE_REVIEWS, fetch
 from testbed.errors import TestbedError
+from testbed.host.assets import MOVIE_REVIEWS, fetch
 
 SPLITS = ("train", "test")
 TEST_SHARE = 0.25

@@ -17,11 +17,11 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from testbed.clean import AnotherRun
 from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.fidelity import CLAIMS
-from testbed.host import host_facts, memory_bytes, usable_cpus
+from testbed.host.facts import host_facts, memory_bytes, usable_cpus
+from testbed.host.processes.run_lock import AnotherRun
 from testbed.results import RunDirectory
 from testbed.run import run
 from testbed.scenario import Scenario

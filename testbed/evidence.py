@@ -147,7 +147,7 @@ class TierLimit:
     """A node's CPU limit as asked and as given, and how often it was throttled by it (100 ms periods).
 
     By method: ``requests`` that reached it, its CPU time (``ran_s``), and how long its threads together
-    waited for a CPU that the limit allowed (``waited_s``, :mod:`testbed.run_delay`); ``None`` where the
+    waited for a CPU that the limit allowed (``waited_s``, :mod:`testbed.host.run_delay`); ``None`` where the
     kernel does not tell.
     """
 

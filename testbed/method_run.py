@@ -18,7 +18,6 @@ from typing import Any
 from testbed.accounting import account_captures
 from testbed.capture import Capture
 from testbed.causes import unexplained
-from testbed.cgroup import ContainerGroup, Usage
 from testbed.closed_loop import ClosedLoop, draw_closed_loop
 from testbed.connections import unsettled, wait_until_closed
 from testbed.console import Reporter
@@ -37,6 +36,7 @@ from testbed.evidence import (
     Unexplained,
 )
 from testbed.flow import flow_ports
+from testbed.host.cgroup import ContainerGroup, Usage
 from testbed.joined import attribute, request_rows, with_lives
 from testbed.link import WanLink
 from testbed.measure import paths_of, wait_until_quiet
@@ -46,7 +46,7 @@ from testbed.readings import ProcessReport
 from testbed.reconcile import Reading, backlogs, frames_between, reconcile
 from testbed.replay import Outcome, replay
 from testbed.results import RunDirectory
-from testbed.run_delay import RunDelayWatch
+from testbed.run_delay_watch import RunDelayWatch
 from testbed.scenario import Scenario
 from testbed.tier_use import tier_rows
 from testbed.topology import DIRECTIONS, Direction, Link, Topology

@@ -18,9 +18,11 @@ from typing import Any, Literal, Self
 
 import docker
 
-from testbed.clean import PREFIX, remove_containers, remove_leftovers, run_lock
+from testbed.clean import PREFIX, remove_containers, remove_leftovers
 from testbed.counters import CounterReader
 from testbed.errors import TestbedError
+from testbed.host.processes.run_lock import run_lock
+from testbed.host.processes.signals import undisturbed
 from testbed.host_settings import namespace_settings
 from testbed.link import CableLink, SiteLink, WanLink
 from testbed.link_process.client import LinkProcess
@@ -28,7 +30,6 @@ from testbed.mininet_compat import Mininet
 from testbed.netns import add_namespaces, delete_namespaces, kill_processes_in, named
 from testbed.node import ContainerSpec, NamespaceHost, SiteHost, TierHost
 from testbed.plan import HOST_INTERFACE, Plan
-from testbed.signals import undisturbed
 from testbed.site_topo import SiteTopo, switch_name
 from testbed.switch import SiteSwitch
 from testbed.topology import Direction, Link, Node, Shape, Topology
@@ -172,7 +173,7 @@ class Network:
         self._pool = ThreadPoolExecutor(STARTS_AT_A_TIME, thread_name_prefix="container")
         in_containers = self._hosts_are == "container"
         if in_containers and self._client is None:
-            from testbed.engine import engine
+            from testbed.host.engine import engine
 
             self._client = engine()
         self._add_namespaces([self.prefix])

@@ -225,7 +225,7 @@ install_environment
 exec 9<&-
 if [ "$prepared" = yes ]; then
     began=$SECONDS
-    "$venv/bin/python" -m testbed.image
+    "$venv/bin/python" -m testbed.host.image
     echo "    done in $((SECONDS - began)) s"
     began=$SECONDS
     "$venv/bin/testbed" models prepare

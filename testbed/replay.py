@@ -21,8 +21,8 @@ from typing import Any
 import aiohttp
 
 from testbed.closed_loop import ClosedLoop, run_closed
+from testbed.host.processes.priority import all_threads_promptly
 from testbed.netns import socket_in
-from testbed.priority import all_threads_promptly
 from testbed.trace_file import Request
 from tiers.protocol import (
     COMPLETIONS_PATH,

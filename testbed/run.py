@@ -5,9 +5,7 @@ Whatever ends it, what the kernel and Docker were given is taken back and what w
 
 from __future__ import annotations
 
-import secrets
 import signal
-import string
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,22 +16,24 @@ from typing import Any
 
 from testbed.audit import audit
 from testbed.capacity import capacity_notes
-from testbed.cgroup import ContainerGroup
-from testbed.clean import run_lock
 from testbed.columns import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS
 from testbed.console import Reporter
 from testbed.containers import container_specs
 from testbed.control import NodeControl, on_all, wait_ready
 from testbed.datasets import Example, load
-from testbed.engine import engine
 from testbed.errors import TestbedError
 from testbed.estimate import estimated_seconds
 from testbed.event_checks import late_events, under_events
 from testbed.events import Stage
 from testbed.evidence import Evidence, TierLimit
+from testbed.feasibility import host_lacks
 from testbed.fidelity import judge
-from testbed.host import host_facts, host_lacks, usable_cpus
-from testbed.image import ImageRef, ensure_image
+from testbed.host.cgroup import ContainerGroup
+from testbed.host.engine import engine
+from testbed.host.facts import host_facts, usable_cpus
+from testbed.host.image import ImageRef, ensure_image
+from testbed.host.processes.run_lock import new_run_id, run_lock
+from testbed.host.processes.signals import Terminated, undisturbed
 from testbed.link_process.client import LinkProcess
 from testbed.measure import Finding, measure, paths_of, probe_path
 from testbed.method_run import MethodResult, Setting, run_method
@@ -41,7 +41,6 @@ from testbed.network import Network
 from testbed.node import TierHost
 from testbed.results import RunDirectory
 from testbed.scenario import Scenario, clamp_cpus
-from testbed.signals import Terminated, undisturbed
 from testbed.summary import summarise
 from testbed.tier_use import total
 from testbed.topology import Topology
@@ -51,10 +50,6 @@ from testbed.trace_file import Request, write_trace
 READY_TIMEOUT_S = 300.0
 WARMUP_TEXTS = 3
 MAX_PROBES = 4
-
-
-def new_run_id() -> str:
-    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(4))
 
 
 def run(scenario: Scenario, out: Path | None, reporter: Reporter) -> RunDirectory:
@@ -92,7 +87,7 @@ def prepare(scenario: Scenario, reporter: Reporter) -> tuple[ImageRef, Path | No
     image = ensure_image(reporter.say)
     models = None
     if any(tier.model.kind == "embedded" for tier in scenario.tiers):
-        from testbed.embedded.prepare import prepare as prepare_models
+        from testbed.host.embedded.prepare import prepare as prepare_models
 
         models = prepare_models(reporter.say)
     return image, models

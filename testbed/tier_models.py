@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from testbed.embedded.ladder import RUNGS
+from testbed.host.embedded.ladder import RUNGS
 from testbed.schema import (
     Count,
     DeadlineS,

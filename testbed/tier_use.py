@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from testbed.cgroup import Usage
+from testbed.host.cgroup import Usage
 from testbed.joined import NodeRecords
 from testbed.topology import Topology
 

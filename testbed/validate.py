@@ -18,12 +18,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from testbed.clean import run_lock
 from testbed.console import Reporter
 from testbed.errors import TestbedError
-from testbed.host import host_facts
+from testbed.host.facts import host_facts
+from testbed.host.processes.run_lock import new_run_id, run_lock
 from testbed.results import RunDirectory
-from testbed.run import new_run_id
 from testbed.validation.bench import Bench
 from testbed.validation.figures import CheckResult, Figure
 from testbed.validation.registry import Check, select

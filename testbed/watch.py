@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from testbed.errors import TestbedError
-from testbed.host import usable_cpus
+from testbed.host.facts import usable_cpus
 from testbed.measure import probe
 from testbed.measure.expected import round_trip_ms
 from testbed.measure.path import Path

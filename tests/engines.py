@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from testbed.engine import Paths, stop_engine_if_ours
+from testbed.host.engine import Paths, stop_engine_if_ours
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed.assets import Asset, cache_dir, fetch
 from testbed.errors import TestbedError
+from testbed.host.assets import Asset, fetch
+from testbed.host.cache import cache_dir
 
 FILE = "tiny_model/weights.bin"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.children import run_reported
 from testbed.errors import TestbedError
+from testbed.host.processes.children import run_reported
 
 LONG = """
 import sys

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.embedded.ladder import WEIGHTS
-from testbed.embedded.prepare import recipe_hash
+from testbed.host.embedded.ladder import WEIGHTS
+from testbed.host.embedded.prepare import recipe_hash
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from pathlib import Path
 import docker
 import pytest
 
-from testbed.clean import AnotherRun, end_engine, run_lock
-from testbed.engine import HOST, Paths, engine, stop_engine_if_ours
 from testbed.errors import TestbedError
+from testbed.host.engine import HOST, Paths, end_engine, engine, stop_engine_if_ours
+from testbed.host.processes.run_lock import AnotherRun, run_lock
 from tests.engines import own_engine
 
 
@@ -101,7 +101,7 @@ def test_a_user_who_is_not_root_is_told_to_be(own_paths: Paths) -> None:
     own_paths.data.parent.chmod(0o755)
     code = (
         "import os, pathlib, sys\n"
-        "from testbed.engine import Paths, engine\n"
+        "from testbed.host.engine import Paths, engine\n"
         "os.setuid(65534)\n"
         "home = pathlib.Path(sys.argv[1])\n"
         "engine(paths=Paths(home, home, home, home / 'pid', home / 'socket'))\n"

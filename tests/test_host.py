@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from testbed import capabilities as caps
-from testbed.capabilities import Capability, capabilities, package_mend
-from testbed.doctor import INDISPENSABLE, doctor, verdict
-from testbed.host import host_facts, host_lacks
-from testbed.kernel import FOR_NETWORKS, PARTS, Kernel, kernel, parse_tries
+from testbed.feasibility import host_lacks
+from testbed.host import capabilities as caps
+from testbed.host.capabilities import Capability, capabilities
+from testbed.host.doctor import INDISPENSABLE, doctor, verdict
+from testbed.host.facts import host_facts
+from testbed.host.kernel import FOR_NETWORKS, PARTS, Kernel, kernel, parse_tries
+from testbed.host.packages import package_mend
 from testbed.topology import Node, Topology
 
 ALONE = Topology((Node("device1", "device", 0, 1, "10.77.0.2", "02:77:00:00:00:01", None),), ())
@@ -54,7 +56,7 @@ def test_tries_are_read_with_the_kernels_own_words() -> None:
 
 
 def test_this_kernel_is_tried_without_leaving_anything() -> None:
-    fresh = [sys.executable, "-c", "from testbed.kernel import kernel; print(len(kernel().parts))"]
+    fresh = [sys.executable, "-c", "from testbed.host.kernel import kernel; print(len(kernel().parts))"]
     said = subprocess.run(fresh, capture_output=True, text=True, timeout=60, check=True).stdout
     assert int(said) == len(kernel().parts)
     interfaces = {path.name for path in Path("/sys/class/net").iterdir()}
@@ -105,7 +107,7 @@ def test_the_doctor_tells_programs_the_same() -> None:
 @pytest.mark.root
 def test_what_late_frames_cost_is_said_where_the_real_time_priority_is_refused() -> None:
     """As root without the two capabilities that it takes, as in a container."""
-    code = "from testbed.doctor import doctor; import sys; sys.exit(doctor(as_json=True))"
+    code = "from testbed.host.doctor import doctor; import sys; sys.exit(doctor(as_json=True))"
     bounded = ["setpriv", "--bounding-set", "-sys_nice,-ipc_lock", "--inh-caps", "-sys_nice,-ipc_lock"]
     limited = ["prlimit", "--rtprio=0:0", "--memlock=65536:65536"]
     done = subprocess.run(
@@ -143,7 +145,7 @@ def test_a_package_is_named_as_the_distribution_names_it(monkeypatch: pytest.Mon
 
 @pytest.mark.root
 def test_an_ordinary_user_learns_what_the_kernel_has_too() -> None:
-    code = "from testbed.kernel import kernel; k = kernel(); print(sorted(k.parts), dict(k.said))"
+    code = "from testbed.host.kernel import kernel; k = kernel(); print(sorted(k.parts), dict(k.said))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True, text=True, timeout=60, check=False, user=65534, group=65534, extra_groups=[],

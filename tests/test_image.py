@@ -20,11 +20,11 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from testbed import base_image
-from testbed.assets import cache_dir
-from testbed.engine import engine
 from testbed.errors import TestbedError
-from testbed.image import LABEL, REPOSITORY, TIERS, context_files, ensure_image, image_tag, prune
+from testbed.host import base_image
+from testbed.host.cache import cache_dir
+from testbed.host.engine import engine
+from testbed.host.image import LABEL, REPOSITORY, TIERS, context_files, ensure_image, image_tag, prune
 from tests.engines import own_engine
 
 ROOT = TIERS.parent
@@ -110,7 +110,7 @@ def test_a_tier_can_import_all_it_needs_closed_in_and_as_nobody() -> None:
 def test_two_builds_of_one_thing_at_once_make_one_image(tiers: Path) -> None:
     (tiers / "marker.py").write_text(f"MARK = {os.urandom(8).hex()!r}\n")
     code = (
-        "import pathlib, sys; from testbed.image import ensure_image\n"
+        "import pathlib, sys; from testbed.host.image import ensure_image\n"
         "print(ensure_image(tiers=pathlib.Path(sys.argv[1])).id)"
     )
     command = [sys.executable, "-c", code, str(tiers)]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from testbed.cgroup import Usage
 from testbed.columns import REQUESTS
 from testbed.datasets import Example
+from testbed.host.cgroup import Usage
 from testbed.joined import attribute, request_rows, with_lives
 from testbed.parts import LinkAccount
 from testbed.replay import Outcome

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed import older
-from testbed.older import remove_older
+from testbed.host import older
+from testbed.host.older import remove_older
 
 NAME = "tbvm0123abcd"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.priority import all_threads_promptly
+from testbed.host.processes.priority import all_threads_promptly
 
 FIRST = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
 

@@ -12,8 +12,8 @@ import pytest
 from safetensors import SafetensorError
 
 from testbed.errors import TestbedError
-from testbed.program import explained
-from testbed.signals import terminable, undisturbed
+from testbed.host.processes.program import explained
+from testbed.host.processes.signals import terminable, undisturbed
 
 WAITING = """
 import time

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from testbed.host.processes.priority import promptly
 from testbed.link_process.client import LinkProcess
 from testbed.link_process.fates import Fates, Way, WayFigures
 from testbed.measure.expected import Finding, held
 from testbed.measure.path import Effort, Path, wait_until_quiet
-from testbed.measure.traffic import LEAST_PAYLOAD_BYTES, SMALL_FRAME_BYTES, Burst, UdpPath, promptly
+from testbed.measure.traffic import LEAST_PAYLOAD_BYTES, SMALL_FRAME_BYTES, Burst, UdpPath
 from testbed.topology import DIRECTIONS, Direction, Shape
 
 LEAST_DATAGRAMS, MOST_DATAGRAMS = 300, 3000

@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from testbed.host.processes.priority import promptly
 from testbed.measure.expected import RATE_TOLERANCE, Finding, held, rate_bounds, rate_window_s
 from testbed.measure.path import FrameCount, Path, wait_until_quiet
-from testbed.measure.traffic import Flood, UdpPath, promptly
+from testbed.measure.traffic import Flood, UdpPath
 from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction
 
 OVERLOAD = 1.2

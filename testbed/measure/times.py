@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
 from testbed.delay_file import greatest_fall_ms
+from testbed.host.processes.priority import promptly
 from testbed.measure.expected import (
     FROM_FILE,
     Finding,
@@ -24,7 +25,7 @@ from testbed.measure.expected import (
     time_bounds,
 )
 from testbed.measure.path import Path, wait_until_quiet
-from testbed.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, SMALL_FRAME_BYTES, UdpPath, promptly
+from testbed.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, SMALL_FRAME_BYTES, UdpPath
 from testbed.measure.trains import Train, one_way_train, ping_socket, ping_train, run_trains
 from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
 

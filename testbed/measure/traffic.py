@@ -13,7 +13,7 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -40,22 +40,6 @@ class End:
 
     netns_path: str
     ip: str
-
-
-@contextlib.contextmanager
-def promptly() -> Iterator[None]:
-    """Let the calling thread run before all others meanwhile (sched(7)), where it may.
-
-    A sender that waits for a CPU lets a short queue run dry, and the link would look slow. Whether the
-    machine is short of CPU is asked elsewhere; here it must not blur the answer.
-    """
-    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
-    with contextlib.suppress(OSError):  # not root, or a control group without real time
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, policy, parameters)
 
 
 class _IoVec(ctypes.Structure):

@@ -12,9 +12,10 @@ from typing import Self
 from testbed.capture import Capture
 from testbed.console import Reporter
 from testbed.errors import TestbedError
+from testbed.host.processes.priority import promptly
 from testbed.link import WanLink
 from testbed.measure.path import Path, paths_of, wait_until_quiet
-from testbed.measure.traffic import PING_PAYLOAD_BYTES, promptly
+from testbed.measure.traffic import PING_PAYLOAD_BYTES
 from testbed.measure.trains import Train, ping_socket, ping_train, run_trains
 from testbed.network import Network
 from testbed.topology import Link, Node, Shape, Topology, node_ip, node_mac

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-from testbed.host import REPOSITORY
+from testbed.host.facts import REPOSITORY
+from testbed.host.processes.priority import promptly
 from testbed.measure.path import wait_until_quiet
-from testbed.measure.traffic import Flood, UdpPath, promptly
+from testbed.measure.traffic import Flood, UdpPath
 from testbed.pcap import RECORD_HEADER_BYTES, read_frames
 from testbed.rate_trace import RateTrace, read_rate_trace
 from testbed.topology import Shape

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from testbed.host import usable_cpus
+from testbed.host.facts import usable_cpus
 from testbed.measure.expected import round_trip_ms, serialisation_ms
 from testbed.measure.path import Path
 from testbed.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, UDP_HEADERS_BYTES, UdpPath

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from testbed.host.processes.priority import promptly
 from testbed.measure.path import Path, wait_until_quiet
-from testbed.measure.traffic import promptly
 from testbed.topology import Shape
 from testbed.validation.bench import Bench
 from testbed.validation.counting import TIMEOUT_S, connecting, listening, receive_all

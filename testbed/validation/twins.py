@@ -14,11 +14,11 @@ from scipy import stats
 
 from testbed.containers import container_specs
 from testbed.datasets import Example
+from testbed.host.processes.run_lock import new_run_id
 from testbed.measure.expected import CHANCE
 from testbed.method_run import MethodResult, Setting, run_method
 from testbed.network import Network
 from testbed.results import RunDirectory
-from testbed.run import new_run_id
 from testbed.scenario import Scenario
 from testbed.statistics import Interval
 from testbed.tier_process import tier_processes

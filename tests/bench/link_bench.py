@@ -14,8 +14,9 @@ import sys
 import time
 from pathlib import Path
 
+from testbed.host.processes.priority import promptly
 from testbed.link_process.client import LinkProcess
-from testbed.measure.traffic import Burst, End, Flood, UdpPath, promptly
+from testbed.measure.traffic import Burst, End, Flood, UdpPath
 from testbed.network import Network
 from testbed.topology import FRAME_BYTES, Shape, Topology
 from tests.bench.network_bench import tree as big_tree

@@ -114,7 +114,7 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     image = options.image
     if image is None and not options.namespaces:
-        from testbed.image import ensure_image
+        from testbed.host.image import ensure_image
 
         image = ensure_image(print).tag
     report(options.containers, options.rounds, image)

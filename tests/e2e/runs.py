@@ -14,8 +14,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from testbed.clean import PREFIX, find_leftovers, live_runs
-from testbed.engine import engine
+from testbed.clean import PREFIX, find_leftovers
+from testbed.host.engine import engine
+from testbed.host.processes.run_lock import live_runs
 from testbed.node import RUN_LABEL
 
 ROOT = Path(__file__).parent.parent.parent

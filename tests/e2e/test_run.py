@@ -21,8 +21,8 @@ from scapy.utils import PcapReader
 
 from testbed.columns import BYTE_PARTS, LINKS, REQUESTS, TIERS
 from testbed.datasets import load
-from testbed.engine import engine
 from testbed.errors import TestbedError
+from testbed.host.engine import engine
 from testbed.node import RUN_LABEL
 from testbed.pcap import count_frames
 from testbed.scenario import Scenario

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.cgroup import ContainerGroup, Usage
 from testbed.errors import TestbedError
+from testbed.host.cgroup import ContainerGroup, Usage
 
 ID = "4f0c" * 16
 

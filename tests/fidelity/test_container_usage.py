@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from testbed.cgroup import ContainerGroup
-from testbed.engine import engine
 from testbed.errors import TestbedError
-from testbed.image import ensure_image
+from testbed.host.cgroup import ContainerGroup
+from testbed.host.engine import engine
+from testbed.host.image import ensure_image
 
 SPIN = "held = bytearray(40_000_000)\nwhile True: pass"
 

@@ -16,7 +16,7 @@ import pytest
 
 from testbed.evidence import Evidence, LinkAccount
 from testbed.fidelity import judge
-from testbed.host import usable_cpus
+from testbed.host.facts import usable_cpus
 from testbed.link import WanLink
 from testbed.link_process.client import LinkProcess
 from testbed.measure import Finding, Path, failures, measure, paths_of

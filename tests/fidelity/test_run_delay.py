@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from testbed.cgroup import ContainerGroup, Usage
-from testbed.host import usable_cpus
-from testbed.run_delay import Look, RunDelay, RunDelayWatch, kernel_tells, thread_delays
+from testbed.host.cgroup import ContainerGroup, Usage
+from testbed.host.facts import usable_cpus
+from testbed.host.run_delay import Look, RunDelay, kernel_tells, thread_delays
+from testbed.run_delay_watch import RunDelayWatch
 
 SPIN = [sys.executable, "-I", "-S", "-c", "while True: pass"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import docker
 import pytest
 
-import testbed.engine
-from testbed.image import ensure_image
+import testbed.host.engine
+from testbed.host.image import ensure_image
 
 
 @pytest.fixture(scope="session")
 def engine() -> docker.DockerClient:
     """The host's Docker engine."""
-    return testbed.engine.engine()
+    return testbed.host.engine.engine()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from testbed.congestion import lacking
-from testbed.host import host_lacks
+from testbed.feasibility import host_lacks
 from testbed.topology import Topology
 from tests.network.lab import connected, frames, laid_out, path, settle, up
 

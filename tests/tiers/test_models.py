@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from testbed.embedded.base import load_base
-from testbed.embedded.ladder import RUNGS
+from testbed.host.embedded.base import load_base
+from testbed.host.embedded.ladder import RUNGS
 from tests.tiers.nodes import node_config
 from tiers.confidence import inverse_perplexity
 

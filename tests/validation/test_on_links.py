@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from testbed.console import Reporter
-from testbed.run import new_run_id
+from testbed.host.processes.run_lock import new_run_id
 from testbed.topology import Shape
 from testbed.validation.bench import Bench
 from testbed.validation.registry import checks

@@ -15,8 +15,8 @@ import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from testbed.embedded.base import LABEL2ID, load_base
-from testbed.embedded.ladder import Rung
+from testbed.host.embedded.base import LABEL2ID, load_base
+from testbed.host.embedded.ladder import Rung
 
 Example = tuple[str, str]
 """A text and its label."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from testbed.errors import TestbedError
-from testbed.run_delay import Look, RunDelay, kernel_tells, thread_delays
+from testbed.host.run_delay import Look, RunDelay, kernel_tells, thread_delays
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 N = TypeVar("N", int, float)
@@ -29,7 +29,7 @@ class Usage:
     ``anon_bytes`` leaves out files that the page cache holds for it. In ``throttled_periods`` of its
     ``periods`` (100 ms each, with a CPU limit) it wanted more than its quota, and waited ``throttled_s``
     in all. ``waited_s`` is how long its threads waited for a CPU that its quota allowed, since it was first
-    looked at (:class:`testbed.run_delay.RunDelay`). What kernel and controllers do not say is ``None``.
+    looked at (:class:`testbed.host.run_delay.RunDelay`). What kernel and controllers do not say is ``None``.
     """
 
     anon_bytes: int | None

@@ -12,7 +12,7 @@ from subprocess import TimeoutExpired
 from typing import NoReturn
 
 from testbed.errors import TestbedError
-from testbed.signals import Terminated, terminable
+from testbed.host.processes.signals import Terminated, terminable
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -12,17 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.assets import cache_dir
-from testbed.host import (
+from testbed.host.cache import cache_dir
+from testbed.host.facts import (
     cgroup_version,
     command_path,
-    distribution,
     first_line,
     memory_bytes,
     package_version,
     usable_cpus,
 )
-from testbed.kernel import TRY_TIMEOUT_S, Kernel, kernel, parse_tries
+from testbed.host.kernel import TRY_TIMEOUT_S, Kernel, kernel, parse_tries
+from testbed.host.packages import package_mend
 
 GIB = 1 << 30
 DISK_WANTED_BYTES = 10 * GIB
@@ -49,15 +48,6 @@ attempt("real-time priority", lambda: os.sched_setscheduler(0, policy, os.sched_
 attempt("locked memory", lock_memory)
 """
 
-_APT = {
-    "ip": "iproute2", "mnexec": "mininet", "tcpdump": "tcpdump", "tshark": "tshark", "dockerd": "docker.io",
-    "ping": "iputils-ping", "debootstrap": "debootstrap", "apparmor_parser": "apparmor",
-}  # fmt: skip
-_DNF = {
-    "ip": "iproute", "mnexec": "mininet", "tcpdump": "tcpdump", "tshark": "wireshark-cli",
-    "dockerd": "moby-engine", "ping": "iputils", "debootstrap": "debootstrap",
-}  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Capability:
@@ -68,17 +58,6 @@ class Capability:
     needed_for: str
     detail: str
     mend: str = ""
-
-
-def package_mend(command: str) -> str:
-    """How this distribution installs what holds ``command``."""
-    known = distribution()
-    family = f"{known['id']} {known['like']}"
-    if re.search(r"\b(debian|ubuntu)\b", family) and command in _APT:
-        return f"apt-get install {_APT[command]}"
-    if re.search(r"\b(fedora|rhel|centos)\b", family) and command in _DNF:
-        return f"dnf install {_DNF[command]}"
-    return f"install the package that holds {command} (Debian: {_APT.get(command, command)})"
 
 
 def capabilities() -> list[Capability]:

@@ -12,10 +12,11 @@ import warnings
 from importlib.metadata import version
 from pathlib import Path
 
-from testbed.assets import MINILM, SMOLLM2, cache_dir, fetch, scratch_in
-from testbed.children import Report
-from testbed.embedded.ladder import LABELS, MAX_TOKENS, RUNGS, WEIGHTS, Rung
-from testbed.locking import exclusive
+from testbed.host.assets import MINILM, SMOLLM2, fetch
+from testbed.host.cache import cache_dir, scratch_in
+from testbed.host.embedded.ladder import LABELS, MAX_TOKENS, RUNGS, WEIGHTS, Rung
+from testbed.host.processes.children import Report
+from testbed.host.processes.locking import exclusive
 
 LIBRARIES = ("transformers", "peft")
 _LOCK_TIMEOUT_S = 900
@@ -55,7 +56,7 @@ def _assemble(rung: Rung, into: Path) -> None:
     from peft import PeftModel  # takes seconds to import
     from transformers.utils import logging
 
-    from testbed.embedded.base import load_base
+    from testbed.host.embedded.base import load_base
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()

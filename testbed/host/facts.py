@@ -11,12 +11,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from testbed import congestion
-from testbed.kernel import FOR_NETWORKS, SEARCH_PATH, Kernel, kernel
-from testbed.topology import Topology
+from testbed.host.kernel import SEARCH_PATH
 
 COMMAND_TIMEOUT_S = 5.0
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "aiohttp", "docker", "flask", "mininet", "numpy", "pyarrow", "pydantic",
     "safetensors", "scapy", "scipy", "tokenizers", "torch", "transformers", "urllib3", "waitress",
@@ -48,23 +46,6 @@ def first_line(*argv: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str | None:
         return None
     lines = (done.stdout.strip() or done.stderr.strip()).splitlines()
     return lines[0].strip() if done.returncode == 0 and lines else None
-
-
-def host_lacks(topology: Topology, having: Kernel | None = None) -> list[str]:
-    """Why this host cannot run the topology, a sentence each; empty if it can."""
-    found = having or kernel()
-    lacking = [part for part in FOR_NETWORKS if not found.has(part)]
-    reasons = []
-    if lacking:
-        said = found.said.get(lacking[0], "missing")
-        reasons.append(
-            f"this kernel, or this user on it, cannot make a network ({', '.join(lacking)}: {said})"
-        )
-    if os.geteuid() != 0:
-        reasons.append("only root can put a container on a network of ours; run as root or with sudo")
-    elif not lacking:
-        reasons += congestion.lacking(topology)
-    return reasons
 
 
 def host_facts() -> dict[str, Any]:

@@ -8,19 +8,15 @@ proxy, certificates, retries) apply, and each is held against its SHA-256 before
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import sys
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.children import Report, run_reported
 from testbed.errors import TestbedError
-from testbed.locking import exclusive
+from testbed.host.cache import cache_dir, scratch_in
+from testbed.host.processes.children import Report, run_reported
+from testbed.host.processes.locking import exclusive
 
 DOWNLOAD_TIMEOUT_S = 900.0
 
@@ -59,18 +55,6 @@ SMOLLM2 = Asset(
 )
 
 
-def cache_dir() -> Path:
-    """Where downloads, prepared models and images are kept between runs and clones.
-
-    ``TESTBED_CACHE`` overrides it; root's default is shared by all clones on the host.
-    """
-    if override := os.environ.get("TESTBED_CACHE"):
-        return Path(override).absolute()  # Docker takes a relative mount for a volume's name
-    if os.geteuid() == 0:
-        return Path("/var/cache/llm-testbed")
-    return Path.home() / ".cache" / "llm-testbed"
-
-
 def fetch(asset: Asset, report: Report = lambda _: None) -> Path:
     """Return the directory that holds ``asset`` unpacked, downloading it the first time.
 
@@ -94,18 +78,6 @@ def fetch(asset: Asset, report: Report = lambda _: None) -> Path:
             inner.unlink()
         unpacked.rename(target)
     return target
-
-
-@contextmanager
-def scratch_in(home: Path, prefix: str) -> Iterator[Path]:
-    """A directory for what is being made, gone at the end; what killed processes left there goes now.
-
-    Whoever enters holds a lock on ``home``.
-    """
-    for left in home.glob(f"{prefix}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=home, prefix=prefix, ignore_cleanup_errors=True) as made:
-        yield Path(made)
 
 
 def _download(asset: Asset, into: Path, report: Report) -> Path:

@@ -16,8 +16,8 @@ import subprocess
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from testbed.assets import cache_dir
-from testbed.host import command_path
+from testbed.host.cache import cache_dir
+from testbed.host.facts import command_path
 
 MANAGERS_FILES = {
     Path("/etc/systemd/network/00-llm-testbed.network"): ("networkctl", "reload"),

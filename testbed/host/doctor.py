@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from testbed.capabilities import Capability, capabilities
-from testbed.host import cpu_model, distribution, usable_cpus, virtualisation
-from testbed.kernel import PARTS
+from testbed.host.capabilities import Capability, capabilities
+from testbed.host.facts import cpu_model, distribution, usable_cpus, virtualisation
+from testbed.host.kernel import PARTS
 
 INDISPENSABLE = (
     *PARTS,

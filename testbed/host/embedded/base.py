@@ -13,8 +13,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from testbed.assets import MINILM, SMOLLM2, fetch
-from testbed.embedded.ladder import LABELS, MAX_TOKENS, Rung
+from testbed.host.assets import MINILM, SMOLLM2, fetch
+from testbed.host.embedded.ladder import LABELS, MAX_TOKENS, Rung
 
 ID2LABEL = dict(enumerate(LABELS))
 LABEL2ID = {label: index for index, label in ID2LABEL.items()}

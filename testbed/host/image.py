@@ -25,16 +25,16 @@ from pathlib import Path
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from testbed import base_image
-from testbed.assets import cache_dir
-from testbed.base_image import PYTHON_VERSION, ensure_base
-from testbed.children import REPORT_EVERY_S, Report, run_reported
-from testbed.engine import engine
 from testbed.errors import TestbedError
-from testbed.locking import exclusive
-from testbed.program import program
+from testbed.host import base_image
+from testbed.host.base_image import PYTHON_VERSION, ensure_base
+from testbed.host.cache import cache_dir
+from testbed.host.engine import engine
+from testbed.host.processes.children import REPORT_EVERY_S, Report, run_reported
+from testbed.host.processes.locking import exclusive
+from testbed.host.processes.program import program
 
-TIERS = Path(__file__).resolve().parent.parent / "tiers"
+TIERS = Path(__file__).resolve().parents[2] / "tiers"
 REPOSITORY = "llm-testbed-tier"
 PACKAGES_REPOSITORY = "llm-testbed-packages"
 """The build's first stage, kept by name so that a change of code alone installs no package again."""
@@ -289,7 +289,7 @@ def _silent(_: str) -> None:
 
 
 def main() -> None:
-    """``python -m testbed.image``: make the image, for scripts."""
+    """``python -m testbed.host.image``: make the image, for scripts."""
     with program("image"):
         image = ensure_image(lambda line: print(line, flush=True))
         print(f"{image.tag} is ready ({image.size_bytes / 1e6:.0f} MB)")

@@ -12,8 +12,8 @@ import docker
 from docker.errors import DockerException, ImageNotFound
 from docker.utils import parse_repository_tag
 
-from testbed.children import DIES_WITH_US, Report, killed_at_the_end, run_reported
 from testbed.errors import TestbedError
+from testbed.host.processes.children import DIES_WITH_US, Report, killed_at_the_end, run_reported
 
 SUITE = "bookworm"
 PYTHON_VERSION = "3.11"

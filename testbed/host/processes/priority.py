@@ -30,3 +30,19 @@ def all_threads_promptly() -> Iterator[None]:
         for thread, (policy, parameters) in before.items():
             with contextlib.suppress(OSError):
                 os.sched_setscheduler(thread, policy, parameters)
+
+
+@contextlib.contextmanager
+def promptly() -> Iterator[None]:
+    """Let the calling thread run before all others meanwhile (sched(7)), where it may.
+
+    A sender that waits for a CPU lets a short queue run dry, and the link would look slow. Whether the
+    machine is short of CPU is asked elsewhere; here it must not blur the answer.
+    """
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    with contextlib.suppress(OSError):  # not root, or a control group without real time
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)

@@ -23,8 +23,11 @@ import docker
 from docker.errors import DockerException
 
 from testbed.errors import TestbedError
-from testbed.locking import exclusive
+from testbed.host.processes.locking import exclusive
+from testbed.host.processes.run_lock import run_lock
 
+_NO_RUN = "none"
+_ENGINE_TIMEOUT_S = 30
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 120
@@ -264,7 +267,7 @@ def _silent(_: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """``python -m testbed.engine start|stop|status``, for scripts; ``status`` fails if none answers."""
+    """``python -m testbed.host.engine start|stop|status``, for scripts; ``status`` fails if none answers."""
     try:
         match arguments:
             case ["start"]:
@@ -280,9 +283,35 @@ def main(arguments: list[str]) -> int:
     except TestbedError as error:
         print(f"engine: {error}", file=sys.stderr)
         return 1
-    print("usage: python -m testbed.engine start|stop|status", file=sys.stderr)
+    print("usage: python -m testbed.host.engine start|stop|status", file=sys.stderr)
     return 2
 
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
+
+
+def engine_if_up() -> docker.DockerClient | None:
+    """A client, if an engine answers; none is started to be asked what it has left."""
+    try:
+        client = docker.from_env(timeout=_ENGINE_TIMEOUT_S)
+        client.ping()
+    except (DockerException, OSError):
+        return None
+    return client
+
+
+def end_engine(paths: Paths = HOST) -> bool:
+    """End the ``dockerd`` that a run started, if there is one; no run can begin meanwhile.
+
+    Raises:
+        TestbedError: the user is not root, a run lives, or a container runs in that engine.
+    """
+    with run_lock(_NO_RUN):
+        try:
+            running = docker.DockerClient(paths.url, timeout=_ENGINE_TIMEOUT_S).containers.list()
+        except (DockerException, OSError):
+            running = []
+        if running:
+            raise TestbedError(f"container {running[0].name} runs in the Docker engine; end it first")
+        return stop_engine_if_ours(paths)

@@ -1,0 +1,34 @@
+"""Where downloads, images and models are kept between runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def cache_dir() -> Path:
+    """Where downloads, prepared models and images are kept between runs and clones.
+
+    ``TESTBED_CACHE`` overrides it; root's default is shared by all clones on the host.
+    """
+    if override := os.environ.get("TESTBED_CACHE"):
+        return Path(override).absolute()  # Docker takes a relative mount for a volume's name
+    if os.geteuid() == 0:
+        return Path("/var/cache/llm-testbed")
+    return Path.home() / ".cache" / "llm-testbed"
+
+
+@contextmanager
+def scratch_in(home: Path, prefix: str) -> Iterator[Path]:
+    """A directory for what is being made, gone at the end; what killed processes left there goes now.
+
+    Whoever enters holds a lock on ``home``.
+    """
+    for left in home.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=home, prefix=prefix, ignore_cleanup_errors=True) as made:
+        yield Path(made)

@@ -1,0 +1,1 @@
+"""The small demonstration models that come with the testbed."""

@@ -1,0 +1,113 @@
+"""One run at a time on a host: who lives is told by locks on files in :data:`RUNS`.
+
+A run holds the lock on its file as long as it lives; the file of one that was killed stays, unlocked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import string
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from testbed.errors import TestbedError
+
+RUNS = Path("/run/llm-testbed")
+
+_RUN_ID = re.compile(r"[a-z0-9]{4}")
+_held: dict[str, IO[str]] = {}
+_holding = threading.RLock()
+
+
+class AnotherRun(TestbedError):
+    """Another run lives, so that this one cannot begin; later it may."""
+
+
+@contextlib.contextmanager
+def run_lock(run_id: str, *, allow_others: bool = False) -> Iterator[None]:
+    """Be the run ``run_id`` meanwhile; a run may enter more than once.
+
+    Raises:
+        AnotherRun: another run lives (its process id is named) and ``allow_others`` is false, or this one
+            does already in another process.
+        TestbedError: the user is not root.
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise TestbedError(f"run id {run_id!r} is not four letters or digits")
+    with _holding:
+        if run_id in _held:
+            mine = None
+        else:
+            mine = _held[run_id] = _acquire(run_id, allow_others)
+    try:
+        yield
+    finally:
+        if mine is not None:
+            with _holding:
+                lock_file(run_id).unlink(missing_ok=True)
+                _held.pop(run_id).close()
+
+
+def live_runs() -> dict[str, int]:
+    """Process id of each run that lives, by its id."""
+    return {run_id: pid for run_id, (alive, pid) in known_runs().items() if alive}
+
+
+def _acquire(run_id: str, allow_others: bool) -> IO[str]:
+    with gate():
+        others = live_runs()
+        if run_id in others or (others and not allow_others):
+            other = run_id if run_id in others else next(iter(others))
+            pid = others[other]
+            raise AnotherRun(
+                f"another run ({other}) is going on in process {pid}; wait for its end, or end it with "
+                f"`kill {pid}`"
+            )
+        file = lock_file(run_id).open("w")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        return file
+
+
+@contextlib.contextmanager
+def gate() -> Iterator[None]:
+    """Be the only one who looks at lock files or makes one: held for that moment alone."""
+    try:
+        RUNS.mkdir(parents=True, exist_ok=True)
+        file = (RUNS / "gate").open("w")
+    except PermissionError as error:
+        raise TestbedError(f"a run needs root (cannot write to {RUNS}); run as root or with sudo") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def known_runs() -> dict[str, tuple[bool, int]]:
+    """Each run that has a lock file: whether it lives, and its process id."""
+    runs = {}
+    for path in sorted(RUNS.glob("*.lock")):
+        if not _RUN_ID.fullmatch(path.stem):
+            continue
+        with contextlib.suppress(OSError, ValueError), path.open() as file:
+            pid = int(file.readline() or 0)
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                runs[path.stem] = (False, pid)
+            except BlockingIOError:
+                runs[path.stem] = (True, pid)
+    return runs
+
+
+def lock_file(run_id: str) -> Path:
+    return RUNS / f"{run_id}.lock"
+
+
+def new_run_id() -> str:
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(4))
