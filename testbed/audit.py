@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from testbed.event_schema import NodeEvent
 from testbed.evidence import Audit
-from testbed.methods import CasServe, RecServe, TierOnly
 from testbed.results import RunDirectory
-from testbed.scenario import Scenario
-from testbed.topology import Topology
+from testbed.scenario.scenario import Scenario
+from testbed.scenario.sections.events import NodeEvent
+from testbed.scenario.sections.methods import CasServe, RecServe, TierOnly
+from testbed.scenario.topology import Topology
 
 Row = Mapping[str, Any]
 MAX_DIFFERENCES = 50

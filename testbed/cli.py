@@ -53,8 +53,9 @@ def run(
 ) -> None:
     """Run a scenario end to end and print its tables; results go to results/<scenario>-<UTC time>/."""
     from testbed import launch
+    from testbed.scenario.scenario import load
 
-    _print_run(launch.launch(launch.load(scenario, methods, requests, seed, overrides or []), out))
+    _print_run(launch.launch(load(scenario, methods, requests, seed, overrides or []), out))
 
 
 @app.command()
@@ -71,7 +72,7 @@ def report(run: _RunPath) -> None:
 
 def _print_run(directory: Any) -> None:
     from testbed.report.tables import print_run
-    from testbed.trace_file import read_trace
+    from testbed.scenario.workload.trace_file import read_trace
 
     print_run(directory, read_trace(directory.path / "trace.jsonl"), Console())
     typer.echo(f"run directory: {_shown(directory.path)}")
@@ -180,11 +181,11 @@ def trace(
     """Write the trace that a scenario would replay, as JSON Lines, and summarise it."""
     from dataclasses import asdict
 
-    from testbed import launch
-    from testbed.trace import build_trace, summarise
-    from testbed.trace_file import trace_line, write_trace
+    from testbed.scenario.requests import build_trace, summarise
+    from testbed.scenario.scenario import load
+    from testbed.scenario.workload.trace_file import trace_line, write_trace
 
-    built = build_trace(launch.load(scenario, None, requests, seed, []))
+    built = build_trace(load(scenario, None, requests, seed, []))
     if out is None:
         sys.stdout.writelines(map(trace_line, built))
     else:
@@ -218,10 +219,10 @@ def models_evaluate(
 ) -> None:
     """Score the demonstration models on text that none of them was trained on."""
     from testbed.console import Reporter
-    from testbed.datasets import load
     from testbed.host.embedded.evaluate import count_right
     from testbed.host.embedded.ladder import RUNGS
     from testbed.host.embedded.prepare import prepare
+    from testbed.scenario.workload.datasets import load
     from testbed.statistics import share_interval
 
     reporter = Reporter()
@@ -244,8 +245,8 @@ def models_evaluate(
 @models_app.command("train")
 def models_train(rung: Annotated[str, typer.Argument(help="device, edge or cloud")]) -> None:
     """Train a rung's adapter anew (maintainers; half an hour on two cores)."""
-    from testbed.datasets import load
     from testbed.host.embedded.ladder import RUNGS
+    from testbed.scenario.workload.datasets import load
 
     if rung not in RUNGS:
         raise TestbedError(f"no rung {rung!r}; there are {', '.join(RUNGS)}")

@@ -17,9 +17,9 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-ThinkDistribution = Literal["fixed", "exponential"]
+from testbed.scenario.sections.replay import ThinkDistribution
 
 
 class Done(Protocol):

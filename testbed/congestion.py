@@ -7,7 +7,7 @@ from pathlib import Path
 
 from testbed.errors import TestbedError
 from testbed.netns import HERE, in_new_namespace, run_in
-from testbed.topology import Topology
+from testbed.scenario.topology import Topology
 
 _AVAILABLE = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 

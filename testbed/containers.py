@@ -9,10 +9,11 @@ from typing import Any
 
 from testbed import supervisor
 from testbed.errors import TestbedError
-from testbed.event_schema import NodeEvent
 from testbed.node import ContainerSpec
-from testbed.scenario import Scenario, Tier
-from testbed.topology import Node, Topology
+from testbed.scenario.scenario import Scenario
+from testbed.scenario.sections.events import NodeEvent
+from testbed.scenario.sections.tiers import Tier
+from testbed.scenario.topology import Node, Topology
 from tiers.config import NODE_VARIABLE, REQUEST_THREADS
 from tiers.protocol import encode_json
 

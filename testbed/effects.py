@@ -14,11 +14,11 @@ from typing import Any, Protocol
 
 from testbed.control import NodeControl
 from testbed.errors import TestbedError
-from testbed.event_schema import BackgroundFlow, LinkChange, RateFile
 from testbed.flow import Flow, Site, flow_port
 from testbed.link import WanLink
 from testbed.live_link import LiveLink
-from testbed.rate_trace import read_rate_trace
+from testbed.scenario.reading.rate_file import read_rate_trace
+from testbed.scenario.sections.events import BackgroundFlow, LinkChange, RateFile
 
 READY_TIMEOUT_S = 300.0
 _READY_POLL_S = 0.1

@@ -24,8 +24,8 @@ from testbed.host.facts import host_facts, memory_bytes, usable_cpus
 from testbed.host.processes.run_lock import AnotherRun
 from testbed.results import RunDirectory
 from testbed.run import run
-from testbed.scenario import Scenario
-from testbed.units import parse_time_s
+from testbed.scenario.reading.units import parse_time_s
+from testbed.scenario.scenario import Scenario
 from testbed.validation.search import Bracket, Search
 
 SCHEMA_VERSION = 1

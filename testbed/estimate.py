@@ -6,17 +6,17 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from testbed.measure.expected import rate_window_s
 from testbed.measure.loss import CASES, LEAST_DATAGRAMS, MOST_DATAGRAMS, MOST_SENDING_S
 from testbed.measure.path import Effort, Path
 from testbed.measure.rate import rate_groups
 from testbed.measure.times import FRAME_PINGS, PINGS, ping_interval_s
 from testbed.measure.traffic import PING_FRAME_BYTES, SMALL_FRAME_BYTES, End
-from testbed.methods import TierOnly
-from testbed.scenario import Scenario
-from testbed.tier_models import RecordedModel
-from testbed.topology import FRAME_BYTES, Shape, Topology
-from testbed.trace_file import Request
+from testbed.scenario.expected import rate_window_s
+from testbed.scenario.scenario import Scenario
+from testbed.scenario.sections.methods import TierOnly
+from testbed.scenario.sections.models import RecordedModel
+from testbed.scenario.topology import FRAME_BYTES, Shape, Topology
+from testbed.scenario.workload.trace_file import Request
 
 # As measured on two CPUs.
 START_S, CONTAINER_S = 0.7, 0.12

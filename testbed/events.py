@@ -21,8 +21,11 @@ from testbed.effects import (
     Traffic,
 )
 from testbed.errors import TestbedError
-from testbed.event_checks import Moment, links_of, moments
-from testbed.event_schema import (
+from testbed.evidence import EventReport
+from testbed.flow import Site
+from testbed.live_link import LiveLink
+from testbed.network import Network
+from testbed.scenario.sections.events import (
     AnyEvent,
     BackgroundFlow,
     LinkChange,
@@ -33,10 +36,7 @@ from testbed.event_schema import (
     kind_of,
     target_of,
 )
-from testbed.evidence import EventReport
-from testbed.flow import Site
-from testbed.live_link import LiveLink
-from testbed.network import Network
+from testbed.scenario.timeline import Moment, links_of, moments
 
 
 class Stage:

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from testbed.measure.expected import Finding
-from testbed.readings import ProcessReport
-from testbed.topology import Direction
+from testbed.scenario.reports import Finding, ProcessReport
+from testbed.scenario.topology import Direction
 from testbed.watch import CpuReport, ProbeReport, nearest_rank
 
 

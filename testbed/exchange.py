@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from testbed.http_stream import HttpParser, Message
 from testbed.json_bytes import answer_bytes, prompt_bytes
 from testbed.parts import Notes, Parts, RequestBytes
-from testbed.topology import Direction
+from testbed.scenario.topology import Direction
 from tiers.protocol import COMPLETIONS_PATH
 
 

@@ -6,7 +6,7 @@ import os
 
 from testbed import congestion
 from testbed.host.kernel import FOR_NETWORKS, Kernel, kernel
-from testbed.topology import Topology
+from testbed.scenario.topology import Topology
 
 
 def host_lacks(topology: Topology, having: Kernel | None = None) -> list[str]:

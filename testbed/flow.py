@@ -18,8 +18,8 @@ from typing import Any
 
 from testbed.connections import connections
 from testbed.errors import TestbedError
-from testbed.event_schema import AnyEvent, BackgroundFlow
 from testbed.netns import Popen_in
+from testbed.scenario.sections.events import AnyEvent, BackgroundFlow
 
 FIRST_PORT = 20_000
 """Of the first event's flow; the second event's has the next. Far from the tiers' own."""

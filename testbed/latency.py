@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from testbed.evidence import EventReport, Evidence, TierLimit, Unexplained
-from testbed.measure.expected import Finding, time_bounds
-from testbed.readings import ProcessReport
+from testbed.scenario.expected import time_bounds
+from testbed.scenario.reports import Finding, ProcessReport
 from testbed.watch import CpuReport, ProbeReport
 
 

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from testbed.console import Reporter
 from testbed.flow import require_iperf3
 from testbed.results import RunDirectory
-from testbed.scenario import Scenario, load_scenario, with_methods, with_requests, with_seed
-
-
-def load(
-    path: Path, methods: str | None, requests: int | None, seed: int | None, overrides: Sequence[str]
-) -> Scenario:
-    """The scenario as the command line has it.
-
-    Raises:
-        TestbedError: in one sentence, before anything starts.
-    """
-    scenario = load_scenario(path, overrides)
-    if methods is not None:
-        scenario = with_methods(scenario, [name.strip() for name in methods.split(",") if name.strip()])
-    if requests is not None:
-        scenario = with_requests(scenario, requests)
-    if seed is not None:
-        scenario = with_seed(scenario, seed)
-    return scenario
+from testbed.scenario.scenario import Scenario
 
 
 def launch(scenario: Scenario, out: Path | None) -> RunDirectory:

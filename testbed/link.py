@@ -18,8 +18,8 @@ from testbed.mininet_compat import Link as MininetLink
 from testbed.node import SiteHost
 from testbed.plan import HOST_INTERFACE
 from testbed.readings import DirectionReading, LinkCounts
+from testbed.scenario.topology import DIRECTIONS, Direction, Link, Shape
 from testbed.switch import SiteSwitch
-from testbed.topology import DIRECTIONS, Direction, Link, Shape
 
 Passages = Mapping[Direction, Sequence[tuple[CounterReader, str]]]
 """Interfaces that hand frames of a direction on, each with the reader of its namespace."""

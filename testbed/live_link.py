@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from testbed.link import WanLink
-from testbed.topology import DIRECTIONS, Direction
+from testbed.scenario.topology import DIRECTIONS, Direction
 
 
 class LiveLink:
@@ -23,7 +23,7 @@ class LiveLink:
         self._lock = threading.Lock()
 
     def change(self, directions: Iterable[Direction], figures: Mapping[str, Any]) -> None:
-        """Give figures, by their names in :class:`testbed.topology.Shape`; others stay."""
+        """Give figures, by their names in :class:`testbed.scenario.topology.Shape`; others stay."""
         with self._lock:
             for direction in directions:
                 self._given[direction].update(figures)

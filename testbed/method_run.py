@@ -23,8 +23,6 @@ from testbed.connections import unsettled, wait_until_closed
 from testbed.console import Reporter
 from testbed.containers import policy_spec
 from testbed.control import NodeControl, on_all
-from testbed.datasets import Example
-from testbed.event_checks import under_events
 from testbed.events import EventPlayer, Stage
 from testbed.evidence import (
     BacklogReport,
@@ -42,15 +40,17 @@ from testbed.link import WanLink
 from testbed.measure import paths_of, wait_until_quiet
 from testbed.network import Network
 from testbed.overflow import overflows
-from testbed.readings import ProcessReport
 from testbed.reconcile import Reading, backlogs, frames_between, reconcile
 from testbed.replay import Outcome, replay
 from testbed.results import RunDirectory
 from testbed.run_delay_watch import RunDelayWatch
-from testbed.scenario import Scenario
+from testbed.scenario.reports import ProcessReport
+from testbed.scenario.scenario import Scenario
+from testbed.scenario.timeline import under_events
+from testbed.scenario.topology import DIRECTIONS, Direction, Link, Topology
+from testbed.scenario.workload.datasets import Example
+from testbed.scenario.workload.trace_file import Request
 from testbed.tier_use import tier_rows
-from testbed.topology import DIRECTIONS, Direction, Link, Topology
-from testbed.trace_file import Request
 from testbed.watch import CpuReport, CpuWatch, ProbeReport, ProbeWatch
 from testbed.wire import LinkEnds
 

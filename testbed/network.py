@@ -30,9 +30,9 @@ from testbed.mininet_compat import Mininet
 from testbed.netns import add_namespaces, delete_namespaces, kill_processes_in, named
 from testbed.node import ContainerSpec, NamespaceHost, SiteHost, TierHost
 from testbed.plan import HOST_INTERFACE, Plan
+from testbed.scenario.topology import Direction, Link, Node, Shape, Topology
 from testbed.site_topo import SiteTopo, switch_name
 from testbed.switch import SiteSwitch
-from testbed.topology import Direction, Link, Node, Shape, Topology
 
 STARTS_AT_A_TIME = 8
 Progress = Callable[[int, int], None]

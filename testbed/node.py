@@ -23,7 +23,7 @@ from testbed.lazy_shell import LazyShell
 from testbed.mininet_compat import Host
 from testbed.netns import named
 from testbed.plan import HOST_INTERFACE, Plan
-from testbed.topology import Node as TierNode
+from testbed.scenario.topology import Node as TierNode
 
 RUN_LABEL = "llm-testbed.run"
 NODE_LABEL = "llm-testbed.node"

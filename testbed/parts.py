@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from testbed.topology import Direction
+from testbed.scenario.topology import Direction
 
 
 @dataclass(slots=True)

@@ -49,32 +49,3 @@ class DirectionReading:
     port_out: Counters
     process: LinkCounts
     dropped_frames: int
-
-
-@dataclass(frozen=True, slots=True)
-class ActLateness:
-    """How long after their time in virtual time frames were dealt with, in ms; of no frame at all, 0."""
-
-    frames: int
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
-
-
-@dataclass(frozen=True)
-class ProcessReport:
-    """What the link process says of itself since the method began.
-
-    ``socket_dropped_frames`` found no room in its sockets; ``clock_jumps`` are times at which the realtime
-    clock, by which the kernel stamps frames, was moved against the monotonic one. ``real_time`` and
-    ``locked`` say whether it had real-time priority and its memory was locked; ``cpu_by_second`` is what it
-    used of one CPU, by second of the method.
-    """
-
-    put_on_wire: ActLateness
-    handed_on: ActLateness
-    socket_dropped_frames: int
-    clock_jumps: int
-    real_time: bool
-    locked: bool
-    cpu_by_second: tuple[float, ...]

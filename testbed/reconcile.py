@@ -14,7 +14,7 @@ from testbed.counters import Counters
 from testbed.evidence import BacklogReport, LinkAccount
 from testbed.parts import RequestBytes
 from testbed.readings import DirectionReading, LinkCounts
-from testbed.topology import DIRECTIONS, Direction
+from testbed.scenario.topology import DIRECTIONS, Direction
 from testbed.wire import LinkAccount as CaptureAccount
 
 _STEPS = (

@@ -15,15 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from testbed.audit import audit
-from testbed.capacity import capacity_notes
 from testbed.columns import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS
 from testbed.console import Reporter
 from testbed.containers import container_specs
 from testbed.control import NodeControl, on_all, wait_ready
-from testbed.datasets import Example, load
 from testbed.errors import TestbedError
 from testbed.estimate import estimated_seconds
-from testbed.event_checks import late_events, under_events
 from testbed.events import Stage
 from testbed.evidence import Evidence, TierLimit
 from testbed.feasibility import host_lacks
@@ -40,12 +37,15 @@ from testbed.method_run import MethodResult, Setting, run_method
 from testbed.network import Network
 from testbed.node import TierHost
 from testbed.results import RunDirectory
-from testbed.scenario import Scenario, clamp_cpus
+from testbed.scenario.capacity import capacity_notes
+from testbed.scenario.requests import build_trace, prompts_for
+from testbed.scenario.scenario import Scenario, clamp_cpus
+from testbed.scenario.timeline import late_events, under_events
+from testbed.scenario.topology import Topology
+from testbed.scenario.workload.datasets import Example, load
+from testbed.scenario.workload.trace_file import Request, write_trace
 from testbed.summary import summarise
 from testbed.tier_use import total
-from testbed.topology import Topology
-from testbed.trace import build_trace, prompts_for
-from testbed.trace_file import Request, write_trace
 
 READY_TIMEOUT_S = 300.0
 WARMUP_TEXTS = 3

@@ -8,7 +8,7 @@ from typing import Any
 
 from testbed.link import CableLink, SiteLink, WanLink
 from testbed.mininet_compat import Topo
-from testbed.topology import Link, Node
+from testbed.scenario.topology import Link, Node
 
 
 class SiteTopo(Topo):  # type: ignore[misc]

@@ -11,9 +11,9 @@ import numpy as np
 
 from testbed.causes import HOP_COLUMNS, NODE_COLUMNS, is_explained
 from testbed.fidelity import Claim
-from testbed.methods import TierOnly
 from testbed.quality import accuracy, accuracy_answered, bleu, bleu_difference
-from testbed.scenario import Scenario
+from testbed.scenario.scenario import Scenario
+from testbed.scenario.sections.methods import TierOnly
 from testbed.statistics import Interval, paired_difference, paired_mean_difference, percentile, share_interval
 
 Row = Mapping[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 
 from testbed.host.cgroup import Usage
 from testbed.joined import NodeRecords
-from testbed.topology import Topology
+from testbed.scenario.topology import Topology
 
 Row = Mapping[str, Any]
 

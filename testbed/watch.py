@@ -19,10 +19,10 @@ from typing import Any, Self
 from testbed.errors import TestbedError
 from testbed.host.facts import usable_cpus
 from testbed.measure import probe
-from testbed.measure.expected import round_trip_ms
 from testbed.measure.path import Path
 from testbed.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES
 from testbed.measure.trains import ping_socket
+from testbed.scenario.expected import round_trip_ms
 
 CPU_INTERVAL_S = 0.25
 PROBE_INTERVAL_S = 0.2

@@ -15,8 +15,8 @@ from testbed.exchange import Conversation, HttpSide, Ledger
 from testbed.frame import ETHERNET_BYTES, TCP, ip_bytes, parse_segment, ports
 from testbed.parts import LinkAccount, Notes, Parts, RequestBytes, StreamTotals
 from testbed.pcap import Progress, read_frames
+from testbed.scenario.topology import Direction
 from testbed.tcp_stream import TcpHalf
-from testbed.topology import Direction
 
 __all__ = ["LinkAccount", "LinkEnds", "Parts", "RequestBytes", "StreamTotals", "account"]
 

@@ -13,9 +13,9 @@ from testbed.containers import container_specs
 from testbed.method_run import Setting
 from testbed.network import Network
 from testbed.results import RunDirectory
-from testbed.scenario import Scenario, load_scenario
+from testbed.scenario.requests import build_trace, prompts_for
+from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.tier_process import tier_processes
-from testbed.trace import build_trace, prompts_for
 
 
 def scenario_of(text: str, folder: Path) -> Scenario:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from testbed.scenario import Scenario
-from testbed.topology import Topology
+from testbed.scenario.scenario import Scenario
+from testbed.scenario.topology import Topology
 from tiers.policies import Place, make_policy
 
 TEXT = """

@@ -13,7 +13,7 @@ import pytest
 from testbed.audit import audit, audit_run
 from testbed.columns import LINKS, REQUESTS
 from testbed.results import SUMS, RunDirectory
-from testbed.scenario import Scenario, load_scenario
+from testbed.scenario.scenario import Scenario, load_scenario
 from tests.simulated import TEXT, Row, simulate
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from testbed.capacity import capacity_notes
 from testbed.errors import TestbedError
-from testbed.event_checks import under_events
-from testbed.scenario import Scenario, load_scenario
+from testbed.scenario.capacity import capacity_notes
+from testbed.scenario.scenario import Scenario, load_scenario
+from testbed.scenario.timeline import under_events
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 

@@ -10,7 +10,7 @@ import pytest
 from testbed.containers import container_specs, policy_spec
 from testbed.errors import TestbedError
 from testbed.node import ContainerSpec
-from testbed.scenario import Scenario, load_scenario
+from testbed.scenario.scenario import Scenario, load_scenario
 from tests.simulated import TEXT
 from tiers.config import read_config
 from tiers.policies import make_policy

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.datasets import TEST_SHARE, clean, load, split_of
 from testbed.errors import TestbedError
+from testbed.scenario.workload.datasets import TEST_SHARE, clean, load, split_of
 
 
 def test_unwanted_characters_go_before_white_space_is_joined() -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from testbed import delay_file
-from testbed.delay_file import median_range_ms, read_delay_file
 from testbed.errors import TestbedError
+from testbed.scenario.reading import delay_file
+from testbed.scenario.reading.delay_file import median_range_ms, read_delay_file
 
 
 @pytest.fixture

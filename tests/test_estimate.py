@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from testbed.estimate import Estimate, estimated_seconds
-from testbed.scenario import load_scenario
-from testbed.trace import build_trace
+from testbed.scenario.requests import build_trace
+from testbed.scenario.scenario import load_scenario
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 

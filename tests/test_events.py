@@ -11,20 +11,22 @@ import pytest
 from testbed.audit import audit
 from testbed.containers import SUPERVISOR, container_specs
 from testbed.errors import TestbedError
-from testbed.event_checks import (
-    late_events,
-    links_of,
-    moments,
-    shapes_under,
-    under_events,
-)
-from testbed.event_schema import BackgroundFlow, LinkChange, LinkDown, NodeEvent, RateFile, kind_of, target_of
 from testbed.evidence import Audit, EventReport, Evidence
 from testbed.fidelity import judge
 from testbed.flow import flow_port, flow_ports, read_report, require_iperf3
 from testbed.joined import with_lives
-from testbed.scenario import Scenario, load_scenario
-from testbed.topology import Bursts
+from testbed.scenario.scenario import Scenario, load_scenario
+from testbed.scenario.sections.events import (
+    BackgroundFlow,
+    LinkChange,
+    LinkDown,
+    NodeEvent,
+    RateFile,
+    kind_of,
+    target_of,
+)
+from testbed.scenario.timeline import late_events, links_of, moments, shapes_under, under_events
+from testbed.scenario.topology import Bursts
 from tests.simulated import TEXT, simulate
 
 ROOT = Path(__file__).parent.parent

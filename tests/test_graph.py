@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from testbed.errors import TestbedError
-from testbed.graphml import EARTH_RADIUS_KM, great_circle_km, read_map
-from testbed.scenario import Scenario, load_scenario
+from testbed.scenario.reading.graphml import EARTH_RADIUS_KM, great_circle_km, read_map
+from testbed.scenario.scenario import Scenario, load_scenario
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 EUROPE = SCENARIOS / "graphs" / "europe.graphml"

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from testbed.errors import TestbedError
-from testbed.link_entry import LinkEntry
-from testbed.profiles import CHOICE, PROFILES
-from testbed.scenario import Scenario, load_scenario
-from testbed.topology import DIRECTIONS, Bursts, Link, Shape
-from testbed.units import parse_rate_bps
+from testbed.scenario.reading.units import parse_rate_bps
+from testbed.scenario.scenario import Scenario, load_scenario
+from testbed.scenario.sections.links import LinkEntry
+from testbed.scenario.sections.profiles import CHOICE, PROFILES
+from testbed.scenario.topology import DIRECTIONS, Bursts, Link, Shape
 
 QUICKSTART = Path(__file__).parents[1] / "scenarios" / "quickstart.yaml"
 

@@ -16,9 +16,9 @@ from testbed.console import Reporter
 from testbed.evidence import Evidence
 from testbed.fidelity import judge
 from testbed.method_run import MethodResult, Setting, run_method
-from testbed.replay_mode import Replay
 from testbed.results import RunDirectory
-from testbed.topology import Topology
+from testbed.scenario.sections.replay import Replay
+from testbed.scenario.topology import Topology
 from testbed.wire import LinkEnds, account
 from tests.emulation import emulated, scenario_of
 from tests.wire import wireshark

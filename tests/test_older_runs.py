@@ -14,9 +14,9 @@ from testbed.columns import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS
 from testbed.fidelity import CLAIMS
 from testbed.report.tables import print_run
 from testbed.results import RunDirectory
-from testbed.scenario import Scenario
+from testbed.scenario.scenario import Scenario
+from testbed.scenario.workload.trace_file import read_trace
 from testbed.summary import summarise
-from testbed.trace_file import read_trace
 
 RUN = Path(__file__).parent / "data" / "run-v1"
 

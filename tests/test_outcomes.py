@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from testbed.method_run import count_outcomes
 from testbed.replay import Outcome
-from testbed.trace_file import Request
+from testbed.scenario.workload.trace_file import Request
 
 TRACE = [Request(f"r{number}", 0.0, "device1", "rotten_tomatoes", "test", number) for number in range(3)]
 LABELS = ("negative", "positive")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testbed.errors import TestbedError
-from testbed.rate_trace import PEAK_WINDOW_MS, RateTrace, read_rate_trace
-from testbed.topology import FRAME_BYTES
+from testbed.scenario.reading.rate_file import PEAK_WINDOW_MS, RateTrace, read_rate_trace
+from testbed.scenario.topology import FRAME_BYTES
 
 FRAME_BITS = FRAME_BYTES * 8
 OWN = Path(__file__).parent.parent / "traces" / "up-and-down.mahi"

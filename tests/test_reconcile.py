@@ -17,7 +17,7 @@ from testbed.fidelity import judge
 from testbed.joined import attribute
 from testbed.readings import DirectionReading, LinkCounts
 from testbed.reconcile import Reading, Reconciled, backlogs, contradictions, frames_between, reconcile
-from testbed.topology import DIRECTIONS, Direction
+from testbed.scenario.topology import DIRECTIONS, Direction
 from testbed.wire import account
 from tests.wire.crafted import ENDS, Connection, answer, request, write
 

@@ -24,7 +24,7 @@ from testbed.report.tables import (
     verdicts,
 )
 from testbed.results import SUMS, RunDirectory
-from testbed.trace_file import Request
+from testbed.scenario.workload.trace_file import Request
 
 
 @pytest.fixture

@@ -13,10 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from testbed.errors import TestbedError
-from testbed.methods import CasServe, RecServe, TierOnly
-from testbed.scenario import (
-    DrawnTrace,
-    FileTrace,
+from testbed.scenario.scenario import (
     Scenario,
     clamp_cpus,
     load_scenario,
@@ -24,7 +21,9 @@ from testbed.scenario import (
     with_requests,
     with_seed,
 )
-from testbed.tier_models import EmbeddedModel, OpenAIModel, RecordedModel, TransformersModel
+from testbed.scenario.sections.methods import CasServe, RecServe, TierOnly
+from testbed.scenario.sections.models import EmbeddedModel, OpenAIModel, RecordedModel, TransformersModel
+from testbed.scenario.sections.trace import DrawnTrace, FileTrace
 from tiers.models.base import ModelConfig, load_model
 from tiers.policies import KEEP, REGISTRY, Decision, Place, Policy, make_policy
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from testbed.scenario import Scenario, load_scenario, with_methods
+from testbed.scenario.scenario import Scenario, load_scenario, with_methods
 from testbed.summary import summarise
 from tests.simulated import TEXT
 

@@ -8,14 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.scenario import Scenario, load_scenario
-from testbed.topology import (
-    MIN_QUEUE_FRAMES,
-    node_ip,
-    node_mac,
-    parent_number,
-    queue_frames,
-)
+from testbed.scenario.layout import parent_number
+from testbed.scenario.scenario import Scenario, load_scenario
+from testbed.scenario.topology import MIN_QUEUE_FRAMES, node_ip, node_mac, queue_frames
 
 QUICKSTART = Path(__file__).parents[1] / "scenarios" / "quickstart.yaml"
 

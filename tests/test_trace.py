@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from testbed.datasets import load
 from testbed.errors import TestbedError
-from testbed.scenario import Arrivals, DrawnTrace, FileTrace, load_scenario, with_requests, with_seed
-from testbed.trace import build_trace, draw_trace, prompts_for, summarise
-from testbed.trace_file import Request, read_trace, write_trace
+from testbed.scenario.requests import build_trace, draw_trace, prompts_for, summarise
+from testbed.scenario.scenario import load_scenario, with_requests, with_seed
+from testbed.scenario.sections.trace import Arrivals, DrawnTrace, FileTrace
+from testbed.scenario.workload.datasets import load
+from testbed.scenario.workload.trace_file import Request, read_trace, write_trace
 
 QUICKSTART = Path(__file__).parents[1] / "scenarios" / "quickstart.yaml"
 DEVICES = ["device1", "device2"]

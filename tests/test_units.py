@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testbed.errors import TestbedError
-from testbed.units import parse_memory_bytes, parse_rate_bps, parse_share, parse_time_ms, parse_time_s
+from testbed.scenario.reading.units import (
+    parse_memory_bytes,
+    parse_rate_bps,
+    parse_share,
+    parse_time_ms,
+    parse_time_s,
+)
 
 PARSERS = [parse_rate_bps, parse_time_ms, parse_time_s, parse_share, parse_memory_bytes]
 

@@ -21,8 +21,9 @@ from typing import Any, Self
 from testbed.errors import TestbedError
 from testbed.link_process import loop, shared
 from testbed.netns import Popen_in
-from testbed.readings import ActLateness, LinkCounts, ProcessReport
-from testbed.topology import DIRECTIONS, Direction, Shape
+from testbed.readings import LinkCounts
+from testbed.scenario.reports import ActLateness, ProcessReport
+from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 
 START_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 20.0
@@ -145,7 +146,7 @@ class LinkProcess:
         if opportunities_ms is not None and figures["way"]["delays_ns"] == "new":
             raise ValueError("one file at a time")
         if figures["way"]["delays_ns"] == "new":
-            from testbed.delay_file import read_delay_file
+            from testbed.scenario.reading.delay_file import read_delay_file
 
             numbers = array("q", [round(ms * 1e6) for ms in read_delay_file(Path(str(shape.delay_file)))])
         self._ask("change", numbers, link=link, direction=direction, figures=figures)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from testbed.link_process.client import LinkProcess
-from testbed.measure.expected import Finding
 from testbed.measure.loss import measure_loss
 from testbed.measure.path import Effort, Path, paths_of, probe_path, wait_until_quiet
 from testbed.measure.rate import measure_rates, rate_groups, unlimited
 from testbed.measure.times import measure_times
+from testbed.scenario.reports import Finding
 
 Report = Callable[[str], None]
 

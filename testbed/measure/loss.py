@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from testbed.host.processes.priority import promptly
 from testbed.link_process.client import LinkProcess
 from testbed.link_process.fates import Fates, Way, WayFigures
-from testbed.measure.expected import Finding, held
 from testbed.measure.path import Effort, Path, wait_until_quiet
 from testbed.measure.traffic import LEAST_PAYLOAD_BYTES, SMALL_FRAME_BYTES, Burst, UdpPath
-from testbed.topology import DIRECTIONS, Direction, Shape
+from testbed.scenario.expected import held
+from testbed.scenario.reports import Finding
+from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 
 LEAST_DATAGRAMS, MOST_DATAGRAMS = 300, 3000
 CASES = 5

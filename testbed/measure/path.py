@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from testbed.measure.traffic import End
 from testbed.readings import LinkCounts
-from testbed.topology import DIRECTIONS, Direction, Shape
+from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 
 DRAIN_TIMEOUT_S = 60.0
 STILL_S = 0.05

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from testbed.host.processes.priority import promptly
-from testbed.measure.expected import RATE_TOLERANCE, Finding, held, rate_bounds, rate_window_s
 from testbed.measure.path import FrameCount, Path, wait_until_quiet
 from testbed.measure.traffic import Flood, UdpPath
-from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction
+from testbed.scenario.expected import RATE_TOLERANCE, held, rate_bounds, rate_window_s
+from testbed.scenario.reports import Finding
+from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Direction
 
 OVERLOAD = 1.2
 COARSE = "a frame is {:.1%} of what crosses meanwhile"

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
-from testbed.delay_file import greatest_fall_ms
 from testbed.host.processes.priority import promptly
-from testbed.measure.expected import (
+from testbed.measure.path import Path, wait_until_quiet
+from testbed.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, SMALL_FRAME_BYTES, UdpPath
+from testbed.measure.trains import Train, one_way_train, ping_socket, ping_train, run_trains
+from testbed.scenario.expected import (
     FROM_FILE,
-    Finding,
     along_files,
     delayed,
     held,
@@ -24,10 +25,9 @@ from testbed.measure.expected import (
     tells_reordered,
     time_bounds,
 )
-from testbed.measure.path import Path, wait_until_quiet
-from testbed.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, SMALL_FRAME_BYTES, UdpPath
-from testbed.measure.trains import Train, one_way_train, ping_socket, ping_train, run_trains
-from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
+from testbed.scenario.reading.delay_file import greatest_fall_ms
+from testbed.scenario.reports import Finding
+from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
 
 PINGS = 50
 FRAME_PINGS = 10

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from testbed.netns import socket_in
-from testbed.topology import FRAME_BYTES
+from testbed.scenario.topology import FRAME_BYTES
 
 UDP_HEADERS_BYTES = 42
 """Ethernet, IPv4 and UDP headers of a datagram, as the kernel counts a frame."""

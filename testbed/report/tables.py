@@ -12,8 +12,8 @@ from rich.text import Text
 from testbed.causes import HOP_COLUMNS
 from testbed.fidelity import CLAIMS, Claim
 from testbed.results import RunDirectory
+from testbed.scenario.workload.trace_file import Request
 from testbed.tier_use import total
-from testbed.trace_file import Request
 
 Row = Mapping[str, Any]
 NOT_VALID = "n/v"

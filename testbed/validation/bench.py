@@ -18,7 +18,7 @@ from testbed.measure.path import Path, paths_of, wait_until_quiet
 from testbed.measure.traffic import PING_PAYLOAD_BYTES
 from testbed.measure.trains import Train, ping_socket, ping_train, run_trains
 from testbed.network import Network
-from testbed.topology import Link, Node, Shape, Topology, node_ip, node_mac
+from testbed.scenario.topology import Link, Node, Shape, Topology, node_ip, node_mac
 from testbed.wire import LinkEnds
 
 LINK = "device1-edge1"

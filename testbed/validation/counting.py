@@ -13,7 +13,7 @@ from testbed.measure.path import Path, wait_until_quiet
 from testbed.measure.traffic import UDP_HEADERS_BYTES, Burst, End, UdpPath
 from testbed.netns import socket_in
 from testbed.pcap import count_frames, read_frames
-from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
+from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
 from testbed.validation.bench import Bench
 from testbed.validation.figures import Figure, exactly
 from testbed.validation.registry import Check

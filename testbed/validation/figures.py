@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from testbed.measure.expected import Finding
+from testbed.scenario.reports import Finding
 
 Verdict = Literal["pass", "fail", "not run"]
 

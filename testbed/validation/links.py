@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from testbed.link_process.fates import Fates, Way, WayFigures
-from testbed.measure.expected import CHANCE
 from testbed.measure.loss import count_fates
 from testbed.measure.path import Effort, wait_until_quiet
 from testbed.measure.rate import measure_rates
 from testbed.measure.traffic import FULL_PAYLOAD_BYTES, Burst, UdpPath
 from testbed.measure.trains import one_way_train
-from testbed.topology import FRAME_BYTES, Bursts, JitterDistribution, Shape
+from testbed.scenario.expected import CHANCE
+from testbed.scenario.topology import FRAME_BYTES, Bursts, JitterDistribution, Shape
 from testbed.validation.bench import SEED, Bench, awake_ms, send_alone
 from testbed.validation.figures import Figure, exactly
 from testbed.validation.registry import Check

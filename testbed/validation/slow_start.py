@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import math
 
-from testbed.measure.expected import one_way_ms, round_trip_ms, serialisation_ms
-from testbed.topology import FRAME_BYTES, Shape
+from testbed.scenario.expected import one_way_ms, round_trip_ms, serialisation_ms
+from testbed.scenario.topology import FRAME_BYTES, Shape
 
 HEADERS_BYTES = 14 + 20 + 32
 """Ethernet, IPv4, and TCP with its timestamp option (RFC 7323)."""

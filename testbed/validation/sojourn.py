@@ -26,8 +26,8 @@ from typing import Any, Literal
 from testbed.control import NodeControl
 from testbed.errors import TestbedError
 from testbed.replay import ANSWERED, Outcome, replay
+from testbed.scenario.workload.trace_file import Request
 from testbed.tier_process import environment, tier_processes
-from testbed.trace_file import Request
 from testbed.validation.bench import Bench
 from testbed.validation.figures import Figure
 from testbed.validation.queueing import batch_means, lindley_sojourns, mg1_sojourn

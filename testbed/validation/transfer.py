@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from testbed.host.processes.priority import promptly
 from testbed.measure.path import Path, wait_until_quiet
-from testbed.topology import Shape
+from testbed.scenario.topology import Shape
 from testbed.validation.bench import Bench
 from testbed.validation.counting import TIMEOUT_S, connecting, listening, receive_all
 from testbed.validation.figures import Figure, within

@@ -13,16 +13,16 @@ from typing import Any
 from scipy import stats
 
 from testbed.containers import container_specs
-from testbed.datasets import Example
 from testbed.host.processes.run_lock import new_run_id
-from testbed.measure.expected import CHANCE
 from testbed.method_run import MethodResult, Setting, run_method
 from testbed.network import Network
 from testbed.results import RunDirectory
-from testbed.scenario import Scenario
+from testbed.scenario.expected import CHANCE
+from testbed.scenario.scenario import Scenario
+from testbed.scenario.workload.datasets import Example
+from testbed.scenario.workload.trace_file import Request
 from testbed.statistics import Interval
 from testbed.tier_process import tier_processes
-from testbed.trace_file import Request
 from testbed.validation.bench import Bench
 from testbed.validation.figures import Figure, exactly
 from testbed.validation.queueing import batch_means

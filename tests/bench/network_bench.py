@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.network import Network
-from testbed.topology import Link, Node, Shape, Topology, node_ip, node_mac, parent_number
+from testbed.scenario.layout import parent_number
+from testbed.scenario.topology import Link, Node, Shape, Topology, node_ip, node_mac
 from tests.network.lab import asleep, run_id
 
 SHAPE = Shape(20_000_000, queue_frames=100)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from testbed.columns import BYTE_PARTS
-from testbed.datasets import load
-from testbed.scenario import Scenario
+from testbed.scenario.scenario import Scenario
+from testbed.scenario.workload.datasets import load
 from tests.e2e.runs import read, run_scenario
 
 pytestmark = pytest.mark.docker

@@ -13,9 +13,14 @@ from typing import get_args
 import pytest
 
 from testbed.link_process.fates import Fates, Way, WayFigures, standardised
-from testbed.measure.expected import (
+from testbed.measure.loss import NOT_TOLD_FROM_NONE, Counting, Tally, copies_by_seed, planned
+from testbed.measure.path import Path
+from testbed.measure.rate import rate_groups, unlimited
+from testbed.measure.times import JITTERS_APART, ping_interval_s
+from testbed.measure.traffic import End, UdpPath
+from testbed.measure.trains import internet_checksum
+from testbed.scenario.expected import (
     CHANCE,
-    Finding,
     along_files,
     delayed,
     held,
@@ -31,13 +36,8 @@ from testbed.measure.expected import (
     tells_reordered,
     time_bounds,
 )
-from testbed.measure.loss import NOT_TOLD_FROM_NONE, Counting, Tally, copies_by_seed, planned
-from testbed.measure.path import Path
-from testbed.measure.rate import rate_groups, unlimited
-from testbed.measure.times import JITTERS_APART, ping_interval_s
-from testbed.measure.traffic import End, UdpPath
-from testbed.measure.trains import internet_checksum
-from testbed.topology import JitterDistribution, Shape
+from testbed.scenario.reports import Finding
+from testbed.scenario.topology import JitterDistribution, Shape
 
 
 def path(name: str, up_bps: int | None, down_bps: int | None) -> Path:

@@ -20,14 +20,14 @@ from scapy.utils import PcapReader
 
 from testbed.capture import Capture
 from testbed.control import NodeControl
-from testbed.datasets import Example
 from testbed.joined import request_rows, with_lives
-from testbed.measure.expected import serialisation_ms
 from testbed.netns import Popen_in
 from testbed.network import Network
 from testbed.replay import replay
-from testbed.topology import Shape
-from testbed.trace_file import Request
+from testbed.scenario.expected import serialisation_ms
+from testbed.scenario.topology import Shape
+from testbed.scenario.workload.datasets import Example
+from testbed.scenario.workload.trace_file import Request
 from tests.network.lab import tree, up
 from tests.tiers.nodes import wait_until
 from tiers.config import NODE_VARIABLE

@@ -26,7 +26,7 @@ from testbed.measure.probe import __file__ as PROBE_FILE
 from testbed.measure.rate import NOT_KEPT_FULL, measure_rates
 from testbed.measure.times import measure_times
 from testbed.network import Network
-from testbed.topology import DIRECTIONS, Bursts, Shape
+from testbed.scenario.topology import DIRECTIONS, Bursts, Shape
 from testbed.watch import CpuWatch, ProbeWatch
 from tests.network.lab import run_id, tree
 

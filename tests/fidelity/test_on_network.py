@@ -9,7 +9,7 @@ import pytest
 from testbed.measure import Path, failures, measure, paths_of, probe_path
 from testbed.measure.path import Effort
 from testbed.network import Network
-from testbed.topology import Link, Node, Shape, Topology
+from testbed.scenario.topology import Link, Node, Shape, Topology
 from testbed.watch import ProbeWatch
 
 QUICK = Effort(rate_seconds=1.0, rate_budget_bps=130e6, timed_together=6)

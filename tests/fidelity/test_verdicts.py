@@ -20,8 +20,8 @@ from testbed.evidence import (
     Unexplained,
 )
 from testbed.fidelity import CLAIMS, Claim, Fidelity, judge
-from testbed.measure.expected import held
-from testbed.readings import ActLateness, ProcessReport
+from testbed.scenario.expected import held
+from testbed.scenario.reports import ActLateness, ProcessReport
 from testbed.watch import CpuReport, ProbeReport
 
 ACCOUNT = LinkAccount("recserve", "device1-edge1", "up", frames=900, frame_bytes=120_000, unaccounted_bytes=0)

@@ -18,8 +18,8 @@ from testbed.link import WanLink
 from testbed.netns import socket_in
 from testbed.network import Network
 from testbed.node import ContainerSpec
-from testbed.scenario import Scenario
-from testbed.topology import Direction, Link, Node, Shape, Topology, node_ip, node_mac
+from testbed.scenario.scenario import Scenario
+from testbed.scenario.topology import Direction, Link, Node, Shape, Topology, node_ip, node_mac
 
 HEADER_BYTES = 14 + 20 + 8
 """Ethernet, IP and UDP."""

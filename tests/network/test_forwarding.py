@@ -12,7 +12,7 @@ import pytest
 
 from testbed.netns import offloads, run_in, socket_in
 from testbed.network import Network
-from testbed.topology import Shape
+from testbed.scenario.topology import Shape
 from tests.network.lab import frames, path, raw_frame, settle, tree, up
 
 pytestmark = pytest.mark.root

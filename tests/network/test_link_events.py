@@ -15,12 +15,12 @@ from pydantic import TypeAdapter
 from testbed.capture import Capture
 from testbed.connections import wait_until_closed
 from testbed.counters import Counters
-from testbed.event_schema import Event
 from testbed.events import EventPlayer, Stage
 from testbed.evidence import EventReport
 from testbed.flow import flow_ports
 from testbed.network import Network
-from testbed.topology import DIRECTIONS, Direction, Shape
+from testbed.scenario.sections.events import Event
+from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 from testbed.wire import LinkEnds, account
 from tests.network.lab import connected, path, settle, tree, up
 from tests.wire import wireshark

@@ -17,7 +17,7 @@ from testbed.errors import TestbedError
 from testbed.link_process import client
 from testbed.link_process.client import LinkProcess
 from testbed.netns import socket_in
-from testbed.topology import Shape
+from testbed.scenario.topology import Shape
 from tests.network.lab import FULL_PAYLOAD, path, run_id, settle, tree, up
 from tests.network.test_clean import ROOT, traces, victim, wait_up
 

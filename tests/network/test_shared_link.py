@@ -14,7 +14,7 @@ from testbed.capture import Capture
 from testbed.method_run import link_ends
 from testbed.netns import run_in
 from testbed.network import Network
-from testbed.topology import Direction, Shape, Topology
+from testbed.scenario.topology import Direction, Shape, Topology
 from testbed.wire import account
 from tests.network.lab import (
     FULL_PAYLOAD,

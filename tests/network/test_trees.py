@@ -10,7 +10,7 @@ import pytest
 
 from testbed.congestion import lacking
 from testbed.feasibility import host_lacks
-from testbed.topology import Topology
+from testbed.scenario.topology import Topology
 from tests.network.lab import connected, frames, laid_out, path, settle, up
 
 

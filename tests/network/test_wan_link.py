@@ -15,7 +15,7 @@ from testbed.link_process.fates import Fates, Way, WayFigures
 from testbed.live_link import LiveLink
 from testbed.netns import run_in
 from testbed.network import Network
-from testbed.topology import Bursts, Shape
+from testbed.scenario.topology import Bursts, Shape
 from tests.network import lab
 from tests.network.lab import (
     FULL_PAYLOAD,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from testbed.topology import DIRECTIONS, Bursts, Shape, queue_frames
+from testbed.scenario.topology import DIRECTIONS, Bursts, Shape, queue_frames
 from tests.reference.measure import FULL_BYTES, Ends, round_trips_ms, send_train, transfer
 
 RETRANSMISSIONS_APART = {"cubic": 12, "bbr": 25}

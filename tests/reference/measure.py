@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from testbed.netns import socket_in
-from testbed.topology import Direction, Shape
+from testbed.scenario.topology import Direction, Shape
 
 HEADER_BYTES = 14 + 20 + 8
 """Ethernet, IP, and UDP or ICMP."""

@@ -26,7 +26,7 @@ from testbed.netns import (
     run_in,
     wait_running,
 )
-from testbed.topology import Shape
+from testbed.scenario.topology import Shape
 from tests.reference.measure import Ends
 
 IPS = ("10.77.0.2", "10.77.0.3")

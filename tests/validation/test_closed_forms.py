@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.topology import Shape
+from testbed.scenario.topology import Shape
 from testbed.validation.queueing import (
     batch_means,
     lindley_sojourns,

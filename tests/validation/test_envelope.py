@@ -11,7 +11,7 @@ from rich.console import Console
 from testbed.console import Reporter
 from testbed.envelope import Quantity, envelope, envelope_table, quantities
 from testbed.fidelity import CLAIMS
-from testbed.scenario import Scenario
+from testbed.scenario.scenario import Scenario
 
 
 def alone(rate_per_s: int) -> Scenario:

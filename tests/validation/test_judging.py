@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from testbed.errors import TestbedError
-from testbed.rate_trace import RateTrace
+from testbed.scenario.reading.rate_file import RateTrace
 from testbed.validate import run_check
 from testbed.validation import sojourn, twins
 from testbed.validation.figures import CheckResult, Figure, exactly, within

@@ -9,7 +9,7 @@ import pytest
 
 from testbed.console import Reporter
 from testbed.host.processes.run_lock import new_run_id
-from testbed.topology import Shape
+from testbed.scenario.topology import Shape
 from testbed.validation.bench import Bench
 from testbed.validation.registry import checks
 

@@ -9,7 +9,7 @@ import pytest
 
 from testbed.capture import Capture
 from testbed.netns import Popen_in, run_in
-from testbed.topology import Shape
+from testbed.scenario.topology import Shape
 from testbed.wire import LinkEnds, account
 from tests.network.lab import settle, tree, up
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from testbed.graph_entry import GraphEntry
-from testbed.link_entry import LinkEntry
-from testbed.schema import LEAST_RATE, MOST_RATE, mistake, nearest
-from testbed.topology import DIRECTIONS, Link, Topology, bdp_multiple
-from testbed.units import parse_rate_bps
-
-if TYPE_CHECKING:
-    from testbed.scenario import Tier
+from testbed.scenario.reading.mistakes import mistake, nearest
+from testbed.scenario.reading.units import parse_rate_bps
+from testbed.scenario.sections.graph import GraphEntry
+from testbed.scenario.sections.links import LinkEntry
+from testbed.scenario.sections.section import LEAST_RATE, MOST_RATE
+from testbed.scenario.sections.tiers import Tier
+from testbed.scenario.topology import DIRECTIONS, Link, Topology, bdp_multiple
 
 
 def check_unique(field: str, names: Iterable[str]) -> None:

@@ -6,8 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from testbed.closed_loop import ThinkDistribution
-from testbed.schema import Count, DeadlineS, Section, ThinkS, mistake
+from testbed.scenario.reading.mistakes import mistake
+from testbed.scenario.sections.section import Count, DeadlineS, Section, ThinkS
+
+ThinkDistribution = Literal["fixed", "exponential"]
+
 
 MAX_USERS = 10_000
 

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, ValidationInfo, model_validator
 
-from testbed.link_figures import DelayMs, JitterMs, Loss, shape_fields
-from testbed.profiles import PROFILES
-from testbed.schema import RateBps, Section, ShareOfOne, mistake, name_like, nearest
-from testbed.topology import DIRECTIONS, Direction
+from testbed.scenario.reading.mistakes import mistake, nearest
+from testbed.scenario.sections.link_figures import DelayMs, JitterMs, Loss, shape_fields
+from testbed.scenario.sections.profiles import PROFILES
+from testbed.scenario.sections.section import RateBps, Section, ShareOfOne, name_like
+from testbed.scenario.topology import DIRECTIONS, Direction
 
 LinkName = Annotated[str, name_like(r"[A-Za-z][A-Za-z0-9_-]{0,31}", "letters, digits, - and _, at most 32")]
 MAX_QUEUE_FRAMES = 1_000_000
@@ -65,9 +66,10 @@ class LinkEntry(Section):
 
     Its figures hold in each direction, where ``up`` or ``down`` has none of its own. ``rate_bps`` of ``None``
     is unlimited; ``queue`` is in frames or like ``2bdp``, and ``None`` one bandwidth-delay product and 100
-    frames at least (:func:`testbed.topology.queue_frames`); ``delay_ms`` is one way. A ``profile``'s figures
-    stand in ``up`` and ``down`` once the entry is loaded, but for those that the entry gives itself; so a
-    manifest holds them. ``shared``: one link for all children of a parent, instead of one for each.
+    frames at least (:func:`testbed.scenario.topology.queue_frames`); ``delay_ms`` is one way. The figures of
+    a ``profile`` stand in ``up`` and ``down`` once the entry is loaded, but for those that the entry gives
+    itself; so a manifest holds them. ``shared``: one link for all children of a parent, instead of one for
+    each.
     """
 
     name: LinkName
@@ -90,7 +92,7 @@ class LinkEntry(Section):
         return getattr(self, name) if own is None else own
 
     def shape_fields(self, direction: Direction) -> dict[str, Any]:
-        """All figures in ``direction`` but the queue, by the names of :class:`testbed.topology.Shape`."""
+        """All figures in ``direction`` but the queue, by the names that a :class:`Shape` has for them."""
         return shape_fields({name: self.figure(direction, name) for name in WireFigures.model_fields})
 
     def where(self, direction: Direction, name: str) -> str:

@@ -1,6 +1,6 @@
 """What a link of a given shape must show when it is measured, and how far off chance alone may put it.
 
-Arithmetic over :class:`~testbed.topology.Shape`; :mod:`testbed.measure` holds a link against it.
+Arithmetic over :class:`~testbed.scenario.topology.Shape`; :mod:`testbed.measure` holds a link against it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ import functools
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from testbed.delay_file import median_range_ms
-from testbed.topology import FRAME_BYTES, JitterDistribution, Shape
+from testbed.scenario.reading.delay_file import median_range_ms
+from testbed.scenario.reports import Finding, Where
+from testbed.scenario.topology import FRAME_BYTES, JitterDistribution, Shape
 
 RATE_TOLERANCE = 0.01
 RATE_FRAMES = 100
@@ -40,37 +39,6 @@ _PARETO_SPREAD = 1.79
 """Relative standard error of that distance, in a sample of n, times √n."""
 FROM_FILE = "the delays are the file's, in its order"
 """Said of a spread that nothing is held against."""
-
-Where = Literal["up", "down", "both"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One figure of one link, held against its scenario.
-
-    ``ok`` is ``None`` where there is nothing to hold it against; ``note`` then says why. ``measured`` is
-    ``None`` where nothing came back. ``samples`` counts frames or datagrams.
-    """
-
-    link: str
-    direction: Where
-    quantity: str
-    unit: str
-    configured: float | None
-    measured: float | None
-    low: float | None
-    high: float | None
-    samples: int
-    ok: bool | None
-    note: str = ""
-
-    def __str__(self) -> str:
-        where = self.link if self.direction == "both" else f"{self.link} ({self.direction})"
-        if self.measured is None:
-            return f"{where}: {self.quantity} not measured, {self.note}"
-        within = "" if self.low is None else f", expected {self.low:.6g} to {self.high:.6g}"
-        note = f" ({self.note})" if self.note else ""
-        return f"{where}: {self.quantity} {self.measured:.6g} {self.unit}{within}{note}"
 
 
 def held(

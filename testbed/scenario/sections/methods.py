@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, model_validator
 
-from testbed.schema import Count, Number, Section, external_class, mistake, name_like, nearest
+from testbed.scenario.reading.mistakes import mistake, nearest
+from testbed.scenario.sections.section import Count, Number, Section, external_class, name_like
 from tiers.policies import REGISTRY as POLICIES
 
 Probability = Annotated[Number, Field(ge=0, le=1)]

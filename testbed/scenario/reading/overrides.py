@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from testbed.errors import TestbedError
-from testbed.schema import nearest
-from testbed.yamlfile import parse_yaml
+from testbed.scenario.reading.mistakes import nearest
+from testbed.scenario.reading.yamlfile import parse_yaml
 
 
 def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

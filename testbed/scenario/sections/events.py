@@ -16,19 +16,12 @@ from pydantic import (
 )
 
 from testbed.errors import TestbedError
-from testbed.link_entry import MAX_QUEUE_FRAMES, WireFigures
-from testbed.link_figures import shape_fields
-from testbed.rate_trace import read_rate_trace
-from testbed.schema import (
-    Count,
-    DeadlineS,
-    MomentS,
-    RateBps,
-    Section,
-    find_file,
-    mistake,
-)
-from testbed.topology import DIRECTIONS, Direction
+from testbed.scenario.reading.mistakes import mistake
+from testbed.scenario.reading.rate_file import read_rate_trace
+from testbed.scenario.sections.link_figures import shape_fields
+from testbed.scenario.sections.links import MAX_QUEUE_FRAMES, WireFigures
+from testbed.scenario.sections.section import Count, DeadlineS, MomentS, RateBps, Section, find_file
+from testbed.scenario.topology import DIRECTIONS, Direction
 
 
 class LinkFigures(WireFigures):
@@ -40,7 +33,7 @@ class LinkFigures(WireFigures):
 
     @property
     def given(self) -> dict[str, Any]:
-        """By the names that :class:`testbed.topology.Shape` has for them, with all that goes with each."""
+        """By the names that a link's shape has for them, with all that goes with each."""
         figures = {name: getattr(self, name) for name in type(self).model_fields}
         return shape_fields({name: value for name, value in figures.items() if value is not None})
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.errors import TestbedError
-from testbed.line_file import read_values
-from testbed.topology import FRAME_BYTES
+from testbed.scenario.reading.line_file import read_values
+from testbed.scenario.topology import FRAME_BYTES
 
 PEAK_WINDOW_MS = 100
 MAX_LINES = 5_000_000

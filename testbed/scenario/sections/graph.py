@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from testbed.errors import TestbedError
-from testbed.graphml import Map, read_map
-from testbed.schema import Number, Section, find_file, mistake, nearest
-
-if TYPE_CHECKING:
-    from testbed.scenario import Tier
-    from testbed.topology import Node
+from testbed.scenario.reading.graphml import Map, read_map
+from testbed.scenario.reading.mistakes import mistake, nearest
+from testbed.scenario.sections.section import Number, Section, find_file
+from testbed.scenario.sections.tiers import Tier
+from testbed.scenario.topology import Node
 
 Place = Annotated[str, Field(min_length=1, max_length=100)]
 

@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from testbed.datasets import DATASETS, load
 from testbed.errors import TestbedError
-from testbed.schema import nearest
+from testbed.scenario.reading.mistakes import nearest
+from testbed.scenario.workload.datasets import DATASETS, load
 from tiers.protocol import REQUEST_ID_MAX_LENGTH
 
 TRACE_SPLIT = "test"

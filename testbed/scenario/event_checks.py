@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-from testbed.event_schema import (
+from testbed.scenario.reading.mistakes import mistake, nearest
+from testbed.scenario.sections.events import (
     AnyEvent,
     BackgroundFlow,
     LinkChange,
@@ -19,9 +17,8 @@ from testbed.event_schema import (
     RateFile,
     target_of,
 )
-from testbed.rate_trace import read_rate_trace
-from testbed.schema import mistake, nearest
-from testbed.topology import Direction, Link, Shape, Topology
+from testbed.scenario.timeline import _across, links_of, moments, shapes_under
+from testbed.scenario.topology import Topology
 
 _FIGURE_WORDS = {
     "rate_bps": "rate",
@@ -33,43 +30,6 @@ _FIGURE_WORDS = {
     "queue_frames": "queue",
 }
 """A scenario's words for the fields of a shape."""
-
-
-@dataclass(frozen=True, order=True, slots=True)
-class Moment:
-    """The beginning or the end of an event; ends come before beginnings at the same time."""
-
-    at_s: float
-    begins: bool
-    number: int
-    """Of the event, from 0, as in the scenario."""
-
-
-def moments(events: Sequence[AnyEvent]) -> list[Moment]:
-    """All beginnings and ends, in the order in which they happen."""
-    found = [Moment(event.at_s, True, number) for number, event in enumerate(events)]
-    found += [
-        Moment(event.end_s, False, number) for number, event in enumerate(events) if event.end_s is not None
-    ]
-    return sorted(found)
-
-
-def links_of(event: AnyEvent, topology: Topology) -> list[Link]:
-    """The links of which an event speaks: an entry's, or the one of that name; of a flow the one it uses."""
-    if isinstance(event, BackgroundFlow):
-        source, target = event.flow.source, event.flow.target
-        return [link for link in topology.links if target in _across(link, source)]
-    if isinstance(event, NodeEvent):
-        return []
-    of_entry = [link for link in topology.links if link.entry == event.link]
-    return of_entry or [link for link in topology.links if link.name == event.link]
-
-
-def _across(link: Link, node: str) -> tuple[str, ...]:
-    """Whom a node reaches over a link."""
-    if node == link.parent:
-        return link.children
-    return (link.parent,) if node in link.children else ()
 
 
 def check_events(events: Sequence[AnyEvent], topology: Topology) -> None:
@@ -89,66 +49,6 @@ def check_events(events: Sequence[AnyEvent], topology: Topology) -> None:
                 "leaves a reordering without a delay, in which no frame can be overtaken; change both",
                 f"events.{number + 1}.set",
             )
-
-
-def shapes_under(
-    events: Sequence[AnyEvent], topology: Topology
-) -> Iterator[tuple[int, tuple[str, Direction], Shape]]:
-    """Every shape that events give to a direction of a link, in order of time; with the event's number."""
-    given: dict[tuple[str, Direction], dict[str, Any]] = {}
-    for moment in moments(events):
-        event = events[moment.number]
-        if isinstance(event, LinkChange):
-            for link in links_of(event, topology):
-                for direction in event.directions:
-                    figures = given.setdefault((link.name, direction), {})
-                    for name, value in event.figures.given.items():
-                        if moment.begins:
-                            figures[name] = value
-                        else:
-                            figures.pop(name, None)
-                    yield moment.number, (link.name, direction), replace(link.shape(direction), **figures)
-
-
-def shapes_of_rate_files(
-    events: Sequence[AnyEvent], topology: Topology
-) -> Iterator[tuple[int, tuple[str, Direction], Shape]]:
-    """Likewise, a direction's shape while its rate follows a file, at the file's highest rate."""
-    for number, event in enumerate(events):
-        if isinstance(event, RateFile):
-            for link in links_of(event, topology):
-                for direction in event.directions:
-                    shape = replace(link.shape(direction), rate_bps=_peak_bps(event.rate_file))
-                    yield number, (link.name, direction), shape
-
-
-def under_events(events: Sequence[AnyEvent], topology: Topology) -> Topology:
-    """The topology with every shape that events will give to a link as a link of its own: all that links must
-    be able to be. It is not to be built.
-    """
-    links = {link.name: link for link in topology.links}
-    shapes = [*shapes_under(events, topology), *shapes_of_rate_files(events, topology)]
-    more = [_with(links[name], direction, shape) for _, (name, direction), shape in shapes]
-    return replace(topology, links=(*topology.links, *more))
-
-
-def _with(link: Link, direction: Direction, shape: Shape) -> Link:
-    return replace(link, up=shape) if direction == "up" else replace(link, down=shape)
-
-
-@functools.cache
-def _peak_bps(rate_file: str) -> int:
-    return read_rate_trace(Path(rate_file)).peak_bps
-
-
-def late_events(events: Sequence[AnyEvent], last_request_s: float) -> list[str]:
-    """A note for each event that is asked for after the trace's last request."""
-    return [
-        f"events.{number}: at {event.at_s:g} s is after the last request ({last_request_s:.1f} s); "
-        "it is skipped if all are answered by then"
-        for number, event in enumerate(events, 1)
-        if event.at_s > last_request_s
-    ]
 
 
 def _check_target(event: AnyEvent, topology: Topology, field: str) -> None:

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from testbed.event_checks import shapes_of_rate_files, shapes_under
-from testbed.event_schema import AnyEvent, LinkChange
-from testbed.link_entry import LinkEntry, WireFigures
-from testbed.link_figures import DelayFile
-from testbed.schema import mistake
-from testbed.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape, Topology
+from testbed.scenario.reading.mistakes import mistake
+from testbed.scenario.sections.events import AnyEvent, LinkChange
+from testbed.scenario.sections.link_figures import DelayFile
+from testbed.scenario.sections.links import LinkEntry, WireFigures
+from testbed.scenario.timeline import shapes_of_rate_files, shapes_under
+from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape, Topology
 
 CARRIED_BPS = 300_000_000
 """What the link process is known to carry, all links together, without being late."""
@@ -110,7 +110,7 @@ def capacity_notes(topology: Topology) -> list[str]:
     """What is to be said of links that may carry more than the link process is known to.
 
     Args:
-        topology: with all shapes that events bring (:func:`testbed.event_checks.under_events`).
+        topology: with all shapes that events bring (:func:`testbed.scenario.timeline.under_events`).
     """
     fastest_bps: dict[str, float] = {}
     for link in topology.links:

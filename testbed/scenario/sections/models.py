@@ -19,7 +19,8 @@ from pydantic import (
 )
 
 from testbed.host.embedded.ladder import RUNGS
-from testbed.schema import (
+from testbed.scenario.reading.mistakes import mistake, nearest
+from testbed.scenario.sections.section import (
     Count,
     DeadlineS,
     FileContext,
@@ -28,8 +29,6 @@ from testbed.schema import (
     TimeMs,
     external_class,
     find_file,
-    mistake,
-    nearest,
 )
 from tiers.confidence import REGISTRY as CONFIDENCES
 

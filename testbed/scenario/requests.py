@@ -9,14 +9,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from testbed.datasets import Example, load
 from testbed.errors import TestbedError
-from testbed.trace_file import TRACE_SPLIT, Request, read_trace
-
-if TYPE_CHECKING:
-    from testbed.scenario import Arrivals, DrawnTrace, Scenario
+from testbed.scenario.scenario import Scenario
+from testbed.scenario.sections.trace import Arrivals, DrawnTrace
+from testbed.scenario.workload.datasets import Example, load
+from testbed.scenario.workload.trace_file import TRACE_SPLIT, Request, read_trace
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     Discriminator,
@@ -12,154 +12,35 @@ from pydantic import (
     Tag,
     ValidationError,
     ValidationInfo,
-    field_validator,
     model_validator,
 )
 
-from testbed.capacity import check_memory
-from testbed.consistency import check_links, check_parents, check_shapes, check_tiers, check_unique
-from testbed.datasets import DATASETS
 from testbed.errors import TestbedError
-from testbed.event_checks import check_events
-from testbed.event_schema import Event
-from testbed.graph_entry import GraphEntry, check_places, with_ways
-from testbed.link_entry import LinkEntry
-from testbed.methods import Method, MethodName, check_methods
-from testbed.overrides import apply_overrides, overridden
-from testbed.replay_mode import Replay
-from testbed.schema import (
-    Count,
+from testbed.scenario.capacity import check_memory
+from testbed.scenario.checks import check_links, check_parents, check_shapes, check_tiers, check_unique
+from testbed.scenario.event_checks import check_events
+from testbed.scenario.layout import build_topology, lay_out
+from testbed.scenario.reading.mistakes import explain, nearest
+from testbed.scenario.reading.overrides import apply_overrides, overridden
+from testbed.scenario.reading.yamlfile import read_yaml
+from testbed.scenario.sections.events import Event
+from testbed.scenario.sections.graph import GraphEntry, check_places, with_ways
+from testbed.scenario.sections.links import LinkEntry
+from testbed.scenario.sections.methods import Method, MethodName, check_methods
+from testbed.scenario.sections.replay import Replay
+from testbed.scenario.sections.section import (
     FileContext,
-    MemoryBytes,
-    Number,
     Section,
-    explain,
-    find_file,
-    mistake,
     name_like,
-    nearest,
 )
-from testbed.tier_models import TierModel
-from testbed.topology import CONGESTION, Topology, build_topology, lay_out
-from testbed.yamlfile import read_yaml
-
-MAX_NODES = 1000
-MAX_REQUESTS = 1_000_000
+from testbed.scenario.sections.task import Task
+from testbed.scenario.sections.tiers import MAX_NODES, Tier
+from testbed.scenario.sections.trace import MAX_REQUESTS, DrawnTrace, FileTrace, _trace_kind
+from testbed.scenario.topology import Topology
 
 RunName = Annotated[
     str, name_like(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "letters, digits, - _ and ., at most 64")
 ]
-# Node names are tier and number, link names child-parent: without dashes and final digits none is ambiguous.
-TierName = Annotated[
-    str,
-    name_like(
-        r"[a-z]([a-z0-9_]{0,18}[a-z_])?", "small letters, digits and _, at most 20, no digit at the end"
-    ),
-]
-# As long as the kernel's names may be (TCP_CA_NAME_MAX); which of them it has is found out before a run.
-Congestion = Annotated[
-    str, name_like(r"[a-z][a-z0-9_]{0,14}", "a kernel's name of a congestion control, such as cubic or bbr")
-]
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
-Requests = Annotated[Count, Field(le=MAX_REQUESTS)]
-
-
-class Task(Section):
-    """What the prompts are and what an answer to them is. ``labels`` default to the data set's."""
-
-    kind: str
-    dataset: str
-    labels: tuple[str, ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_labels(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(name := data.get("dataset"), str) and name in DATASETS:
-            return {"labels": list(DATASETS[name].labels), **data}
-        return data
-
-    @model_validator(mode="after")
-    def _fits_the_data_set(self) -> Task:
-        if self.dataset not in DATASETS:
-            raise mistake(f"no data set {self.dataset!r}; {nearest(self.dataset, DATASETS)}", "dataset")
-        dataset = DATASETS[self.dataset]
-        if self.kind != dataset.kind:
-            raise mistake(f"{self.dataset} is for {dataset.kind}, not {self.kind!r}; write that", "kind")
-        if self.labels != dataset.labels:
-            raise mistake(
-                f"{self.dataset} has the labels [{', '.join(dataset.labels)}]; write those", "labels"
-            )
-        return self
-
-
-class Tier(Section):
-    """A tier of ``nodes`` like containers, each with that many ``cpus`` (a quota) and that much memory.
-
-    ``parents`` has for each node the number of its parent in the tier above, counted from 1; empty, the rule
-    of :func:`testbed.topology.parent_number` holds. ``congestion`` is TCP's control of what its nodes send.
-    """
-
-    name: TierName
-    nodes: Annotated[Count, Field(le=MAX_NODES)] = 1
-    parents: tuple[Count, ...] = ()
-    congestion: Congestion = CONGESTION
-    model: TierModel
-    cpus: Annotated[Number, Field(ge=0.01)]
-    memory_bytes: MemoryBytes = Field(validation_alias="memory")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_many_as_have_parents(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "nodes" not in data and isinstance(data.get("parents"), list):
-            return {"nodes": len(data["parents"]), **data}
-        return data
-
-
-class Arrivals(Section):
-    """When requests come, ``rate_per_s`` of them a second.
-
-    ``poisson``: independent, exponential gaps; ``uniform``: one every ``1 / rate_per_s`` seconds.
-    """
-
-    process: Literal["poisson", "uniform"] = "poisson"
-    rate_per_s: Annotated[Number, Field(gt=0, le=100_000)] = Field(validation_alias="rate")
-
-
-class DrawnTrace(Section):
-    """A trace drawn from the task's data set; ``seed`` seeds policies and links' losses too."""
-
-    kind: ClassVar[Literal["drawn"]] = "drawn"
-
-    requests: Requests
-    arrivals: Arrivals
-    seed: Seed = 1
-
-
-class FileTrace(Section):
-    """A trace from a file, or its first ``requests``; ``seed`` is for policies and links' losses."""
-
-    kind: ClassVar[Literal["file"]] = "file"
-
-    file: str
-    requests: Requests | None = None
-    seed: Seed = 1
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_arrivals(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "arrivals" in data:
-            raise mistake("a trace from a file has its own; remove them, or set trace as a whole", "arrivals")
-        return data
-
-    @field_validator("file")
-    @classmethod
-    def _found(cls, file: str, info: ValidationInfo) -> str:
-        return find_file(file, info.context)
-
-
-def _trace_kind(value: Any) -> str:
-    from_file = "file" in value if isinstance(value, dict) else isinstance(value, FileTrace)
-    return "<file>" if from_file else "<drawn>"
 
 
 class Scenario(Section):
@@ -293,3 +174,21 @@ def clamp_cpus(scenario: Scenario, cpu_count: int) -> tuple[Scenario, list[str]]
         for tier in scenario.tiers
     )
     return scenario.model_copy(update={"tiers": tiers}), notes
+
+
+def load(
+    path: Path, methods: str | None, requests: int | None, seed: int | None, overrides: Sequence[str]
+) -> Scenario:
+    """The scenario as the command line has it.
+
+    Raises:
+        TestbedError: in one sentence, before anything starts.
+    """
+    scenario = load_scenario(path, overrides)
+    if methods is not None:
+        scenario = with_methods(scenario, [name.strip() for name in methods.split(",") if name.strip()])
+    if requests is not None:
+        scenario = with_requests(scenario, requests)
+    if seed is not None:
+        scenario = with_seed(scenario, seed)
+    return scenario

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from testbed.errors import TestbedError
-from testbed.line_file import MAX_LINE_BYTES, read_values
+from testbed.scenario.reading.line_file import MAX_LINE_BYTES, read_values
 
 MAX_LINES = 5_000_000
 MAX_DELAY_MS = 60_000

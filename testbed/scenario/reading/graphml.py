@@ -20,7 +20,7 @@ from typing import Any
 from xml.parsers import expat
 
 from testbed.errors import TestbedError
-from testbed.schema import nearest
+from testbed.scenario.reading.mistakes import nearest
 
 MAX_FILE_BYTES = 8 << 20
 """The largest of the Topology Zoo has 1.1 MB."""

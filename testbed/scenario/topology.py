@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from testbed.graph_entry import GraphEntry, GraphWay
-    from testbed.link_entry import LinkEntry
-    from testbed.scenario import Tier
+from typing import Literal
 
 Direction = Literal["up", "down"]
 DIRECTIONS: tuple[Direction, Direction] = ("up", "down")
@@ -145,11 +138,6 @@ class Topology:
         return way
 
 
-def parent_number(child: int, children: int, parents: int) -> int:
-    """Number of a child's parent, both counted from 1: ⌈child · parents / children⌉."""
-    return -(-child * parents // children)
-
-
 def node_ip(number: int) -> str:
     """Address of the ``number``-th node of the topology, counted from 1, in the run's /16."""
     return f"10.77.{number // 250}.{number % 250 + 1}"
@@ -158,63 +146,6 @@ def node_ip(number: int) -> str:
 def node_mac(number: int) -> str:
     """Locally administered address of the ``number``-th node, counted from 1."""
     return f"02:77:00:00:{number >> 8:02x}:{number & 0xFF:02x}"
-
-
-def build_topology(
-    tiers: Sequence[Tier], entries: Sequence[LinkEntry], graph: GraphEntry | None = None
-) -> Topology:
-    """Lay tiers out as nodes and links: lowest tier first, each child with a link of its own or a share in
-    its siblings'.
-
-    A single tier has no links.
-    """
-    nodes = lay_out(tiers)
-    links: list[Link] = []
-    for lower, upper in pairwise(tiers):
-        entry = next(entry for entry in entries if set(entry.between) == {lower.name, upper.name})
-        links += _links(entry, graph, [node for node in nodes if node.tier == lower.name], nodes)
-    return Topology(tuple(nodes), tuple(links))
-
-
-def lay_out(tiers: Sequence[Tier]) -> list[Node]:
-    """All nodes with their parents, lowest tier first."""
-    nodes: list[Node] = []
-    for level, tier in enumerate(tiers):
-        above = tiers[level + 1] if level + 1 < len(tiers) else None
-        first = len(nodes)
-        nodes += [_node(tier, above, level, child, first + child) for child in range(1, tier.nodes + 1)]
-    return nodes
-
-
-def _node(tier: Tier, above: Tier | None, level: int, child: int, number: int) -> Node:
-    parent = None
-    if above:
-        by_rule = parent_number(child, tier.nodes, above.nodes)
-        parent = f"{above.name}{tier.parents[child - 1] if tier.parents else by_rule}"
-    name, ip, mac = f"{tier.name}{child}", node_ip(number), node_mac(number)
-    return Node(name, tier.name, level, number, ip, mac, parent, tier.congestion)
-
-
-def _links(
-    entry: LinkEntry, graph: GraphEntry | None, children: Sequence[Node], nodes: Sequence[Node]
-) -> list[Link]:
-    """Those of an entry, in the order of their first children."""
-    named = {node.name: node for node in nodes}
-    found = graph.ways if graph else ()
-    ways: dict[tuple[str | None, str | None], GraphWay] = {(way.lower, way.upper): way for way in found}
-    families: dict[str, list[Node]] = {}
-    for node in children:
-        families.setdefault(f"{entry.name if entry.shared else node.name}-{node.parent}", []).append(node)
-    links = []
-    for name, (first, *others) in families.items():
-        parent = named[str(first.parent)]
-        lower, upper = (graph.place_of(node) if graph else None for node in (first, parent))
-        up, down = _shapes(entry, ways.get((lower, upper)))
-        siblings = tuple(node.name for node in others)
-        links.append(
-            Link(name, entry.name, first.number, first.name, parent.name, up, down, entry.shared, siblings)
-        )
-    return links
 
 
 def bdp_multiple(queue: int | str | None) -> float | None:
@@ -238,19 +169,3 @@ def queue_frames(queue: int | str | None, rate_bps: int | None, round_trip_ms: f
     if multiple is None:
         return max(MIN_QUEUE_FRAMES, math.ceil(product_frames))
     return max(1, math.ceil(multiple * product_frames))
-
-
-def _shapes(entry: LinkEntry, way: GraphWay | None) -> tuple[Shape, Shape]:
-    """Shapes up and down. An entry's figures hold in each direction that has none of its own; a way through a
-    graph gives the delay, and the rate where the entry has none."""
-    figures = {one: entry.shape_fields(one) for one in DIRECTIONS}
-    for own in figures.values():
-        if way is not None:
-            own["delay_ms"] = way.delay_ms
-            own["rate_bps"] = own["rate_bps"] or way.rate_bps
-    round_trip_ms = sum(own["delay_ms"] for own in figures.values())
-    up, down = (
-        Shape(**own, queue_frames=queue_frames(entry.figure(one, "queue"), own["rate_bps"], round_trip_ms))
-        for one, own in figures.items()
-    )
-    return up, down

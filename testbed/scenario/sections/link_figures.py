@@ -9,14 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, model_validator
 
-from testbed.delay_file import read_delay_file
 from testbed.errors import TestbedError
-from testbed.schema import Section, ShareOfOne, TimeMs, find_file, mistake
-from testbed.topology import Bursts, JitterDistribution
+from testbed.scenario.reading.delay_file import read_delay_file
+from testbed.scenario.reading.mistakes import mistake
+from testbed.scenario.sections.section import Section, ShareOfOne, TimeMs, find_file
+from testbed.scenario.topology import Bursts, JitterDistribution
 
 
 class DelayFile(Section):
-    """One-way delays from a file (:mod:`testbed.delay_file`), one a frame.
+    """One-way delays from a file (:mod:`testbed.scenario.reading.delay_file`), one a frame.
 
     Their median and the longest are worked out from the file, and stand in a manifest, so that a run can be
     read without it.
@@ -87,7 +88,7 @@ Loss = Annotated[
 
 
 def shape_fields(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """A link's figures by the names of :class:`testbed.topology.Shape`'s fields.
+    """A link's figures by the names of :class:`testbed.scenario.topology.Shape`'s fields.
 
     Each sets all fields that speak of the same thing, so that nothing stays of what the link had before: a
     plain ``loss`` ends the bursts.

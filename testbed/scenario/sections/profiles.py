@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from testbed.topology import Direction
+from testbed.scenario.topology import Direction
 
 CHOICE = "a choice"
 

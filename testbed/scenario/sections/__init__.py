@@ -1,0 +1,1 @@
+"""A module for each key of a scenario, as pydantic models."""

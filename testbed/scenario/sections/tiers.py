@@ -1,0 +1,48 @@
+"""A scenario's ``tiers``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from testbed.scenario.sections.models import TierModel
+from testbed.scenario.sections.section import Count, MemoryBytes, Number, Section, name_like
+from testbed.scenario.topology import CONGESTION
+
+MAX_NODES = 1000
+# Node names are tier and number, link names child-parent: without dashes and final digits none is ambiguous.
+TierName = Annotated[
+    str,
+    name_like(
+        r"[a-z]([a-z0-9_]{0,18}[a-z_])?", "small letters, digits and _, at most 20, no digit at the end"
+    ),
+]
+# As long as the kernel's names may be (TCP_CA_NAME_MAX); which of them it has is found out before a run.
+Congestion = Annotated[
+    str, name_like(r"[a-z][a-z0-9_]{0,14}", "a kernel's name of a congestion control, such as cubic or bbr")
+]
+
+
+class Tier(Section):
+    """A tier of ``nodes`` like containers, each with that many ``cpus`` (a quota) and that much memory.
+
+    ``parents`` has for each node the number of its parent in the tier above, counted from 1; empty, the rule
+    of :func:`testbed.scenario.layout.parent_number` holds. ``congestion`` is TCP's control of what its nodes
+    send.
+    """
+
+    name: TierName
+    nodes: Annotated[Count, Field(le=MAX_NODES)] = 1
+    parents: tuple[Count, ...] = ()
+    congestion: Congestion = CONGESTION
+    model: TierModel
+    cpus: Annotated[Number, Field(ge=0.01)]
+    memory_bytes: MemoryBytes = Field(validation_alias="memory")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_many_as_have_parents(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "nodes" not in data and isinstance(data.get("parents"), list):
+            return {"nodes": len(data["parents"]), **data}
+        return data

@@ -1,0 +1,61 @@
+"""A scenario's ``trace``: drawn from a data set, or read from a file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from testbed.scenario.reading.mistakes import mistake
+from testbed.scenario.sections.section import Count, Number, Section, find_file
+
+MAX_REQUESTS = 1_000_000
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Requests = Annotated[Count, Field(le=MAX_REQUESTS)]
+
+
+class Arrivals(Section):
+    """When requests come, ``rate_per_s`` of them a second.
+
+    ``poisson``: independent, exponential gaps; ``uniform``: one every ``1 / rate_per_s`` seconds.
+    """
+
+    process: Literal["poisson", "uniform"] = "poisson"
+    rate_per_s: Annotated[Number, Field(gt=0, le=100_000)] = Field(validation_alias="rate")
+
+
+class DrawnTrace(Section):
+    """A trace drawn from the task's data set; ``seed`` seeds policies and links' losses too."""
+
+    kind: ClassVar[Literal["drawn"]] = "drawn"
+
+    requests: Requests
+    arrivals: Arrivals
+    seed: Seed = 1
+
+
+class FileTrace(Section):
+    """A trace from a file, or its first ``requests``; ``seed`` is for policies and links' losses."""
+
+    kind: ClassVar[Literal["file"]] = "file"
+
+    file: str
+    requests: Requests | None = None
+    seed: Seed = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_arrivals(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "arrivals" in data:
+            raise mistake("a trace from a file has its own; remove them, or set trace as a whole", "arrivals")
+        return data
+
+    @field_validator("file")
+    @classmethod
+    def _found(cls, file: str, info: ValidationInfo) -> str:
+        return find_file(file, info.context)
+
+
+def _trace_kind(value: Any) -> str:
+    from_file = "file" in value if isinstance(value, dict) else isinstance(value, FileTrace)
+    return "<file>" if from_file else "<drawn>"
