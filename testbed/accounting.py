@@ -11,8 +11,8 @@ from pathlib import Path
 
 from testbed.console import Reporter
 from testbed.errors import TestbedError
-from testbed.parts import LinkAccount, Parts
-from testbed.wire import LinkEnds, account
+from testbed.wire.account import LinkEnds, account
+from testbed.wire.parts import LinkAccount, Parts
 
 SHOWN_BYTES = 64_000_000
 """Captures of so many bytes together take long enough, about half a second, for progress to be shown."""

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from testbed.causes import Hop, time_columns
-from testbed.parts import RequestBytes
 from testbed.replay import Outcome
 from testbed.scenario.topology import Topology
 from testbed.scenario.workload.datasets import Example
+from testbed.wire.parts import RequestBytes
 
 NodeRecords = Mapping[str, Sequence[Mapping[str, Any]]]
 """By node, what ``/control/records`` gave."""

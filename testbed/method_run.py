@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from testbed.accounting import account_captures
-from testbed.capture import Capture
 from testbed.causes import unexplained
 from testbed.closed_loop import ClosedLoop, draw_closed_loop
 from testbed.connections import unsettled, wait_until_closed
@@ -52,7 +51,8 @@ from testbed.scenario.workload.datasets import Example
 from testbed.scenario.workload.trace_file import Request
 from testbed.tier_use import tier_rows
 from testbed.watch import CpuReport, CpuWatch, ProbeReport, ProbeWatch
-from testbed.wire import LinkEnds
+from testbed.wire.account import LinkEnds
+from testbed.wire.capture import Capture
 
 QUIET_TIMEOUT_S = 60.0
 RETRIES_UNTIL_QUIET = 20

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from testbed.capture import CaptureReport
 from testbed.columns import BYTE_PARTS
 from testbed.counters import Counters
 from testbed.evidence import BacklogReport, LinkAccount
-from testbed.parts import RequestBytes
 from testbed.readings import DirectionReading, LinkCounts
 from testbed.scenario.topology import DIRECTIONS, Direction
-from testbed.wire import LinkAccount as CaptureAccount
+from testbed.wire.account import LinkAccount as CaptureAccount
+from testbed.wire.capture import CaptureReport
+from testbed.wire.parts import RequestBytes
 
 _STEPS = (
     "the link process took {1} of {0} frames that its port had received",

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from testbed.accounting import SHOWN_BYTES, account_captures
 from testbed.console import Count, Reporter
-from testbed.wire import account
+from testbed.wire.account import account
 from tests.bench.wire_bench import Writer, make
 from tests.wire.crafted import ENDS, Connection, answer, assert_exact, request, write
 

@@ -19,7 +19,7 @@ from testbed.method_run import MethodResult, Setting, run_method
 from testbed.results import RunDirectory
 from testbed.scenario.sections.replay import Replay
 from testbed.scenario.topology import Topology
-from testbed.wire import LinkEnds, account
+from testbed.wire.account import LinkEnds, account
 from tests.emulation import emulated, scenario_of
 from tests.wire import wireshark
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from testbed.capture import CaptureReport
 from testbed.columns import LINKS
 from testbed.counters import Counters
 from testbed.evidence import BacklogReport, Evidence
@@ -18,7 +17,8 @@ from testbed.joined import attribute
 from testbed.readings import DirectionReading, LinkCounts
 from testbed.reconcile import Reading, Reconciled, backlogs, contradictions, frames_between, reconcile
 from testbed.scenario.topology import DIRECTIONS, Direction
-from testbed.wire import account
+from testbed.wire.account import account
+from testbed.wire.capture import CaptureReport
 from tests.wire.crafted import ENDS, Connection, answer, request, write
 
 LINK = "device1-edge1"

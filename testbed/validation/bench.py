@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Self
 
-from testbed.capture import Capture
 from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.processes.priority import promptly
@@ -19,7 +18,8 @@ from testbed.measure.traffic import PING_PAYLOAD_BYTES
 from testbed.measure.trains import Train, ping_socket, ping_train, run_trains
 from testbed.network import Network
 from testbed.scenario.topology import Link, Node, Shape, Topology, node_ip, node_mac
-from testbed.wire import LinkEnds
+from testbed.wire.account import LinkEnds
+from testbed.wire.capture import Capture
 
 LINK = "device1-edge1"
 SEED = 1

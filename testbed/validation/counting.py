@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from testbed.measure.path import Path, wait_until_quiet
 from testbed.measure.traffic import UDP_HEADERS_BYTES, Burst, End, UdpPath
 from testbed.netns import socket_in
-from testbed.pcap import count_frames, read_frames
 from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
 from testbed.validation.bench import Bench
 from testbed.validation.figures import Figure, exactly
 from testbed.validation.registry import Check
-from testbed.wire import LinkAccount, account
+from testbed.wire.account import LinkAccount, account
+from testbed.wire.pcap import count_frames, read_frames
 from tiers.protocol import COMPLETIONS_PATH, INSTRUMENTATION_KEY, REQUEST_ID_HEADER, TIER_PORT, encode_json
 
 RATE_BPS = 50_000_000

@@ -14,12 +14,12 @@ from testbed.host.facts import REPOSITORY
 from testbed.host.processes.priority import promptly
 from testbed.measure.path import wait_until_quiet
 from testbed.measure.traffic import Flood, UdpPath
-from testbed.pcap import RECORD_HEADER_BYTES, read_frames
 from testbed.scenario.reading.rate_file import RateTrace, read_rate_trace
 from testbed.scenario.topology import Shape
 from testbed.validation.bench import Bench
 from testbed.validation.figures import Figure, exactly
 from testbed.validation.registry import Check
+from testbed.wire.pcap import RECORD_HEADER_BYTES, read_frames
 
 FILE = REPOSITORY / "traces" / "up-and-down.mahi"
 QUEUE_FRAMES = 400

@@ -22,7 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from testbed.wire import LinkEnds, account
+from testbed.wire.account import LinkEnds, account
 from tests.wire.crafted import CHILD_MAC, ENDS, PARENT_MAC, answer, request
 
 PACKETS = ("frame.len", "ip.len", "ip.src", "tcp.stream", "tcp.seq", "tcp.len", "tcp.analysis.retransmission")

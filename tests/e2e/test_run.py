@@ -23,10 +23,10 @@ from testbed.columns import BYTE_PARTS, LINKS, REQUESTS, TIERS
 from testbed.errors import TestbedError
 from testbed.host.engine import engine
 from testbed.node import RUN_LABEL
-from testbed.pcap import count_frames
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.datasets import load
-from testbed.wire import LinkEnds, account
+from testbed.wire.account import LinkEnds, account
+from testbed.wire.pcap import count_frames
 from tests.e2e.runs import command, left_behind, read, run, running, wait_for, wait_until_nothing_is_left
 from tests.wire import wireshark
 

@@ -18,7 +18,6 @@ from scapy.layers.inet import TCP
 from scapy.layers.l2 import Ether
 from scapy.utils import PcapReader
 
-from testbed.capture import Capture
 from testbed.control import NodeControl
 from testbed.joined import request_rows, with_lives
 from testbed.netns import Popen_in
@@ -28,6 +27,7 @@ from testbed.scenario.expected import serialisation_ms
 from testbed.scenario.topology import Shape
 from testbed.scenario.workload.datasets import Example
 from testbed.scenario.workload.trace_file import Request
+from testbed.wire.capture import Capture
 from tests.network.lab import tree, up
 from tests.tiers.nodes import wait_until
 from tiers.config import NODE_VARIABLE

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from testbed.capture import Capture
 from testbed.connections import wait_until_closed
 from testbed.counters import Counters
 from testbed.events import EventPlayer, Stage
@@ -21,7 +20,8 @@ from testbed.flow import flow_ports
 from testbed.network import Network
 from testbed.scenario.sections.events import Event
 from testbed.scenario.topology import DIRECTIONS, Direction, Shape
-from testbed.wire import LinkEnds, account
+from testbed.wire.account import LinkEnds, account
+from testbed.wire.capture import Capture
 from tests.network.lab import connected, path, settle, tree, up
 from tests.wire import wireshark
 from tests.wire.crafted import answer, request

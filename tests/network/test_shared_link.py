@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from testbed.capture import Capture
 from testbed.method_run import link_ends
 from testbed.netns import run_in
 from testbed.network import Network
 from testbed.scenario.topology import Direction, Shape, Topology
-from testbed.wire import account
+from testbed.wire.account import account
+from testbed.wire.capture import Capture
 from tests.network.lab import (
     FULL_PAYLOAD,
     connected,

@@ -12,8 +12,8 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 from scapy.utils import wrpcap
 
-from testbed.parts import LinkAccount, Parts
-from testbed.wire import LinkEnds, account
+from testbed.wire.account import LinkEnds, account
+from testbed.wire.parts import LinkAccount, Parts
 
 CHILD_MAC, PARENT_MAC = "02:77:00:00:00:01", "02:77:00:00:00:02"
 CHILD_IP, PARENT_IP = "10.77.0.2", "10.77.0.3"

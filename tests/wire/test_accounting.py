@@ -10,7 +10,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
-from testbed.wire import LinkEnds
+from testbed.wire.account import LinkEnds
 from tests.wire.crafted import (
     CHILD_IP,
     CHILD_MAC,

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed.capture import Capture
 from testbed.errors import TestbedError
-from testbed.pcap import read_frames
+from testbed.wire.capture import Capture
+from testbed.wire.pcap import read_frames
 from tests.wire.veth import Veth, run, veth
 
 pytestmark = pytest.mark.root
@@ -134,7 +134,7 @@ def test_one_that_never_begins_is_given_up(
     stub.write_text("#!/bin/sh\nexec sleep 60\n")
     stub.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr("testbed.capture.START_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("testbed.wire.capture.START_TIMEOUT_S", 0.5)
     tap = capture(pair, tmp_path / "never.pcap")
     with pytest.raises(TestbedError, match="it said nothing"):
         tap.start()

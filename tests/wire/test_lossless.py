@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from testbed.capture import Capture
 from testbed.netns import Popen_in, run_in
 from testbed.scenario.topology import Shape
-from testbed.wire import LinkEnds, account
+from testbed.wire.account import LinkEnds, account
+from testbed.wire.capture import Capture
 from tests.network.lab import settle, tree, up
 
 RATE_BPS = 300_000_000

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from scapy.utils import PcapNgWriter
 
-from testbed.capture import ring_bytes
 from testbed.errors import TestbedError
-from testbed.pcap import count_frames, read_frames
-from testbed.wire import account
+from testbed.wire.account import account
+from testbed.wire.capture import ring_bytes
+from testbed.wire.pcap import count_frames, read_frames
 from tests.wire.crafted import ENDS, Connection, request, write
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed.capture import Capture
-from testbed.parts import LinkAccount
-from testbed.wire import account
+from testbed.wire.account import account
+from testbed.wire.capture import Capture
+from testbed.wire.parts import LinkAccount
 from tests.wire import wireshark
 from tests.wire.crafted import ENDS, Framing, Made, answer, assert_exact, request
 from tests.wire.veth import Veth, at_rest, receive, transfer, veth

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testbed.tcp_stream import TcpHalf
+from testbed.wire.tcp_stream import TcpHalf
 from tests.wire.crafted import Connection, Framing, accounted, answer, frame, request
 
 TEXTS = st.text(max_size=400)

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.parts import LinkAccount
+from testbed.wire.parts import LinkAccount
 
 TIMEOUT_S = 120.0
 _REPEATS = (

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from socket import AF_INET, inet_ntop
 
-from testbed.exchange import Conversation, HttpSide, Ledger
-from testbed.frame import ETHERNET_BYTES, TCP, ip_bytes, parse_segment, ports
-from testbed.parts import LinkAccount, Notes, Parts, RequestBytes, StreamTotals
-from testbed.pcap import Progress, read_frames
 from testbed.scenario.topology import Direction
-from testbed.tcp_stream import TcpHalf
+from testbed.wire.exchange import Conversation, HttpSide, Ledger
+from testbed.wire.frame import ETHERNET_BYTES, TCP, ip_bytes, parse_segment, ports
+from testbed.wire.parts import LinkAccount, Notes, Parts, RequestBytes, StreamTotals
+from testbed.wire.pcap import Progress, read_frames
+from testbed.wire.tcp_stream import TcpHalf
 
 __all__ = ["LinkAccount", "LinkEnds", "Parts", "RequestBytes", "StreamTotals", "account"]
 

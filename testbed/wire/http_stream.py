@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from testbed.tcp_stream import START_LINE
+from testbed.wire.tcp_stream import START_LINE
 from tiers.protocol import REQUEST_ID_HEADER
 
 LARGEST_HEAD_BYTES = 64 << 10

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from testbed.http_stream import HttpParser, Message
-from testbed.json_bytes import answer_bytes, prompt_bytes
-from testbed.parts import Notes, Parts, RequestBytes
 from testbed.scenario.topology import Direction
+from testbed.wire.http_stream import HttpParser, Message
+from testbed.wire.parts import Notes, Parts, RequestBytes
+from testbed.wire.texts import answer_bytes, prompt_bytes
 from tiers.protocol import COMPLETIONS_PATH
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from testbed.errors import TestbedError
-from testbed.pcap import count_frames
+from testbed.wire.pcap import count_frames
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
