@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from testbed.evidence import Unexplained
+from testbed.results.times import NODE_COLUMNS
 
 if TYPE_CHECKING:
     from testbed.replay import Outcome
@@ -30,12 +30,6 @@ class Hop(NamedTuple):
     link: str
     child: str
     parent: str
-
-
-NODE_COLUMNS = ("queue_ms", "inference_ms", "own_ms")
-HOP_COLUMNS = ("hop_up_ms", "hop_down_ms")
-NO_REPLY = frozenset({"timeout", "connection"})
-"""Outcomes in which no reply came, so that when the request ended was the orchestrator's doing."""
 
 
 def time_columns(outcome: Outcome, hops: Sequence[Hop], records: Mapping[str, Record]) -> dict[str, Any]:
@@ -63,26 +57,3 @@ def _between(one: Record | None, start: str, other: Record | None, end: str) -> 
     if one is None or other is None or one[start] is None or other[end] is None:
         return None
     return float(other[end] - one[start]) * 1000
-
-
-def is_explained(row: Mapping[str, Any]) -> bool:
-    """Whether all that happened to a request was recorded.
-
-    If so, ``unexplained_ms`` is the orchestrator's exchange with the device and nothing else. If not, it
-    holds what was not recorded as well, and is less than 0 where a tier went on for longer than was waited.
-    """
-    whole = None not in row["hop_up_ms"] and None not in row["hop_down_ms"]
-    return bool(row["path"]) and whole and row["outcome"] not in NO_REPLY
-
-
-def should_be_explained(row: Mapping[str, Any]) -> bool:
-    """Whether a reply came and no node gave up on the one above, so that nothing excuses a missing record."""
-    return row["outcome"] not in NO_REPLY and not any(row["forward_errors"])
-
-
-def unexplained(method: str, rows: Sequence[Mapping[str, Any]]) -> Unexplained:
-    """``unexplained_ms`` of the requests of which everything was recorded, and of how many it should be."""
-    times_ms = [row["unexplained_ms"] for row in rows if is_explained(row)]
-    return Unexplained.of(
-        method, times_ms, sum(is_explained(row) or should_be_explained(row) for row in rows)
-    )

@@ -61,7 +61,7 @@ def run(
 @app.command()
 def report(run: _RunPath) -> None:
     """Print a finished run's tables again; status 1 if a file is not as the run left it."""
-    from testbed.results import RunDirectory
+    from testbed.results.directory import RunDirectory
 
     directory = RunDirectory.open(run)
     _print_run(directory)
@@ -86,8 +86,8 @@ def _shown(path: Path) -> Path:
 @app.command()
 def audit(run: _RunPath) -> None:
     """Replay the rules over what every node recorded; status 1 if anything differs."""
-    from testbed.audit import audit_run
-    from testbed.results import RunDirectory
+    from testbed.results.audit import audit_run
+    from testbed.results.directory import RunDirectory
 
     found = audit_run(RunDirectory.open(run))
     for difference in found.differences:
@@ -153,10 +153,10 @@ def clean(
     ] = False,
 ) -> None:
     """Remove what killed runs and earlier versions left on this host, and nothing else."""
-    from testbed.clean import remove_leftovers
     from testbed.host.engine import end_engine
     from testbed.host.older import remove_older
     from testbed.host.processes.run_lock import live_runs
+    from testbed.network.leftovers import remove_leftovers
 
     removed = remove_older(live_runs())
     if os.geteuid() == 0:
@@ -222,8 +222,8 @@ def models_evaluate(
     from testbed.host.embedded.evaluate import count_right
     from testbed.host.embedded.ladder import RUNGS
     from testbed.host.embedded.prepare import prepare
+    from testbed.results.statistics import share_interval
     from testbed.scenario.workload.datasets import load
-    from testbed.statistics import share_interval
 
     reporter = Reporter()
     directory = prepare(reporter.say)

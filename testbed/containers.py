@@ -9,7 +9,7 @@ from typing import Any
 
 from testbed import supervisor
 from testbed.errors import TestbedError
-from testbed.node import ContainerSpec
+from testbed.network.container import ContainerSpec
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.events import NodeEvent
 from testbed.scenario.sections.tiers import Tier

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from testbed.errors import TestbedError
-from testbed.netns import socket_in
-from testbed.node import TierHost
+from testbed.network.container import TierHost
+from testbed.network.kernel.netns import socket_in
 from tiers.protocol import CONTROL_PREFIX, TIER_PORT, encode_json
 
 CONTROL_TIMEOUT_S = 60.0

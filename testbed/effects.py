@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from testbed.control import NodeControl
 from testbed.errors import TestbedError
 from testbed.flow import Flow, Site, flow_port
-from testbed.link import WanLink
-from testbed.live_link import LiveLink
+from testbed.network.link import WanLink
+from testbed.network.live_link import LiveLink
 from testbed.scenario.reading.rate_file import read_rate_trace
 from testbed.scenario.sections.events import BackgroundFlow, LinkChange, RateFile
 

@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from testbed.measure.loss import CASES, LEAST_DATAGRAMS, MOST_DATAGRAMS, MOST_SENDING_S
-from testbed.measure.path import Effort, Path
-from testbed.measure.rate import rate_groups
-from testbed.measure.times import FRAME_PINGS, PINGS, ping_interval_s
-from testbed.measure.traffic import PING_FRAME_BYTES, SMALL_FRAME_BYTES, End
+from testbed.network.measure.loss import CASES, LEAST_DATAGRAMS, MOST_DATAGRAMS, MOST_SENDING_S
+from testbed.network.measure.paths import Effort, Path
+from testbed.network.measure.rate import rate_groups
+from testbed.network.measure.times import FRAME_PINGS, PINGS, ping_interval_s
+from testbed.network.measure.traffic import PING_FRAME_BYTES, SMALL_FRAME_BYTES, End
 from testbed.scenario.expected import rate_window_s
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.methods import TierOnly
@@ -108,7 +108,7 @@ def _hops_s(scenario: Scenario, topology: Topology, method: object) -> Iterator[
 
 
 def _measuring_s(topology: Topology) -> float:
-    """One measurement of all links, as :func:`testbed.measure.measure` goes about it."""
+    """One measurement of all links, as :func:`testbed.network.measure.measure.measure` goes about it."""
     if not topology.links:
         return 0.0
     nowhere = End("", "")

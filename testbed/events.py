@@ -21,10 +21,10 @@ from testbed.effects import (
     Traffic,
 )
 from testbed.errors import TestbedError
-from testbed.evidence import EventReport
 from testbed.flow import Site
-from testbed.live_link import LiveLink
-from testbed.network import Network
+from testbed.network.live_link import LiveLink
+from testbed.network.network import Network
+from testbed.results.evidence import EventReport
 from testbed.scenario.sections.events import (
     AnyEvent,
     BackgroundFlow,

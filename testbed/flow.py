@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from testbed.connections import connections
 from testbed.errors import TestbedError
-from testbed.netns import Popen_in
+from testbed.network.kernel.connections import connections
+from testbed.network.kernel.netns import Popen_in
 from testbed.scenario.sections.events import AnyEvent, BackgroundFlow
 
 FIRST_PORT = 20_000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from testbed.console import Reporter
 from testbed.flow import require_iperf3
-from testbed.results import RunDirectory
+from testbed.results.directory import RunDirectory
 from testbed.scenario.scenario import Scenario
 
 

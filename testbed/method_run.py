@@ -16,32 +16,34 @@ from pathlib import Path
 from typing import Any
 
 from testbed.accounting import account_captures
-from testbed.causes import unexplained
 from testbed.closed_loop import ClosedLoop, draw_closed_loop
-from testbed.connections import unsettled, wait_until_closed
 from testbed.console import Reporter
 from testbed.containers import policy_spec
 from testbed.control import NodeControl, on_all
 from testbed.events import EventPlayer, Stage
-from testbed.evidence import (
+from testbed.flow import flow_ports
+from testbed.host.cgroup import ContainerGroup, Usage
+from testbed.joined import attribute, request_rows, with_lives
+from testbed.network.kernel.connections import unsettled, wait_until_closed
+from testbed.network.link import WanLink
+from testbed.network.measure.measure import paths_of, wait_until_quiet
+from testbed.network.network import Network
+from testbed.overflow import overflows
+from testbed.reconcile import Reading, backlogs, frames_between, reconcile
+from testbed.replay import Outcome, replay
+from testbed.results.directory import RunDirectory
+from testbed.results.evidence import (
     BacklogReport,
+    CpuReport,
     EventReport,
     Lateness,
     LinkAccount,
     Outcomes,
     Overflow,
+    ProbeReport,
     Unexplained,
 )
-from testbed.flow import flow_ports
-from testbed.host.cgroup import ContainerGroup, Usage
-from testbed.joined import attribute, request_rows, with_lives
-from testbed.link import WanLink
-from testbed.measure import paths_of, wait_until_quiet
-from testbed.network import Network
-from testbed.overflow import overflows
-from testbed.reconcile import Reading, backlogs, frames_between, reconcile
-from testbed.replay import Outcome, replay
-from testbed.results import RunDirectory
+from testbed.results.times import unexplained
 from testbed.run_delay_watch import RunDelayWatch
 from testbed.scenario.reports import ProcessReport
 from testbed.scenario.scenario import Scenario
@@ -50,7 +52,7 @@ from testbed.scenario.topology import DIRECTIONS, Direction, Link, Topology
 from testbed.scenario.workload.datasets import Example
 from testbed.scenario.workload.trace_file import Request
 from testbed.tier_use import tier_rows
-from testbed.watch import CpuReport, CpuWatch, ProbeReport, ProbeWatch
+from testbed.watch import CpuWatch, ProbeWatch
 from testbed.wire.account import LinkEnds
 from testbed.wire.capture import Capture
 

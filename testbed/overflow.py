@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from testbed.evidence import Overflow
 from testbed.joined import NodeRecords
+from testbed.results.evidence import Overflow
 
 
 def overflows(method: str, records: NodeRecords, forgotten: Mapping[str, int]) -> list[Overflow]:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from testbed.columns import BYTE_PARTS
-from testbed.counters import Counters
-from testbed.evidence import BacklogReport, LinkAccount
-from testbed.readings import DirectionReading, LinkCounts
+from testbed.network.kernel.counters import Counters
+from testbed.network.readings import DirectionReading, LinkCounts
+from testbed.results.columns import BYTE_PARTS
+from testbed.results.evidence import BacklogReport, LinkAccount
 from testbed.scenario.topology import DIRECTIONS, Direction
 from testbed.wire.account import LinkAccount as CaptureAccount
 from testbed.wire.capture import CaptureReport

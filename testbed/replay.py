@@ -22,7 +22,7 @@ import aiohttp
 
 from testbed.closed_loop import ClosedLoop, run_closed
 from testbed.host.processes.priority import all_threads_promptly
-from testbed.netns import socket_in
+from testbed.network.kernel.netns import socket_in
 from testbed.scenario.workload.trace_file import Request
 from tiers.protocol import (
     COMPLETIONS_PATH,

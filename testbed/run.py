@@ -14,29 +14,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from testbed.audit import audit
-from testbed.columns import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS
 from testbed.console import Reporter
 from testbed.containers import container_specs
 from testbed.control import NodeControl, on_all, wait_ready
 from testbed.errors import TestbedError
 from testbed.estimate import estimated_seconds
 from testbed.events import Stage
-from testbed.evidence import Evidence, TierLimit
-from testbed.feasibility import host_lacks
-from testbed.fidelity import judge
 from testbed.host.cgroup import ContainerGroup
 from testbed.host.engine import engine
 from testbed.host.facts import host_facts, usable_cpus
 from testbed.host.image import ImageRef, ensure_image
 from testbed.host.processes.run_lock import new_run_id, run_lock
 from testbed.host.processes.signals import Terminated, undisturbed
-from testbed.link_process.client import LinkProcess
-from testbed.measure import Finding, measure, paths_of, probe_path
 from testbed.method_run import MethodResult, Setting, run_method
-from testbed.network import Network
-from testbed.node import TierHost
-from testbed.results import RunDirectory
+from testbed.network.container import TierHost
+from testbed.network.feasibility import host_lacks
+from testbed.network.link_process.client import LinkProcess
+from testbed.network.measure.measure import Finding, measure, paths_of, probe_path
+from testbed.network.network import Network
+from testbed.results.audit import audit
+from testbed.results.columns import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS, total
+from testbed.results.directory import RunDirectory
+from testbed.results.evidence import Evidence, TierLimit
+from testbed.results.fidelity import judge
+from testbed.results.summary import summarise
 from testbed.scenario.capacity import capacity_notes
 from testbed.scenario.requests import build_trace, prompts_for
 from testbed.scenario.scenario import Scenario, clamp_cpus
@@ -44,8 +45,6 @@ from testbed.scenario.timeline import late_events, under_events
 from testbed.scenario.topology import Topology
 from testbed.scenario.workload.datasets import Example, load
 from testbed.scenario.workload.trace_file import Request, write_trace
-from testbed.summary import summarise
-from testbed.tier_use import total
 
 READY_TIMEOUT_S = 300.0
 WARMUP_TEXTS = 3

@@ -17,7 +17,7 @@ from typing import Any
 
 from testbed.control import NodeControl
 from testbed.errors import TestbedError
-from testbed.netns import Popen_in
+from testbed.network.kernel.netns import Popen_in
 from tiers.config import NODE_VARIABLE
 from tiers.protocol import encode_json
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from testbed.host.cgroup import Usage
@@ -53,9 +53,3 @@ def _inferences(records: Sequence[Row]) -> dict[str, Any]:
 def _replaced(record: Row) -> bool:
     """Whether the node passed on an answer from above in place of its own."""
     return record["outcome"] == "answered" and not record["kept"] and record["forward_error"] is None
-
-
-def total(rows: Iterable[Row], column: str) -> Any:
-    """A column's sum; ``None`` where there is no row, or the kernel does not count it."""
-    values = [row[column] for row in rows]
-    return sum(values) if values and None not in values else None

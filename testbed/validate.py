@@ -22,7 +22,7 @@ from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.facts import host_facts
 from testbed.host.processes.run_lock import new_run_id, run_lock
-from testbed.results import RunDirectory
+from testbed.results.directory import RunDirectory
 from testbed.validation.bench import Bench
 from testbed.validation.figures import CheckResult, Figure
 from testbed.validation.registry import Check, select

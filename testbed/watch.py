@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import statistics
 import subprocess
 import sys
@@ -19,9 +18,11 @@ from typing import Any, Self
 from testbed.errors import TestbedError
 from testbed.host.facts import usable_cpus
 from testbed.measure import probe
-from testbed.measure.path import Path
-from testbed.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES
-from testbed.measure.trains import ping_socket
+from testbed.network.measure.paths import Path
+from testbed.network.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES
+from testbed.network.measure.trains import ping_socket
+from testbed.results.evidence import CpuReport, ProbeReport
+from testbed.results.statistics import nearest_rank
 from testbed.scenario.expected import round_trip_ms
 
 CPU_INTERVAL_S = 0.25
@@ -30,25 +31,6 @@ PROBE_START_TIMEOUT_S = 30.0
 PROBE_END_TIMEOUT_S = 20.0
 _STAT = FilePath("/proc/stat")
 _PRESSURE = FilePath("/proc/pressure/cpu")
-
-
-@dataclass(frozen=True)
-class CpuReport:
-    """The machine's CPUs over a time, as shares in [0, 1] of all their time, or of the samples.
-
-    ``steal`` is what a hypervisor gave to others. ``contended``: samples at which more was runnable than
-    there are CPUs, so that something waited for one; a tier that waits for its own quota is not runnable.
-    ``pressure``: the share of time in which some task waited (PSI; tiers that wait for their own quota
-    count in it), ``None`` where the kernel has none.
-    """
-
-    cpus: int
-    seconds: float
-    samples: int
-    busy: float
-    steal: float
-    contended: float
-    pressure: float | None = None
 
 
 @dataclass(frozen=True)
@@ -118,36 +100,6 @@ def _pressure_s() -> float | None:
         line = next(line for line in _PRESSURE.read_text().splitlines() if line.startswith("some"))
         return int(line.rpartition("total=")[2]) / 1e6
     return None
-
-
-def nearest_rank(ordered: Sequence[float], share: float) -> float:
-    """The smallest of some ascending values that ``share`` of them do not exceed."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-@dataclass(frozen=True)
-class ProbeReport:
-    """Round trips over an idle link during a replay, in ms.
-
-    ``median_ms`` is the network's own (to the kernel's stamp); ``felt_p99_ms`` and ``felt_max_ms`` include
-    how long the waiting process took to be given a CPU, and ``late`` is how long after its time it was woken
-    to send. ``None`` where nothing came back. ``ended_early``: the probing process died, or did not end when
-    it was told to, and what it saw until then is gone.
-    """
-
-    link: str
-    expected_ms: float
-    jitter_ms: float
-    loss: float
-    sent: int
-    answered: int
-    median_ms: float | None
-    felt_median_ms: float | None
-    felt_p99_ms: float | None
-    felt_max_ms: float | None
-    late_p99_ms: float | None = None
-    late_max_ms: float | None = None
-    ended_early: bool = False
 
 
 def probe_report(

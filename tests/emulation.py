@@ -11,8 +11,8 @@ from pathlib import Path
 from testbed.console import Reporter
 from testbed.containers import container_specs
 from testbed.method_run import Setting
-from testbed.network import Network
-from testbed.results import RunDirectory
+from testbed.network.network import Network
+from testbed.results.directory import RunDirectory
 from testbed.scenario.requests import build_trace, prompts_for
 from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.tier_process import tier_processes

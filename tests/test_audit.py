@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed.audit import audit, audit_run
-from testbed.columns import LINKS, REQUESTS
-from testbed.results import SUMS, RunDirectory
+from testbed.results.audit import audit, audit_run
+from testbed.results.columns import LINKS, REQUESTS
+from testbed.results.directory import SUMS, RunDirectory
 from testbed.scenario.scenario import Scenario, load_scenario
 from tests.simulated import TEXT, Row, simulate
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from testbed.causes import unexplained
-from testbed.evidence import Unexplained
+from testbed.results.evidence import Unexplained
+from testbed.results.times import unexplained
 
 
 def row(**changes: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from testbed.containers import container_specs, policy_spec
 from testbed.errors import TestbedError
-from testbed.node import ContainerSpec
+from testbed.network.container import ContainerSpec
 from testbed.scenario.scenario import Scenario, load_scenario
 from tests.simulated import TEXT
 from tiers.config import read_config

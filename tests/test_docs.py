@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from testbed.link_process.fates import Fates, Way, WayFigures
+from testbed.network.link_process.fates import Fates, Way, WayFigures
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from testbed.audit import audit
 from testbed.containers import SUPERVISOR, container_specs
 from testbed.errors import TestbedError
-from testbed.evidence import Audit, EventReport, Evidence
-from testbed.fidelity import judge
 from testbed.flow import flow_port, flow_ports, read_report, require_iperf3
 from testbed.joined import with_lives
+from testbed.results.audit import audit
+from testbed.results.evidence import Audit, EventReport, Evidence
+from testbed.results.fidelity import judge
 from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.scenario.sections.events import (
     BackgroundFlow,

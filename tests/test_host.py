@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from testbed.feasibility import host_lacks
 from testbed.host import capabilities as caps
 from testbed.host.capabilities import Capability, capabilities
 from testbed.host.doctor import INDISPENSABLE, doctor, verdict
 from testbed.host.facts import host_facts
 from testbed.host.kernel import FOR_NETWORKS, PARTS, Kernel, kernel, parse_tries
 from testbed.host.packages import package_mend
+from testbed.network.feasibility import host_lacks
 from testbed.scenario.topology import Node, Topology
 
 ALONE = Topology((Node("device1", "device", 0, 1, "10.77.0.2", "02:77:00:00:00:01", None),), ())

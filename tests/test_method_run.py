@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from testbed.columns import BYTE_PARTS
 from testbed.console import Reporter
-from testbed.evidence import Evidence
-from testbed.fidelity import judge
 from testbed.method_run import MethodResult, Setting, run_method
-from testbed.results import RunDirectory
+from testbed.results.columns import BYTE_PARTS
+from testbed.results.directory import RunDirectory
+from testbed.results.evidence import Evidence
+from testbed.results.fidelity import judge
 from testbed.scenario.sections.replay import Replay
 from testbed.scenario.topology import Topology
 from testbed.wire.account import LinkEnds, account

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from testbed.audit import audit_run
-from testbed.columns import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS
-from testbed.fidelity import CLAIMS
 from testbed.report.tables import print_run
-from testbed.results import RunDirectory
+from testbed.results.audit import audit_run
+from testbed.results.columns import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS
+from testbed.results.directory import RunDirectory
+from testbed.results.fidelity import CLAIMS
+from testbed.results.summary import summarise
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.trace_file import read_trace
-from testbed.summary import summarise
 
 RUN = Path(__file__).parent / "data" / "run-v1"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from testbed.evidence import Overflow
 from testbed.overflow import overflows
+from testbed.results.evidence import Overflow
 from tiers.records import Record, Records
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.quality import (
+from testbed.results.quality import (
     Bleu,
     accuracy,
     accuracy_answered,

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from testbed.columns import LINKS
-from testbed.counters import Counters
-from testbed.evidence import BacklogReport, Evidence
-from testbed.fidelity import judge
 from testbed.joined import attribute
-from testbed.readings import DirectionReading, LinkCounts
+from testbed.network.kernel.counters import Counters
+from testbed.network.readings import DirectionReading, LinkCounts
 from testbed.reconcile import Reading, Reconciled, backlogs, contradictions, frames_between, reconcile
+from testbed.results.columns import LINKS
+from testbed.results.evidence import BacklogReport, Evidence
+from testbed.results.fidelity import judge
 from testbed.scenario.topology import DIRECTIONS, Direction
 from testbed.wire.account import account
 from testbed.wire.capture import CaptureReport

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from testbed.closed_loop import ClosedLoop
-from testbed.netns import add_namespaces, delete_namespaces, named, run_in
+from testbed.network.kernel.netns import add_namespaces, delete_namespaces, named, run_in
 from testbed.replay import ANSWERED, GRACE_S, Outcome, replay
 from testbed.scenario.workload.trace_file import Request
 from testbed.tier_process import environment, tier_processes

@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from testbed.columns import REQUESTS
 from testbed.errors import TestbedError
-from testbed.fidelity import CLAIMS
 from testbed.report.tables import (
     CAUSES,
     NOT_VALID,
@@ -23,7 +21,9 @@ from testbed.report.tables import (
     times_table,
     verdicts,
 )
-from testbed.results import SUMS, RunDirectory
+from testbed.results.columns import REQUESTS
+from testbed.results.directory import SUMS, RunDirectory
+from testbed.results.fidelity import CLAIMS
 from testbed.scenario.workload.trace_file import Request
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.statistics import (
+from testbed.results.statistics import (
     minimum_sample,
     paired_difference,
     paired_mean_difference,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from testbed.results.summary import summarise
 from testbed.scenario.scenario import Scenario, load_scenario, with_methods
-from testbed.summary import summarise
 from tests.simulated import TEXT
 
 FAITHFUL: Any = {"bytes": True, "decisions": True, "quality": True, "latency": True}

@@ -9,11 +9,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from testbed.causes import HOP_COLUMNS
-from testbed.fidelity import CLAIMS, Claim
-from testbed.results import RunDirectory
+from testbed.results.columns import total
+from testbed.results.directory import RunDirectory
+from testbed.results.fidelity import CLAIMS, Claim
+from testbed.results.times import HOP_COLUMNS
 from testbed.scenario.workload.trace_file import Request
-from testbed.tier_use import total
 
 Row = Mapping[str, Any]
 NOT_VALID = "n/v"

@@ -1,6 +1,6 @@
 """What a link of a given shape must show when it is measured, and how far off chance alone may put it.
 
-Arithmetic over :class:`~testbed.scenario.topology.Shape`; :mod:`testbed.measure` holds a link against it.
+Arithmetic over :class:`~testbed.scenario.topology.Shape`; :mod:`testbed.network.measure` measures.
 """
 
 from __future__ import annotations

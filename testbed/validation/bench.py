@@ -12,11 +12,11 @@ from typing import Self
 from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.processes.priority import promptly
-from testbed.link import WanLink
-from testbed.measure.path import Path, paths_of, wait_until_quiet
-from testbed.measure.traffic import PING_PAYLOAD_BYTES
-from testbed.measure.trains import Train, ping_socket, ping_train, run_trains
-from testbed.network import Network
+from testbed.network.link import WanLink
+from testbed.network.measure.paths import Path, paths_of, wait_until_quiet
+from testbed.network.measure.traffic import PING_PAYLOAD_BYTES
+from testbed.network.measure.trains import Train, ping_socket, ping_train, run_trains
+from testbed.network.network import Network
 from testbed.scenario.topology import Link, Node, Shape, Topology, node_ip, node_mac
 from testbed.wire.account import LinkEnds
 from testbed.wire.capture import Capture

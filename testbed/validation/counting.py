@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from testbed.measure.path import Path, wait_until_quiet
-from testbed.measure.traffic import UDP_HEADERS_BYTES, Burst, End, UdpPath
-from testbed.netns import socket_in
+from testbed.network.kernel.netns import socket_in
+from testbed.network.measure.paths import Path, wait_until_quiet
+from testbed.network.measure.traffic import UDP_HEADERS_BYTES, Burst, End, UdpPath
 from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
 from testbed.validation.bench import Bench
 from testbed.validation.figures import Figure, exactly

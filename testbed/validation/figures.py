@@ -73,7 +73,7 @@ def exactly(quantity: str, unit: str, expected: float, measured: float | None, n
 
 
 def from_finding(finding: Finding, quantity: str, tolerance: str) -> Figure:
-    """What :mod:`testbed.measure` found of a link, as a figure.
+    """What :mod:`testbed.network.measure.measure` found of a link, as a figure.
 
     Raises:
         ValueError: there was nothing to hold it against.

@@ -1,4 +1,4 @@
-"""Is a link what its shape says: rate, queue, loss, jitter (measured by :mod:`testbed.measure`)."""
+"""Is a link what its shape says: rate, queue, loss, jitter (measured by :mod:`testbed.network.measure`)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import replace
 
-from testbed.link_process.fates import Fates, Way, WayFigures
-from testbed.measure.loss import count_fates
-from testbed.measure.path import Effort, wait_until_quiet
-from testbed.measure.rate import measure_rates
-from testbed.measure.traffic import FULL_PAYLOAD_BYTES, Burst, UdpPath
-from testbed.measure.trains import one_way_train
+from testbed.network.link_process.fates import Fates, Way, WayFigures
+from testbed.network.measure.loss import count_fates
+from testbed.network.measure.paths import Effort, wait_until_quiet
+from testbed.network.measure.rate import measure_rates
+from testbed.network.measure.traffic import FULL_PAYLOAD_BYTES, Burst, UdpPath
+from testbed.network.measure.trains import one_way_train
 from testbed.scenario.expected import CHANCE
 from testbed.scenario.topology import FRAME_BYTES, Bursts, JitterDistribution, Shape
 from testbed.validation.bench import SEED, Bench, awake_ms, send_alone

@@ -12,8 +12,8 @@ from pathlib import Path as FilePath
 
 from testbed.host.facts import REPOSITORY
 from testbed.host.processes.priority import promptly
-from testbed.measure.path import wait_until_quiet
-from testbed.measure.traffic import Flood, UdpPath
+from testbed.network.measure.paths import wait_until_quiet
+from testbed.network.measure.traffic import Flood, UdpPath
 from testbed.scenario.reading.rate_file import RateTrace, read_rate_trace
 from testbed.scenario.topology import Shape
 from testbed.validation.bench import Bench

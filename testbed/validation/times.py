@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from testbed.host.facts import usable_cpus
-from testbed.measure.path import Path
-from testbed.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, UDP_HEADERS_BYTES, UdpPath
-from testbed.measure.trains import Train, one_way_train, ping_socket, ping_train
+from testbed.network.measure.paths import Path
+from testbed.network.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, UDP_HEADERS_BYTES, UdpPath
+from testbed.network.measure.trains import Train, one_way_train, ping_socket, ping_train
 from testbed.scenario.expected import round_trip_ms, serialisation_ms
 from testbed.scenario.topology import FRAME_BYTES, Shape
 from testbed.validation.bench import MOST_WAKE_UPS_MS, Bench, awake_ms, send_alone

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from testbed.host.processes.priority import promptly
-from testbed.measure.path import Path, wait_until_quiet
+from testbed.network.measure.paths import Path, wait_until_quiet
 from testbed.scenario.topology import Shape
 from testbed.validation.bench import Bench
 from testbed.validation.counting import TIMEOUT_S, connecting, listening, receive_all

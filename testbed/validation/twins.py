@@ -15,13 +15,13 @@ from scipy import stats
 from testbed.containers import container_specs
 from testbed.host.processes.run_lock import new_run_id
 from testbed.method_run import MethodResult, Setting, run_method
-from testbed.network import Network
-from testbed.results import RunDirectory
+from testbed.network.network import Network
+from testbed.results.directory import RunDirectory
+from testbed.results.statistics import Interval
 from testbed.scenario.expected import CHANCE
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.datasets import Example
 from testbed.scenario.workload.trace_file import Request
-from testbed.statistics import Interval
 from testbed.tier_process import tier_processes
 from testbed.validation.bench import Bench
 from testbed.validation.figures import Figure, exactly

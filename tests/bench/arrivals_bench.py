@@ -21,8 +21,8 @@ from typing import TextIO
 from rich.console import Console
 
 from testbed.console import Reporter
-from testbed.evidence import Lateness
 from testbed.method_run import MethodResult, run_method
+from testbed.results.evidence import Lateness
 from tests.emulation import emulated, scenario_of
 
 AIM_MS = 5.0

@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 from testbed.host.processes.priority import promptly
-from testbed.link_process.client import LinkProcess
-from testbed.measure.traffic import Burst, End, Flood, UdpPath
-from testbed.network import Network
+from testbed.network.link_process.client import LinkProcess
+from testbed.network.measure.traffic import Burst, End, Flood, UdpPath
+from testbed.network.network import Network
 from testbed.scenario.topology import FRAME_BYTES, Shape, Topology
 from tests.bench.network_bench import tree as big_tree
 from tests.network.lab import tree, up

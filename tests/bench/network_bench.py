@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.network import Network
+from testbed.network.network import Network
 from testbed.scenario.layout import parent_number
 from testbed.scenario.topology import Link, Node, Shape, Topology, node_ip, node_mac
 from tests.network.lab import asleep, run_id

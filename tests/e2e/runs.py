@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from testbed.clean import PREFIX, find_leftovers
 from testbed.host.engine import engine
 from testbed.host.processes.run_lock import live_runs
-from testbed.node import RUN_LABEL
+from testbed.network.container import RUN_LABEL
+from testbed.network.leftovers import PREFIX, find_leftovers
 
 ROOT = Path(__file__).parent.parent.parent
 SMOKE = ROOT / "scenarios" / "smoke.yaml"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from testbed.columns import BYTE_PARTS, EVENTS
+from testbed.results.columns import BYTE_PARTS, EVENTS
 from tests.e2e.runs import ROOT, RUN_TIMEOUT_S, command, read, wait_until_nothing_is_left
 
 pytestmark = pytest.mark.docker

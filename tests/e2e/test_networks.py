@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.columns import BYTE_PARTS
+from testbed.results.columns import BYTE_PARTS
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.datasets import load
 from tests.e2e.runs import read, run_scenario

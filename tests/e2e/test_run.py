@@ -19,10 +19,10 @@ import pytest
 from scapy.layers.inet import TCP
 from scapy.utils import PcapReader
 
-from testbed.columns import BYTE_PARTS, LINKS, REQUESTS, TIERS
 from testbed.errors import TestbedError
 from testbed.host.engine import engine
-from testbed.node import RUN_LABEL
+from testbed.network.container import RUN_LABEL
+from testbed.results.columns import BYTE_PARTS, LINKS, REQUESTS, TIERS
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.datasets import load
 from testbed.wire.account import LinkEnds, account

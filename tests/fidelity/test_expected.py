@@ -12,13 +12,13 @@ from typing import get_args
 
 import pytest
 
-from testbed.link_process.fates import Fates, Way, WayFigures, standardised
-from testbed.measure.loss import NOT_TOLD_FROM_NONE, Counting, Tally, copies_by_seed, planned
-from testbed.measure.path import Path
-from testbed.measure.rate import rate_groups, unlimited
-from testbed.measure.times import JITTERS_APART, ping_interval_s
-from testbed.measure.traffic import End, UdpPath
-from testbed.measure.trains import internet_checksum
+from testbed.network.link_process.fates import Fates, Way, WayFigures, standardised
+from testbed.network.measure.loss import NOT_TOLD_FROM_NONE, Counting, Tally, copies_by_seed, planned
+from testbed.network.measure.paths import Path
+from testbed.network.measure.rate import rate_groups, unlimited
+from testbed.network.measure.times import JITTERS_APART, ping_interval_s
+from testbed.network.measure.traffic import End, UdpPath
+from testbed.network.measure.trains import internet_checksum
 from testbed.scenario.expected import (
     CHANCE,
     along_files,

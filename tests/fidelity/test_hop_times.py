@@ -20,8 +20,8 @@ from scapy.utils import PcapReader
 
 from testbed.control import NodeControl
 from testbed.joined import request_rows, with_lives
-from testbed.netns import Popen_in
-from testbed.network import Network
+from testbed.network.kernel.netns import Popen_in
+from testbed.network.network import Network
 from testbed.replay import replay
 from testbed.scenario.expected import serialisation_ms
 from testbed.scenario.topology import Shape

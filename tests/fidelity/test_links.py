@@ -14,18 +14,18 @@ from pathlib import Path as FilePath
 
 import pytest
 
-from testbed.evidence import Evidence, LinkAccount
-from testbed.fidelity import judge
 from testbed.host.facts import usable_cpus
-from testbed.link import WanLink
-from testbed.link_process.client import LinkProcess
-from testbed.measure import Finding, Path, failures, measure, paths_of
-from testbed.measure.loss import measure_loss
-from testbed.measure.path import Effort, wait_until_quiet
 from testbed.measure.probe import __file__ as PROBE_FILE
-from testbed.measure.rate import NOT_KEPT_FULL, measure_rates
-from testbed.measure.times import measure_times
-from testbed.network import Network
+from testbed.network.link import WanLink
+from testbed.network.link_process.client import LinkProcess
+from testbed.network.measure.loss import measure_loss
+from testbed.network.measure.measure import Finding, Path, failures, measure, paths_of
+from testbed.network.measure.paths import Effort, wait_until_quiet
+from testbed.network.measure.rate import NOT_KEPT_FULL, measure_rates
+from testbed.network.measure.times import measure_times
+from testbed.network.network import Network
+from testbed.results.evidence import Evidence, LinkAccount
+from testbed.results.fidelity import judge
 from testbed.scenario.topology import DIRECTIONS, Bursts, Shape
 from testbed.watch import CpuWatch, ProbeWatch
 from tests.network.lab import run_id, tree

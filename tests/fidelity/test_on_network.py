@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from testbed.measure import Path, failures, measure, paths_of, probe_path
-from testbed.measure.path import Effort
-from testbed.network import Network
+from testbed.network.measure.measure import Path, failures, measure, paths_of, probe_path
+from testbed.network.measure.paths import Effort
+from testbed.network.network import Network
 from testbed.scenario.topology import Link, Node, Shape, Topology
 from testbed.watch import ProbeWatch
 

@@ -7,22 +7,23 @@ from dataclasses import replace
 
 import pytest
 
-from testbed.evidence import (
+from testbed.results.evidence import (
     Audit,
     BacklogReport,
+    CpuReport,
     EventReport,
     Evidence,
     Lateness,
     LinkAccount,
     Outcomes,
     Overflow,
+    ProbeReport,
     TierLimit,
     Unexplained,
 )
-from testbed.fidelity import CLAIMS, Claim, Fidelity, judge
+from testbed.results.fidelity import CLAIMS, Claim, Fidelity, judge
 from testbed.scenario.expected import held
 from testbed.scenario.reports import ActLateness, ProcessReport
-from testbed.watch import CpuReport, ProbeReport
 
 ACCOUNT = LinkAccount("recserve", "device1-edge1", "up", frames=900, frame_bytes=120_000, unaccounted_bytes=0)
 ROUND_TRIP = held("device1-edge1", "both", "round trip", "ms", 20.1, 20.3, (19.1, 21.1), 50)

@@ -11,8 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.link_process.core import ETHERNET_HEADER_BYTES, NS_PER_MS, Figures, OneWayLink, Opportunities
-from testbed.link_process.fates import Fates, WayFigures
+from testbed.network.link_process.core import (
+    ETHERNET_HEADER_BYTES,
+    NS_PER_MS,
+    Figures,
+    OneWayLink,
+    Opportunities,
+)
+from testbed.network.link_process.fates import Fates, WayFigures
 
 FULL_BYTES = 1514
 A_BYTE_EACH_US = 8_000_000

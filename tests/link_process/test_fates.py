@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from testbed.link_process.fates import STREAMS, Fates, Way, WayFigures, standardised
+from testbed.network.link_process.fates import STREAMS, Fates, Way, WayFigures, standardised
 
 HALF = 0.5
 

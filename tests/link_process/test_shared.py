@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.link_process import shared
-from testbed.link_process.shared import FIELDS, MAX_LINKS, Block
+from testbed.network.link_process import shared
+from testbed.network.link_process.shared import FIELDS, MAX_LINKS, Block
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,7 +114,7 @@ def test_of_nothing_every_percentile_is_0_and_clearing_comes_back_to_that(block:
 
 def test_the_process_imports_the_standard_library_and_its_own_package_alone() -> None:
     script = (
-        f"import sys, json; sys.path.append({str(ROOT)!r}); import testbed.link_process.loop; "
+        f"import sys, json; sys.path.append({str(ROOT)!r}); import testbed.network.link_process.loop; "
         "print(json.dumps({name: getattr(one, '__file__', None) for name, one in sys.modules.items()}))"
     )
     said = subprocess.run(
@@ -122,8 +122,12 @@ def test_the_process_imports_the_standard_library_and_its_own_package_alone() ->
     )
     modules: dict[str, str | None] = json.loads(said.stdout)
     ours = {name for name in modules if name.split(".")[0] == "testbed"}
-    assert "testbed.link_process.core" in ours
-    assert {name for name in ours if not f"{name}.".startswith("testbed.link_process.")} == {"testbed"}
+    package = "testbed.network.link_process"
+    assert f"{package}.core" in ours
+    assert {name for name in ours if not f"{name}.".startswith(f"{package}.")} == {
+        "testbed",
+        "testbed.network",
+    }
     foreign = {name.split(".")[0] for name in modules} - sys.stdlib_module_names - {"testbed", "__main__"}
     assert foreign == set()
     assert not any("site-packages" in (file or "") for file in modules.values())

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from testbed.link import WanLink
-from testbed.netns import socket_in
-from testbed.network import Network
-from testbed.node import ContainerSpec
+from testbed.network.container import ContainerSpec
+from testbed.network.kernel.netns import socket_in
+from testbed.network.link import WanLink
+from testbed.network.network import Network
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.topology import Direction, Link, Node, Shape, Topology, node_ip, node_mac
 

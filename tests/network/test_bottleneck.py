@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mininet.cli import CLI
 
-from testbed.network import Network
+from testbed.network.network import Network
 from testbed.scenario.topology import Node, Shape, Topology, node_ip, node_mac
 from tests.network.lab import FULL_PAYLOAD, HEADER_BYTES, flood, measured_bps, path, run_id, settle, tree, up
 

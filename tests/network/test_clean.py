@@ -14,11 +14,11 @@ from pathlib import Path
 import docker
 import pytest
 
-from testbed.clean import find_leftovers, remove_leftovers
 from testbed.errors import TestbedError
-from testbed.netns import HERE, add_namespaces, delete_namespaces, run_in
-from testbed.network import Network
-from testbed.node import ContainerSpec
+from testbed.network.container import ContainerSpec
+from testbed.network.kernel.netns import HERE, add_namespaces, delete_namespaces, run_in
+from testbed.network.leftovers import find_leftovers, remove_leftovers
+from testbed.network.network import Network
 from tests.network.lab import asleep, run_id, tree, up
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,9 @@ import docker
 import pytest
 
 from testbed.errors import TestbedError
-from testbed.host_settings import HOST_SYSCTLS, namespace_settings
-from testbed.network import Network
-from testbed.node import ContainerSpec
+from testbed.network.container import ContainerSpec
+from testbed.network.kernel.settings import HOST_SYSCTLS, namespace_settings
+from testbed.network.network import Network
 from tests.network.lab import SLEEP, asleep, path, run_id, settle, tree
 
 pytestmark = pytest.mark.docker

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from testbed.netns import offloads, run_in, socket_in
-from testbed.network import Network
+from testbed.network.kernel.interfaces import offloads
+from testbed.network.kernel.netns import run_in, socket_in
+from testbed.network.network import Network
 from testbed.scenario.topology import Shape
 from tests.network.lab import frames, path, raw_frame, settle, tree, up
 

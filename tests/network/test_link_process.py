@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from testbed.errors import TestbedError
-from testbed.link_process import client
-from testbed.link_process.client import LinkProcess
-from testbed.netns import socket_in
+from testbed.network.kernel.netns import socket_in
+from testbed.network.link_process import client
+from testbed.network.link_process.client import LinkProcess
 from testbed.scenario.topology import Shape
 from tests.network.lab import FULL_PAYLOAD, path, run_id, settle, tree, up
 from tests.network.test_clean import ROOT, traces, victim, wait_up
@@ -91,7 +91,10 @@ def test_without_priority_and_lock_it_carries_frames_and_says_what_it_lacks() ->
 
 
 def test_refused_packet_sockets_are_one_sentence() -> None:
-    script = f"from testbed.link_process.client import LinkProcess\nwith LinkProcess({HERE!r}):\n    pass\n"
+    script = (
+        "from testbed.network.link_process.client import LinkProcess\n"
+        f"with LinkProcess({HERE!r}):\n    pass\n"
+    )
     done = subprocess.run(
         ["setpriv", "--bounding-set=-net_raw", "--inh-caps=-all", sys.executable, "-c", script],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,

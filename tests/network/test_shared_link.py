@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from testbed.method_run import link_ends
-from testbed.netns import run_in
-from testbed.network import Network
+from testbed.network.kernel.netns import run_in
+from testbed.network.network import Network
 from testbed.scenario.topology import Direction, Shape, Topology
 from testbed.wire.account import account
 from testbed.wire.capture import Capture

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from testbed.congestion import lacking
-from testbed.feasibility import host_lacks
+from testbed.network.feasibility import host_lacks
+from testbed.network.kernel.congestion import lacking
 from testbed.scenario.topology import Topology
 from tests.network.lab import connected, frames, laid_out, path, settle, up
 

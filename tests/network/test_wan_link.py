@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from testbed.link_process.fates import Fates, Way, WayFigures
-from testbed.live_link import LiveLink
-from testbed.netns import run_in
-from testbed.network import Network
+from testbed.network.kernel.netns import run_in
+from testbed.network.link_process.fates import Fates, Way, WayFigures
+from testbed.network.live_link import LiveLink
+from testbed.network.network import Network
 from testbed.scenario.topology import Bursts, Shape
 from tests.network import lab
 from tests.network.lab import (

@@ -13,8 +13,8 @@ import sys
 import time
 from types import FrameType
 
-from testbed.netns import Popen_in
-from testbed.network import Network
+from testbed.network.kernel.netns import Popen_in
+from testbed.network.network import Network
 from tests.network.lab import asleep, tree
 
 

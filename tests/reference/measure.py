@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from testbed.netns import socket_in
+from testbed.network.kernel.netns import socket_in
 from testbed.scenario.topology import Direction, Shape
 
 HEADER_BYTES = 14 + 20 + 8

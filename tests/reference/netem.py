@@ -14,18 +14,17 @@ import string
 from collections.abc import Iterator
 
 from testbed.errors import TestbedError
-from testbed.host_settings import ROUTE_SETTINGS, configure_namespace
-from testbed.netns import (
+from testbed.network.kernel.interfaces import quieten_interfaces, wait_running
+from testbed.network.kernel.netns import (
     HERE,
     add_namespaces,
     batch,
     delete_namespaces,
     in_new_namespace,
     named,
-    quieten_interfaces,
     run_in,
-    wait_running,
 )
+from testbed.network.kernel.settings import ROUTE_SETTINGS, configure_namespace
 from testbed.scenario.topology import Shape
 from tests.reference.measure import Ends
 

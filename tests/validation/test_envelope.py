@@ -10,7 +10,7 @@ from rich.console import Console
 
 from testbed.console import Reporter
 from testbed.envelope import Quantity, envelope, envelope_table, quantities
-from testbed.fidelity import CLAIMS
+from testbed.results.fidelity import CLAIMS
 from testbed.scenario.scenario import Scenario
 
 

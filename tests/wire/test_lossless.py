@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.netns import Popen_in, run_in
+from testbed.network.kernel.netns import Popen_in, run_in
 from testbed.scenario.topology import Shape
 from testbed.wire.account import LinkEnds, account
 from testbed.wire.capture import Capture

@@ -12,15 +12,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
-from testbed.connections import unsettled
-from testbed.netns import (
-    add_namespaces,
-    delete_namespaces,
-    named,
-    quieten_interfaces,
-    run_in,
-    socket_in,
-)
+from testbed.network.kernel.connections import unsettled
+from testbed.network.kernel.interfaces import quieten_interfaces
+from testbed.network.kernel.netns import add_namespaces, delete_namespaces, named, run_in, socket_in
 from tests.wire.crafted import CHILD_IP, CHILD_MAC, ENDS, PARENT_IP, PARENT_MAC
 
 TIMEOUT_S = 60.0

@@ -1,0 +1,242 @@
+"""A node that is a container: a Mininet host whose processes Docker started."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+from docker.types import LogConfig
+from docker.types import Mount as DockerMount
+
+from testbed.errors import TestbedError
+from testbed.network.kernel.settings import configure_namespace
+from testbed.network.node import SiteHost
+
+RUN_LABEL = "llm-testbed.run"
+NODE_LABEL = "llm-testbed.network.node"
+USER_ID = 65532
+"""The container's user and group: nobody's, with no name on either side."""
+CPU_PERIOD_US = 100_000
+"""Processes and threads of a container: those for requests, and the model's."""
+_ENGINE_NOTICES_S = 10.0
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """What the container of a node may use.
+
+    ``cpus`` is the quota that :meth:`TierHost.limit_cpus` sets; a container starts without one, since quotas
+    begin after warm-up. ``mounts`` maps paths of the host to paths in the container, read-only.
+    """
+
+    node: str
+    cpus: float | None = None
+    memory_bytes: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    pids_limit: int | None = None
+    command: Sequence[str] | None = None
+
+
+class Cancelled(Exception):
+    """Raised in a thread that is about to start a container of a run that is ending."""
+
+
+class TierHost(SiteHost):
+    """The container of a tier's node as a Mininet host: network mode none, no rights, read-only.
+
+    It starts in a thread of ``pool`` as soon as it is made; :meth:`wait_ready` returns when it runs.
+
+    Attributes:
+        container: Docker SDK's object.
+        pid: of the container's first process, as the host counts them.
+        netns_path: ``/proc/<pid>/ns/net``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        client: docker.DockerClient,
+        image: str,
+        spec: ContainerSpec,
+        run_id: str,
+        pool: Executor,
+        ending: threading.Event,
+        started: Callable[[Future[Any]], None],
+        **params: Any,
+    ) -> None:
+        self.spec = spec
+        self._client = client
+        self._ending = ending
+        self._pool = pool
+        self._container: Container | None = None
+        self._pid: int | None = None
+        self._removal: Future[None] | None = None
+        super().__init__(name, **params)
+        options = container_options(f"tb{run_id}-{name}", run_id, name, image, spec)
+        self._start: Future[Container] = pool.submit(self._bring_up, options)
+        self._start.add_done_callback(started)
+
+    @property
+    def container(self) -> Container:
+        return self._start.result()
+
+    @property
+    def started(self) -> bool:
+        """Whether the container has come to run at all."""
+        return self._pid is not None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the container's first process; ``None`` while Mininet has not made the node."""
+        if not self._born:
+            return None
+        self._start.result()
+        return self._pid
+
+    @pid.setter
+    def pid(self, _pid: int | None) -> None:
+        """Mininet sets its shell's, which is not ours."""
+
+    @property
+    def netns_path(self) -> str:  # type: ignore[override]
+        return f"/proc/{self.pid}/ns/net"
+
+    def wait_ready(self) -> None:
+        """Return when the container runs.
+
+        Raises:
+            TestbedError: it could not be made, or ended at once; with the last line of its log.
+        """
+        self._start.result()
+
+    def require_running(self) -> None:
+        """Raise a TestbedError with the last line of its log if the container has ended."""
+        try:
+            self.container.reload()
+        except NotFound as error:
+            raise TestbedError(f"the container of {self.name} has been removed from outside") from error
+        except DockerException as error:
+            raise TestbedError(f"the Docker engine does not answer ({error})") from error
+        if not self.container.attrs["State"]["Running"] or not Path(self.netns_path).exists():
+            raise TestbedError(f"the container of {self.name} has ended: {self._last_words(self.container)}")
+
+    def limit_cpus(self, cpus: float | None = None) -> None:
+        """Limit the container to ``cpus`` CPUs from now on (cpu.cfs_quota_us); without it, to its spec's."""
+        cpus = cpus if cpus is not None else self.spec.cpus
+        quota = -1 if cpus is None else max(1000, round(cpus * CPU_PERIOD_US))
+        try:
+            self.container.update(cpu_period=CPU_PERIOD_US, cpu_quota=quota)
+        except DockerException as error:
+            raise TestbedError(f"{self.name} cannot be limited to {cpus} CPUs: {_said(error)}") from error
+
+    def begin_removal(self) -> None:
+        """Start to remove the container, running or not, in a thread of the pool."""
+        if self._removal is None:
+            self._removal = self._pool.submit(self._remove)
+
+    def terminate(self) -> None:
+        """Remove the container, and end the shell."""
+        self.begin_removal()
+        super().terminate()
+        assert self._removal is not None
+        self._removal.result()
+
+    def _bring_up(self, options: Mapping[str, Any]) -> Container:
+        try:
+            if self._ending.is_set():
+                raise Cancelled
+            self._container = container = self._client.containers.create(**options)
+            if self._ending.is_set():
+                raise Cancelled
+            container.start()
+            container.reload()
+        except ImageNotFound as error:
+            raise TestbedError(
+                f"image {options['image']} is not in this Docker engine; build it with `make prepared`"
+            ) from error
+        except DockerException as error:
+            raise TestbedError(f"the container of {self.name} did not start: {_said(error)}") from error
+        pid = container.attrs["State"]["Pid"]
+        if not container.attrs["State"]["Running"] or not pid:
+            raise TestbedError(f"the container of {self.name} ended at once: {self._last_words(container)}")
+        self._pid = pid
+        try:
+            configure_namespace(f"/proc/{pid}/ns/net")
+        except TestbedError as error:
+            raise TestbedError(
+                f"the container of {self.name} ended at once: {self._last_words(container)}"
+            ) from error
+        return container
+
+    def _remove(self) -> None:
+        self._start.cancel()
+        with contextlib.suppress(BaseException):  # whoever waits for the start hears of it
+            self._start.result()
+        if self._container is not None:
+            with contextlib.suppress(NotFound):
+                self._container.remove(force=True, v=True)
+
+    @staticmethod
+    def _last_words(container: Container) -> str:
+        """What a container whose process is gone said last; the engine may be yet to notice."""
+        deadline = time.monotonic() + _ENGINE_NOTICES_S
+        with contextlib.suppress(DockerException):
+            container.reload()
+            while container.attrs["State"]["Running"] and time.monotonic() < deadline:
+                time.sleep(0.05)
+                container.reload()
+            state = container.attrs["State"]
+            lines = container.logs(tail=5).decode(errors="replace").strip().splitlines()
+            said = lines[-1][:300] if lines else state.get("Error") or "it said nothing"
+            killed = ", out of memory" if state.get("OOMKilled") else ""
+            return f"{said} (exit status {state.get('ExitCode')}{killed})"
+        return "its log cannot be read"
+
+
+def container_options(
+    container: str, run_id: str, node: str, image: str, spec: ContainerSpec
+) -> dict[str, Any]:
+    """Options of Docker SDK's ``containers.create``: no rights, nothing to write on but ``/tmp``."""
+    for path in spec.mounts:
+        if not Path(path).exists():
+            raise TestbedError(f"{path}, to be mounted in the container of {node}, does not exist")
+    return {
+        "image": image,
+        "command": list(spec.command) if spec.command is not None else None,
+        "name": container,
+        "hostname": node,
+        "labels": {RUN_LABEL: run_id, NODE_LABEL: node},
+        "environment": dict(spec.env),
+        "mounts": [
+            DockerMount(target=inside, source=outside, type="bind", read_only=True)
+            for outside, inside in spec.mounts.items()
+        ],
+        "network_mode": "none",
+        "user": f"{USER_ID}:{USER_ID}",
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "read_only": True,
+        "tmpfs": {"/tmp": "size=64m,mode=1777"},
+        "init": False,
+        "mem_limit": spec.memory_bytes,
+        "memswap_limit": spec.memory_bytes,
+        "pids_limit": spec.pids_limit,
+        "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "1m", "max-file": "1"}),
+    }
+
+
+def _said(error: DockerException) -> str:
+    """A Docker error in one line."""
+    said = error.explanation if isinstance(error, APIError) and error.explanation else str(error)
+    return " ".join(str(said).split())[:300]

@@ -1,0 +1,1 @@
+"""Network namespaces, interfaces, counters, connections and settings of the kernel."""

@@ -1,0 +1,175 @@
+"""The links of the network as Mininet links: a site's own, unshaped, and the WAN link.
+
+Stock ``TCLink`` loses frames where no tap sees them, lets a burst pass unshaped and does not go back to 0. In
+ours bottleneck, wire and way are apart, and the run's link process is all three (docs/LINK.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from testbed.network.cables import PlannedLink, Port
+from testbed.network.kernel.counters import CounterReader, Counters
+from testbed.network.link_process.client import LinkProcess
+from testbed.network.link_process.ring import FIRST_PORT_INDEX
+from testbed.network.readings import DirectionReading, LinkCounts
+from testbed.network.switch import SiteSwitch
+from testbed.scenario.topology import DIRECTIONS, Direction, Link, Shape
+
+Passages = Mapping[Direction, Sequence[tuple[CounterReader, str]]]
+"""Interfaces that hand frames of a direction on, each with the reader of its namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEnd:
+    """One side of a link: the switch's port, the other end of its cable, and the end of the wire."""
+
+    outer: str
+    port: str
+    wire: str
+
+
+class WanLink(PlannedLink):
+    """Between two sites: for each direction bottleneck, wire, way.
+
+    A frame that a site sends goes through the cable ``outer``-``port`` to the link process. That lets it
+    wait for the bottleneck, puts it on the wire, and hands it to the other site's port when its way is over.
+    Nobody reads the wire's other end: there the kernel counts and a capture sees what was sent.
+
+    A shared link begins at a switch before which its children's sites are; all else is as with one child.
+
+    Attributes:
+        spec: what the scenario asks for; :meth:`reshape` does not change it.
+        shapes: what the link is now.
+        capture_interface: the wire's end below. A tap there sees both directions as sent.
+        netns_path: the namespace in which that interface is.
+    """
+
+    def __init__(
+        self,
+        node1: SiteSwitch,
+        node2: SiteSwitch,
+        *,
+        spec: Link,
+        macs: tuple[Sequence[str], str],
+        number: int,
+        **params: Any,
+    ) -> None:
+        self.spec = spec
+        plan = node1.plan
+        self.shapes: dict[Direction, Shape] = {"up": spec.up, "down": spec.down}
+        self.child, self.parent = (
+            LinkEnd(*(f"{plan.prefix}{letter}{number}{side}" for letter in "opw")) for side in "cp"
+        )
+        self.capture_interface, self.netns_path = self.child.wire, plan.netns_path
+        self._process: LinkProcess | None = None
+        self._reader: CounterReader | None = None
+        self._passages: Passages = {}
+        self._following: set[Direction] = set()
+        plan.create.append(
+            f"link add name {self.child.wire} txqueuelen 1000 "
+            f"type veth peer name {self.parent.wire} txqueuelen 1000"
+        )
+        for place, end in enumerate((self.child, self.parent)):
+            index = FIRST_PORT_INDEX + 2 * number + place
+            plan.create.append(
+                f"link add name {end.port} index {index} txqueuelen 1000 "
+                f"type veth peer name {end.outer} txqueuelen 1000"
+            )
+            plan.interfaces += [end.port, end.wire]
+        children_macs, parent_mac = macs
+        node1.add_port(self.child.outer, parent_mac, isolated=not spec.shared)
+        node2.add_port(self.parent.outer, *children_macs, isolated=True)
+        params.update(intf=Port, addr1=None, addr2=None)
+        super().__init__(node1, node2, intfName1=self.child.outer, intfName2=self.parent.outer, **params)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def attach(self, process: LinkProcess, reader: CounterReader, passages: Passages) -> None:
+        """Carry frames from now on; to be called once the link's interfaces are there.
+
+        Args:
+            reader: of the link's namespace.
+            passages: in each direction, what else sends its frames on, between the two sites' containers.
+        """
+        self._process, self._reader, self._passages = process, reader, passages
+        child, parent = ((end.port, end.wire) for end in (self.child, self.parent))
+        process.add(self.name, child, parent, self.shapes)
+
+    def counters(self) -> dict[Direction, Counters]:
+        """What crossed the wire in each direction: the kernel's 64-bit counters at its child's end."""
+        interface = self._kernel.interface(self.capture_interface)
+        return {"up": interface.sent, "down": interface.received}
+
+    def counts(self) -> dict[Direction, LinkCounts]:
+        """What the link process says of each direction."""
+        return {direction: self._links.counts(self.name, direction) for direction in DIRECTIONS}
+
+    def read(self) -> dict[Direction, DirectionReading]:
+        """All counters of both directions; of one moment only if the link is quiet."""
+        wire, counts, found = self.counters(), self.counts(), {}
+        for direction in DIRECTIONS:
+            near, far = (self.child, self.parent) if direction == "up" else (self.parent, self.child)
+            senders = [(self._kernel, end) for end in (near.outer, near.wire, far.port)]
+            senders += self._passages[direction]
+            found[direction] = DirectionReading(
+                wire=wire[direction],
+                port_in=self._kernel.interface(near.port).received,
+                port_out=self._kernel.interface(far.port).sent,
+                process=counts[direction],
+                dropped_frames=sum(reader.interface(name).dropped_frames for reader, name in senders),
+            )
+        return found
+
+    def reshape(self, up: Shape, down: Shape) -> None:
+        """Change the link under way: frames in it stay, and those that wait feel it at once."""
+        for direction, shape in (("up", up), ("down", down)):
+            self._change(direction, shape)  # type: ignore[arg-type]
+
+    def follow(self, direction: Direction, opportunities_ms: Sequence[int]) -> None:
+        """Let frames of a direction leave at a rate file's opportunities from now on, not at its rate."""
+        self._links.change(
+            self.name, direction, self.shapes[direction], opportunities_ms=opportunities_ms, same_delays=True
+        )
+        self._following.add(direction)
+
+    def unfollow(self, direction: Direction) -> None:
+        """Go back to the direction's rate."""
+        self._following.discard(direction)
+        self._links.change(self.name, direction, self.shapes[direction], same_delays=True)
+
+    def cut(self) -> None:
+        """Lose every frame behind the wire from now on, both ways. What is on its way arrives."""
+        self._links.cut(self.name, cut=True)
+
+    def mend(self) -> None:
+        """Carry frames again."""
+        self._links.cut(self.name, cut=False)
+
+    def _change(self, direction: Direction, shape: Shape) -> None:
+        before = self.shapes[direction]
+        if shape != before:
+            self._links.change(
+                self.name,
+                direction,
+                shape,
+                following=direction in self._following,
+                same_delays=shape.delay_file == before.delay_file,
+            )
+            self.shapes[direction] = shape
+
+    @property
+    def _links(self) -> LinkProcess:
+        if self._process is None:
+            raise RuntimeError(f"link {self.name} is not up")
+        return self._process
+
+    @property
+    def _kernel(self) -> CounterReader:
+        if self._reader is None:
+            raise RuntimeError(f"link {self.name} is not up")
+        return self._reader

@@ -1,0 +1,1 @@
+"""Every link measured and held against its scenario."""

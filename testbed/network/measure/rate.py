@@ -1,0 +1,147 @@
+"""Rates: a bottleneck kept full, and the wire behind it counted over a known time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from testbed.host.processes.priority import promptly
+from testbed.network.measure.paths import FrameCount, Path, wait_until_quiet
+from testbed.network.measure.traffic import Flood, UdpPath
+from testbed.scenario.expected import RATE_TOLERANCE, held, rate_bounds, rate_window_s
+from testbed.scenario.reports import Finding
+from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Direction
+
+OVERLOAD = 1.2
+COARSE = "a frame is {:.1%} of what crosses meanwhile"
+NOT_KEPT_FULL = "its queue is too short to be kept full from here"
+"""Said of a rate that was too low and may be right. It was not shown, and does not count as shown."""
+
+
+def rate_groups(
+    paths: Sequence[Path], budget_bps: float, least_s: float
+) -> list[list[tuple[Path, Direction]]]:
+    """Directions whose rates are measured at the same time: together within the budget, or alone.
+
+    Slow ones, which are watched for longer than ``least_s``, keep to themselves: no fast one is flooded for
+    as long.
+    """
+    limited = [
+        (rate, path, direction)
+        for path in paths
+        for direction in DIRECTIONS
+        if (rate := path.shape(direction).rate_bps) is not None
+    ]
+    groups: list[tuple[bool, float, list[tuple[Path, Direction]]]] = []
+    for rate, path, direction in sorted(limited, key=lambda one: -one[0]):
+        slow = rate_window_s(rate, least_s) > least_s
+        for index, (slow_too, total, members) in enumerate(groups):
+            if slow == slow_too and total + rate <= budget_bps:
+                groups[index] = (slow, total + rate, [*members, (path, direction)])
+                break
+        else:
+            groups.append((slow, rate, [(path, direction)]))
+    return [members for _, _, members in groups]
+
+
+def unlimited(paths: Sequence[Path]) -> list[Finding]:
+    """What is said of directions without a rate: there is nothing to hold a measurement against."""
+    return [
+        Finding(path.name, direction, "rate", "bit/s", None, None, None, None, 0, None, "it is unlimited")
+        for path in paths
+        for direction in DIRECTIONS
+        if path.shape(direction).rate_bps is None
+    ]
+
+
+def measure_rates(group: Sequence[tuple[Path, Direction]], least_s: float) -> list[Finding]:
+    """Rates of some directions, flooded at the same time, for as long as the slowest needs.
+
+    One that comes out low is taken once more by itself: a sender that the host kept waiting looks like a
+    slow link the first time, a slow link does so every time.
+    """
+    seconds = max(rate_window_s(_rate_bps(*one), least_s) for one in group)
+    findings = _flood(group, seconds)
+    for index, (one, finding) in enumerate(zip(group, findings, strict=True)):
+        if finding.measured is not None and finding.low is not None and finding.measured < finding.low:
+            findings[index] = _flood([one], seconds)[0]
+    return findings
+
+
+def _rate_bps(path: Path, direction: Direction) -> int:
+    rate = path.shape(direction).rate_bps
+    assert rate is not None, "only limited directions are flooded"
+    return rate
+
+
+def _flood(group: Sequence[tuple[Path, Direction]], seconds: float) -> list[Finding]:
+    with promptly(), ExitStack() as stack:
+        floods = []
+        for path, direction in group:
+            rate_bps, queue_frames = _rate_bps(path, direction), path.shape(direction).queue_frames
+            udp = stack.enter_context(UdpPath(*path.ends(direction)))
+            floods.append(Flood(udp, rate_bps, OVERLOAD, queue_frames))
+        for (path, direction), flood in zip(group, floods, strict=True):
+            # Enough to bridge a late sender, little enough to be gone soon.
+            flood.keep_up(
+                ahead=min(path.shape(direction).queue_frames, max(4, int(flood.frames_per_s * 0.03)))
+            )
+        _keep_up(floods, 0.15)
+        before = [_counted(path, direction) for path, direction in group]
+        starved_s = [flood.starved_s for flood in floods]
+        _keep_up(floods, seconds)
+        starved_s = [flood.starved_s - earlier_s for flood, earlier_s in zip(floods, starved_s, strict=True)]
+        after = [_counted(path, direction) for path, direction in group]
+        wait_until_quiet([path for path, _ in group])
+    return [
+        _rate_finding(path, direction, empty_s, *one, *other)
+        for (path, direction), empty_s, one, other in zip(group, starved_s, before, after, strict=True)
+    ]
+
+
+def _keep_up(floods: Sequence[Flood], seconds: float) -> None:
+    period_s = min(flood.period_s for flood in floods)
+    end_s = time.monotonic() + seconds
+    while (left_s := end_s - time.monotonic()) > 0:
+        for flood in floods:
+            flood.keep_up()
+        time.sleep(min(period_s, left_s))
+
+
+def _counted(path: Path, direction: Direction) -> tuple[float, int, int]:
+    """Time, frames and bytes of the wire, read close together: again if the reader was interrupted."""
+    best: tuple[float, float, FrameCount] | None = None
+    for _ in range(5):
+        before_s = time.monotonic()
+        count = path.counters()[direction]
+        took_s = time.monotonic() - before_s
+        if best is None or took_s < best[0]:
+            best = (took_s, before_s + took_s / 2, count)
+        if took_s < 0.001:
+            break
+    assert best is not None
+    return best[1], best[2].frames, best[2].bytes
+
+
+def _rate_finding(
+    path: Path,
+    direction: Direction,
+    starved_s: float,
+    t0: float,
+    frames0: int,
+    bytes0: int,
+    t1: float,
+    frames1: int,
+    bytes1: int,
+) -> Finding:
+    rate, seconds, frames = _rate_bps(path, direction), t1 - t0, frames1 - frames0
+    share = FRAME_BYTES * 8 / (rate * seconds)
+    # The window is never quite as asked.
+    notes = [COARSE.format(share)] if share > RATE_TOLERANCE * 1.02 else []
+    measured = (bytes1 - bytes0) * 8 / seconds
+    bounds = rate_bounds(rate, seconds)
+    if measured < bounds[0] <= measured * seconds / max(1e-9, seconds - starved_s):
+        notes.append(NOT_KEPT_FULL)
+    note = "; ".join(notes)
+    return held(path.name, direction, "rate", "bit/s", rate, measured, bounds, frames, note)

@@ -1,0 +1,56 @@
+"""A tier's container as a Mininet host; and a host that is a bare network namespace, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from testbed.network.kernel.netns import named
+from testbed.network.kernel.settings import ROUTE_SETTINGS, configure_namespace
+from testbed.network.lazy_shell import LazyShell
+from testbed.network.mininet_compat import Host
+from testbed.network.wiring import HOST_INTERFACE, Plan
+from testbed.scenario.topology import Node as TierNode
+
+
+class SiteHost(LazyShell, Host):
+    """A host with one interface, which knows its neighbours in the tree and no one else."""
+
+    def __init__(
+        self, name: str, *, tier_node: TierNode, neighbours: Sequence[TierNode], plan: Plan, **params: Any
+    ):
+        self.tier_node = tier_node
+        self.neighbours = tuple(neighbours)
+        self.plan = plan
+        super().__init__(name, ip=tier_node.ip, mac=tier_node.mac, inNamespace=True)
+
+    def config(self, **_params: Any) -> dict[str, Any]:
+        """Note address, permanent neighbour entries and a route to each neighbour; there is no other."""
+        lines = ["link set dev lo up", f"addr replace {self.tier_node.ip}/32 dev {HOST_INTERFACE}"]
+        lines.append(f"link set dev {HOST_INTERFACE} up")
+        wanted = {**ROUTE_SETTINGS, "congctl": self.tier_node.congestion}
+        settings = " ".join(f"{name} {value}" for name, value in wanted.items())
+        for other in self.neighbours:
+            lines += [
+                f"neigh replace {other.ip} lladdr {other.mac} dev {HOST_INTERFACE} nud permanent",
+                f"route replace {other.ip}/32 dev {HOST_INTERFACE} src {self.tier_node.ip} {settings}",
+            ]
+        self.plan.hosts[self.netns_path] = lines
+        return {}
+
+    def wait_ready(self) -> None:
+        """Return when the namespace is there and has its settings."""
+
+    def begin_removal(self) -> None:
+        """Start what :meth:`terminate` waits for."""
+
+
+class NamespaceHost(SiteHost):
+    """A host that is a named network namespace and nothing else, made by the network."""
+
+    def __init__(self, name: str, *, namespace: str, **params: Any) -> None:
+        self.netns_path = named(namespace)
+        super().__init__(name, **params)
+
+    def wait_ready(self) -> None:
+        configure_namespace(self.netns_path)

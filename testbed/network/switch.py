@@ -1,0 +1,54 @@
+"""The switch of a site, as a Mininet switch that knows beforehand who is behind which port.
+
+Nothing is learnt and nothing flooded: the host of the site reaches its neighbours in the tree, each through
+the port of its link, and they reach the host. No way leads from one link to another, so none past a tier.
+Where siblings share a link, another switch stands before it: what they reach is the link, and not one
+another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from testbed.network.lazy_shell import LazyShell
+from testbed.network.mininet_compat import Switch
+from testbed.network.wiring import Plan
+
+
+class SiteSwitch(LazyShell, Switch):
+    """A Linux bridge in the run's namespace, with static entries and isolated ports (bridge(8))."""
+
+    controlIntf = None  # Mininet's name; there is no controller
+
+    def __init__(self, name: str, *, interface: str, plan: Plan, number: int, **params: Any) -> None:
+        self.interface = interface
+        self.plan = plan
+        self.netns_path = plan.netns_path
+        params["inNamespace"] = True  # the plan's: Mininet moves nothing and looks for no loopback
+        super().__init__(name, dpid=f"{number:x}", **params)
+        plan.create.append(
+            f"link add name {interface} type bridge stp_state 0 forward_delay 0 mcast_snooping 0 "
+            "mcast_querier 0 nf_call_iptables 0 nf_call_arptables 0"
+        )
+        plan.interfaces.append(interface)
+
+    def add_port(self, interface: str, *macs: str, isolated: bool) -> None:
+        """Make an interface a port behind which ``macs`` are, and no other address.
+
+        An isolated port reaches the one that is not, and no other.
+        """
+        self.plan.interfaces.append(interface)
+        self.plan.create += [
+            f"link set dev {interface} master {self.interface}",
+            f"link set dev {interface} type bridge_slave learning off flood off mcast_flood off "
+            f"bcast_flood off isolated {'on' if isolated else 'off'}",
+        ]
+        self.plan.forward += [f"fdb replace {mac} dev {interface} master static" for mac in macs]
+
+    def start(self, controllers: Sequence[Any]) -> None:
+        """Do nothing: the plan brings the bridge up with all others."""
+
+    def stop(self, deleteIntfs: bool = True) -> None:
+        """End the shell; interfaces go with the run's namespace."""
+        self.terminate()

@@ -1,0 +1,271 @@
+"""What a run shows of itself, as plain data: all that :mod:`testbed.results.fidelity` judges it by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from testbed.results.statistics import nearest_rank
+from testbed.scenario.reports import Finding, ProcessReport
+from testbed.scenario.topology import Direction
+
+
+@dataclass(frozen=True)
+class CpuReport:
+    """The machine's CPUs over a time, as shares in [0, 1] of all their time, or of the samples.
+
+    ``steal`` is what a hypervisor gave to others. ``contended``: samples at which more was runnable than
+    there are CPUs, so that something waited for one; a tier that waits for its own quota is not runnable.
+    ``pressure``: the share of time in which some task waited (PSI; tiers that wait for their own quota
+    count in it), ``None`` where the kernel has none.
+    """
+
+    cpus: int
+    seconds: float
+    samples: int
+    busy: float
+    steal: float
+    contended: float
+    pressure: float | None = None
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    """Round trips over an idle link during a replay, in ms.
+
+    ``median_ms`` is the network's own (to the kernel's stamp); ``felt_p99_ms`` and ``felt_max_ms`` include
+    how long the waiting process took to be given a CPU, and ``late`` is how long after its time it was woken
+    to send. ``None`` where nothing came back. ``ended_early``: the probing process died, or did not end when
+    it was told to, and what it saw until then is gone.
+    """
+
+    link: str
+    expected_ms: float
+    jitter_ms: float
+    loss: float
+    sent: int
+    answered: int
+    median_ms: float | None
+    felt_median_ms: float | None
+    felt_p99_ms: float | None
+    felt_max_ms: float | None
+    late_p99_ms: float | None = None
+    late_max_ms: float | None = None
+    ended_early: bool = False
+
+
+@dataclass(frozen=True)
+class LinkAccount:
+    """A link's bytes under one method in one direction: the kernel's count, and what the capture left of it.
+
+    ``quiet`` says that the counters stood still before and after, so that the sum's ends are sharp;
+    ``faults`` are the capture's own reasons for doubt. ``unattributed_bytes``: of prompts and answers, what
+    is of no request of the trace. One capture holds both directions: its faults and the frames that it lost
+    (``capture_dropped_frames``) stand with the way up alone.
+
+    ``dropped_frames`` the kernel dropped between the two sites' containers, ``process_dropped_frames`` the
+    link process could not carry; ``contradictions`` say where its counts and the kernel's do not add up.
+    """
+
+    method: str
+    link: str
+    direction: str
+    frames: int
+    frame_bytes: int
+    unaccounted_bytes: int
+    unaccounted_frames: int = 0
+    unattributed_bytes: int = 0
+    capture_dropped_frames: int = 0
+    queue_dropped_frames: int = 0
+    lost_frames: int = 0
+    dropped_frames: int = 0
+    process_dropped_frames: int = 0
+    quiet: bool = True
+    faults: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BacklogReport:
+    """The fullest that a bottleneck's queue was under a method in one direction, and what it has room for at
+    the method's end.
+    """
+
+    link: str
+    direction: Direction
+    queue_frames: int
+    max_frames: int
+    max_bytes: int
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What ``testbed audit`` found: decisions replayed, and a sentence for each that came out otherwise.
+
+    ``not_shown`` of the decisions rest on what a killed node took with it.
+    """
+
+    decisions: int
+    differences: tuple[str, ...] = ()
+    not_shown: int = 0
+
+
+@dataclass(frozen=True)
+class Overflow:
+    """What a node had no room for under one method: a record it forgot, a request that found no free thread.
+
+    ``waited``: requests that waited for a thread, because as many as the node handles at a time were
+    outstanding; ``waited_max_ms``: the longest wait. ``forgotten``: records beyond those that a node keeps.
+    """
+
+    method: str
+    node: str
+    waited: int = 0
+    waited_max_ms: float = 0.0
+    forgotten: int = 0
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How the requests of one method ended: ``ended`` counts by outcome, ``repeated`` those with several.
+
+    ``strange_answers`` are none of the task's labels, where it has labels; ``strange_answer`` is one of them.
+    """
+
+    method: str
+    requests: int
+    ended: Mapping[str, int]
+    repeated: int = 0
+    strange_answers: int = 0
+    strange_answer: str | None = None
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """How long after its time in the trace the orchestrator sent a request of a method, in ms."""
+
+    method: str
+    requests: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+    @classmethod
+    def of(cls, method: str, times_ms: Sequence[float]) -> Self:
+        """Of each request's time; of no request at all, 0."""
+        ordered = sorted(times_ms) or [0.0]
+        p50_ms, p99_ms = (nearest_rank(ordered, share) for share in (0.5, 0.99))
+        return cls(method, len(times_ms), p50_ms, p99_ms, ordered[-1])
+
+
+@dataclass(frozen=True)
+class Unexplained:
+    """What of a request's latency is no tier's and no hop's: the orchestrator's exchange with the device.
+
+    ``requests`` are those of which everything was recorded, ``expected`` those of which it should have been
+    (``is_explained`` and ``should_be_explained`` in :mod:`testbed.results.times`). Times in ms, ``None``
+    where there are none; one below 0 was given to a tier or a hop twice.
+    """
+
+    method: str
+    requests: int
+    expected: int
+    p1_ms: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
+
+    @classmethod
+    def of(cls, method: str, times_ms: Sequence[float], expected: int) -> Self:
+        ordered = sorted(times_ms)
+        if not ordered:
+            return cls(method, 0, expected, None, None, None, None)
+        p1_ms, p50_ms, p99_ms = (nearest_rank(ordered, share) for share in (0.01, 0.5, 0.99))
+        return cls(method, len(ordered), expected, p1_ms, p50_ms, p99_ms, ordered[-1])
+
+
+@dataclass(frozen=True)
+class TierLimit:
+    """A node's CPU limit as asked and as given, and how often it was throttled by it (100 ms periods).
+
+    By method: ``requests`` that reached it, its CPU time (``ran_s``), and how long its threads together
+    waited for a CPU that the limit allowed (``waited_s``, :mod:`testbed.host.run_delay`); ``None`` where the
+    kernel does not tell.
+    """
+
+    node: str
+    cpus_asked: float
+    cpus: float
+    periods: int | None = None
+    throttled_periods: int | None = None
+    throttled_s: float | None = None
+    requests: Mapping[str, int] = field(default_factory=dict)
+    ran_s: Mapping[str, float | None] = field(default_factory=dict)
+    waited_s: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EventReport:
+    """One event under one method; its fields are the columns of ``events.parquet``.
+
+    Times are seconds from the method's start: ``at_s`` as asked, ``took_effect_at_s`` when the kernel had it
+    all; a flow's is when iperf3 was told to begin, which connects first: its payload follows some round trips
+    later. ``skipped``: the replay was over before. ``lost_frames`` are those of links that were down;
+    ``ready_after_s`` is how long a killed tier took from its start until its model was loaded; ``steps…``
+    are a rate file's in runs of schema version 1, and null since; ``flow_*`` are iperf3's words, bytes
+    without headers.
+    """
+
+    method: str
+    number: int
+    kind: str
+    target: str
+    at_s: float
+    for_s: float | None = None
+    took_effect_at_s: float | None = None
+    ended_at_s: float | None = None
+    late_ms: float | None = None
+    end_late_ms: float | None = None
+    skipped: bool = False
+    error: str | None = None
+    lost_frames: int | None = None
+    ready_after_s: float | None = None
+    steps: int | None = None
+    steps_skipped: int | None = None
+    steps_late_p99_ms: float | None = None
+    flow_sent_bytes: int | None = None
+    flow_received_bytes: int | None = None
+    flow_lost_packets: int | None = None
+    flow_retransmits: int | None = None
+
+    def __str__(self) -> str:
+        return f"event {self.number} ({self.kind} of {self.target} at {self.at_s:g} s)"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the verdicts rest on. ``None`` means that it was not looked at, an empty sequence that it was.
+
+    ``lateness`` is ``None`` where nothing can be late: in lockstep a request has no time of its own.
+    ``link_process`` has what the link process said of itself under each method, ``None`` where it said
+    nothing; it is empty where there are no links.
+    """
+
+    accounts: Sequence[LinkAccount] | None = None
+    audit: Audit | None = None
+    outcomes: Sequence[Outcomes] | None = None
+    links_before: Sequence[Finding] | None = None
+    links_after: Sequence[Finding] | None = None
+    lateness: Sequence[Lateness] | None = None
+    unexplained: Sequence[Unexplained] | None = None
+    backlog: Mapping[str, Sequence[BacklogReport]] | None = None
+    lockstep: bool = False
+    closed_users: int | None = None
+    cpu: Mapping[str, CpuReport] | None = None
+    probes: Mapping[str, Sequence[ProbeReport]] | None = None
+    tiers: Sequence[TierLimit] | None = None
+    machine_cpus: int = 1
+    link_process: Mapping[str, ProcessReport | None] | None = None
+    events: Sequence[EventReport] = ()
+    overflows: Sequence[Overflow] = ()

@@ -1,0 +1,123 @@
+"""How good answers are. ``None`` stands for a request that ended in an error: it counts as wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from testbed.results.statistics import CONFIDENCE, LEAST_RESAMPLED, RESAMPLES, Interval
+
+Answers = Sequence[str | None]
+
+
+def correctness(answers: Answers, references: Sequence[str]) -> list[bool]:
+    """Whether each answer is its reference, to the letter; a request without an answer is wrong.
+
+    Raises:
+        ValueError: not as many answers as references.
+    """
+    return [answer == reference for answer, reference in zip(answers, references, strict=True)]
+
+
+def accuracy(answers: Answers, references: Sequence[str]) -> float | None:
+    """Share of all requests answered rightly; ``None`` if there are none."""
+    return _share(correctness(answers, references))
+
+
+def accuracy_answered(answers: Answers, references: Sequence[str]) -> float | None:
+    """Share of the answered requests answered rightly; ``None`` if none was answered."""
+    pairs = zip(answers, references, strict=True)
+    return _share([answer == reference for answer, reference in pairs if answer is not None])
+
+
+def macro_f1(answers: Answers, references: Sequence[str], labels: Sequence[str]) -> float | None:
+    """Mean over ``labels`` of F1 = 2TP / (2TP + FP + FN); ``None`` if there are no requests.
+
+    A request without an answer is a false negative of its reference. A label that is neither answered nor
+    asked for has an F1 of 0, as in scikit-learn.
+    """
+    if not references:
+        return None
+    scores = []
+    for label in labels:
+        pairs = list(zip(answers, references, strict=True))
+        hits = sum(answer == reference == label for answer, reference in pairs)
+        answered = sum(answer == label for answer, _ in pairs)
+        asked = sum(reference == label for _, reference in pairs)
+        scores.append(2 * hits / (answered + asked) if answered + asked else 0.0)
+    return sum(scores) / len(scores)
+
+
+class Bleu(NamedTuple):
+    """A corpus BLEU, 0 to 100, with its interval; ``None`` for fewer than 10 requests: too narrow there."""
+
+    score: float
+    interval: Interval | None
+
+
+def bleu(answers: Answers, references: Sequence[str]) -> Bleu | None:
+    """Corpus BLEU by sacrebleu's defaults (13a tokens, exponential smoothing; Post, WMT 2018).
+
+    A request without an answer is an empty hypothesis. ``None`` if there are no requests. The interval is of
+    requests drawn anew (Koehn, EMNLP 2004; percentile method, fixed seed).
+
+    Raises:
+        ValueError: not as many answers as references.
+    """
+    counts = _matches(answers, references)
+    if not len(counts):
+        return None
+    return Bleu(
+        _score(counts.sum(axis=0)), _interval([_score(one) for one in _drawn_anew(counts)], len(counts))
+    )
+
+
+def bleu_difference(first: Answers, second: Answers, references: Sequence[str]) -> Bleu | None:
+    """The second's BLEU less the first's over the same requests; both are drawn together, so it is paired."""
+    one, other = _matches(first, references), _matches(second, references)
+    if not len(one):
+        return None
+    drawn = zip(_drawn_anew(one), _drawn_anew(other), strict=True)
+    differences = [_score(b) - _score(a) for a, b in drawn]
+    return Bleu(_score(other.sum(axis=0)) - _score(one.sum(axis=0)), _interval(differences, len(one)))
+
+
+def _matches(answers: Answers, references: Sequence[str]) -> NDArray[np.int64]:
+    """A row for each request: n-grams that match, n-grams that there are (n from 1 to 4), both lengths."""
+    from sacrebleu.metrics import BLEU  # late: it is large, and classification has no use for it
+
+    # Of one sentence only the counts are taken, so that how it would be smoothed is of no matter.
+    metric = BLEU(effective_order=True)
+    pairs = zip(answers, references, strict=True)
+    found = [metric.sentence_score(answer or "", [reference]) for answer, reference in pairs]
+    rows = [[*one.counts, *one.totals, one.sys_len, one.ref_len] for one in found]
+    return np.array(rows, dtype=np.int64).reshape(len(rows), 10)
+
+
+def _score(counts: NDArray[np.int64]) -> float:
+    from sacrebleu.metrics import BLEU
+
+    *ngrams, answer_length, reference_length = map(int, counts)
+    found = BLEU.compute_bleu(ngrams[:4], ngrams[4:], answer_length, reference_length, smooth_method="exp")
+    return float(found.score)
+
+
+def _drawn_anew(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums over as many requests, drawn with replacement: the same draws for all of as many rows."""
+    requests = len(counts)
+    chance, alike = np.random.default_rng(0), np.full(requests, 1 / requests)
+    return np.array([chance.multinomial(requests, alike) @ counts for _ in range(RESAMPLES)], dtype=np.int64)
+
+
+def _interval(drawn: Sequence[float], requests: int) -> Interval | None:
+    if requests < LEAST_RESAMPLED:
+        return None
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(low), float(high))
+
+
+def _share(correct: Sequence[bool]) -> float | None:
+    return sum(correct) / len(correct) if correct else None

@@ -1,0 +1,173 @@
+"""Intervals for what a run measured: shares, paired differences, percentiles. 95 % unless asked otherwise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+LEAST_RESAMPLED = 10
+"""Of fewer values an interval by resampling is too narrow."""
+
+
+class Interval(NamedTuple):
+    """A confidence interval, both ends included."""
+
+    low: float
+    high: float
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+
+class PairedDifference(NamedTuple):
+    """The second share less the first, over the same requests; ``p_value`` of no difference."""
+
+    difference: float
+    interval: Interval
+    p_value: float
+
+
+class Percentile(NamedTuple):
+    """A percentile with an interval between two of the sample's own values."""
+
+    value: float
+    interval: Interval
+
+
+def share_interval(successes: int, total: int, confidence: float = CONFIDENCE) -> Interval:
+    """Wilson's score interval of a share, such as an accuracy (Wilson, JASA 1927).
+
+    Raises:
+        ValueError: ``total`` is 0, or ``successes`` is not between 0 and it.
+    """
+    found = stats.binomtest(successes, total).proportion_ci(confidence, method="wilson")
+    return Interval(float(found.low), float(found.high))
+
+
+def paired_difference(
+    first: Sequence[bool], second: Sequence[bool], confidence: float = CONFIDENCE
+) -> PairedDifference:
+    """Compare the shares of two methods that met the same requests, in the same order.
+
+    The interval is Newcombe's hybrid score interval for paired shares (method 10 of Statistics in Medicine
+    1998, 17:2635); the p-value is McNemar's exact, two-sided one.
+
+    Raises:
+        ValueError: of unequal length, or empty.
+    """
+    if not first:
+        raise ValueError("no requests to compare")
+    pairs = list(zip(first, second, strict=True))
+    total = len(pairs)
+    both = sum(a and b for a, b in pairs)
+    only_first = sum(a and not b for a, b in pairs)
+    only_second = sum(b and not a for a, b in pairs)
+    neither = total - both - only_first - only_second
+    difference = (only_second - only_first) / total
+    discordant = only_first + only_second
+    p_value = float(stats.binomtest(only_second, discordant).pvalue) if discordant else 1.0
+    one, two = (both + only_first) / total, (both + only_second) / total
+    ones = share_interval(both + only_first, total, confidence)
+    twos = share_interval(both + only_second, total, confidence)
+    phi = _phi(both, only_first, only_second, neither)
+
+    def reach(a: float, b: float) -> float:
+        return math.sqrt(max(0.0, a * a - 2 * phi * a * b + b * b))
+
+    interval = Interval(
+        difference - reach(two - twos.low, ones.high - one),
+        difference + reach(twos.high - two, one - ones.low),
+    )
+    return PairedDifference(difference, interval, p_value)
+
+
+def paired_mean_difference(
+    first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE
+) -> Interval | None:
+    """Interval of the mean of ``second - first`` over the same requests, such as latencies in ms.
+
+    By bootstrap (percentile method, fixed seed). ``None`` for fewer than 10 pairs.
+
+    Raises:
+        ValueError: of unequal length.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} values cannot be paired with {len(second)}")
+    if len(first) < LEAST_RESAMPLED:
+        return None
+    differences = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
+    means = stats.bootstrap(
+        (differences,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=100,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Interval(float(means.low), float(means.high))
+
+
+def percentile(values: Sequence[float], percent: float, confidence: float = CONFIDENCE) -> Percentile | None:
+    """A percentile, linear between order statistics, with an interval free of any distribution.
+
+    The interval's ends are order statistics x_(l) and x_(u): with B binomial (n, p), P(B < l) and P(B ≥ u)
+    are at most (1 - confidence) / 2 each (David and Nagaraja, Order Statistics, 7.1). Where the sample is too
+    small to have both, the percentile itself means little, and the answer is ``None``: see
+    :func:`minimum_sample`.
+    """
+    count = len(values)
+    if count < minimum_sample(percent, confidence):
+        return None
+    tail = (1 - confidence) / 2
+    share = percent / 100
+    lower = int(stats.binom.ppf(tail, count, share))
+    if stats.binom.cdf(lower - 1, count, share) > tail:
+        lower -= 1
+    upper = int(stats.binom.ppf(1 - tail, count, share)) + 1
+    ordered = np.sort(np.asarray(values, dtype=float))
+    lower, upper = max(lower, 1), min(upper, count)
+    return Percentile(
+        float(np.percentile(ordered, percent)),
+        Interval(float(ordered[lower - 1]), float(ordered[upper - 1])),
+    )
+
+
+def minimum_sample(percent: float, confidence: float = CONFIDENCE) -> int:
+    """Values that a percentile's interval needs: 6 for the 50th, 72 for the 95th, 368 for the 99th.
+
+    With n of them, the largest lies below the percentile with probability p^n, the smallest above it with
+    (1-p)^n; each may be (1 - confidence) / 2 at most.
+
+    Raises:
+        ValueError: ``percent`` is not strictly between 0 and 100.
+    """
+    if not 0 < percent < 100:
+        raise ValueError(f"a percentile is strictly between 0 and 100, not {percent}")
+    farther = max(percent, 100 - percent) / 100
+    return math.ceil(math.log((1 - confidence) / 2) / math.log(farther))
+
+
+def _phi(both: int, only_first: int, only_second: int, neither: int) -> float:
+    """Newcombe's correlation of the two shares, corrected for continuity where it is positive."""
+    product = both * neither - only_first * only_second
+    margins = math.sqrt(
+        float(both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
+    )
+    if margins == 0:
+        return 0.0
+    if product > 0:
+        total = both + only_first + only_second + neither
+        product = max(0, 2 * product - total) / 2  # type: ignore[assignment]
+    return product / margins
+
+
+def nearest_rank(ordered: Sequence[float], share: float) -> float:
+    """The smallest of some ascending values that ``share`` of them do not exceed."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
