@@ -52,7 +52,7 @@ def run(
     vm: _Vm = None,
 ) -> None:
     """Run a scenario end to end and print its tables; results go to results/<scenario>-<UTC time>/."""
-    from testbed import launch
+    from testbed.orchestrator import launch
     from testbed.scenario.scenario import load
 
     _print_run(launch.launch(load(scenario, methods, requests, seed, overrides or []), out))

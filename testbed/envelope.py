@@ -1,7 +1,7 @@
 """``testbed validate --envelope``: how much this machine emulates before each verdict is lost.
 
-Real, short runs (:func:`testbed.run.run`) with recorded models, at ever more requests a second and then with
-ever more devices; each run's own verdicts (:mod:`testbed.results.fidelity`) say whether it still held.
+Real, short runs with recorded models, at ever more requests a second and then with ever more devices; each
+run's own verdicts (:mod:`testbed.results.fidelity`) say whether it still held.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.facts import host_facts, memory_bytes, usable_cpus
 from testbed.host.processes.run_lock import AnotherRun
+from testbed.orchestrator.run import run
 from testbed.results.directory import RunDirectory
 from testbed.results.fidelity import CLAIMS
-from testbed.run import run
 from testbed.scenario.reading.units import parse_time_s
 from testbed.scenario.scenario import Scenario
 from testbed.validation.search import Bracket, Search

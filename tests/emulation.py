@@ -9,13 +9,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from testbed.console import Reporter
-from testbed.containers import container_specs
-from testbed.method_run import Setting
 from testbed.network.network import Network
+from testbed.orchestrator.nodes.tier_process import tier_processes
+from testbed.orchestrator.nodes.tier_specs import container_specs
+from testbed.orchestrator.session import Setting
 from testbed.results.directory import RunDirectory
 from testbed.scenario.requests import build_trace, prompts_for
 from testbed.scenario.scenario import Scenario, load_scenario
-from testbed.tier_process import tier_processes
 
 
 def scenario_of(text: str, folder: Path) -> Scenario:

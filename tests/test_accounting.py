@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from testbed.accounting import SHOWN_BYTES, account_captures
 from testbed.console import Count, Reporter
+from testbed.orchestrator.accounting import SHOWN_BYTES, account_captures
 from testbed.wire.account import account
 from tests.bench.wire_bench import Writer, make
 from tests.wire.crafted import ENDS, Connection, answer, assert_exact, request, write

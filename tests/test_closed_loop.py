@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.closed_loop import ClosedLoop, draw_closed_loop, run_closed
+from testbed.orchestrator.replay.closed_loop import ClosedLoop, draw_closed_loop, run_closed
 
 TIMES = st.floats(0, 100)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed.containers import container_specs, policy_spec
 from testbed.errors import TestbedError
 from testbed.network.container import ContainerSpec
+from testbed.orchestrator.nodes.tier_specs import container_specs, policy_spec
 from testbed.scenario.scenario import Scenario, load_scenario
 from tests.simulated import TEXT
 from tiers.config import read_config

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.estimate import Estimate, estimated_seconds
+from testbed.orchestrator.estimate import Estimate, estimated_seconds
 from testbed.scenario.requests import build_trace
 from testbed.scenario.scenario import load_scenario
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from testbed.containers import SUPERVISOR, container_specs
 from testbed.errors import TestbedError
-from testbed.flow import flow_port, flow_ports, read_report, require_iperf3
-from testbed.joined import with_lives
+from testbed.orchestrator.events.flow import flow_port, flow_ports, read_report, require_iperf3
+from testbed.orchestrator.nodes.tier_specs import SUPERVISOR, container_specs
+from testbed.orchestrator.rows.requests import with_lives
 from testbed.results.audit import audit
 from testbed.results.evidence import Audit, EventReport, Evidence
 from testbed.results.fidelity import judge

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from testbed.host.cgroup import Usage
-from testbed.joined import attribute, request_rows, with_lives
-from testbed.replay import Outcome
+from testbed.orchestrator.replay.replay import Outcome
+from testbed.orchestrator.rows.requests import attribute, request_rows, with_lives
+from testbed.orchestrator.rows.tiers import tier_rows
 from testbed.results.columns import REQUESTS, total
 from testbed.scenario.scenario import load_scenario
 from testbed.scenario.topology import Topology
 from testbed.scenario.workload.datasets import Example
-from testbed.tier_use import tier_rows
 from testbed.wire.parts import LinkAccount
 from tests.simulated import TEXT
 from tests.wire.crafted import Connection, accounted, answer, frame, request

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from testbed.console import Reporter
-from testbed.method_run import MethodResult, Setting, run_method
+from testbed.orchestrator.method import MethodResult, run_method
+from testbed.orchestrator.session import Setting
 from testbed.results.columns import BYTE_PARTS
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import Evidence

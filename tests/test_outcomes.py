@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from testbed.method_run import count_outcomes
-from testbed.replay import Outcome
+from testbed.orchestrator.replay.replay import Outcome
+from testbed.orchestrator.rows.outcomes import count_outcomes
 from testbed.scenario.workload.trace_file import Request
 
 TRACE = [Request(f"r{number}", 0.0, "device1", "rotten_tomatoes", "test", number) for number in range(3)]

@@ -9,10 +9,17 @@ from typing import Any
 
 import pytest
 
-from testbed.joined import attribute
 from testbed.network.kernel.counters import Counters
 from testbed.network.readings import DirectionReading, LinkCounts
-from testbed.reconcile import Reading, Reconciled, backlogs, contradictions, frames_between, reconcile
+from testbed.orchestrator.rows.links import (
+    Reading,
+    Reconciled,
+    backlogs,
+    contradictions,
+    frames_between,
+    reconcile,
+)
+from testbed.orchestrator.rows.requests import attribute
 from testbed.results.columns import LINKS
 from testbed.results.evidence import BacklogReport, Evidence
 from testbed.results.fidelity import judge

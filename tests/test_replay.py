@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from testbed.closed_loop import ClosedLoop
 from testbed.network.kernel.netns import add_namespaces, delete_namespaces, named, run_in
-from testbed.replay import ANSWERED, GRACE_S, Outcome, replay
+from testbed.orchestrator.nodes.tier_process import environment, tier_processes
+from testbed.orchestrator.replay.closed_loop import ClosedLoop
+from testbed.orchestrator.replay.replay import ANSWERED, GRACE_S, Outcome, replay
 from testbed.scenario.workload.trace_file import Request
-from testbed.tier_process import environment, tier_processes
 from tests.tiers.nodes import LABELS, TIERS
 
 pytestmark = pytest.mark.root

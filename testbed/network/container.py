@@ -21,7 +21,7 @@ from testbed.errors import TestbedError
 from testbed.network.kernel.settings import configure_namespace
 from testbed.network.node import SiteHost
 
-RUN_LABEL = "llm-testbed.run"
+RUN_LABEL = "llm-testbed.orchestrator.run"
 NODE_LABEL = "llm-testbed.network.node"
 USER_ID = 65532
 """The container's user and group: nobody's, with no name on either side."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from testbed.tier_use import Row
+from testbed.orchestrator.rows.tiers import Row
 
 SCHEMA_VERSION = 2
 """Of a run directory. Version 1 lacks the columns that :data:`LINKS` and :data:`TIERS` say are null there."""
@@ -63,8 +63,8 @@ method's requests they are a link's ``prompt_bytes`` up and ``answer_bytes`` dow
 ``unattributed_bytes``.
 
 ``latency_ms`` is the sum of ``lateness_ms``, ``queue_ms``, ``inference_ms``, ``own_ms``, ``hop_up_ms``,
-``hop_down_ms`` and ``unexplained_ms`` (:mod:`testbed.causes`). A hop's times, connecting included, are null
-where its upper node never recorded the request or its answer never came down; ``unexplained_ms`` then
+``hop_down_ms`` and ``unexplained_ms`` (:mod:`testbed.results.times`). A hop's times, connecting included, are
+null where its upper node never recorded the request or its answer never came down; ``unexplained_ms`` then
 holds that time too. ``upstream_ms`` is a node's whole wait for the one above: its hop up, all that happened
 above, and its hop down."""
 

@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from testbed.control import NodeControl
 from testbed.errors import TestbedError
-from testbed.replay import ANSWERED, Outcome, replay
+from testbed.orchestrator.nodes.control import NodeControl
+from testbed.orchestrator.nodes.tier_process import environment, tier_processes
+from testbed.orchestrator.replay.replay import ANSWERED, Outcome, replay
 from testbed.scenario.workload.trace_file import Request
-from testbed.tier_process import environment, tier_processes
 from testbed.validation.bench import Bench
 from testbed.validation.figures import Figure
 from testbed.validation.queueing import batch_means, lindley_sojourns, mg1_sojourn

@@ -12,17 +12,18 @@ from typing import Any
 
 from scipy import stats
 
-from testbed.containers import container_specs
 from testbed.host.processes.run_lock import new_run_id
-from testbed.method_run import MethodResult, Setting, run_method
 from testbed.network.network import Network
+from testbed.orchestrator.method import MethodResult, run_method
+from testbed.orchestrator.nodes.tier_process import tier_processes
+from testbed.orchestrator.nodes.tier_specs import container_specs
+from testbed.orchestrator.session import Setting
 from testbed.results.directory import RunDirectory
 from testbed.results.statistics import Interval
 from testbed.scenario.expected import CHANCE
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.datasets import Example
 from testbed.scenario.workload.trace_file import Request
-from testbed.tier_process import tier_processes
 from testbed.validation.bench import Bench
 from testbed.validation.figures import Figure, exactly
 from testbed.validation.queueing import batch_means

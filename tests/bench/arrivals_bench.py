@@ -21,7 +21,7 @@ from typing import TextIO
 from rich.console import Console
 
 from testbed.console import Reporter
-from testbed.method_run import MethodResult, run_method
+from testbed.orchestrator.method import MethodResult, run_method
 from testbed.results.evidence import Lateness
 from tests.emulation import emulated, scenario_of
 

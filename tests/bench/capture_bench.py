@@ -20,7 +20,8 @@ import numpy as np
 from rich.console import Console
 
 from testbed.console import Reporter
-from testbed.method_run import Setting, run_method
+from testbed.orchestrator.method import run_method
+from testbed.orchestrator.session import Setting
 from tests.bench.arrivals_bench import TEXT
 from tests.emulation import emulated, scenario_of
 

@@ -18,11 +18,11 @@ from scapy.layers.inet import TCP
 from scapy.layers.l2 import Ether
 from scapy.utils import PcapReader
 
-from testbed.control import NodeControl
-from testbed.joined import request_rows, with_lives
 from testbed.network.kernel.netns import Popen_in
 from testbed.network.network import Network
-from testbed.replay import replay
+from testbed.orchestrator.nodes.control import NodeControl
+from testbed.orchestrator.replay.replay import replay
+from testbed.orchestrator.rows.requests import request_rows, with_lives
 from testbed.scenario.expected import serialisation_ms
 from testbed.scenario.topology import Shape
 from testbed.scenario.workload.datasets import Example

@@ -15,7 +15,6 @@ from pathlib import Path as FilePath
 import pytest
 
 from testbed.host.facts import usable_cpus
-from testbed.measure.probe import __file__ as PROBE_FILE
 from testbed.network.link import WanLink
 from testbed.network.link_process.client import LinkProcess
 from testbed.network.measure.loss import measure_loss
@@ -24,10 +23,12 @@ from testbed.network.measure.paths import Effort, wait_until_quiet
 from testbed.network.measure.rate import NOT_KEPT_FULL, measure_rates
 from testbed.network.measure.times import measure_times
 from testbed.network.network import Network
+from testbed.orchestrator.watch.cpu import CpuWatch
+from testbed.orchestrator.watch.probe_process import __file__ as PROBE_FILE
+from testbed.orchestrator.watch.probes import ProbeWatch
 from testbed.results.evidence import Evidence, LinkAccount
 from testbed.results.fidelity import judge
 from testbed.scenario.topology import DIRECTIONS, Bursts, Shape
-from testbed.watch import CpuWatch, ProbeWatch
 from tests.network.lab import run_id, tree
 
 QUICK = Effort(rate_seconds=1.0, rate_budget_bps=130e6, timed_together=6)

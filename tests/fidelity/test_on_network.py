@@ -9,8 +9,8 @@ import pytest
 from testbed.network.measure.measure import Path, failures, measure, paths_of, probe_path
 from testbed.network.measure.paths import Effort
 from testbed.network.network import Network
+from testbed.orchestrator.watch.probes import ProbeWatch
 from testbed.scenario.topology import Link, Node, Shape, Topology
-from testbed.watch import ProbeWatch
 
 QUICK = Effort(rate_seconds=1.0, rate_budget_bps=130e6, timed_together=6)
 

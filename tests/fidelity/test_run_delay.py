@@ -15,7 +15,7 @@ import pytest
 from testbed.host.cgroup import ContainerGroup, Usage
 from testbed.host.facts import usable_cpus
 from testbed.host.run_delay import Look, RunDelay, kernel_tells, thread_delays
-from testbed.run_delay_watch import RunDelayWatch
+from testbed.orchestrator.watch.run_delay import RunDelayWatch
 
 SPIN = [sys.executable, "-I", "-S", "-c", "while True: pass"]
 

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from testbed.events import EventPlayer, Stage
-from testbed.flow import flow_ports
 from testbed.network.kernel.connections import wait_until_closed
 from testbed.network.kernel.counters import Counters
 from testbed.network.network import Network
+from testbed.orchestrator.events.flow import flow_ports
+from testbed.orchestrator.events.player import EventPlayer
+from testbed.orchestrator.events.stage import Stage
 from testbed.results.evidence import EventReport
 from testbed.scenario.sections.events import Event
 from testbed.scenario.topology import DIRECTIONS, Direction, Shape

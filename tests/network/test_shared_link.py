@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from testbed.method_run import link_ends
 from testbed.network.kernel.netns import run_in
 from testbed.network.network import Network
+from testbed.orchestrator.method import link_ends
 from testbed.scenario.topology import Direction, Shape, Topology
 from testbed.wire.account import account
 from testbed.wire.capture import Capture

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from testbed.causes import Hop, time_columns
-from testbed.replay import Outcome
+from testbed.orchestrator.replay.replay import Outcome
+from testbed.orchestrator.rows.times import Hop, time_columns
 from testbed.results.times import is_explained
 from tests.tiers.nodes import HOST, ask, begin, chain, free_port, node_config, records, running, wait_until
 from tests.tiers.parents import answering, parent

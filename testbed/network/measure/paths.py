@@ -94,7 +94,7 @@ def wait_until_quiet(
 
 
 def probe_path(probe: Any) -> Path:
-    """A :class:`testbed.network.network.ProbeLink` as a path, for :class:`testbed.watch.ProbeWatch`."""
+    """A :class:`testbed.network.network.ProbeLink` as a path, to be pinged while a run goes on."""
     link = probe.link
     return Path(
         link.spec.name, link.spec.up, link.spec.down,

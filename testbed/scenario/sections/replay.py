@@ -17,7 +17,7 @@ MAX_USERS = 10_000
 
 class Replay(Section):
     """``open``: each request at its time, whatever is outstanding; ``lockstep``: one at a time; ``closed``:
-    ``users`` who each think for ``think_s`` on average before a request (:mod:`testbed.closed_loop`).
+    ``users`` who each think for ``think_s`` on average before a request.
     """
 
     mode: Literal["open", "closed", "lockstep"] = "open"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from testbed.results.times import NODE_COLUMNS
 
 if TYPE_CHECKING:
-    from testbed.replay import Outcome
+    from testbed.orchestrator.replay.replay import Outcome
 
 Record = Mapping[str, Any]
 

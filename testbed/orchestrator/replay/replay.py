@@ -20,9 +20,9 @@ from typing import Any
 
 import aiohttp
 
-from testbed.closed_loop import ClosedLoop, run_closed
 from testbed.host.processes.priority import all_threads_promptly
 from testbed.network.kernel.netns import socket_in
+from testbed.orchestrator.replay.closed_loop import ClosedLoop, run_closed
 from testbed.scenario.workload.trace_file import Request
 from tiers.protocol import (
     COMPLETIONS_PATH,

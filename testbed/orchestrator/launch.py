@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from testbed.console import Reporter
-from testbed.flow import require_iperf3
+from testbed.orchestrator.events.flow import require_iperf3
 from testbed.results.directory import RunDirectory
 from testbed.scenario.scenario import Scenario
 
@@ -17,6 +17,6 @@ def launch(scenario: Scenario, out: Path | None) -> RunDirectory:
         TestbedError: it has not, or the run failed.
     """
     require_iperf3(scenario.events)
-    from testbed.run import run  # late: it imports all else, which `testbed trace` can do without
+    from testbed.orchestrator.run import run
 
     return run(scenario, out, Reporter())

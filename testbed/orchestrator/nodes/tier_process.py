@@ -15,9 +15,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from testbed.control import NodeControl
 from testbed.errors import TestbedError
 from testbed.network.kernel.netns import Popen_in
+from testbed.orchestrator.nodes.control import NodeControl
 from tiers.config import NODE_VARIABLE
 from tiers.protocol import encode_json
 
@@ -28,7 +28,7 @@ _REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 class TierProcess:
-    """What :class:`~testbed.control.NodeControl` needs of a node: name, namespace, whether it lives."""
+    """What a ``NodeControl`` needs of a node: name, namespace, whether it lives."""
 
     def __init__(self, name: str, netns_path: str, environment: Mapping[str, str]) -> None:
         self.name, self.netns_path = name, netns_path

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from testbed.causes import Hop, time_columns
-from testbed.replay import Outcome
+from testbed.orchestrator.replay.replay import Outcome
+from testbed.orchestrator.rows.times import Hop, time_columns
 from testbed.scenario.topology import Topology
 from testbed.scenario.workload.datasets import Example
 from testbed.wire.parts import RequestBytes

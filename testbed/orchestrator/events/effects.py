@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from testbed.control import NodeControl
 from testbed.errors import TestbedError
-from testbed.flow import Flow, Site, flow_port
 from testbed.network.link import WanLink
 from testbed.network.live_link import LiveLink
+from testbed.orchestrator.events.flow import Flow, Site, flow_port
+from testbed.orchestrator.nodes.control import NodeControl
 from testbed.scenario.reading.rate_file import read_rate_trace
 from testbed.scenario.sections.events import BackgroundFlow, LinkChange, RateFile
 

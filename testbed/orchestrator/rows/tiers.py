@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from testbed.host.cgroup import Usage
-from testbed.joined import NodeRecords
+from testbed.orchestrator.rows.requests import NodeRecords
 from testbed.scenario.topology import Topology
 
 Row = Mapping[str, Any]

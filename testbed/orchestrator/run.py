@@ -15,23 +15,25 @@ from pathlib import Path
 from typing import Any
 
 from testbed.console import Reporter
-from testbed.containers import container_specs
-from testbed.control import NodeControl, on_all, wait_ready
 from testbed.errors import TestbedError
-from testbed.estimate import estimated_seconds
-from testbed.events import Stage
 from testbed.host.cgroup import ContainerGroup
 from testbed.host.engine import engine
 from testbed.host.facts import host_facts, usable_cpus
-from testbed.host.image import ImageRef, ensure_image
+from testbed.host.image import ImageRef
 from testbed.host.processes.run_lock import new_run_id, run_lock
 from testbed.host.processes.signals import Terminated, undisturbed
-from testbed.method_run import MethodResult, Setting, run_method
 from testbed.network.container import TierHost
 from testbed.network.feasibility import host_lacks
 from testbed.network.link_process.client import LinkProcess
 from testbed.network.measure.measure import Finding, measure, paths_of, probe_path
 from testbed.network.network import Network
+from testbed.orchestrator.estimate import estimated_seconds
+from testbed.orchestrator.events.stage import Stage
+from testbed.orchestrator.method import MethodResult, run_method
+from testbed.orchestrator.nodes.control import NodeControl, on_all, wait_ready
+from testbed.orchestrator.nodes.tier_specs import container_specs
+from testbed.orchestrator.prepare import prepare
+from testbed.orchestrator.session import Setting
 from testbed.results.audit import audit
 from testbed.results.columns import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS, total
 from testbed.results.directory import RunDirectory
@@ -79,17 +81,6 @@ def run(scenario: Scenario, out: Path | None, reporter: Reporter) -> RunDirector
         image, models = prepare(scenario, reporter)
         directory = RunDirectory.create(out, scenario.name)
         return _Run(scenario, topology, trace, run_id, image, models, directory, asked, notes, reporter).go()
-
-
-def prepare(scenario: Scenario, reporter: Reporter) -> tuple[ImageRef, Path | None]:
-    """The tier image, and the embedded models where a tier uses one; made the first time."""
-    image = ensure_image(reporter.say)
-    models = None
-    if any(tier.model.kind == "embedded" for tier in scenario.tiers):
-        from testbed.host.embedded.prepare import prepare as prepare_models
-
-        models = prepare_models(reporter.say)
-    return image, models
 
 
 @contextmanager

@@ -8,30 +8,31 @@ only when they have written all that the kernel received for them.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from testbed.accounting import account_captures
-from testbed.closed_loop import ClosedLoop, draw_closed_loop
-from testbed.console import Reporter
-from testbed.containers import policy_spec
-from testbed.control import NodeControl, on_all
-from testbed.events import EventPlayer, Stage
-from testbed.flow import flow_ports
-from testbed.host.cgroup import ContainerGroup, Usage
-from testbed.joined import attribute, request_rows, with_lives
-from testbed.network.kernel.connections import unsettled, wait_until_closed
+from testbed.host.cgroup import Usage
 from testbed.network.link import WanLink
-from testbed.network.measure.measure import paths_of, wait_until_quiet
-from testbed.network.network import Network
-from testbed.overflow import overflows
-from testbed.reconcile import Reading, backlogs, frames_between, reconcile
-from testbed.replay import Outcome, replay
-from testbed.results.directory import RunDirectory
+from testbed.orchestrator.accounting import account_captures
+from testbed.orchestrator.events.flow import flow_ports
+from testbed.orchestrator.events.player import EventPlayer
+from testbed.orchestrator.nodes.control import on_all
+from testbed.orchestrator.nodes.tier_specs import policy_spec
+from testbed.orchestrator.quiet import _closed, _read
+from testbed.orchestrator.replay.closed_loop import ClosedLoop, draw_closed_loop
+from testbed.orchestrator.replay.replay import Outcome, replay
+from testbed.orchestrator.rows.links import backlogs, frames_between, reconcile
+from testbed.orchestrator.rows.outcomes import count_outcomes
+from testbed.orchestrator.rows.overflows import overflows
+from testbed.orchestrator.rows.requests import attribute, request_rows, with_lives
+from testbed.orchestrator.rows.tiers import tier_rows
+from testbed.orchestrator.session import Setting
+from testbed.orchestrator.watch.cpu import CpuWatch
+from testbed.orchestrator.watch.probes import ProbeWatch
+from testbed.orchestrator.watch.run_delay import RunDelayWatch
 from testbed.results.evidence import (
     BacklogReport,
     CpuReport,
@@ -44,41 +45,12 @@ from testbed.results.evidence import (
     Unexplained,
 )
 from testbed.results.times import unexplained
-from testbed.run_delay_watch import RunDelayWatch
 from testbed.scenario.reports import ProcessReport
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.timeline import under_events
 from testbed.scenario.topology import DIRECTIONS, Direction, Link, Topology
-from testbed.scenario.workload.datasets import Example
-from testbed.scenario.workload.trace_file import Request
-from testbed.tier_use import tier_rows
-from testbed.watch import CpuWatch, ProbeWatch
 from testbed.wire.account import LinkEnds
 from testbed.wire.capture import Capture
-
-QUIET_TIMEOUT_S = 60.0
-RETRIES_UNTIL_QUIET = 20
-CLOSED_LEAST_S = 20.0
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all methods of a run share."""
-
-    scenario: Scenario
-    network: Network
-    nodes: Sequence[NodeControl]
-    trace: Sequence[Request]
-    examples: Mapping[str, Example]
-    directory: RunDirectory
-    probes: Sequence[Any]
-    reporter: Reporter
-    groups: Mapping[str, ContainerGroup] = field(default_factory=dict)
-    """Control groups of the nodes that are containers."""
-    stage: Stage | None = None
-    """Where events play; ``None`` without any."""
-    capturing: bool = True
-    """To see what capturing costs; without it no byte has a cause, and the verdict on bytes says so."""
 
 
 @dataclass(frozen=True)
@@ -197,12 +169,6 @@ def _replay(
     return outcomes, player.reports, player.records
 
 
-def _closed(setting: Setting) -> bool:
-    """Wait for what a dead link or a container that stood still left to TCP: repeats come seconds later."""
-    paths = [host.netns_path for host in setting.network.hosts]
-    return wait_until_closed(paths, QUIET_TIMEOUT_S, CLOSED_LEAST_S)
-
-
 def _closed_loop(scenario: Scenario, requests: int) -> ClosedLoop | None:
     mode = scenario.replay
     if mode.users is None or mode.think_s is None or mode.think_distribution is None:
@@ -219,37 +185,8 @@ def _capture(setting: Setting, method: str, link: WanLink) -> Capture:
     return Capture(link.capture_interface, link.netns_path, pcap, rate_bps)
 
 
-def _read(setting: Setting) -> Reading:
-    """The counters once nothing moves, read until two readings are equal."""
-    links = setting.network.links
-    quiet = not links or (_settled(setting) and wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S))
-    found = {link.name: link.read() for link in links}
-    for _ in range(RETRIES_UNTIL_QUIET):
-        again = {link.name: link.read() for link in links}
-        if again == found:
-            break
-        found = again
-        quiet = quiet and wait_until_quiet(paths_of(setting.network), QUIET_TIMEOUT_S)
-    else:
-        quiet = False
-    return Reading(found, quiet)
-
-
 def _queue_frames(link: WanLink) -> dict[Direction, int]:
     return {direction: link.shapes[direction].queue_frames for direction in DIRECTIONS}
-
-
-def _settled(setting: Setting) -> bool:
-    """Wait until no node has anything left to send: a link that stands still may only be between two attempts
-    after a loss, a fifth of a second and more apart. ``False`` if it never came to that.
-    """
-    namespaces = [host.netns_path for host in setting.network.hosts]
-    end_s = time.monotonic() + QUIET_TIMEOUT_S
-    while any(map(unsettled, namespaces)):
-        if time.monotonic() > end_s:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def link_ends(topology: Topology, link: Link, flow_ports: frozenset[int] = frozenset()) -> LinkEnds:
@@ -263,21 +200,3 @@ def link_ends(topology: Topology, link: Link, flow_ports: frozenset[int] = froze
 def _captured(setting: Setting, method: str, link: WanLink) -> tuple[Path, LinkEnds]:
     ends = link_ends(setting.network.topology, link.spec, flow_ports(setting.scenario.events))
     return setting.directory.pcap(method, link.name), ends
-
-
-def count_outcomes(
-    method: str, trace: Sequence[Request], outcomes: Sequence[Outcome], labels: Sequence[str]
-) -> Outcomes:
-    """How requests ended; ``labels`` are the answers that the task knows, none if it knows any."""
-    times = Counter(one.request_id for one in outcomes)
-    strange = [
-        one.answer for one in outcomes if labels and one.answer is not None and one.answer not in labels
-    ]
-    return Outcomes(
-        method,
-        requests=len(trace),
-        ended=dict(Counter(one.outcome for one in outcomes)),
-        repeated=sum(count > 1 for count in times.values()),
-        strange_answers=len(strange),
-        strange_answer=strange[0] if strange else None,
-    )

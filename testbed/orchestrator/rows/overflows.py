@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from testbed.joined import NodeRecords
+from testbed.orchestrator.rows.requests import NodeRecords
 from testbed.results.evidence import Overflow
 
 

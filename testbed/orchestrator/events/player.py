@@ -4,75 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from testbed.control import NodeControl
-from testbed.effects import (
-    ChangedFigures,
-    DeadLink,
+from testbed.errors import TestbedError
+from testbed.orchestrator.events.effects import (
     Effect,
-    FollowedFile,
-    KilledTier,
-    StillContainer,
     Traffic,
 )
-from testbed.errors import TestbedError
-from testbed.flow import Site
-from testbed.network.live_link import LiveLink
-from testbed.network.network import Network
+from testbed.orchestrator.events.stage import Stage
 from testbed.results.evidence import EventReport
 from testbed.scenario.sections.events import (
     AnyEvent,
     BackgroundFlow,
-    LinkChange,
     LinkDown,
     LinkUp,
-    NodeEvent,
-    RateFile,
     kind_of,
     target_of,
 )
 from testbed.scenario.timeline import Moment, links_of, moments
-
-
-class Stage:
-    """A network with what its events need; it is as the scenario has it, but while a player is entered."""
-
-    def __init__(self, events: Sequence[AnyEvent], network: Network, nodes: Sequence[NodeControl]) -> None:
-        self.events, self.network = tuple(events), network
-        self.nodes = {node.name: node for node in nodes}
-        self.live = {link.name: LiveLink(link) for link in network.links}
-
-    def effect(
-        self, number: int, policy: Mapping[str, Any], keep: Callable[[str, Any], None]
-    ) -> Effect | None:
-        """What the event of that number does; a :class:`LinkUp` does nothing but end another."""
-        event = self.events[number]
-        live = [self.live[link] for link in self._links(event)]
-        if isinstance(event, LinkChange):
-            return ChangedFigures(event, live)
-        if isinstance(event, RateFile):
-            return FollowedFile(event, live)
-        if isinstance(event, LinkDown):
-            return DeadLink([self.network.link(link) for link in self._links(event)])
-        if isinstance(event, BackgroundFlow):
-            return Traffic(event, number, self._site(event.flow.source), self._site(event.flow.target))
-        if isinstance(event, NodeEvent):
-            node = self.nodes[event.node]
-            if event.do == "pause":
-                return StillContainer(node)
-            return KilledTier(node, policy, lambda records: keep(node.name, records))
-        return None
-
-    def _links(self, event: AnyEvent) -> list[str]:
-        return [link.name for link in links_of(event, self.network.topology)]
-
-    def _site(self, node: str) -> Site:
-        return Site(self.network.net[node].netns_path, self.network.topology.node(node).ip)
 
 
 @dataclass

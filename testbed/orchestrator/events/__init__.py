@@ -1,0 +1,1 @@
+"""Events of a scenario, played on a network that is up."""

@@ -1,0 +1,1 @@
+"""Requests sent as the trace has them, and what came of each."""

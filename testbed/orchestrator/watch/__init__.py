@@ -1,0 +1,1 @@
+"""What is watched beside a replay: CPUs, idle links, threads that wait."""
