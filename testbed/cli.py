@@ -111,16 +111,16 @@ def validate(
     vm: _Vm = None,
 ) -> None:
     """Check the emulator against closed forms and other tools; status 1 if anything is not as it must be."""
-    from testbed import envelope as envelopes
     from testbed.console import Reporter
-    from testbed.validate import validate
-    from testbed.validation.tables import checks_table
+    from testbed.report.checks import checks_table, envelope_table
+    from testbed.validation import envelope as envelopes
+    from testbed.validation.validate import validate
 
     if envelope:
         if short or only is not None:
             raise TestbedError("--envelope makes runs and no checks: leave out --short and --only")
         directory = envelopes.launch(budget, out)
-        _print_table(envelopes.envelope_table(directory.read_json("envelope.json")), directory)
+        _print_table(envelope_table(directory.read_json("envelope.json")), directory)
         return
     names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
     directory = validate(names, out, Reporter(), short=short)

@@ -9,21 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from testbed.network.kernel.netns import socket_in
 from testbed.network.measure.paths import Path, wait_until_quiet
-from testbed.network.measure.traffic import UDP_HEADERS_BYTES, Burst, End, UdpPath
+from testbed.network.measure.traffic import UDP_HEADERS_BYTES, Burst, UdpPath
 from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
 from testbed.validation.bench import Bench
+from testbed.validation.check import Check
 from testbed.validation.figures import Figure, exactly
-from testbed.validation.registry import Check
+from testbed.validation.sockets import TIMEOUT_S, connecting, listening, receive_all
 from testbed.wire.account import LinkAccount, account
 from testbed.wire.pcap import count_frames, read_frames
-from tiers.protocol import COMPLETIONS_PATH, INSTRUMENTATION_KEY, REQUEST_ID_HEADER, TIER_PORT, encode_json
+from tiers.protocol import COMPLETIONS_PATH, INSTRUMENTATION_KEY, REQUEST_ID_HEADER, encode_json
 
 RATE_BPS = 50_000_000
 FRAME_SIZES = (60, 61, 590, 1024, FRAME_BYTES)
 _BURST = 50
-TIMEOUT_S = 30.0
 
 
 def capture(bench: Bench) -> Iterator[Figure]:
@@ -157,37 +156,6 @@ def _carry(sender: socket.socket, receiver: socket.socket, data: bytes) -> None:
     thread.start()
     receive_all(receiver, len(data))
     thread.join(TIMEOUT_S)
-
-
-def receive_all(receiver: socket.socket, size_bytes: int) -> None:
-    """Take that many bytes.
-
-    Raises:
-        OSError: the other end closed before, or sent nothing for half a minute.
-    """
-    while size_bytes > 0:
-        piece = receiver.recv(min(1 << 16, size_bytes))
-        if not piece:
-            raise ConnectionError("the connection closed early")
-        size_bytes -= len(piece)
-
-
-def listening(end: End) -> socket.socket:
-    """A listening socket at ``end``."""
-    listener = socket_in(end.netns_path)
-    listener.settimeout(TIMEOUT_S)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((end.ip, TIER_PORT))
-    listener.listen()
-    return listener
-
-
-def connecting(end: End) -> socket.socket:
-    """A socket at ``end`` that is to connect."""
-    client = socket_in(end.netns_path)
-    client.settimeout(TIMEOUT_S)
-    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return client
 
 
 CHECKS = (

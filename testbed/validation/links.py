@@ -16,8 +16,8 @@ from testbed.network.measure.trains import one_way_train
 from testbed.scenario.expected import CHANCE
 from testbed.scenario.topology import FRAME_BYTES, Bursts, JitterDistribution, Shape
 from testbed.validation.bench import SEED, Bench, awake_ms, send_alone
+from testbed.validation.check import Check
 from testbed.validation.figures import Figure, exactly
-from testbed.validation.registry import Check
 
 RATE_TOLERANCE = 0.001
 RATES_MBIT, SHORT_RATES_MBIT = (1, 20, 100, 300), (1, 20, 300)

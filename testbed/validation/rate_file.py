@@ -17,8 +17,8 @@ from testbed.network.measure.traffic import Flood, UdpPath
 from testbed.scenario.reading.rate_file import RateTrace, read_rate_trace
 from testbed.scenario.topology import Shape
 from testbed.validation.bench import Bench
+from testbed.validation.check import Check
 from testbed.validation.figures import Figure, exactly
-from testbed.validation.registry import Check
 from testbed.wire.pcap import RECORD_HEADER_BYTES, read_frames
 
 FILE = REPOSITORY / "traces" / "up-and-down.mahi"

@@ -29,9 +29,9 @@ from testbed.orchestrator.nodes.tier_process import environment, tier_processes
 from testbed.orchestrator.replay.replay import ANSWERED, Outcome, replay
 from testbed.scenario.workload.trace_file import Request
 from testbed.validation.bench import Bench
+from testbed.validation.check import Check
 from testbed.validation.figures import Figure
 from testbed.validation.queueing import batch_means, lindley_sojourns, mg1_sojourn
-from testbed.validation.registry import Check
 
 Service = Literal["exponential", "fixed"]
 NAMES: Mapping[Service, str] = {"exponential": "M/M/1", "fixed": "M/D/1"}

@@ -19,8 +19,8 @@ from testbed.network.measure.trains import Train, one_way_train, ping_socket, pi
 from testbed.scenario.expected import round_trip_ms, serialisation_ms
 from testbed.scenario.topology import FRAME_BYTES, Shape
 from testbed.validation.bench import MOST_WAKE_UPS_MS, Bench, awake_ms, send_alone
+from testbed.validation.check import Check
 from testbed.validation.figures import Figure
-from testbed.validation.registry import Check
 
 FRAME_SIZES = (PING_FRAME_BYTES, FRAME_BYTES)
 RATES_MBIT, SHORT_RATES_MBIT = (1, 2, 20, 100), (1, 100)

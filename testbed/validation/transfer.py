@@ -14,10 +14,10 @@ from testbed.host.processes.priority import promptly
 from testbed.network.measure.paths import Path, wait_until_quiet
 from testbed.scenario.topology import Shape
 from testbed.validation.bench import Bench
-from testbed.validation.counting import TIMEOUT_S, connecting, listening, receive_all
+from testbed.validation.check import Check
 from testbed.validation.figures import Figure, within
-from testbed.validation.registry import Check
 from testbed.validation.slow_start import transfer_ms
+from testbed.validation.sockets import TIMEOUT_S, connecting, listening, receive_all
 
 SIZES_KB = (1, 16, 64, 256)
 """Of 1,024 bytes: 1, 12, 46 and 182 segments, so 1, 2, 3 and 5 rounds."""

@@ -25,9 +25,9 @@ from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.datasets import Example
 from testbed.scenario.workload.trace_file import Request
 from testbed.validation.bench import Bench
+from testbed.validation.check import Check
 from testbed.validation.figures import Figure, exactly
 from testbed.validation.queueing import batch_means
-from testbed.validation.registry import Check
 
 NAMES = ("a", "b")
 BATCHES = 10

@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from testbed.console import Reporter
-from testbed.envelope import Quantity, envelope, envelope_table, quantities
+from testbed.report.checks import envelope_table
 from testbed.results.fidelity import CLAIMS
 from testbed.scenario.scenario import Scenario
+from testbed.validation.envelope import Quantity, envelope, quantities
 
 
 def alone(rate_per_s: int) -> Scenario:

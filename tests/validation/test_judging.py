@@ -11,16 +11,17 @@ import pytest
 from rich.console import Console
 
 from testbed.errors import TestbedError
+from testbed.report.checks import checks_table
 from testbed.scenario.reading.rate_file import RateTrace
-from testbed.validate import run_check
 from testbed.validation import sojourn, twins
+from testbed.validation.check import Check
 from testbed.validation.figures import CheckResult, Figure, exactly, within
 from testbed.validation.queueing import lindley_sojourns
 from testbed.validation.rate_file import Played, due_ms
 from testbed.validation.rate_file import judge as judge_rate_file
-from testbed.validation.registry import Check, select
+from testbed.validation.registry import select
 from testbed.validation.search import Search
-from testbed.validation.tables import checks_table
+from testbed.validation.validate import run_check
 
 
 def served(workload: sojourn.Workload, overhead_ms: float = 0.3, servers: int = 1) -> list[Figure]:

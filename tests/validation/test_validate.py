@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from testbed.console import Reporter
-from testbed.validate import validate
 from testbed.validation.registry import checks
+from testbed.validation.validate import validate
 
 
 @pytest.mark.root

@@ -151,7 +151,7 @@ class StillContainer:
 class KilledTier:
     """A tier's process is killed, and starts again with an empty window and the method's policy.
 
-    The first process of its container is :mod:`testbed.supervisor`, so network namespace and address stay.
+    The first process of its container is :mod:`tiers.supervisor`, so network namespace and address stay.
     What the node had recorded is fetched right before.
     """
 

@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from testbed import supervisor
 from testbed.errors import TestbedError
 from testbed.network.container import ContainerSpec
 from testbed.scenario.scenario import Scenario
@@ -19,7 +18,6 @@ from tiers.protocol import encode_json
 
 MODEL_MOUNT = "/model"
 PLUGIN_MOUNT = "/plugins"
-SUPERVISOR = "/supervisor.py"
 PIDS_LIMIT = REQUEST_THREADS + 256
 """Processes and threads of a node: one for each request, and what model and supervisor need."""
 
@@ -51,8 +49,8 @@ def container_specs(scenario: Scenario, topology: Topology, models: Path | None)
             memory_bytes=tiers[node.tier].memory_bytes,
             env=_environment(node, scenario, topology, configs[node.tier]),
             pids_limit=PIDS_LIMIT,
-            mounts=mounts[node.tier] | ({supervisor.__file__: SUPERVISOR} if node.name in killed else {}),
-            command=["python3", SUPERVISOR] if node.name in killed else None,
+            mounts=mounts[node.tier],
+            command=["python3", "-m", "tiers.supervisor"] if node.name in killed else None,
         )
         for node in topology.nodes
     ]

@@ -24,8 +24,9 @@ from testbed.host.facts import host_facts
 from testbed.host.processes.run_lock import new_run_id, run_lock
 from testbed.results.directory import RunDirectory
 from testbed.validation.bench import Bench
+from testbed.validation.check import Check
 from testbed.validation.figures import CheckResult, Figure
-from testbed.validation.registry import Check, select
+from testbed.validation.registry import select
 
 SCHEMA_VERSION = 1
 _COLUMNS: list[tuple[str, pa.DataType]] = [

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from rich.markup import escape
-from rich.table import Table
 
 from testbed.console import Reporter
 from testbed.errors import TestbedError
@@ -203,22 +200,6 @@ class _Found:
                 "trials": [asdict(trial) for trial in self.trials],
             },
         )
-
-
-def envelope_table(found: Mapping[str, Any]) -> Table:
-    """``envelope.json`` as a table: up to where each verdict holds, and what ends it."""
-    title = f"Up to where each verdict holds ({len(found['trials'])} runs)"
-    table = Table(title=title, title_justify="left")
-    for column in ("", "verdict", "holds at", "fails at", "first reason"):
-        table.add_column(column, justify="right" if column.endswith(" at") else "left")
-    for name, brackets in found["brackets"].items():
-        for one in brackets:
-            ends = (one["holds"], one["fails"])
-            holds, fails = ("-" if end is None else str(end) for end in ends)
-            table.add_row(name, one["claim"], holds, fails, escape(one["reason"]))
-            name = ""
-        table.add_section()
-    return table
 
 
 def _now() -> str:

@@ -1,6 +1,6 @@
 """First process of a container whose tier is to be killed and to return: the network namespace stays.
 
-Runs inside the container, by the image's Python, alone: SIGUSR1 kills the tier, SIGUSR2 starts it again, with
+SIGUSR1 kills the tier, SIGUSR2 starts it again, with
 the policy that ``/tmp/policy.json`` holds by then. A tier that ends by itself ends the container, with its
 status. A killed tier's connections are closed by the kernel, as those of any process that dies.
 """
@@ -11,8 +11,9 @@ import signal
 import sys
 from pathlib import Path
 
+from tiers.config import NODE_VARIABLE
+
 POLICY = Path("/tmp/policy.json")
-NODE_VARIABLE = "TESTBED_NODE"
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
 
 

@@ -62,3 +62,19 @@ def _shown(value: float | None, unit: str) -> str:
     if isinstance(value, int) or float(value).is_integer():
         return f"{int(value):,} {unit}"
     return f"{value:,.2f} {unit}"
+
+
+def envelope_table(found: Mapping[str, Any]) -> Table:
+    """``envelope.json`` as a table: up to where each verdict holds, and what ends it."""
+    title = f"Up to where each verdict holds ({len(found['trials'])} runs)"
+    table = Table(title=title, title_justify="left")
+    for column in ("", "verdict", "holds at", "fails at", "first reason"):
+        table.add_column(column, justify="right" if column.endswith(" at") else "left")
+    for name, brackets in found["brackets"].items():
+        for one in brackets:
+            ends = (one["holds"], one["fails"])
+            holds, fails = ("-" if end is None else str(end) for end in ends)
+            table.add_row(name, one["claim"], holds, fails, escape(one["reason"]))
+            name = ""
+        table.add_section()
+    return table
