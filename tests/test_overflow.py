@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from testbed.orchestrator.rows.overflows import overflows
+from testbed.orchestrator.rows.tiers import overflows
 from testbed.results.evidence import Overflow
 from tiers.records import Record, Records
 

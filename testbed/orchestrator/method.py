@@ -26,9 +26,8 @@ from testbed.orchestrator.replay.closed_loop import ClosedLoop, draw_closed_loop
 from testbed.orchestrator.replay.replay import Outcome, replay
 from testbed.orchestrator.rows.links import backlogs, frames_between, reconcile
 from testbed.orchestrator.rows.outcomes import count_outcomes
-from testbed.orchestrator.rows.overflows import overflows
 from testbed.orchestrator.rows.requests import attribute, request_rows, with_lives
-from testbed.orchestrator.rows.tiers import tier_rows
+from testbed.orchestrator.rows.tiers import overflows, tier_rows
 from testbed.orchestrator.session import Setting
 from testbed.orchestrator.watch.cpu import CpuWatch
 from testbed.orchestrator.watch.probes import ProbeWatch

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from testbed.orchestrator.rows.tiers import Row
+Row = Mapping[str, Any]
+"""Of a table, by its columns."""
 
 SCHEMA_VERSION = 2
 """Of a run directory. Version 1 lacks the columns that :data:`LINKS` and :data:`TIERS` say are null there."""

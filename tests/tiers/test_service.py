@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from testbed.orchestrator.rows.overflows import overflows
+from testbed.orchestrator.rows.tiers import overflows
 from tests.tiers import gated
 from tests.tiers.nodes import (
     Answer,

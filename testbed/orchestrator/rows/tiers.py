@@ -1,4 +1,4 @@
-"""What each node spent on a method and what came of it: the rows of ``tiers.parquet``."""
+"""What each node spent on a method, what came of it, and what it had no room for: ``tiers.parquet``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from testbed.host.cgroup import Usage
 from testbed.orchestrator.rows.requests import NodeRecords
+from testbed.results.columns import Row
+from testbed.results.evidence import Overflow
 from testbed.scenario.topology import Topology
-
-Row = Mapping[str, Any]
 
 
 def tier_rows(
@@ -53,3 +53,13 @@ def _inferences(records: Sequence[Row]) -> dict[str, Any]:
 def _replaced(record: Row) -> bool:
     """Whether the node passed on an answer from above in place of its own."""
     return record["outcome"] == "answered" and not record["kept"] and record["forward_error"] is None
+
+
+def overflows(method: str, records: NodeRecords, forgotten: Mapping[str, int]) -> list[Overflow]:
+    """Those of the nodes that had any; ``forgotten`` is each node's count of records that it dropped."""
+    found = []
+    for node, recorded in records.items():
+        waits_ms = [record["thread_ms"] for record in recorded if record["thread_ms"] > 0]
+        if waits_ms or forgotten[node]:
+            found.append(Overflow(method, node, len(waits_ms), max(waits_ms, default=0.0), forgotten[node]))
+    return found
