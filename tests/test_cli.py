@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from testbed.cli import main
+from tests import SCENARIOS
 
-SMOKE = Path(__file__).parent.parent / "scenarios" / "smoke.yaml"
+SMOKE = SCENARIOS / "smoke.yaml"
 SENTENCES = {
     "wrong key": ("beta:", "betta:", "methods.recserve.betta", "beta"),
     "wrong unit": ("rate: 20mbit", "rate: 20mbps", "links.access.rate", "bit"),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from testbed.network.link_process.fates import Fates, Way, WayFigures
+from tests import ROOT
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = ROOT / "docs"
 
 
 def test_the_example_says_which_frames_a_link_loses() -> None:

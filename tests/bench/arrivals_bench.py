@@ -23,7 +23,7 @@ from rich.console import Console
 from testbed.console import Reporter
 from testbed.orchestrator.method import MethodResult, run_method
 from testbed.results.evidence import Lateness
-from tests.emulation import emulated, scenario_of
+from tests.orchestrator.emulation import emulated, scenario_of
 
 AIM_MS = 5.0
 TEXT = """

@@ -23,7 +23,7 @@ from testbed.console import Reporter
 from testbed.orchestrator.method import run_method
 from testbed.orchestrator.session import Setting
 from tests.bench.arrivals_bench import TEXT
-from tests.emulation import emulated, scenario_of
+from tests.orchestrator.emulation import emulated, scenario_of
 
 
 def latencies_ms(setting: Setting, capturing: bool) -> list[float]:

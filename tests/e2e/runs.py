@@ -18,8 +18,8 @@ from testbed.host.engine import engine
 from testbed.host.processes.run_lock import live_runs
 from testbed.network.container import RUN_LABEL
 from testbed.network.leftovers import PREFIX, find_leftovers
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 SMOKE = ROOT / "scenarios" / "smoke.yaml"
 RUN_TIMEOUT_S = 300
 PROGRAMS = ("tcpdump",)

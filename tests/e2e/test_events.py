@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from testbed.results.columns import BYTE_PARTS, EVENTS
-from tests.e2e.runs import ROOT, RUN_TIMEOUT_S, command, read, wait_until_nothing_is_left
+from tests import ROOT
+from tests.e2e.runs import RUN_TIMEOUT_S, command, read, wait_until_nothing_is_left
 
 pytestmark = pytest.mark.docker
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.runs import ROOT, read, run_scenario, running, wait_for, wait_until_nothing_is_left
+from tests import ROOT
+from tests.e2e.runs import read, run_scenario, running, wait_for, wait_until_nothing_is_left
 
 pytestmark = pytest.mark.docker
 QUICKSTART_SHAPE = """

@@ -18,8 +18,9 @@ from testbed.network.kernel.netns import socket_in
 from testbed.network.link_process import client
 from testbed.network.link_process.client import LinkProcess
 from testbed.scenario.topology import Shape
+from tests import ROOT
 from tests.network.lab import FULL_PAYLOAD, path, run_id, settle, tree, up
-from tests.network.test_clean import ROOT, traces, victim, wait_up
+from tests.network.test_leftovers import traces, victim, wait_up
 
 pytestmark = pytest.mark.root
 LINK = "device1-edge1"

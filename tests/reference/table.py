@@ -14,8 +14,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from tests import ROOT
 from tests.network.lab import tree, up
 from tests.reference import uml
 from tests.reference.cases import (
@@ -33,8 +33,7 @@ from tests.reference.measure import Ends
 from tests.reference.netem import kernel_has_netem
 
 NETEM_TIMEOUT_S = 200.0
-_ROOT = Path(__file__).parents[2]
-_INSIDE = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from tests.reference.cases import main; main()"
+_INSIDE = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.reference.cases import main; main()"
 _HEAD = f"""\
 Times are medians of {PINGS} lone frames or {TRANSFERS} transfers, shares are of {SCATTERED_FRAMES:,} frames,
 deviations of {JITTERED_FRAMES}. What the tests allow in between is how late either side wakes up, or four

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.reference import uml
 
 pytestmark = [pytest.mark.reference, pytest.mark.root]
@@ -66,7 +67,7 @@ def test_the_machine_ends_with_whoever_started_it(tmp_path: Path) -> None:
     before = machines()
     script = "from tests.reference.uml import run_in_uml; run_in_uml(['sleep', '600'], 600)"
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    root = Path(__file__).parents[2]
+    root = ROOT
     with subprocess.Popen([sys.executable, "-c", script], cwd=root, env=environment) as owner:
         wait_until(lambda: len(machines() - before) > 2)
         time.sleep(3)

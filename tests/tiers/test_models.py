@@ -14,6 +14,7 @@ import pytest
 
 from testbed.host.embedded.base import load_base
 from testbed.host.embedded.ladder import RUNGS
+from tests import ROOT
 from tests.tiers.nodes import node_config
 from tiers.confidence import inverse_perplexity
 
@@ -56,7 +57,7 @@ def ours(path: Path, lean: bool = True) -> dict[str, Any]:
         text=True,
         timeout=300,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -255,7 +256,7 @@ def test_a_tier_whose_checkpoint_has_other_labels_ends_with_one_sentence(tmp_pat
     ended = subprocess.run(
         [sys.executable, "-m", "tiers.server"],
         env={**os.environ, "TESTBED_NODE": json.dumps(config)},
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=300,

@@ -17,13 +17,12 @@ from typing import Any
 
 import pytest
 
+from tests import ROOT
 from tests.tiers.nodes import HOST, ask, call, free_port, node_config, running, wait_until
 from tests.tiers.parents import parent
 from tiers.config import parse_config
 from tiers.errors import ConfigError
 from tiers.protocol import decode_deadline, encode_deadline
-
-ROOT = Path(__file__).parents[2]
 
 
 @contextmanager

@@ -1,0 +1,115 @@
+"""Provisioning and packaging: complete, repeatable, and bound to no one's network."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests import ROOT
+
+PROVISION = ROOT / "testbed" / "provision.sh"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def _locked() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pairs = (line.split("==") for line in lines if not line.startswith("#"))
+    return {re.sub(r"[-_.]+", "-", name).lower(): pinned for name, pinned in pairs}
+
+
+def test_the_environment_has_exactly_the_locked_versions() -> None:
+    def installed(name: str) -> str:
+        try:
+            return version(name).partition("+")[0]
+        except PackageNotFoundError:
+            return "missing"
+
+    locked = _locked()
+    assert {name: installed(name) for name in locked} == locked
+
+
+def test_every_dependency_of_the_project_is_locked() -> None:
+    project = PROJECT["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    names = {re.sub(r"[-_.]+", "-", re.split(r"[<>=]", line)[0]).lower() for line in wanted}
+    assert names <= set(_locked())
+
+
+def test_the_second_provisioning_is_done_at_once_and_has_nothing_to_say() -> None:
+    subprocess.run([PROVISION], check=True, timeout=1800, stdin=subprocess.DEVNULL)
+    started_at = time.monotonic()
+    again = subprocess.run(
+        [PROVISION], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=True
+    )
+    assert (again.stdout, again.stderr) == ("", "")
+    assert time.monotonic() - started_at < 5
+
+
+def test_a_python_that_is_too_old_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    """The script from another root with another interpreter, which says that it is 3.10."""
+    python = tmp_path / "python3"
+    python.write_text('#!/bin/sh\ncase "$2" in *version_info*) echo 310 ;; esac\n')
+    python.chmod(0o755)
+    script = tmp_path / "testbed" / "provision.sh"
+    script.parent.mkdir()
+    script.write_text(PROVISION.read_text().replace("python=/usr/bin/python3", f"python={python}"))
+    (tmp_path / "requirements.lock").touch()
+    refused = subprocess.run(["bash", script], capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr == f"provision: {python} is older than 3.11; use Debian 12, Ubuntu 24.04 or newer\n"
+    assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.root
+def test_packages_are_wanted_of_a_user_who_cannot_install_them_in_one_sentence(tmp_path: Path) -> None:
+    """An ordinary user without sudo, on a host that lacks a command."""
+    script = tmp_path / "testbed" / "provision.sh"
+    script.parent.mkdir()
+    text = PROVISION.read_text().replace("required=(", "required=(\n    no-such-command:tcpdump")
+    script.write_text(text.replace("! present sudo", "! present no-such-sudo"))
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o755)
+    refused = subprocess.run(
+        ["bash", script], capture_output=True, text=True, timeout=60, user=65534, group=65534, check=False
+    )
+    assert refused.returncode == 1
+    assert refused.stderr == "provision: tcpdump must be installed; run this as root or with sudo\n"
+
+
+def test_pytest_alone_deselects_whatever_needs_more_than_python() -> None:
+    options = PROJECT["tool"]["pytest"]["ini_options"]
+    names = {marker.partition(":")[0] for marker in options["markers"]}
+    deselected = options["addopts"][-1]
+    assert set(re.findall(r"not (\w+)", deselected)) == names
+
+
+def test_the_console_script_is_installed() -> None:
+    assert (Path(sys.prefix) / "bin" / "testbed").exists()
+    assert PROJECT["project"]["scripts"] == {"testbed": "testbed.cli:main"}
+
+
+def test_the_citation_agrees_with_the_package() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = PROJECT["project"]
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+
+
+def test_nothing_committed_names_a_registry_host() -> None:
+    """Mirrors are the host's to choose, by the settings of apt, pip and Docker."""
+    hosts = [
+        ".".join(name) for name in (("pypi", "org"), ("files", "pythonhosted"), ("deb", "debian", "org"))
+    ]
+    hosts += [".".join(name) for name in (("registry", "npmjs"), ("docker", "io/"), ("download", "pytorch"))]
+    pattern = "|".join(re.escape(host) for host in hosts)
+    found = subprocess.run(
+        ["git", "grep", "-nIE", pattern], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert found.stdout == ""

@@ -1,0 +1,108 @@
+"""What a tier's container is told and given: configuration that the tier itself accepts, and mounts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from testbed.errors import TestbedError
+from testbed.network.container import ContainerSpec
+from testbed.orchestrator.nodes.tier_specs import container_specs, policy_spec
+from testbed.scenario.scenario import Scenario, load_scenario
+from tests import ROOT
+from tests.results.simulated import TEXT
+from tiers.config import read_config
+from tiers.policies import make_policy
+
+
+def load(path: Path, text: str) -> Scenario:
+    file = path / "scenario.yaml"
+    file.write_text(text)
+    return load_scenario(file)
+
+
+def test_a_tier_reads_its_place_and_parent_from_what_it_is_given(tmp_path: Path) -> None:
+    scenario = load(tmp_path, TEXT)
+    topology = scenario.topology
+    for spec in container_specs(scenario, topology, None):
+        config, node = read_config(spec.env), topology.node(spec.node)
+        assert (config.place.node, config.place.tier) == (node.name, node.tier)
+        assert config.parent == (None if node.parent is None else topology.node(node.parent).ip)
+        assert spec.env["OMP_NUM_THREADS"] == "1"
+        for method in scenario.methods:
+            make_policy(policy_spec(method, scenario.seed), config.place)
+
+
+def test_embedded_models_are_mounted_where_the_tier_looks(tmp_path: Path) -> None:
+    text = TEXT.replace("model: {kind: recorded, service: 1ms}, cpus: 0.1", "model: embedded/edge, cpus: 2.5")
+    scenario = load(tmp_path, text)
+    models = tmp_path / "models"
+    spec = container_specs(scenario, scenario.topology, models)[0]
+    inside = spec.mounts[str(models / "edge")]
+    assert read_config(spec.env).model.options["path"] == inside
+    assert spec.env["OMP_NUM_THREADS"] == "2"
+
+
+def test_a_policy_from_a_file_is_mounted_and_named_by_its_place_inside(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from tiers.policies import Decision, Policy\n"
+        "class Mine(Policy):\n"
+        "    def decide(self, confidence):\n"
+        "        return Decision(keep=True)\n"
+    )
+    text = TEXT.replace("{name: device-only}", '{name: mine, policy: "mine.py:Mine"}')
+    scenario = load(tmp_path, text)
+    spec = container_specs(scenario, scenario.topology, None)[0]
+    told = policy_spec(scenario.methods[0], scenario.seed)
+    config = read_config(spec.env)
+    (mount,) = config.plugins
+    assert f"{mount}/{told['policy']}" == f"{spec.mounts[str(tmp_path / 'mine.py')]}:Mine"
+    assert make_policy(told, config.place, [as_mounted(spec, mount, tmp_path)]).decide(0.1).keep
+
+
+def as_mounted(spec: ContainerSpec, mount: str, scratch: Path) -> str:
+    """A folder that holds what the container sees below ``mount``."""
+    root = scratch / "inside"
+    for outside, inside in spec.mounts.items():
+        copy = root / Path(inside).relative_to(mount)
+        copy.parent.mkdir(parents=True)
+        shutil.copy(outside, copy)
+    return str(root)
+
+
+def test_two_policies_from_files_of_the_same_name_are_two(tmp_path: Path) -> None:
+    for folder, keep in (("a", True), ("b", False)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(
+            "from tiers.policies import Decision, Policy\n"
+            "class Mine(Policy):\n"
+            "    def decide(self, confidence):\n"
+            f"        return Decision(keep={keep})\n"
+        )
+    methods = '{name: one, policy: "a/mine.py:Mine"}\n  - {name: two, policy: "b/mine.py:Mine"}'
+    scenario = load(tmp_path, TEXT.replace("{name: device-only}", methods))
+    spec = container_specs(scenario, scenario.topology, None)[0]
+    config = read_config(spec.env)
+    inside = as_mounted(spec, config.plugins[0], tmp_path)
+    told = [policy_spec(method, scenario.seed) for method in scenario.methods[:2]]
+    keeps = [make_policy(one, config.place, [inside]).decide(0.1).keep for one in told]
+    assert keeps == [True, False]
+
+
+def test_an_engine_outside_is_refused_while_there_is_no_link_to_it(tmp_path: Path) -> None:
+    text = TEXT.replace(
+        "{name: cloud,  nodes: 1, model: {kind: recorded, service: 1ms}",
+        "{name: cloud,  nodes: 1, model: {kind: openai, url: 'http://127.0.0.1:8000', model: big}",
+    )
+    scenario = load(tmp_path, text)
+    with pytest.raises(TestbedError, match=r"tiers\.cloud\.model: containers have no backend link"):
+        container_specs(scenario, scenario.topology, None)
+
+
+def test_a_node_that_is_to_be_killed_gets_a_first_process_that_outlives_it() -> None:
+    scenario = load_scenario(ROOT / "scenarios" / "smoke.yaml", ["events=[{at: 1s, node: edge1, do: kill}]"])
+    specs = {spec.node: spec for spec in container_specs(scenario, scenario.topology, None)}
+    assert specs["edge1"].command == ["python3", "-m", "tiers.supervisor"]
+    assert specs["device1"].command is None

@@ -1,0 +1,161 @@
+"""Rows of requests: which hops each tried, and what its texts put on them, from real captures' accounts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed.host.cgroup import Usage
+from testbed.orchestrator.replay.replay import Outcome
+from testbed.orchestrator.rows.requests import attribute, request_rows, with_lives
+from testbed.orchestrator.rows.tiers import tier_rows
+from testbed.results.columns import REQUESTS, total
+from testbed.scenario.scenario import load_scenario
+from testbed.scenario.sections.events import LinkDown
+from testbed.scenario.topology import Topology
+from testbed.scenario.workload.datasets import Example
+from testbed.wire.parts import LinkAccount
+from tests.results.simulated import TEXT
+from tests.scenario.test_event_checks import with_events
+from tests.wire.crafted import Connection, accounted, answer, frame, request
+
+ACCESS, CORE = "device1-edge1", "edge1-cloud1"
+PROMPT, REPLY = "three é four", "ja"
+
+
+@pytest.fixture
+def topology(tmp_path: Path) -> Topology:
+    path = tmp_path / "simulated.yaml"
+    path.write_text(TEXT)
+    return load_scenario(path).topology
+
+
+def record(request_id: str, **changes: Any) -> dict[str, Any]:
+    """What a node's ``/control/records`` says of a request that it kept."""
+    unset = ("threshold", "window_seq", "window_length", "forward_error", "upstream_ms")
+    nothing = dict.fromkeys((*unset, "forward_began_s", "forward_answered_s"))
+    return {
+        "request_id": request_id, "inferred": True, "confidence": 0.7, "kept": True, "answer": REPLY,
+        "queue_ms": 0.0, "inference_ms": 2.0, "own_ms": 0.5, "repeats": 0, "outcome": "answered",
+        "arrived_s": 5.0, "handed_over_s": 5.0025, **nothing, **changes,
+    }  # fmt: skip
+
+
+def sent_up(request_id: str, **changes: Any) -> dict[str, Any]:
+    moments = {"forward_began_s": 4.99, "forward_answered_s": 5.01}
+    return record(request_id, **{"kept": False, "upstream_ms": 20.0, **moments, **changes})
+
+
+def outcome(request_id: str) -> Outcome:
+    return Outcome(request_id, "device1", 0.0, 0.0, 0.1, 100.0, "answered", REPLY, "cloud")
+
+
+def rows(topology: Topology, ids: list[str], records: Any, accounts: dict[str, LinkAccount]) -> list[Any]:
+    crossed = {
+        link.name: accounts[link.name].requests if link.name in accounts else {} for link in topology.links
+    }
+    examples = {one: Example(1, PROMPT, REPLY) for one in ids}
+    return request_rows(
+        "recserve", [outcome(one) for one in ids], with_lives(records, {}), examples, topology, crossed
+    )
+
+
+def links_of(name: str, account: LinkAccount) -> list[dict[str, Any]]:
+    return [
+        {
+            "link": name,
+            "direction": direction,
+            "prompt_bytes": parts.prompt_bytes,
+            "answer_bytes": parts.answer_bytes,
+        }
+        for direction, parts in (("up", account.up), ("down", account.down))
+    ]
+
+
+def test_each_hop_has_the_texts_that_crossed_it(topology: Topology, tmp_path: Path) -> None:
+    accounts = {}
+    for name in (ACCESS, CORE):
+        connection = Connection()
+        for one in ("q1", "q2")[: 2 if name == ACCESS else 1]:
+            connection.send(True, request(PROMPT, one).wire)
+            connection.send(False, answer(REPLY).wire)
+        accounts[name] = accounted(tmp_path / name, connection.frames)
+    records = {
+        "device1": [sent_up("q1"), sent_up("q2"), record("q3")],
+        "edge1": [sent_up("q1"), record("q2")],
+        "cloud1": [record("q1")],
+    }
+    high, middle, low = rows(topology, ["q1", "q2", "q3"], records, accounts)
+    assert set(high) == set(REQUESTS.names)
+    assert (high["hops"], middle["hops"], low["hops"]) == ([ACCESS, CORE], [ACCESS], [])
+    assert (high["hop_prompt_bytes"], high["hop_answer_bytes"]) == ([13, 13], [2, 2])
+    assert (middle["hop_prompt_bytes"], middle["hop_answer_bytes"]) == ([13], [2])
+    assert low["hop_prompt_bytes"] == low["hop_answer_bytes"] == low["hop_up_ms"] == []
+    assert high["hop_up_ms"] == pytest.approx([10, 10])
+    assert middle["hop_down_ms"] == pytest.approx([7.5])
+    for name, account in accounts.items():
+        whole = attribute(links_of(name, account), [high, middle, low])
+        assert [row["unattributed_bytes"] for row in whole] == [0, 0]
+
+
+def test_a_hop_whose_prompt_never_crossed_whole_is_there_with_what_did(
+    topology: Topology, tmp_path: Path
+) -> None:
+    connection = Connection()
+    wire = request(PROMPT, "q1").wire
+    connection.send(True, wire[: wire.index(b"three") + 5])
+    connection.frames.append(frame(True, connection.seq_up, flags="RA", ack=connection.seq_down))
+    account = accounted(tmp_path / "a.pcap", connection.frames)
+    failed = {"forward_error": "unreachable"}
+    records = {"device1": [sent_up("q1", **failed), sent_up("q2", **failed)]}
+    cut, never = rows(topology, ["q1", "q2"], records, {ACCESS: account})
+    assert (cut["path"], cut["hops"], cut["hop_prompt_bytes"]) == (["device1"], [ACCESS], [5])
+    assert cut["hop_up_ms"] == cut["hop_down_ms"] == [None]
+    assert (never["hops"], never["hop_prompt_bytes"], never["hop_answer_bytes"]) == ([ACCESS], [0], [0])
+    whole = attribute(links_of(ACCESS, account), [cut, never])
+    assert [row["unattributed_bytes"] for row in whole] == [0, 0]
+
+
+@pytest.mark.parametrize("stranger", ["", "curl"])
+def test_text_of_no_request_of_the_trace_is_counted(
+    topology: Topology, tmp_path: Path, stranger: str
+) -> None:
+    connection = Connection()
+    for one in ("q1", stranger):
+        connection.send(True, request(PROMPT, one).wire)
+        connection.send(False, answer(REPLY).wire)
+    account = accounted(tmp_path / "a.pcap", connection.frames)
+    found = rows(topology, ["q1"], {"device1": [sent_up("q1")], "edge1": [record("q1")]}, {ACCESS: account})
+    whole = attribute(links_of(ACCESS, account), found)
+    assert [row["unattributed_bytes"] for row in whole] == [13, 2]
+
+
+def test_an_inference_is_replaced_only_by_an_answer_from_above(topology: Topology) -> None:
+    records = {
+        "device1": [
+            record("q1"),
+            sent_up("q2"),
+            sent_up("q3", forward_error="deadline"),  # its own answer went out after all
+            sent_up("q4", inferred=False),  # a relay has none to replace
+            sent_up("q5", outcome="deadline"),
+        ]
+    }
+    used = {node.name: Usage(10**6, 0.25, None, None, None) for node in topology.nodes if node.parent}
+    first, *others = tier_rows("recserve", records, used, topology)
+    assert (first["node"], first["tier"], first["cpu_seconds"]) == ("device1", "device", 0.25)
+    assert (first["inferences"], first["inference_ms"], first["kept"]) == (4, 8.0, 1)
+    assert first["replaced_inferences"] == 1
+    assert {row["inferences"] for row in others} == {0}
+    assert others[-1]["cpu_seconds"] is None  # no container
+    assert total([first, *others[:-1]], "cpu_seconds") == 0.25 * len(used)
+    assert total([first, *others], "cpu_seconds") is total([first], "periods") is total([], "kept") is None
+
+
+def test_what_a_killed_node_had_recorded_comes_before_what_it_recorded_since() -> None:
+    last = {"edge1": [{"request_id": "c"}], "cloud1": [{"request_id": "c"}]}
+    found = with_lives(last, {"edge1": [[{"request_id": "a"}], [{"request_id": "b"}]]})
+    assert [(one["request_id"], one["life"]) for one in found["edge1"]] == [("a", 0), ("b", 1), ("c", 2)]
+    assert found["cloud1"] == [{"request_id": "c", "life": 0}]
+    assert isinstance(with_events("[{at: 1s, link: core, down: true}]").events[0], LinkDown)

@@ -1,0 +1,145 @@
+"""A method from reset to account, on real links with real servers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from testbed.console import Reporter
+from testbed.orchestrator.method import MethodResult, run_method
+from testbed.orchestrator.session import Setting
+from testbed.results.columns import BYTE_PARTS
+from testbed.results.directory import RunDirectory
+from testbed.results.evidence import Evidence
+from testbed.results.fidelity import judge
+from testbed.scenario.sections.replay import Replay
+from testbed.scenario.topology import Topology
+from testbed.wire.account import LinkEnds, account
+from tests.orchestrator.emulation import emulated, scenario_of
+from tests.wire import wireshark
+
+pytestmark = pytest.mark.root
+TEXT = """
+name: emulated
+task: {kind: classification, dataset: rotten_tomatoes, labels: [negative, positive]}
+tiers:
+  - {name: device, nodes: 1, model: {kind: recorded, service: 1ms}, cpus: 0.5, memory: 64MiB}
+  - {name: cloud,  nodes: 1, model: {kind: recorded, service: 2ms}, cpus: 0.5, memory: 64MiB}
+links:
+  - {name: access, between: [device, cloud], rate: 20mbit}
+methods:
+  - {name: cloud-only}
+  - {name: recserve, beta: 0.5, window: 100}
+trace: {requests: 40, arrivals: {process: poisson, rate: 40}, seed: 1}
+replay: {mode: open, deadline: 30s}
+"""
+LINK = "device1-cloud1"
+
+
+def quiet_reporter() -> Reporter:
+    return Reporter(Console(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
+    folder = tmp_path_factory.mktemp("emulated")
+    with emulated(scenario_of(TEXT, folder), folder / "run", quiet_reporter()) as setting:
+        yield setting
+
+
+@pytest.fixture
+def setting(up: Setting, tmp_path: Path) -> Setting:
+    """The same network with a run directory of the test's own."""
+    return replace(up, directory=RunDirectory.create(tmp_path / "run", "emulated"))
+
+
+def run_all(setting: Setting) -> list[MethodResult]:
+    return [run_method(setting, method, lambda _done, _of: None) for method in setting.scenario.methods]
+
+
+def against_bytes(*results: MethodResult) -> tuple[str, ...]:
+    accounts = [one for result in results for one in result.accounts]
+    return judge(Evidence(accounts=accounts)).reasons["bytes"]
+
+
+def ends(topology: Topology) -> LinkEnds:
+    (link,) = topology.links
+    return LinkEnds(topology.node(link.child).mac, topology.node(link.parent).mac)
+
+
+def check_exact(setting: Setting, results: list[MethodResult]) -> None:
+    """For each method and direction the parts sum to the kernel's counters, and tshark sees the same."""
+    assert against_bytes(*results) == ()
+    for result in results:
+        assert result.outcomes.ended == {"answered": len(setting.trace)}
+        assert result.overflows == []
+        assert [row["direction"] for row in result.links] == ["up", "down"]
+        for row in result.links:
+            assert row["unaccounted_bytes"] == 0
+            assert sum(row[name] for name in BYTE_PARTS) == row["frame_bytes"] > 0
+        crossed = [row for row in result.requests if len(row["path"]) == 2]
+        texts = {name: len(example.text.encode()) for name, example in setting.examples.items()}
+        assert result.links[0]["prompt_bytes"] == sum(texts[row["request_id"]] for row in crossed)
+        pcap = setting.directory.pcap(result.outcomes.method, LINK)
+        repeats = wireshark.check(pcap, account(pcap, ends(setting.network.topology)))
+        print(result.outcomes.method, repeats)
+
+
+def test_the_parts_of_each_method_sum_to_the_kernels_counters(setting: Setting) -> None:
+    check_exact(setting, run_all(setting))
+
+
+def test_so_they_do_over_a_link_that_loses_duplicates_and_reorders(tmp_path: Path) -> None:
+    way = "delay: 10ms, jitter: 2ms, loss: 5%, duplicate: 3%, reorder: 20%"
+    text = TEXT.replace("rate: 20mbit", f"rate: 20mbit, {way}")
+    with emulated(scenario_of(text, tmp_path), tmp_path / "run", quiet_reporter()) as setting:
+        check_exact(setting, run_all(setting))
+
+
+def at(done: int, act: Callable[[], None]) -> Callable[[int, int], None]:
+    return lambda so_far, _of: act() if so_far == done else None
+
+
+def end_capture(interface: str) -> None:
+    """Kill the tcpdump on that interface, as a kernel short of memory might."""
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        words = entry.read_bytes().split(b"\0") if entry.exists() else []
+        if words[0] == b"tcpdump" and interface.encode() in words:
+            os.kill(int(entry.parent.name), signal.SIGKILL)
+
+
+def test_a_capture_that_dies_costs_the_verdict_on_bytes_and_nothing_else(setting: Setting) -> None:
+    interface = setting.network.link(LINK).capture_interface
+    method = setting.scenario.methods[0]
+    result = run_method(setting, method, at(20, lambda: end_capture(interface)))
+    assert result.outcomes.ended == {"answered": 40}
+    assert sum(row["unaccounted_bytes"] for row in result.links) > 0
+    reasons = against_bytes(result)
+    assert any("SIGKILL" in reason for reason in reasons)
+    assert any("are not accounted for" in reason for reason in reasons)
+
+
+def test_without_a_capture_no_byte_has_a_cause(setting: Setting) -> None:
+    method = setting.scenario.methods[0]
+    result = run_method(replace(setting, capturing=False), method, lambda _done, _of: None)
+    assert result.outcomes.ended == {"answered": 40}
+    for row in result.links:
+        assert row["unaccounted_bytes"] == row["frame_bytes"] > 0
+    assert any("cannot be read" in reason for reason in against_bytes(result))
+
+
+def test_a_closed_loop_of_a_scenario_has_its_users(setting: Setting) -> None:
+    closed = Replay(mode="closed", users=3, think_s=0.01, think_distribution="exponential")
+    scenario = setting.scenario.model_copy(update={"replay": closed})
+    result = run_method(replace(setting, scenario=scenario), scenario.methods[0], lambda _done, _of: None)
+    assert result.outcomes.ended == {"answered": 40}
+    assert against_bytes(result) == ()
+    for row in result.requests:
+        others = [one for one in result.requests if one["sent_at_s"] <= row["sent_at_s"] < one["done_at_s"]]
+        assert len(others) <= 3

@@ -1,0 +1,222 @@
+"""The audit finds nothing in a true run, and every bit in one that was tampered with."""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from testbed.results.audit import audit, audit_run
+from testbed.results.columns import LINKS, REQUESTS
+from testbed.results.directory import SUMS, RunDirectory
+from testbed.scenario.scenario import Scenario, load_scenario
+from tests.results.simulated import TEXT, Row, simulate
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    path = tmp_path_factory.mktemp("scenario") / "simulated.yaml"
+    path.write_text(TEXT)
+    return load_scenario(path)
+
+
+@pytest.fixture(scope="module")
+def rows(scenario: Scenario) -> list[Row]:
+    return simulate(scenario)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_true_run_shows_no_difference_whatever_the_order_of_its_rows(scenario: Scenario, seed: int) -> None:
+    rows = simulate(scenario, seed=seed)
+    random.Random(seed).shuffle(rows)
+    found = audit(scenario, rows)
+    assert found.differences == ()
+    assert found.decisions > 4 * 200
+
+
+@pytest.mark.parametrize("tier", ["device", "edge", "cloud"])
+def test_requests_that_met_their_deadline_in_a_queue_leave_all_others_to_be_audited(
+    scenario: Scenario, tier: str
+) -> None:
+    rows = simulate(scenario, undecided_at=tier)
+    undecided = [row for row in rows if row["path"][-1][:-1] == tier and row["confidences"][-1] is None]
+    assert len(undecided) > 40
+    assert {row["outcome"] for row in undecided} >= {"deadline"}
+    assert audit(scenario, rows).differences == ()
+    for tamper in (_threshold, _sequence, _confidence):
+        changed = copy.deepcopy(rows)
+        tamper(_recserve(changed))
+        assert audit(scenario, changed).differences
+
+
+def test_a_node_without_a_decision_must_have_cost_someone_the_answer(scenario: Scenario) -> None:
+    rows = simulate(scenario, undecided_at="edge")
+    row = next(
+        row for row in rows if row["method"] == "recserve" and row["path"][1:] and not row["confidences"][1]
+    )
+    assert row["outcome"] == "answered"
+    row["forward_errors"][0] = None
+    assert audit(scenario, rows).differences
+
+
+def _recserve(rows: list[Row], enough: int = 10) -> Row:
+    return next(
+        row
+        for row in rows
+        if row["method"] == "recserve" and row["window_lengths"][0] and row["window_lengths"][0] > enough
+    )
+
+
+def _threshold(row: Row) -> None:
+    row["thresholds"][0] = math.nextafter(row["thresholds"][0], 1.0)
+
+
+def _kept(row: Row) -> None:
+    row["kept"][0] = not row["kept"][0]
+
+
+def _sequence(row: Row) -> None:
+    row["window_seqs"][0] += 1
+
+
+def _length(row: Row) -> None:
+    row["window_lengths"][0] -= 1
+
+
+def _path(row: Row) -> None:
+    row["path"][0] = "device1" if row["path"][0] != "device1" else "device2"
+
+
+def _answer(row: Row) -> None:
+    row["answer"] = "negative" if row["answer"] == "positive" else "positive"
+
+
+def _tier(row: Row) -> None:
+    row["tier"] = "cloud" if row["tier"] != "cloud" else "edge"
+
+
+def _confidence(row: Row) -> None:
+    row["confidences"][0] = 0.0 if row["kept"][0] else 1.0
+
+
+def _no_confidence(row: Row) -> None:
+    row["confidences"][0] = None
+
+
+def _nothing_recorded(row: Row) -> None:
+    for name in ("confidences", "thresholds", "window_seqs", "window_lengths", "node_answers"):
+        row[name][0] = None
+
+
+TAMPERS = [
+    _threshold, _kept, _sequence, _length, _path, _answer, _tier, _confidence, _no_confidence,
+    _nothing_recorded,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("tamper", TAMPERS)
+def test_each_thing_that_was_changed_is_found(
+    scenario: Scenario, rows: list[Row], tamper: Callable[[Row], None]
+) -> None:
+    changed = copy.deepcopy(rows)
+    tamper(_recserve(changed))
+    assert audit(scenario, changed).differences
+
+
+def test_a_row_that_is_missing_leaves_a_gap_in_a_window(scenario: Scenario, rows: list[Row]) -> None:
+    kept = [row for row in rows if row is not _recserve(rows)]
+    assert any("entered the window" in text for text in audit(scenario, kept).differences)
+
+
+def test_a_row_that_is_missing_under_one_method_alone_is_missed(scenario: Scenario, rows: list[Row]) -> None:
+    last = max(
+        (row for row in rows if row["method"] == "recserve" and row["device"] == "device1"),
+        key=lambda row: row["window_seqs"][0],
+    )
+    kept = [row for row in rows if row is not last]
+    assert any("1 of 200 requests have no row" in text for text in audit(scenario, kept).differences)
+    kept = [row for row in rows if row["method"] != "recserve"]
+    assert any("200 of 200 requests have no row" in text for text in audit(scenario, kept).differences)
+    assert any("has 2 rows" in text for text in audit(scenario, [*rows, last]).differences)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("confidences", None, "no confidence"),
+        ("thresholds", 0.5, "has neither"),
+        ("window_seqs", 0, "neither"),
+    ],
+)
+def test_the_top_tier_infers_and_has_neither_threshold_nor_window(
+    scenario: Scenario, rows: list[Row], column: str, value: float | None, words: str
+) -> None:
+    for method in ("casserve", "recserve"):
+        changed = copy.deepcopy(rows)
+        row = next(row for row in changed if row["method"] == method and len(row["path"]) == 3)
+        row[column][2] = value
+        assert any(words in text for text in audit(scenario, changed).differences)
+
+
+def test_fixed_thresholds_are_held_against_the_scenario(scenario: Scenario, rows: list[Row]) -> None:
+    changed = copy.deepcopy(rows)
+    row = next(row for row in changed if row["method"] == "casserve")
+    row["thresholds"][0] = 0.8000000001
+    assert any("expected 0.8" in text for text in audit(scenario, changed).differences)
+
+
+def test_a_tier_below_that_inferred_under_cloud_only_is_found(scenario: Scenario, rows: list[Row]) -> None:
+    changed = copy.deepcopy(rows)
+    row = next(row for row in changed if row["method"] == "cloud-only")
+    row["confidences"][0] = 0.5
+    assert any("not served by tier cloud alone" in text for text in audit(scenario, changed).differences)
+
+
+def test_an_answer_from_below_is_right_where_the_way_up_failed(scenario: Scenario, rows: list[Row]) -> None:
+    changed = copy.deepcopy(rows)
+    row = next(row for row in changed if row["method"] == "casserve" and row["path"][-1].startswith("cloud"))
+    for name in ("path", "confidences", "thresholds", "window_seqs", "window_lengths", "kept"):
+        row[name] = row[name][:2]
+    row["node_answers"], row["forward_errors"] = row["node_answers"][:2], [None, "unreachable"]
+    row |= {"answer": row["node_answers"][1], "tier": "edge"}
+    assert audit(scenario, changed).differences == ()
+
+
+@pytest.fixture
+def sealed(tmp_path: Path, scenario: Scenario, rows: list[Row]) -> RunDirectory:
+    directory = RunDirectory.create(tmp_path / "run", "simulated")
+    directory.write_json("manifest.json", {"scenario": scenario.model_dump(mode="json")})
+    directory.write_table("requests.parquet", rows, REQUESTS)
+    directory.write_table("links.parquet", [], LINKS)
+    directory.pcap("recserve", "device1-edge1").write_bytes(b"frames")
+    directory.seal()
+    return directory
+
+
+def test_a_sealed_run_reads_back_as_it_was_judged(sealed: RunDirectory) -> None:
+    assert audit_run(sealed).differences == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["links.parquet", "manifest.json", "captures/recserve/device1-edge1.pcap", "requests.parquet", SUMS],
+)
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_one_bit_anywhere_is_found(sealed: RunDirectory, name: str, place: float) -> None:
+    path = sealed.path / name
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+    assert sealed.broken_seals()
+
+
+def test_what_was_added_taken_away_or_never_sealed_is_told(sealed: RunDirectory) -> None:
+    (sealed.path / "extra").write_text("x")
+    (sealed.path / "links.parquet").unlink()
+    assert sealed.broken_seals() == [f"extra is not in {SUMS}", "links.parquet is missing"]
+    (sealed.path / SUMS).unlink()
+    assert "the run did not end" in sealed.broken_seals()[0]

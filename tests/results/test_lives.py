@@ -1,0 +1,71 @@
+"""The audit of nodes that were killed and came back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed.results.audit import audit
+from testbed.results.evidence import Audit
+from testbed.scenario.scenario import Scenario, load_scenario
+from testbed.scenario.sections.events import NodeEvent
+from tests.results.simulated import TEXT, simulate
+
+
+@pytest.fixture
+def simulated(tmp_path: Path) -> Scenario:
+    path = tmp_path / "simulated.yaml"
+    path.write_text(TEXT)
+    return load_scenario(path)
+
+
+def lived(rows: list[dict[str, Any]], life: int) -> list[dict[str, Any]]:
+    """The same rows in which every node lives its so-many-th life."""
+    return [
+        {**row, "request_id": f"{life}{row['request_id']}", "lives": [life] * len(row["path"])}
+        for row in rows
+    ]
+
+
+def untold(row: dict[str, Any]) -> dict[str, Any]:
+    """The row without what its device had recorded."""
+    lists = (
+        "path", "kept", "confidences", "thresholds", "window_seqs", "window_lengths", "forward_errors",
+        "node_answers", "lives",
+    )  # fmt: skip
+    return {**row, **{name: row[name][1:] for name in lists}}
+
+
+def test_the_audit_begins_a_window_anew_for_each_life_of_a_killed_node(simulated: Scenario) -> None:
+    nodes = [node.name for node in simulated.topology.nodes]
+    kills = tuple(NodeEvent(at_s=1.0, node=node, do="kill") for node in nodes)
+    killed = simulated.model_copy(update={"events": kills})
+    first, second = (lived(simulate(simulated, seed=life), life) for life in (0, 1))
+    assert audit(simulated, [*first, *second]).differences  # unless it knows that they were killed
+    assert audit(killed, [*first, *second]) == Audit(decisions=audit(killed, [*first, *second]).decisions)
+
+    def without(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """One record lost, that of the fifth value in device1's window."""
+        lost = ("recserve", "device1", 5)
+        return [
+            untold(row) if (row["method"], row["device"], row["window_seqs"][0]) == lost else row
+            for row in rows
+        ]
+
+    lost = audit(killed, [*without(first), *second])
+    assert lost.differences == ()
+    assert lost.not_shown > 0
+    assert any("device1" in text for text in audit(killed, [*first, *without(second)]).differences)
+
+
+def test_the_audit_asks_nothing_of_a_request_whose_node_was_killed_before_it_told(
+    simulated: Scenario,
+) -> None:
+    killed = simulated.model_copy(update={"events": (NodeEvent(at_s=1.0, node="device1", do="kill"),)})
+    rows = lived(simulate(simulated), 0)
+    at = next(at for at, row in enumerate(rows) if (row["method"], row["device"]) == ("casserve", "device1"))
+    rows[at] = untold(rows[at])
+    assert audit(killed, rows).differences == ()
+    assert audit(simulated, rows).differences

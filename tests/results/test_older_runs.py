@@ -1,0 +1,62 @@
+"""A run directory of schema version 1 is read, reported and audited as one of today."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from testbed.report.tables import print_run
+from testbed.results.audit import audit_run
+from testbed.results.columns import EVENTS, LINKS, REQUESTS, SCHEMA_VERSION, TIERS
+from testbed.results.directory import RunDirectory
+from testbed.results.fidelity import CLAIMS
+from testbed.results.summary import summarise
+from testbed.scenario.scenario import Scenario
+from testbed.scenario.workload.trace_file import read_trace
+from tests import ROOT
+
+RUN = ROOT / "tests" / "data" / "run-v1"
+
+
+@pytest.fixture
+def old() -> RunDirectory:
+    directory = RunDirectory.open(RUN)
+    assert directory.read_json("manifest.json")["schema_version"] == 1 < SCHEMA_VERSION
+    return directory
+
+
+def test_it_is_as_it_was_left_and_its_decisions_come_out_the_same(old: RunDirectory) -> None:
+    found = audit_run(old)
+    assert found.decisions > 0
+    assert found.differences == ()
+
+
+def test_its_tables_have_the_columns_of_today_and_null_where_it_counted_nothing(old: RunDirectory) -> None:
+    tables = {"requests": REQUESTS, "links": LINKS, "tiers": TIERS, "events": EVENTS}
+    rows = {name: old.read_table(f"{name}.parquet") for name in tables}
+    for name, schema in tables.items():
+        assert rows[name]
+        assert set(rows[name][0]) == set(schema.names)
+    assert {(row["duplicated_frames"], row["held_frames"]) for row in rows["links"]} == {(None, None)}
+    assert {row["waited_s"] for row in rows["tiers"]} == {None}
+    assert all(row["frames"] > 0 for row in rows["links"] if row["method"] == "cloud-only")
+
+
+def test_its_summary_is_made_again_from_its_tables(old: RunDirectory) -> None:
+    scenario = Scenario.model_validate(old.read_json("manifest.json")["scenario"])
+    requests, links = (old.read_table(f"{name}.parquet") for name in ("requests", "links"))
+    faithful = old.read_json("fidelity.json")["faithful"]
+    assert json.loads(json.dumps(summarise(scenario, requests, links, faithful))) == old.read_json(
+        "summary.json"
+    )
+
+
+def test_its_report_is_printed(old: RunDirectory) -> None:
+    out = StringIO()
+    print_run(old, read_trace(RUN / "trace.jsonl"), Console(file=out, width=150))
+    text = out.getvalue()
+    for words in ("cloud-only", "recserve", "device1-edge1", "May it be believed", *CLAIMS):
+        assert words in text
