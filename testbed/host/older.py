@@ -20,7 +20,7 @@ from testbed.host.cache import cache_dir
 from testbed.host.facts import command_path
 
 MANAGERS_FILES = {
-    Path("/etc/systemd/network/00-llm-testbed.network.network"): ("networkctl", "reload"),
+    Path("/etc/systemd/network/00-llm-testbed.network"): ("networkctl", "reload"),
     Path("/etc/NetworkManager/conf.d/00-llm-testbed.conf"): ("nmcli", "general", "reload"),
 }
 _MACHINE = re.compile(r"tbvm[0-9a-f]{8}")

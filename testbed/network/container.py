@@ -21,8 +21,8 @@ from testbed.errors import TestbedError
 from testbed.network.kernel.settings import configure_namespace
 from testbed.network.node import SiteHost
 
-RUN_LABEL = "llm-testbed.orchestrator.run"
-NODE_LABEL = "llm-testbed.network.node"
+RUN_LABEL = "llm-testbed.run"
+NODE_LABEL = "llm-testbed.node"
 USER_ID = 65532
 """The container's user and group: nobody's, with no name on either side."""
 CPU_PERIOD_US = 100_000

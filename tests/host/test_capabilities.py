@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from testbed.host import capabilities as caps
+from testbed.host import packages
 from testbed.host.capabilities import Capability, capabilities
 from testbed.host.doctor import INDISPENSABLE, doctor, verdict
 from testbed.host.facts import host_facts
@@ -119,9 +119,9 @@ def test_without_what_is_indispensable_nothing_runs_and_it_is_named(name: str) -
 
 def test_a_package_is_named_as_the_distribution_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for ids, mend in (("debian", "apt-get install iproute2"), ("fedora", "dnf install iproute")):
-        monkeypatch.setattr(caps, "distribution", lambda ids=ids: {"id": ids, "like": "", "name": ids})
+        monkeypatch.setattr(packages, "distribution", lambda ids=ids: {"id": ids, "like": "", "name": ids})
         assert package_mend("ip") == mend
-    monkeypatch.setattr(caps, "distribution", lambda: {"id": "void", "like": "", "name": "Void"})
+    monkeypatch.setattr(packages, "distribution", lambda: {"id": "void", "like": "", "name": "Void"})
     assert package_mend("ip") == "install the package that holds ip (Debian: iproute2)"
 
 

@@ -106,7 +106,7 @@ def test_a_machine_without_a_directory_is_found_by_its_processes(cache: Path) ->
 def test_what_told_network_managers_to_leave_ports_alone_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told, reloaded = tmp_path / "00-llm-testbed.network.network", tmp_path / "reloaded"
+    told, reloaded = tmp_path / "00-llm-testbed.network", tmp_path / "reloaded"
     told.touch()
     monkeypatch.setattr(older, "MANAGERS_FILES", {told: ("touch", str(reloaded))})
     assert remove_older() == [f"file {told}"]

@@ -162,7 +162,7 @@ def test_an_interrupt_while_containers_start_leaves_none(
         _, said = process.communicate(timeout=60)
         assert process.returncode != 0
         assert "KeyboardInterrupt" in said
-        listed = engine.containers.list(all=True, filters={"label": f"llm-testbed.orchestrator.run={run}"})
+        listed = engine.containers.list(all=True, filters={"label": f"llm-testbed.run={run}"})
         assert listed == []
         assert traces(run) == []
 
@@ -176,7 +176,7 @@ def test_a_container_that_does_not_start_takes_all_the_others_with_it(
     specs = asleep(tree(), broken)
     with pytest.raises(TestbedError, match=r"edge1 .*no model here \(exit status 3\)"):
         enter_and_ask(Network(tree(), run, image=image, containers=specs, client=engine))
-    assert engine.containers.list(all=True, filters={"label": f"llm-testbed.orchestrator.run={run}"}) == []
+    assert engine.containers.list(all=True, filters={"label": f"llm-testbed.run={run}"}) == []
     assert traces(run) == []
 
 

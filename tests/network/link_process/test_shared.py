@@ -47,8 +47,8 @@ def test_what_is_written_for_a_direction_is_read_by_another_process_s_map() -> N
 WRITER = """
 import itertools, sys
 sys.path.append(sys.argv[1])
-from testbed.link_process import shared
-from testbed.link_process.shared import FIELDS, Block
+from testbed.network.link_process import shared
+from testbed.network.link_process.shared import FIELDS, Block
 block = Block(int(sys.argv[2]))
 for value in itertools.count():
     block.write(3, [value] * len(FIELDS))
@@ -131,7 +131,7 @@ def test_the_process_imports_the_standard_library_and_its_own_package_alone() ->
 
 def test_started_as_a_directory_without_site_packages_it_finds_itself() -> None:
     ended = subprocess.run(
-        [sys.executable, "-I", "-S", str(ROOT / "testbed" / "link_process")],
+        [sys.executable, "-I", "-S", str(ROOT / "testbed" / "network" / "link_process")],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert "IndexError" in ended.stderr  # it is given no descriptors, and got as far as asking for them
