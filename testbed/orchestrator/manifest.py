@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from testbed.host.facts import host_facts
-from testbed.host.image import ImageRef
-from testbed.orchestrator.prepare import Inputs
+from testbed.orchestrator.prepare import Inputs, Parts
 from testbed.results.columns import SCHEMA_VERSION
 from testbed.results.directory import RunDirectory
 
@@ -17,10 +15,9 @@ from testbed.results.directory import RunDirectory
 class Manifest:
     """The manifest of a run that goes on; the file is written anew whenever something is added."""
 
-    def __init__(
-        self, directory: RunDirectory, run_id: str, inputs: Inputs, image: ImageRef, models: Path | None
-    ) -> None:
-        self._directory = directory
+    def __init__(self, directory: RunDirectory, run_id: str, inputs: Inputs, parts: Parts) -> None:
+        image, models = parts.image, parts.models
+        self.directory, self.run_id = directory, run_id
         self._offsets_ns: dict[str, tuple[int, int]] = {}
         self._fields: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
@@ -41,7 +38,7 @@ class Manifest:
     def add(self, **fields: Any) -> None:
         """Add fields, or put others in their place."""
         self._fields |= fields
-        self._directory.write_json("manifest.json", self._fields)
+        self.directory.write_json("manifest.json", self._fields)
 
     def add_clock_offsets(self, method: str, offsets_ns: tuple[int, int]) -> None:
         """Add how far the realtime clock was ahead of the monotonic one at a method's start and end."""

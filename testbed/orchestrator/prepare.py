@@ -85,15 +85,23 @@ def inputs_of(scenario: Scenario) -> Inputs:
     return Inputs(scenario, trace, prompts_for(trace), asked_cpus, notes)
 
 
-def make_ready(scenario: Scenario, report: Report) -> tuple[ImageRef, Path | None]:
-    """Make the tier image, and the demonstration models if a tier uses one, unless they are there.
+@dataclass(frozen=True)
+class Parts:
+    """What containers are made of: the tiers' image, and the directory of demonstration models if used."""
+
+    image: ImageRef
+    models: Path | None
+
+
+def make_parts(scenario: Scenario, report: Report) -> Parts:
+    """Make the tiers' image, and the demonstration models if a tier uses one, unless they are there.
 
     Raises:
         TestbedError: one of them cannot be made here.
     """
     image = ensure_image(report)
     if not any(tier.model.kind == "embedded" for tier in scenario.tiers):
-        return image, None
+        return Parts(image, None)
     from testbed.host.embedded.prepare import prepare
 
-    return image, prepare(report)
+    return Parts(image, prepare(report))

@@ -15,7 +15,6 @@ from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.cgroup import ContainerGroup
 from testbed.host.engine import engine
-from testbed.host.image import ImageRef
 from testbed.host.processes.run_lock import new_run_id, run_lock
 from testbed.host.processes.signals import Terminated, undisturbed
 from testbed.network.container import TierHost
@@ -29,7 +28,7 @@ from testbed.orchestrator.manifest import Manifest
 from testbed.orchestrator.method import run_method
 from testbed.orchestrator.nodes.control import NodeControl, on_all, wait_ready
 from testbed.orchestrator.nodes.tier_specs import container_specs
-from testbed.orchestrator.prepare import Inputs, inputs_of, make_ready
+from testbed.orchestrator.prepare import Inputs, Parts, inputs_of, make_parts
 from testbed.orchestrator.session import Session
 from testbed.results.directory import RunDirectory
 from testbed.scenario.reports import Finding
@@ -61,40 +60,40 @@ def run(scenario: Scenario, out: Path | None = None, reporter: Reporter | None =
     with run_lock(run_id):
         RunDirectory.check(out)
         reporter.say(str(estimated_seconds(inputs.scenario, inputs.trace, inputs.topology)))
-        image, models = make_ready(inputs.scenario, reporter.say)
+        parts = make_parts(inputs.scenario, reporter.say)
         directory = RunDirectory.create(out, scenario.name)
-        manifest = Manifest(directory, run_id, inputs, image, models)
+        manifest = Manifest(directory, run_id, inputs, parts)
         write_trace(inputs.trace, directory.path / "trace.jsonl")
-        measured, status = Measured(), "failed"
-        try:
-            with ExitStack() as stack:
-                session = _bring_up(stack, inputs, run_id, image, models, directory, manifest, reporter)
-                _replay_methods(session, manifest, measured)
-            status = "finished"
-        except KeyboardInterrupt:
-            status = "interrupted"
-            raise
-        except Terminated:
-            status = "terminated"
-            raise
-        finally:
-            with undisturbed():  # what was measured is written, however impatient the user is
-                manifest.end(status)
-                conclude(directory, inputs, measured)
-            if status != "finished":
-                reporter.say(f"what was measured so far is in {directory.path}")
+        measured = Measured()
+        with _concluded(manifest, inputs, measured, reporter), ExitStack() as stack:
+            session = _bring_up(stack, inputs, parts, manifest, reporter)
+            _replay_methods(session, manifest, measured)
     return directory
 
 
+@contextmanager
+def _concluded(manifest: Manifest, inputs: Inputs, measured: Measured, reporter: Reporter) -> Iterator[None]:
+    """Say in the manifest how the block ended, and write what was measured until then."""
+    status = "failed"
+    try:
+        yield
+        status = "finished"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    except Terminated:
+        status = "terminated"
+        raise
+    finally:
+        with undisturbed():  # however impatient the user is
+            manifest.end(status)
+            conclude(manifest.directory, inputs, measured)
+        if status != "finished":
+            reporter.say(f"what was measured so far is in {manifest.directory.path}")
+
+
 def _bring_up(
-    stack: ExitStack,
-    inputs: Inputs,
-    run_id: str,
-    image: ImageRef,
-    models: Path | None,
-    directory: RunDirectory,
-    manifest: Manifest,
-    reporter: Reporter,
+    stack: ExitStack, inputs: Inputs, parts: Parts, manifest: Manifest, reporter: Reporter
 ) -> Session:
     """Bring up network and containers until every tier is warm; ``stack`` takes it all down again."""
     scenario, topology = inputs.scenario, inputs.topology
@@ -103,9 +102,9 @@ def _bring_up(
         network = stack.enter_context(
             Network(
                 topology,
-                run_id,
-                image=image.tag,
-                containers=container_specs(scenario, topology, models),
+                manifest.run_id,
+                image=parts.image.tag,
+                containers=container_specs(scenario, topology, parts.models),
                 client=engine(reporter.say),
                 progress=progress,
             )
@@ -126,7 +125,7 @@ def _bring_up(
         network,
         nodes,
         network.links,
-        directory,
+        manifest.directory,
         reporter,
         groups=groups,
         probes=[probe_path(network.add_probe(*both)) for both in list(shapes)[:MAX_PROBES]],
