@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,16 @@ from testbed.orchestrator.replay.closed_loop import ClosedLoop, draw_closed_loop
 from testbed.orchestrator.replay.replay import Outcome, replay
 from testbed.orchestrator.rows.links import backlogs, frames_between, reconcile
 from testbed.orchestrator.rows.outcomes import count_outcomes
-from testbed.orchestrator.rows.requests import attribute, request_rows, with_lives
+from testbed.orchestrator.rows.requests import request_rows, with_lives
 from testbed.orchestrator.rows.tiers import overflows, tier_rows
 from testbed.orchestrator.session import Setting
 from testbed.orchestrator.watch.cpu import CpuWatch
 from testbed.orchestrator.watch.probes import ProbeWatch
 from testbed.orchestrator.watch.run_delay import RunDelayWatch
+from testbed.results.columns import EventRow
 from testbed.results.evidence import (
     BacklogReport,
     CpuReport,
-    EventReport,
     Lateness,
     LinkAccount,
     Outcomes,
@@ -70,7 +70,7 @@ class MethodResult:
     cpu: CpuReport
     probes: list[ProbeReport]
     findings: list[str]
-    events: list[EventReport] = field(default_factory=list)
+    events: list[EventRow] = field(default_factory=list)
     overflows: list[Overflow] = field(default_factory=list)
 
 
@@ -103,27 +103,20 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
         reports = {name: tap.stop(frames_between(before, after, name)) for name, tap in captures.items()}
     records = with_lives(on_all(setting.nodes, lambda node: node.records()), killed)
     forgotten = on_all(setting.nodes, lambda node: int(node.status()["records_forgotten"]))
-    captured = account_captures(
+    accounts = account_captures(
         [_captured(setting, method.name, link) for link in links], method.name, setting.reporter
     )
-    accounted = [
-        reconcile(method.name, link.name, before, after, one, reports.get(link.name))
-        for link, one in zip(links, captured, strict=True)
-    ]
-    crossed = {link.name: found.requests for link, found in zip(links, accounted, strict=True)}
+    captured = {link.name: account for link, account in zip(links, accounts, strict=True)}
+    crossed = {link: account.requests for link, account in captured.items()}
     topology = setting.network.topology
-    rows = request_rows(method.name, outcomes, records, setting.examples, topology, crossed)
-    link_rows = attribute([row for found in accounted for row in found.rows], rows)
-    accounts = [one for found in accounted for one in found.accounts]
-    findings = [text for found in accounted for text in found.findings]
+    request_table = request_rows(method.name, outcomes, records, setting.examples, topology, crossed)
+    reconciled = reconcile(method.name, before, after, captured, reports, request_table)
+    rows = [asdict(row) for row in request_table]
     return MethodResult(
         requests=rows,
-        links=link_rows,
-        tiers=tier_rows(method.name, records, used, topology),
-        accounts=[
-            replace(one, unattributed_bytes=row["unattributed_bytes"])
-            for one, row in zip(accounts, link_rows, strict=True)
-        ],
+        links=[asdict(row) for row in reconciled.rows],
+        tiers=[asdict(row) for row in tier_rows(method.name, records, used, topology)],
+        accounts=reconciled.accounts,
         outcomes=count_outcomes(method.name, setting.trace, outcomes, setting.scenario.task.labels),
         lateness=Lateness.of(method.name, [row["lateness_ms"] for row in rows]),
         unexplained=unexplained(method.name, rows),
@@ -132,7 +125,11 @@ def run_method(setting: Setting, method: Any, progress: Callable[[int, int], Non
         clock_offsets_ns=(offset_ns, time.time_ns() - time.monotonic_ns()),
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
-        findings=[f"{method.name}: {text}" for text in findings],
+        findings=[
+            f"{method.name}: {link}: {text}"
+            for link, account in captured.items()
+            for text in account.findings
+        ],
         events=events,
         overflows=overflows(method.name, records, forgotten),
     )
@@ -144,7 +141,7 @@ def _usage(setting: Setting) -> dict[str, Usage]:
 
 def _replay(
     setting: Setting, method: str, spec: Mapping[str, Any], progress: Callable[[int, int], None]
-) -> tuple[list[Outcome], list[EventReport], Mapping[str, Any]]:
+) -> tuple[list[Outcome], list[EventRow], Mapping[str, Any]]:
     """Outcomes, what became of the events, and what killed nodes had recorded."""
     mode = setting.scenario.replay
     devices = {request.device for request in setting.trace}

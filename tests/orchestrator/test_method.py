@@ -14,13 +14,13 @@ from rich.console import Console
 from testbed.console import Reporter
 from testbed.orchestrator.method import MethodResult, run_method
 from testbed.orchestrator.session import Setting
-from testbed.results.columns import BYTE_PARTS
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import Evidence
 from testbed.results.fidelity import judge
 from testbed.scenario.sections.replay import Replay
 from testbed.scenario.topology import Topology
 from testbed.wire.account import LinkEnds, account
+from testbed.wire.parts import BYTE_PARTS
 from tests.orchestrator.emulation import emulated, scenario_of
 from tests.wire import wireshark
 
