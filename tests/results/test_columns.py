@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from testbed.results.columns import EVENTS, LINKS, REQUESTS, TABLES, TIERS, Even
 from testbed.results.directory import RunDirectory
 
 TEXT, REAL, WHOLE, FLAG = "string", "double", "int64", "bool"
-PUBLISHED = {
+PUBLISHED: dict[str, Mapping[str, str | list[str]]] = {
     "requests.parquet": {
         "request_id": TEXT,
         "method": TEXT,
@@ -116,19 +117,20 @@ PUBLISHED = {
 }
 
 
-def published(types: dict[str, str | list[str]]) -> pa.Schema:
-    known = {TEXT: pa.string(), REAL: pa.float64(), WHOLE: pa.int64(), FLAG: pa.bool_()}
-    return pa.schema(
-        [
-            (name, pa.list_(known[kind[0]]) if isinstance(kind, list) else known[kind])
-            for name, kind in types.items()
-        ]
-    )
+def published(types: Mapping[str, str | list[str]]) -> pa.Schema:
+    known: dict[str, pa.DataType] = {
+        TEXT: pa.string(), REAL: pa.float64(), WHOLE: pa.int64(), FLAG: pa.bool_()
+    }  # fmt: skip
+    columns: list[tuple[str, pa.DataType]] = [
+        (name, pa.list_(known[kind[0]]) if isinstance(kind, list) else known[kind])
+        for name, kind in types.items()
+    ]
+    return pa.schema(columns)
 
 
 @pytest.mark.parametrize("table", PUBLISHED)
 def test_names_order_and_types_of_columns_are_the_published_ones(table: str) -> None:
-    assert TABLES[table].equals(published(PUBLISHED[table]))  # type: ignore[arg-type]
+    assert TABLES[table].equals(published(PUBLISHED[table]))
 
 
 def test_every_table_is_published() -> None:

@@ -69,34 +69,45 @@ def request_rows(
     hops_up = {device: _hops(nodes, topology) for device, nodes in ways.items()}
     rows = []
     for outcome in outcomes:
-        reached = [
-            (node, by_node[node][outcome.request_id])
+        reached = {
+            node: by_node[node][outcome.request_id]
             for node in ways[outcome.device]
             if outcome.request_id in by_node.get(node, {})
-        ]
-        hops = _tried(outcome.request_id, hops_up[outcome.device], dict(reached), crossed)
-        reference = examples[outcome.request_id].reference
-        rows.append(
-            RequestRow(
-                request_id=outcome.request_id,
-                method=method,
-                device=outcome.device,
-                scheduled_at_s=outcome.scheduled_at_s,
-                sent_at_s=outcome.sent_at_s,
-                done_at_s=outcome.done_at_s,
-                latency_ms=outcome.latency_ms,
-                tier=outcome.tier,
-                path=[node for node, _ in reached],
-                **{column: [record[key] for _, record in reached] for column, key in _PER_NODE.items()},
-                **_byte_columns(outcome.request_id, hops, crossed),
-                **time_columns(outcome, hops, dict(reached)),
-                answer=outcome.answer,
-                reference=reference,
-                correct=outcome.answer == reference,
-                outcome=outcome.outcome,
-            )
-        )
+        }
+        hops = _tried(outcome.request_id, hops_up[outcome.device], reached, crossed)
+        by_column = {
+            **_node_columns(reached),
+            **_byte_columns(outcome.request_id, hops, crossed),
+            **time_columns(outcome, hops, reached),
+        }
+        rows.append(_row(method, outcome, examples[outcome.request_id].reference, by_column))
     return rows
+
+
+def _row(method: str, outcome: Outcome, reference: str, by_column: Mapping[str, Any]) -> RequestRow:
+    return RequestRow(
+        request_id=outcome.request_id,
+        method=method,
+        device=outcome.device,
+        scheduled_at_s=outcome.scheduled_at_s,
+        sent_at_s=outcome.sent_at_s,
+        done_at_s=outcome.done_at_s,
+        latency_ms=outcome.latency_ms,
+        tier=outcome.tier,
+        answer=outcome.answer,
+        reference=reference,
+        correct=outcome.answer == reference,
+        outcome=outcome.outcome,
+        **by_column,
+    )
+
+
+def _node_columns(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the nodes on the path recorded; ``records`` is by node, the device first."""
+    return {
+        "path": list(records),
+        **{column: [record[key] for record in records.values()] for column, key in _PER_NODE.items()},
+    }
 
 
 def text_bytes(requests: Iterable[RequestRow]) -> Counter[tuple[str, str]]:
@@ -113,7 +124,7 @@ def text_bytes(requests: Iterable[RequestRow]) -> Counter[tuple[str, str]]:
 def _tried(
     request_id: str, way: Sequence[Hop], records: Mapping[str, Mapping[str, Any]], crossed: Crossed
 ) -> Sequence[Hop]:
-    """The hops up to the last that the request tried: its node forwarded, or a trace of it is further up."""
+    """The hops up to the last that the request tried: its node forwarded it, or it was seen further up."""
     tried = 0
     for number, hop in enumerate(way, start=1):
         sent_up = hop.child in records and records[hop.child]["upstream_ms"] is not None
@@ -122,7 +133,7 @@ def _tried(
     return way[:tried]
 
 
-def _byte_columns(request_id: str, hops: Sequence[Hop], crossed: Crossed) -> dict[str, list[Any]]:
+def _byte_columns(request_id: str, hops: Sequence[Hop], crossed: Crossed) -> dict[str, Any]:
     texts = [crossed[hop.link].get(request_id) for hop in hops]
     return {
         "hops": [hop.link for hop in hops],
@@ -132,6 +143,6 @@ def _byte_columns(request_id: str, hops: Sequence[Hop], crossed: Crossed) -> dic
 
 
 def _hops(nodes: Sequence[str], topology: Topology) -> list[Hop]:
-    """Those between the nodes of a way up, the lowest first."""
+    """The hops between the nodes of a way up, the lowest first."""
     links = [topology.link_up(node) for node in nodes]
     return [Hop(link.name, node, link.parent) for node, link in zip(nodes, links, strict=True) if link]
