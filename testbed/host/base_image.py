@@ -13,7 +13,9 @@ from docker.errors import DockerException, ImageNotFound
 from docker.utils import parse_repository_tag
 
 from testbed.errors import TestbedError
-from testbed.host.processes.children import DIES_WITH_US, Report, killed_at_the_end, run_reported
+from testbed.host.commands import command_path, printed_by, search_path
+from testbed.host.processes.children import DIES_WITH_US, killed_at_the_end, run_reported
+from testbed.host.processes.reporting import Report
 
 SUITE = "bookworm"
 PYTHON_VERSION = "3.11"
@@ -34,6 +36,7 @@ TAG = f"{REPOSITORY}:{hashlib.sha256(RECIPE.encode()).hexdigest()[:12]}"
 
 BOOTSTRAP_TIMEOUT_S = 1200
 PULL_SILENCE_S = 15
+APT_TIMEOUT_S = 30.0
 
 
 def ensure_base(client: docker.DockerClient, scratch: Path, report: Report) -> str:
@@ -87,14 +90,14 @@ def _pull(image: str, report: Report) -> bool:
 
 
 def _bootstrap(client: docker.DockerClient, scratch: Path, report: Report) -> None:
-    if shutil.which("debootstrap", path=os.environ.get("PATH", "") + ":/usr/sbin") is None:
+    if command_path("debootstrap") is None:
         raise TestbedError("debootstrap is not installed; testbed/provision.sh installs it")
     target = scratch / "base"
     # Its own mount and process namespaces: whatever ends it, its mounts and its children end with it, and
     # nobody deletes through a /proc or /dev that an interrupted debootstrap left mounted in the tree.
     command = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"]
     command += ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(target)]
-    environment = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin", **_apt_proxy()}
+    environment = {**os.environ, "PATH": search_path(), **_apt_proxy()}
     try:
         run_reported([*command, *_mirror()], "base system", report, BOOTSTRAP_TIMEOUT_S, environment)
         _make_lean(target)
@@ -106,8 +109,9 @@ def _bootstrap(client: docker.DockerClient, scratch: Path, report: Report) -> No
 
 def _mirror() -> list[str]:
     """The host's own Debian mirror, as its apt knows it; none (debootstrap's default) on other systems."""
-    listed = _ask(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(LABEL)", "Created-By: Packages"]
+    columns = "$(REPO_URI) $(ORIGIN) $(LABEL)"
+    listed = printed_by(
+        "apt-get", "indextargets", "--format", columns, "Created-By: Packages", timeout_s=APT_TIMEOUT_S
     )
     for line in listed.splitlines():
         uri, _, origin = line.partition(" ")
@@ -119,17 +123,11 @@ def _mirror() -> list[str]:
 def _apt_proxy() -> dict[str, str]:
     proxies = {}
     for scheme in ("http", "https"):
-        said = _ask(["apt-config", "--format", "%v", "dump", f"Acquire::{scheme}::Proxy"]).strip()
-        if said.startswith("http") and f"{scheme}_proxy" not in os.environ:
-            proxies[f"{scheme}_proxy"] = said
+        option = f"Acquire::{scheme}::Proxy"
+        address = printed_by("apt-config", "--format", "%v", "dump", option, timeout_s=APT_TIMEOUT_S).strip()
+        if address.startswith("http") and f"{scheme}_proxy" not in os.environ:
+            proxies[f"{scheme}_proxy"] = address
     return proxies
-
-
-def _ask(command: list[str]) -> str:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
 
 
 def _make_lean(root: Path) -> None:

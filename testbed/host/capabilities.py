@@ -12,14 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.host.cache import cache_dir
-from testbed.host.facts import (
-    cgroup_version,
-    command_path,
-    first_line,
-    memory_bytes,
-    package_version,
-    usable_cpus,
-)
+from testbed.host.commands import command_path, first_line
+from testbed.host.facts import cgroup_version, memory_bytes, package_version, usable_cpus
 from testbed.host.kernel import TRY_TIMEOUT_S, Kernel, kernel, parse_tries
 from testbed.host.packages import package_mend
 

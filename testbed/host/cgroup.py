@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,9 +49,6 @@ class Usage:
             _less(self.throttled_s, earlier.throttled_s),
             _less(self.waited_s, earlier.waited_s),
         )
-
-    def to_json(self) -> dict[str, int | float | None]:
-        return asdict(self)
 
 
 def _less(now: N | None, then: N | None) -> N | None:

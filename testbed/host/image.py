@@ -25,14 +25,15 @@ from pathlib import Path
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from testbed.errors import TestbedError
+from testbed.errors import TestbedError, is_disk_full
 from testbed.host import base_image
 from testbed.host.base_image import PYTHON_VERSION, ensure_base
 from testbed.host.cache import cache_dir
 from testbed.host.engine import engine
-from testbed.host.processes.children import REPORT_EVERY_S, Report, run_reported
+from testbed.host.processes.children import run_reported
 from testbed.host.processes.locking import exclusive
 from testbed.host.processes.program import program
+from testbed.host.processes.reporting import REPORT_EVERY_S, Report, silent
 
 TIERS = Path(__file__).resolve().parents[2] / "tiers"
 REPOSITORY = "llm-testbed-tier"
@@ -67,13 +68,12 @@ class ImageRef:
     size_bytes: int
 
 
-def ensure_image(report: Report | None = None, tiers: Path = TIERS) -> ImageRef:
+def ensure_image(report: Report = silent, tiers: Path = TIERS) -> ImageRef:
     """The image of ``tiers/`` as it is now, built if there is none; ``report`` gets sentences of progress.
 
     Raises:
         TestbedError: no engine, no room, no packages to be had, or the build failed.
     """
-    report = report or _silent
     client = engine(report)
     files = context_files(tiers)  # read once: what is hashed is what is built, whoever edits meanwhile
     tag = image_tag(files)
@@ -253,7 +253,7 @@ def _explained(tag: str) -> Iterator[None]:
     try:
         yield
     except (TestbedError, DockerException, OSError) as error:
-        if "no space left" in str(error).lower():
+        if is_disk_full(error):
             raise TestbedError(
                 f"no space is left on the disk to build {tag}; make room under {cache_dir()} and in Docker's "
                 "data directory and try again"
@@ -282,10 +282,6 @@ def _scratch() -> Iterator[Path]:
         yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
-
-
-def _silent(_: str) -> None:
-    pass
 
 
 def main() -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from testbed.host.commands import command_path, search_path
+
 TRY_TIMEOUT_S = 20.0
-SEARCH_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 
 _PACKET_SOCKET = "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW).bind(('wan0', 0))"
 # The order matters only where a line uses an interface of a line before.
@@ -51,7 +51,7 @@ class Kernel:
 @functools.cache
 def kernel() -> Kernel:
     """The running kernel, tried once per process; about 0.1 s, and nothing of it stays."""
-    missing = [tool for tool in ("unshare", "ip") if shutil.which(tool, path=SEARCH_PATH) is None]
+    missing = [tool for tool in ("unshare", "ip") if command_path(tool) is None]
     if missing:
         reason = f"not tried: {', '.join(missing)} not installed"
         return Kernel(frozenset(), dict.fromkeys(PARTS, reason))
@@ -65,7 +65,7 @@ def kernel() -> Kernel:
             errors="replace",
             timeout=TRY_TIMEOUT_S,
             check=False,
-            env={**os.environ, "PATH": SEARCH_PATH, "LC_ALL": "C"},
+            env={**os.environ, "PATH": search_path(), "LC_ALL": "C"},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Kernel(frozenset(), dict.fromkeys(PARTS, str(error)))

@@ -15,14 +15,14 @@ from pathlib import Path
 from testbed.host.assets import MINILM, SMOLLM2, fetch
 from testbed.host.cache import cache_dir, scratch_in
 from testbed.host.embedded.ladder import LABELS, MAX_TOKENS, RUNGS, WEIGHTS, Rung
-from testbed.host.processes.children import Report
 from testbed.host.processes.locking import exclusive
+from testbed.host.processes.reporting import Report, silent
 
 LIBRARIES = ("transformers", "peft")
 _LOCK_TIMEOUT_S = 900
 
 
-def prepare(report: Report = lambda _: None) -> Path:
+def prepare(report: Report = silent) -> Path:
     """Return the directory that holds one checkpoint for each rung, making it the first time.
 
     It is addressed by its content's recipe (:func:`recipe_hash`), so a change makes a new one.

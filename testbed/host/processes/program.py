@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from subprocess import TimeoutExpired
 from typing import NoReturn
 
-from testbed.errors import TestbedError
+from testbed.errors import TestbedError, is_disk_full
 from testbed.host.processes.signals import Terminated, terminable
 
 
@@ -44,7 +44,7 @@ def explained(error: Exception) -> str | None:
     if isinstance(error, TestbedError):
         return str(error)
     place = getattr(error, "filename", None)
-    if "no space left" in str(error).lower():  # of any class: Docker, safetensors and Arrow have their own
+    if is_disk_full(error):
         return f"{place or 'the disk'}: no space left; free some and run again"
     if isinstance(error, TimeoutExpired):
         command = error.cmd if isinstance(error.cmd, str) else error.cmd[0]
