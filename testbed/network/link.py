@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from testbed.network.cables import PlannedLink, Port
+from testbed.network.cables import Port, WiredLink
 from testbed.network.kernel.counters import CounterReader, Counters
 from testbed.network.link_process.client import LinkProcess
 from testbed.network.link_process.ring import FIRST_PORT_INDEX
@@ -31,7 +31,7 @@ class LinkEnd:
     wire: str
 
 
-class WanLink(PlannedLink):
+class WanLink(WiredLink):
     """Between two sites: for each direction bottleneck, wire, way.
 
     A frame that a site sends goes through the cable ``outer``-``port`` to the link process. That lets it
@@ -58,27 +58,21 @@ class WanLink(PlannedLink):
         **params: Any,
     ) -> None:
         self.spec = spec
-        plan = node1.plan
+        wiring = node1.wiring
         self.shapes: dict[Direction, Shape] = {"up": spec.up, "down": spec.down}
         self.child, self.parent = (
-            LinkEnd(*(f"{plan.prefix}{letter}{number}{side}" for letter in "opw")) for side in "cp"
+            LinkEnd(*(f"{wiring.prefix}{letter}{number}{side}" for letter in "opw")) for side in "cp"
         )
-        self.capture_interface, self.netns_path = self.child.wire, plan.netns_path
+        self.capture_interface, self.netns_path = self.child.wire, wiring.netns_path
         self._process: LinkProcess | None = None
         self._reader: CounterReader | None = None
         self._passages: Passages = {}
         self._following: set[Direction] = set()
-        plan.create.append(
-            f"link add name {self.child.wire} txqueuelen 1000 "
-            f"type veth peer name {self.parent.wire} txqueuelen 1000"
-        )
+        wiring.add_veth(self.child.wire, self.parent.wire)
         for place, end in enumerate((self.child, self.parent)):
             index = FIRST_PORT_INDEX + 2 * number + place
-            plan.create.append(
-                f"link add name {end.port} index {index} txqueuelen 1000 "
-                f"type veth peer name {end.outer} txqueuelen 1000"
-            )
-            plan.interfaces += [end.port, end.wire]
+            wiring.add_veth(end.port, end.outer, options=f"index {index}")
+            wiring.interfaces += [end.port, end.wire]
         children_macs, parent_mac = macs
         node1.add_port(self.child.outer, parent_mac, isolated=not spec.shared)
         node2.add_port(self.parent.outer, *children_macs, isolated=True)

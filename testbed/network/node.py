@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from testbed.network.endpoint import Endpoint
 from testbed.network.kernel.netns import named
 from testbed.network.kernel.settings import ROUTE_SETTINGS, configure_namespace
 from testbed.network.lazy_shell import LazyShell
 from testbed.network.mininet_compat import Host
-from testbed.network.wiring import HOST_INTERFACE, Plan
+from testbed.network.wiring import HOST_INTERFACE, Wiring
 from testbed.scenario.topology import Node as TierNode
 
 
@@ -17,11 +18,11 @@ class SiteHost(LazyShell, Host):
     """A host with one interface, which knows its neighbours in the tree and no one else."""
 
     def __init__(
-        self, name: str, *, tier_node: TierNode, neighbours: Sequence[TierNode], plan: Plan, **params: Any
+        self, name: str, *, tier_node: TierNode, neighbours: Sequence[TierNode], wiring: Wiring, **params: Any
     ):
         self.tier_node = tier_node
         self.neighbours = tuple(neighbours)
-        self.plan = plan
+        self.wiring = wiring
         super().__init__(name, ip=tier_node.ip, mac=tier_node.mac, inNamespace=True)
 
     def config(self, **_params: Any) -> dict[str, Any]:
@@ -35,8 +36,13 @@ class SiteHost(LazyShell, Host):
                 f"neigh replace {other.ip} lladdr {other.mac} dev {HOST_INTERFACE} nud permanent",
                 f"route replace {other.ip}/32 dev {HOST_INTERFACE} src {self.tier_node.ip} {settings}",
             ]
-        self.plan.hosts[self.netns_path] = lines
+        self.wiring.hosts[self.netns_path] = lines
         return {}
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where its neighbours reach it."""
+        return Endpoint(self.netns_path, self.tier_node.ip)
 
     def wait_ready(self) -> None:
         """Return when the namespace is there and has its settings."""

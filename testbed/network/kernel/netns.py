@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed.errors import TestbedError
+from testbed.host.processes.proc import in_network_namespaces
 
 NAMED = Path("/run/netns")
 """Where ip-netns(8) keeps namespaces that have a name."""
@@ -165,31 +166,11 @@ def named(name: str) -> str:
     return str(NAMED / name)
 
 
-def processes_in(*paths: str) -> list[int]:
-    """Processes in the network namespaces at ``paths`` that still are, this one excepted."""
-    wanted = set()
-    for path in paths:
-        with contextlib.suppress(OSError):
-            wanted.add(_identity(path))
-    found = []
-    for entry in Path("/proc").iterdir() if wanted else ():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):  # ended meanwhile
-                if _identity(f"/proc/{entry.name}/ns/net") in wanted:
-                    found.append(int(entry.name))
-    return sorted(found)
-
-
 def kill_processes_in(*paths: str) -> None:
     """End what still runs in the namespaces at ``paths``."""
-    for pid in processes_in(*paths):
+    for pid in in_network_namespaces(paths):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def _identity(path: str) -> tuple[int, int]:
-    status = Path(path).stat()
-    return status.st_dev, status.st_ino
 
 
 def disable_ipv6(path: str) -> None:

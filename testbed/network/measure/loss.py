@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from testbed.host.processes.priority import promptly
 from testbed.network.link_process.client import LinkProcess
 from testbed.network.link_process.fates import Fates, Way, WayFigures
-from testbed.network.measure.paths import Effort, Path, wait_until_quiet
+from testbed.network.measure.paths import Effort, LinkPath, wait_until_quiet
 from testbed.network.measure.traffic import LEAST_PAYLOAD_BYTES, SMALL_FRAME_BYTES, Burst, UdpPath
 from testbed.scenario.expected import held
 from testbed.scenario.reports import Finding
@@ -55,7 +55,7 @@ class Tally:
     ``refused`` had no room in the bottleneck's queue.
     """
 
-    path: Path
+    path: LinkPath
     direction: Direction
     seen: Sequence[int]
     due: Sequence[int]
@@ -98,7 +98,7 @@ class Counting:
     What a sender who is late owes is forgone, beyond one burst: sent at once it would overfill a short queue.
     """
 
-    path: Path
+    path: LinkPath
     direction: Direction
     udp: UdpPath
     total: int
@@ -143,7 +143,7 @@ def _received(udp: UdpPath) -> bytes:
 
 
 def measure_loss(
-    paths: Sequence[Path], process: LinkProcess, seed: int, method: str, effort: Effort
+    paths: Sequence[LinkPath], process: LinkProcess, seed: int, method: str, effort: Effort
 ) -> list[Finding]:
     """Loss and duplication of each direction (:func:`count_fates`)."""
     tallies = count_fates(paths, process, seed, method, effort)
@@ -151,7 +151,7 @@ def measure_loss(
 
 
 def count_fates(
-    paths: Sequence[Path],
+    paths: Sequence[LinkPath],
     process: LinkProcess,
     seed: int,
     method: str,
@@ -197,7 +197,7 @@ def _send(countings: Sequence[Counting]) -> None:
             time.sleep(PAUSE_S)
 
 
-def _due(path: Path, direction: Direction, seed: int, method: str, least: int) -> list[int]:
+def _due(path: LinkPath, direction: Direction, seed: int, method: str, least: int) -> list[int]:
     """What becomes of each datagram that shows what the direction does, and no more of them than that."""
     shape = path.shape(direction)
     lost = doubled = 0
@@ -211,7 +211,7 @@ def _due(path: Path, direction: Direction, seed: int, method: str, least: int) -
     return due
 
 
-def planned(path: Path, direction: Direction, wanted: int, share_per_s: float) -> tuple[int, float]:
+def planned(path: LinkPath, direction: Direction, wanted: int, share_per_s: float) -> tuple[int, float]:
     """How many datagrams are sent, and how many a second: so that all directions are done at the same time,
     or as fast and for as long as may be, where that is too few.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from testbed.host.processes.priority import promptly
-from testbed.network.measure.paths import FrameCount, Path, wait_until_quiet
+from testbed.network.measure.paths import FrameCount, LinkPath, wait_until_quiet
 from testbed.network.measure.traffic import Flood, UdpPath
 from testbed.scenario.expected import RATE_TOLERANCE, held, rate_bounds, rate_window_s
 from testbed.scenario.reports import Finding
@@ -20,8 +20,8 @@ NOT_KEPT_FULL = "its queue is too short to be kept full from here"
 
 
 def rate_groups(
-    paths: Sequence[Path], budget_bps: float, least_s: float
-) -> list[list[tuple[Path, Direction]]]:
+    paths: Sequence[LinkPath], budget_bps: float, least_s: float
+) -> list[list[tuple[LinkPath, Direction]]]:
     """Directions whose rates are measured at the same time: together within the budget, or alone.
 
     Slow ones, which are watched for longer than ``least_s``, keep to themselves: no fast one is flooded for
@@ -33,7 +33,7 @@ def rate_groups(
         for direction in DIRECTIONS
         if (rate := path.shape(direction).rate_bps) is not None
     ]
-    groups: list[tuple[bool, float, list[tuple[Path, Direction]]]] = []
+    groups: list[tuple[bool, float, list[tuple[LinkPath, Direction]]]] = []
     for rate, path, direction in sorted(limited, key=lambda one: -one[0]):
         slow = rate_window_s(rate, least_s) > least_s
         for index, (slow_too, total, members) in enumerate(groups):
@@ -45,7 +45,7 @@ def rate_groups(
     return [members for _, _, members in groups]
 
 
-def unlimited(paths: Sequence[Path]) -> list[Finding]:
+def unlimited(paths: Sequence[LinkPath]) -> list[Finding]:
     """What is said of directions without a rate: there is nothing to hold a measurement against."""
     return [
         Finding(path.name, direction, "rate", "bit/s", None, None, None, None, 0, None, "it is unlimited")
@@ -55,7 +55,7 @@ def unlimited(paths: Sequence[Path]) -> list[Finding]:
     ]
 
 
-def measure_rates(group: Sequence[tuple[Path, Direction]], least_s: float) -> list[Finding]:
+def measure_rates(group: Sequence[tuple[LinkPath, Direction]], least_s: float) -> list[Finding]:
     """Rates of some directions, flooded at the same time, for as long as the slowest needs.
 
     One that comes out low is taken once more by itself: a sender that the host kept waiting looks like a
@@ -69,13 +69,13 @@ def measure_rates(group: Sequence[tuple[Path, Direction]], least_s: float) -> li
     return findings
 
 
-def _rate_bps(path: Path, direction: Direction) -> int:
+def _rate_bps(path: LinkPath, direction: Direction) -> int:
     rate = path.shape(direction).rate_bps
     assert rate is not None, "only limited directions are flooded"
     return rate
 
 
-def _flood(group: Sequence[tuple[Path, Direction]], seconds: float) -> list[Finding]:
+def _flood(group: Sequence[tuple[LinkPath, Direction]], seconds: float) -> list[Finding]:
     with promptly(), ExitStack() as stack:
         floods = []
         for path, direction in group:
@@ -109,7 +109,7 @@ def _keep_up(floods: Sequence[Flood], seconds: float) -> None:
         time.sleep(min(period_s, left_s))
 
 
-def _counted(path: Path, direction: Direction) -> tuple[float, int, int]:
+def _counted(path: LinkPath, direction: Direction) -> tuple[float, int, int]:
     """Time, frames and bytes of the wire, read close together: again if the reader was interrupted."""
     best: tuple[float, float, FrameCount] | None = None
     for _ in range(5):
@@ -125,7 +125,7 @@ def _counted(path: Path, direction: Direction) -> tuple[float, int, int]:
 
 
 def _rate_finding(
-    path: Path,
+    path: LinkPath,
     direction: Direction,
     starved_s: float,
     t0: float,

@@ -14,9 +14,9 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
 
+from testbed.network.endpoint import Endpoint
 from testbed.network.kernel.netns import socket_in
 from testbed.scenario.topology import FRAME_BYTES
 
@@ -32,14 +32,6 @@ PING_FRAME_BYTES = UDP_HEADERS_BYTES + PING_PAYLOAD_BYTES
 _libc = ctypes.CDLL(None, use_errno=True)
 _SO_RCVBUFFORCE = 33
 _BURST = 64
-
-
-@dataclass(frozen=True)
-class End:
-    """One end of a path: a network namespace and the address in it that the other end reaches."""
-
-    netns_path: str
-    ip: str
 
 
 class _IoVec(ctypes.Structure):
@@ -90,7 +82,7 @@ class UdpPath:
     """A socket at ``source`` connected to one at ``sink``. Close it only when the path is empty:
     a datagram that finds no socket is answered by an ICMP error across the link."""
 
-    def __init__(self, source: End, sink: End, *, sink_buffer_bytes: int = 1 << 12) -> None:
+    def __init__(self, source: Endpoint, sink: Endpoint, *, sink_buffer_bytes: int = 1 << 12) -> None:
         self.sender = socket_in(source.netns_path, socket.AF_INET, socket.SOCK_DGRAM)
         self.receiver = socket_in(sink.netns_path, socket.AF_INET, socket.SOCK_DGRAM)
         try:

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from testbed.network.endpoint import Endpoint
 from testbed.network.kernel.netns import socket_in
-from testbed.network.measure.traffic import LEAST_PAYLOAD_BYTES, End, UdpPath
+from testbed.network.measure.traffic import LEAST_PAYLOAD_BYTES, UdpPath
 
 _SO_TIMESTAMPNS = 35
 _SOL_RAW, _ICMP_FILTER = 255, 1
@@ -90,7 +91,7 @@ def one_way_train(
     )  # fmt: skip
 
 
-def ping_socket(source: End, sink: End) -> socket.socket:
+def ping_socket(source: Endpoint, sink: Endpoint) -> socket.socket:
     """A raw ICMP socket at ``source`` that sees echo replies of ``sink`` only."""
     pinger = socket_in(source.netns_path, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     try:
