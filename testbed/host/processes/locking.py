@@ -1,4 +1,4 @@
-"""One process at a time, across processes and clones; a process that dies lets go."""
+"""A lock file that one process at a time holds, released when the process ends."""
 
 from __future__ import annotations
 
