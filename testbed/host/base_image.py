@@ -42,7 +42,7 @@ APT_TIMEOUT_S = 30.0
 def ensure_base(client: docker.DockerClient, scratch: Path, report: Report) -> str:
     """The tag of the base image, made the first time; ``scratch`` is a directory for large files.
 
-    ``TESTBED_BASE_IMAGE`` names another base with Python 3.11, which is pulled if the engine does not have it.
+    ``TESTBED_BASE_IMAGE`` names another base with Python 3.11, pulled if the engine does not have it.
 
     Raises:
         TestbedError: neither a Debian mirror nor an image registry can be reached.

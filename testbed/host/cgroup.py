@@ -130,7 +130,7 @@ class ContainerGroup:
         return _scaled(int(text), 1e-9) if text else None
 
     def _table(self, controller: str, file: str) -> tuple[dict[str, int], bool]:
-        """Read a file of ``name value`` lines, empty without the controller; and whether it is version 2's."""
+        """A file of ``name value`` lines, empty without the controller; and whether it is version 2's."""
         if controller not in self._directories:
             return {}, False
         directory, unified = self._directories[controller]

@@ -2,8 +2,9 @@
 
 The kernel counts for each thread how long it was ready to run and did not (*run delay*, the second figure of
 /proc/TID/schedstat, proc_pid_schedstat(5)). While a quota throttles the container its threads are ready and
-do not run either. That counts as well, though it is what the quota is for. How much of a delay it was cannot be known for certain (Linux 6.18 counted a throttled thread as waiting while it slept). So what a
-thread waited while its container was throttled is left out altogether.
+do not run either. That counts as well, though it is what the quota is for. How much of a delay it was cannot
+be known for certain (Linux 6.18 counted a throttled thread as waiting while it slept). So what a thread
+waited while its container was throttled is left out altogether.
 """
 
 from __future__ import annotations

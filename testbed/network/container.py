@@ -1,4 +1,4 @@
-"""A node that is a container: a Mininet host whose processes Docker started."""
+"""A node that is a container, as a Mininet host."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class TierHost(SiteHost):
 
     @property
     def started(self) -> bool:
-        """Whether the container has come to run at all."""
+        """Whether the container has run at all."""
         return self._pid is not None
 
     @property
@@ -176,7 +176,7 @@ class TierHost(SiteHost):
 
     def _remove(self) -> None:
         self._start.cancel()
-        with contextlib.suppress(BaseException):  # whoever waits for the start hears of it
+        with contextlib.suppress(BaseException):  # it is raised where the start is waited for
             self._start.result()
         if self._container is not None:
             with contextlib.suppress(NotFound):

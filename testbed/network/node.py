@@ -1,4 +1,4 @@
-"""A tier's container as a Mininet host; and a host that is a bare network namespace, for tests."""
+"""A node as a Mininet host: what containers and bare network namespaces have in common, and the latter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from testbed.scenario.topology import Node as TierNode
 
 
 class SiteHost(LazyShell, Host):
-    """A host with one interface, which knows its neighbours in the tree and no one else."""
+    """A host with one interface and routes to its neighbours in the tree."""
 
     def __init__(
         self, name: str, *, tier_node: TierNode, neighbours: Sequence[TierNode], wiring: Wiring, **params: Any
@@ -48,11 +48,11 @@ class SiteHost(LazyShell, Host):
         """Return when the namespace is there and has its settings."""
 
     def begin_removal(self) -> None:
-        """Start what :meth:`terminate` waits for."""
+        """Start a removal that :meth:`terminate` waits for, if it takes long."""
 
 
 class NamespaceHost(SiteHost):
-    """A host that is a named network namespace and nothing else, made by the network."""
+    """A host that is only a named network namespace, which the network makes."""
 
     def __init__(self, name: str, *, namespace: str, **params: Any) -> None:
         self.netns_path = named(namespace)

@@ -1,9 +1,8 @@
-"""The switch of a site, as a Mininet switch that knows beforehand who is behind which port.
+"""The switch of a site, as a Mininet switch that is told which address is behind which port.
 
 Nothing is learnt and nothing flooded: the host of the site reaches its neighbours in the tree, each through
-the port of its link, and they reach the host. No way leads from one link to another, so none past a tier.
-Where siblings share a link, another switch stands before it: what they reach is the link, and not one
-another.
+the port of its link, and they reach the host. No frame goes from one link to another, so none passes a tier.
+Where siblings share a link, another switch stands before it, at which they reach the link and not each other.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class SiteSwitch(LazyShell, Switch):
     def add_port(self, interface: str, *macs: str, isolated: bool) -> None:
         """Make an interface a port behind which ``macs`` are, and no other address.
 
-        An isolated port reaches the one that is not, and no other.
+        An isolated port reaches the port that is not isolated, and no other.
         """
         self.wiring.interfaces.append(interface)
         self.wiring.create += [

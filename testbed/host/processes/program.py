@@ -1,4 +1,4 @@
-"""Runs a whole program: errors and signals end it with one sentence and a status, defects with a traceback."""
+"""Runs a whole program: errors and signals end it with a sentence and a status, defects with a traceback."""
 
 from __future__ import annotations
 

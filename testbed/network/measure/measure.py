@@ -1,8 +1,9 @@
-"""WAN links measured, before and after a replay, and held against the scenario.
+"""Measures WAN links, before and after a replay, and compares them with the scenario.
 
-Rates by UDP at 1.2 times the configured one, from the counter of the wire behind the bottleneck; times by
-pings and by one-way datagrams (both ends have one clock); loss frame by frame, since the seed says which ones
-are lost. All links are timed at once; rates are taken together only as far as the host can carry their sum.
+Rates are measured by UDP at 1.2 times the configured one, from the counter of the wire behind the bottleneck;
+times by pings and by one-way datagrams (both ends have the same clock); loss frame by frame, since the seed
+decides which ones are lost. All links are timed at once; rates are measured together only as far as the host
+can carry their sum.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def measure(
     else may be sent meanwhile.
 
     Args:
-        process: in which the links are. Its fates are begun anew for the datagrams that show losses.
-        seed, method: of those fates.
+        process: the link process; a method begins in it, so that it is known which datagrams are lost.
+        seed, method: by which it draws them.
     """
     effort = effort or Effort()
     findings = []

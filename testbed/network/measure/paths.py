@@ -1,4 +1,4 @@
-"""A WAN link as something that can be measured: what it should be, its two ends, the counters of its wire."""
+"""A WAN link as it is measured: its shapes, its two ends, and its counters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # they take long to import, and a duration is estimated witho
 
 DRAIN_TIMEOUT_S = 60.0
 STILL_S = 0.05
-"""For so long nothing may have come in before a link is called quiet: TCP acknowledges within 40 ms."""
+"""A link is quiet after so long without a frame: TCP acknowledges within 40 ms."""
 
 
 class FrameCount(Protocol):
@@ -31,8 +31,7 @@ class FrameCount(Protocol):
 
 @dataclass(frozen=True)
 class LinkPath:
-    """A WAN link as it can be measured: its shapes, its two ends, the counters of its wire, and what the link
-    process counts."""
+    """A WAN link: its shapes, its ends, the kernel's counters of its wire, and the link process's counts."""
 
     name: str
     up: Shape
@@ -46,22 +45,22 @@ class LinkPath:
         return self.up if direction == "up" else self.down
 
     def ends(self, direction: Direction) -> tuple[Endpoint, Endpoint]:
-        """Source and sink."""
+        """The source and the sink of a direction."""
         return (self.child, self.parent) if direction == "up" else (self.parent, self.child)
 
     @property
     def jitter_ms(self) -> float:
-        """Of the round trip: variances add."""
+        """The jitter of the round trip: variances add up."""
         return float((self.up.jitter_ms**2 + self.down.jitter_ms**2) ** 0.5)
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much the host can do at once, and how long a rate is watched at least."""
+    """How much the host can do at once, and for how long a rate is measured at least."""
 
     rate_seconds: float = 2.0
     rate_budget_bps: float = 300e6
-    """What the link process carries (docs/LINK.md); late or not, its rates are exact."""
+    """The link process carries that much (docs/LINK.md). Its rates are exact even if it is late."""
     timed_together: int = 24
     datagrams_per_s: float = 4000
 

@@ -1,4 +1,4 @@
-"""Times: pings for the round trip, datagrams one way for each direction's delay and jitter."""
+"""Measures times: round trips by pings, each direction's delay and jitter by one-way datagrams."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ PINGS = 50
 FRAME_PINGS = 10
 LEAST_ANSWERS = 8
 SIDE_BY_SIDE_BPS = 10_000_000
-"""From this rate on a small frame is gone in less than 0.1 ms."""
+"""From this rate on a small frame is serialised in less than 0.1 ms."""
 JITTERS_APART = 4
-"""Standard deviations between datagrams where there is jitter. The way keeps the order, so that one that is
-held up holds up those behind it: sent closer together they would be later at the median than the delay says.
+"""Standard deviations between datagrams where there is jitter. The way keeps the order, so that a datagram
+that is held up holds up those behind it: sent closer together, their median would exceed the delay.
 """
 MOST_APART_S = 0.1
-"""Datagrams whose delays a file has are no farther apart than that, however much its delays fall."""
+"""Datagrams on a link with a file of delays are no farther apart, however much its delays fall."""
 
 
 @dataclass
@@ -98,10 +98,10 @@ def _median(times_ms: Sequence[float], train: Train) -> tuple[float | None, str]
 
 
 def measure_times(paths: Sequence[LinkPath]) -> list[Finding]:
-    """Round trip, one-way time and jitter of each path, all paths at the same time.
+    """Measure round trip, one-way time and jitter of each path, all paths at the same time.
 
-    A path that does not come out as configured is taken once more, and says so: a host that paused for a
-    moment looks like a shaky link the first time, a shaky link does so every time.
+    A path that does not come out as configured is measured once more, and its note says so: a host that
+    paused looks like an unsteady link once, an unsteady link does so every time.
     """
     findings = _measure_once(paths)
     again = {finding.link for finding in findings if finding.ok is False}
@@ -121,17 +121,17 @@ def _measure_once(paths: Sequence[LinkPath]) -> list[Finding]:
             round_trip_ms(path.up, path.down, FRAME_BYTES) + 6 * path.jitter_ms for path in paths
         )
         last_wait_s = 0.3 + 2 * longest_ms / 1000
-        pings = [one.pings for one in timed]
-        one_way = [train for one in timed for train in one.one_way.values()]
-        for trains in [[*pings, *one_way]] if _side_by_side(paths) else [pings, one_way]:
-            run_trains(trains, last_wait_s)
-        run_trains([one.frame_pings for one in timed], last_wait_s)
+        pings = [trains.pings for trains in timed]
+        one_way = [train for trains in timed for train in trains.one_way.values()]
+        for together in [[*pings, *one_way]] if _side_by_side(paths) else [pings, one_way]:
+            run_trains(together, last_wait_s)
+        run_trains([trains.frame_pings for trains in timed], last_wait_s)
         wait_until_quiet(paths)
-    return [finding for one in timed for finding in one.findings()]
+    return [finding for trains in timed for finding in trains.findings()]
 
 
 def _side_by_side(paths: Sequence[LinkPath]) -> bool:
-    """Whether small frames some ms apart never wait for one another: at no bottleneck, and on no way."""
+    """Whether small frames some ms apart never wait for each other, at a bottleneck or on a way."""
     shapes = [shape for path in paths for shape in (path.up, path.down)]
     slowest_bps = min((shape.rate_bps for shape in shapes if shape.rate_bps), default=SIDE_BY_SIDE_BPS)
     return slowest_bps >= SIDE_BY_SIDE_BPS and all(shape == shape.still for shape in shapes)
