@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from testbed.results.columns import EventRow
 from testbed.results.evidence import CpuReport, Evidence, ProbeReport, TierLimit, Unexplained
 from testbed.scenario.expected import time_bounds
-from testbed.scenario.reports import Finding, ProcessReport
+from testbed.scenario.reports import NO_REAL_TIME, NOT_LOCKED, Finding, ProcessReport
 
 
 @dataclass(frozen=True)
@@ -119,15 +119,9 @@ def link_process_notes(reports: Mapping[str, ProcessReport | None]) -> Iterator[
     """What the host did not let the link process have, and what that costs."""
     shown = [report for report in reports.values() if report is not None]
     if not all(report.real_time for report in shown):
-        yield (
-            "the link process had no real-time priority: where CPUs are busy, frames wait for one, and links "
-            "are slower than asked"
-        )
+        yield NO_REAL_TIME
     if not all(report.locked for report in shown):
-        yield (
-            "the link process's memory was not locked: where memory is short, frames wait until the kernel "
-            "has read it back"
-        )
+        yield NOT_LOCKED
 
 
 def _lateness(evidence: Evidence, limits: Limits) -> Iterator[str]:

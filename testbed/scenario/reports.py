@@ -7,6 +7,15 @@ from typing import Literal
 
 Where = Literal["up", "down", "both"]
 
+NO_REAL_TIME = (
+    "the link process had no real-time priority: where CPUs are busy, frames wait for one, and links are "
+    "slower than asked"
+)
+NOT_LOCKED = (
+    "the link process's memory was not locked: where memory is short, frames wait until the kernel has read "
+    "it back"
+)
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -59,10 +59,10 @@ def test_capabilities_take_seconds_leave_nothing_and_mend_each_lack() -> None:
     started_s = time.monotonic()
     found = capabilities()
     assert time.monotonic() - started_s < 15  # 2 s on an idle machine
-    names = {one.name for one in found}
+    names = {need.name for need in found}
     assert set(INDISPENSABLE) | {"real-time priority", "locked memory", "disk", "memory"} <= names
-    for one in found:
-        assert one.ok or one.mend, f"{one.name} has no mend"
+    for need in found:
+        assert need.ok or need.mend, f"{need.name} has no mend"
     assert os.sched_getscheduler(0) == here
     assert re.search(r"^VmLck:\s*0 kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
 
@@ -96,7 +96,7 @@ def test_what_late_frames_cost_is_said_where_the_real_time_priority_is_refused()
         [*limited, *bounded, "--", sys.executable, "-c", code],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    told = {one["name"]: one for one in json.loads(done.stdout)["capabilities"]}
+    told = {need["name"]: need for need in json.loads(done.stdout)["capabilities"]}
     for name in ("real-time priority", "locked memory"):
         assert not told[name]["ok"]
         assert "frames may be late under load, which the verdict on latency sees" in told[name]["detail"]

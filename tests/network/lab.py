@@ -242,7 +242,7 @@ def measured_bps(link: WanLink, direction: Direction = "up", seconds: float = 2.
 
 def in_flight(link: WanLink) -> int:
     """Frames in a link, waiting or on their way, in both directions."""
-    return sum(one.waiting_frames + one.held_frames for one in link.counts().values())
+    return sum(counts.waiting_frames + counts.held_frames for counts in link.counts().values())
 
 
 def settle(value: Callable[[], object], quiet_s: float = 0.6, timeout_s: float = 30.0) -> None:

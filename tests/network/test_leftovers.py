@@ -19,6 +19,7 @@ from testbed.network.container import ContainerSpec
 from testbed.network.kernel.netns import HERE, add_namespaces, delete_namespaces, run_in
 from testbed.network.leftovers import find_leftovers, remove_leftovers
 from testbed.network.network import Network
+from testbed.scenario.topology import Topology
 from tests import ROOT
 from tests.network.lab import asleep, run_id, tree, up
 
@@ -78,6 +79,16 @@ def test_an_error_within_leaves_nothing_and_is_not_hidden() -> None:
 
 
 @pytest.mark.root
+def test_a_network_that_cannot_come_up_leaves_nothing_of_what_it_has_made() -> None:
+    """The link process lives, and some nodes have a namespace, when one cannot be made."""
+    topology, run = tree(), run_id()
+    twice = Topology((*topology.nodes, topology.nodes[0]), topology.links)
+    with pytest.raises(TestbedError, match="netns add"), Network(twice, run, hosts="namespace"):
+        pass
+    assert traces(run) == []
+
+
+@pytest.mark.root
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing(number: signal.Signals) -> None:
     run = run_id()
@@ -104,9 +115,9 @@ def kill_and_clean(image: str | None = None) -> None:
             kinds = {leftover.kind for leftover in found}
             assert {"process", "namespace", "lock"} <= kinds
             assert ("container" in kinds) == (image is not None)
-            assert {one.run_id for one in remove_leftovers()} == {run}
+            assert {leftover.run_id for leftover in remove_leftovers()} == {run}
             assert traces(run) == []
-            assert [one for one in find_leftovers() if one.run_id == run] == []
+            assert [leftover for leftover in find_leftovers() if leftover.run_id == run] == []
             assert living.net.ping([living.net["device1"], living.net["edge1"]]) == 0
         assert bystander.poll() is None
         assert Path(f"/run/netns/{stranger}").exists()

@@ -161,7 +161,7 @@ def accounted(network: Network, tmp_path: Path, events: tuple[Any, ...]) -> Iter
             one: Counters(after[one].frames - before[one].frames, after[one].bytes - before[one].bytes)
             for one in DIRECTIONS
         }
-        report = tap.stop(sum(one.frames for one in crossed.values()))
+        report = tap.stop(sum(counters.frames for counters in crossed.values()))
         assert report.faults == ()
     topology = network.topology
     ends = LinkEnds(topology.node("device1").mac, topology.node("edge1").mac, flow_ports=flow_ports(events))

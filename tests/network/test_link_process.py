@@ -36,7 +36,7 @@ def gone(pid: int, within_s: float = 5.0) -> bool:
 
 def children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(word) for one in tasks for word in one.read_text().split()]
+    return [int(word) for task in tasks for word in task.read_text().split()]
 
 
 def test_it_takes_precedence_and_keeps_its_memory() -> None:

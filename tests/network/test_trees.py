@@ -92,7 +92,7 @@ def test_each_tier_sends_under_its_own_congestion_control() -> None:
             ("edge1", "cloud1", "bbr", "cubic"),
         ):
             with connected(network, client, server) as (out, accepted):
-                assert [control_of(one) for one in (out, accepted)] == [up_control, down_control]
+                assert [control_of(end) for end in (out, accepted)] == [up_control, down_control]
 
 
 @pytest.mark.root

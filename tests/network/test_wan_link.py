@@ -52,12 +52,13 @@ def drained(network: Network) -> Iterator[None]:
     """What one test left in the queue is not the next one's; and all that came in has a whereabouts."""
     yield
     settle(lambda: in_flight(network.link(LINK)))
-    for one in network.link(LINK).read().values():
-        counts = one.process
-        assert counts.waiting_frames == counts.held_frames == counts.dropped_frames == one.dropped_frames == 0
-        assert one.port_in.frames == counts.refused_frames + counts.crossed_frames
-        assert one.port_out.frames == counts.handed_on_frames
-        assert (one.wire.frames, one.wire.bytes) == (counts.crossed_frames, counts.crossed_bytes)
+    for reading in network.link(LINK).read().values():
+        counts = reading.process
+        assert counts.waiting_frames == counts.held_frames == counts.dropped_frames == 0
+        assert reading.dropped_frames == 0
+        assert reading.port_in.frames == counts.refused_frames + counts.crossed_frames
+        assert reading.port_out.frames == counts.handed_on_frames
+        assert (reading.wire.frames, reading.wire.bytes) == (counts.crossed_frames, counts.crossed_bytes)
 
 
 def serialisation_ms(payload_bytes: int, rate_bps: int) -> float:
@@ -193,7 +194,7 @@ def test_delays_follow_a_file_frame_by_frame(network: Network, way: lab.Way, tmp
     network.link_process.begin(1, "file")
     sent = way.burst(30, payload_bytes=100, gap_s=0.06)
     settle(lambda: len(way.receiver.arrivals))
-    delays = {one.number: (one.at_ns - sent[one.number]) / 1e6 for one in way.receiver.arrivals}
+    delays = {came.number: (came.at_ns - sent[came.number]) / 1e6 for came in way.receiver.arrivals}
     for place, delay_ms in enumerate((10, 30.5, 2)):
         assert lower_quartile([delays[number] for number in range(place, 30, 3)]) == pytest.approx(
             delay_ms, abs=1

@@ -1,5 +1,5 @@
-"""The process in which all WAN links of a run are: for each direction bottleneck, wire and way.
+"""The process that emulates all WAN links of a run: for each direction bottleneck, wire and way.
 
-``core`` is one direction in virtual time, without socket or clock; ``fates`` says what becomes of a frame on
-the way; ``loop`` runs both on packet sockets, in a process of its own; ``client`` is what a run asks of it.
+``core`` is a direction in virtual time, without sockets and without a clock; ``fates`` decides what becomes
+of a frame on the way; ``loop`` runs both on packet sockets, in another process; ``client`` is a run's side.
 """

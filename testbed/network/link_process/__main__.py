@@ -1,4 +1,4 @@
-"""Started as a directory, ``python -I -S …/link_process``: with the standard library alone in reach."""
+"""Runs the link process: ``python -I -S …/link_process``, with nothing but the standard library installed."""
 
 import sys
 from pathlib import Path

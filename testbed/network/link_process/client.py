@@ -1,4 +1,4 @@
-"""The link process as a run sees it: started, asked, watched, ended."""
+"""The link process from a run's side: starts it, sends it commands, watches it, ends it."""
 
 from __future__ import annotations
 
@@ -12,37 +12,36 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from testbed.errors import TestbedError
+from testbed.host.processes.reporting import last_line
 from testbed.network.kernel.netns import Popen_in
 from testbed.network.link_process import loop, shared
+from testbed.network.link_process.cpu import CpuBySecond
 from testbed.network.readings import LinkCounts
-from testbed.scenario.reports import ActLateness, ProcessReport
+from testbed.scenario.reports import NO_REAL_TIME, NOT_LOCKED, ActLateness, ProcessReport
 from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 
 START_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 20.0
 END_TIMEOUT_S = 5.0
-CPU_INTERVAL_S = 1.0
 
 
 class LinkProcess:
-    """All links of a run in one process, in the network namespace at ``netns_path``.
+    """The process that emulates all links of a run, in the network namespace at ``netns_path``.
 
-    It is a context manager: left, the process has ended. It also ends by itself when we do, however we end.
+    It is a context manager: left, the process has ended. The process also ends when ours does.
 
     Raises:
         TestbedError: on entering: it cannot be started, or the kernel refuses packet sockets.
 
     Attributes:
-        refused: what of precedence over other processes the host did not grant (``priority``, ``lock``,
-            ``oom``), and why.
-        ended: called, from a thread, if the process ends before it is told to.
+        refused: the privileges that the host did not grant (``priority``, ``lock``, ``oom``), and why.
+        ended: called, from a thread, if the process ends before it should.
     """
 
     def __init__(self, netns_path: str) -> None:
@@ -56,7 +55,7 @@ class LinkProcess:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            self._words = stack.enter_context(tempfile.TemporaryFile())
+            self._errors = stack.enter_context(tempfile.TemporaryFile())
             self._block, descriptor = shared.Block.create()
             stack.callback(self._block.close)
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -68,7 +67,7 @@ class LinkProcess:
                      str(theirs.fileno()), str(descriptor)],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    stderr=self._words,
+                    stderr=self._errors,
                     pass_fds=(theirs.fileno(), descriptor),
                     start_new_session=True,  # Ctrl-C is the run's to handle
                 )  # fmt: skip
@@ -77,8 +76,8 @@ class LinkProcess:
                 os.close(descriptor)
             stack.callback(self._end)
             self.refused = self._reply(START_TIMEOUT_S)["refused"]
-            self._cpu = _CpuBySecond(self._process.pid)
-            self._watch = threading.Thread(target=self._watch_it, name="link-process-watch", daemon=True)
+            self._cpu = CpuBySecond(self._process.pid)
+            self._watch = threading.Thread(target=self._watch_process, name="link-process-watch", daemon=True)
             self._watch.start()
             stack.callback(self._watch.join)
             stack.callback(self._stop_watching)
@@ -90,13 +89,12 @@ class LinkProcess:
 
     @property
     def lacks(self) -> list[str]:
-        """A sentence for each thing that the host did not grant and that may cost the verdict on latency."""
-        costs = {"priority": "real-time priority: frames may be late while the CPUs are busy"}
-        costs["lock"] = "to lock its memory: frames may be late while memory is short"
+        """A sentence for each privilege that the host did not grant, without which frames may be late."""
+        sentences = {"priority": NO_REAL_TIME, "lock": NOT_LOCKED}
         return [
-            f"the link process was refused {cost} ({self.refused[what]})"
-            for what, cost in costs.items()
-            if what in self.refused
+            f"{sentence} ({self.refused[privilege]})"
+            for privilege, sentence in sentences.items()
+            if privilege in self.refused
         ]
 
     @property
@@ -105,16 +103,16 @@ class LinkProcess:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has ended without having been told to."""
+        """Whether it has ended though it should not."""
         return not self._closing and self._process.poll() is not None
 
     def add(
         self, name: str, child: tuple[str, str], parent: tuple[str, str], shapes: dict[Direction, Shape]
     ) -> None:
-        """Carry a link from now on; ``child`` and ``parent`` are port and end of the wire at either side."""
+        """Carry a link from now on; ``child`` and ``parent`` are port and end of the wire on each side."""
         number = self._numbers.setdefault(name, len(self._numbers))
         up, down = (_figures(shapes[direction]) for direction in DIRECTIONS)
-        self._ask("add", name=name, number=number, child=child, parent=parent, up=up, down=down)
+        self._command("add", name=name, number=number, child=child, parent=parent, up=up, down=down)
         for direction, shape in shapes.items():
             if shape.delay_file is not None:
                 self.change(name, direction, shape)
@@ -132,9 +130,9 @@ class LinkProcess:
         """Give a direction of a link another shape, at once.
 
         Args:
-            opportunities_ms: a rate file's, in place of the rate from now on.
-            following: leave the rate file that it follows as it is.
-            same_delays: leave the file of delays that it follows as it is.
+            opportunities_ms: those of a rate file, which take the place of the rate.
+            following: go on with the rate file that the direction follows.
+            same_delays: go on with the file of delays that the direction follows.
         """
         figures, numbers = _figures(shape), None
         if opportunities_ms is not None:
@@ -149,17 +147,18 @@ class LinkProcess:
             from testbed.scenario.reading.delay_file import read_delay_file
 
             numbers = array("q", [round(ms * 1e6) for ms in read_delay_file(Path(str(shape.delay_file)))])
-        self._ask("change", numbers, link=link, direction=direction, figures=figures)
+        self._command("change", numbers, link=link, direction=direction, figures=figures)
 
     def cut(self, link: str, *, cut: bool) -> None:
-        """From now on lose every frame of a link behind its wire, both ways; or no longer."""
-        self._ask("cut", link=link, cut=cut)
+        """From now on lose every frame of a link after its wire, in both directions; or no longer."""
+        self._command("cut", link=link, cut=cut)
 
     def begin(self, seed: int, method: str) -> None:
-        """Begin a method: fates are drawn from ``seed`` and ``method``, for the next frame on each wire as
-        for the first one; lateness and fullest queues are counted anew.
+        """Begin a method: draw fates by ``seed`` and ``method``, the next frame on each wire being the first.
+
+        Lateness and the fullest queues are counted anew.
         """
-        self._ask("begin", seed=seed, method=method)
+        self._command("begin", seed=seed, method=method)
         self._socket_drops_before = self._block.socket_dropped_frames
         self._jumps_before = self._block.clock_jumps
         self._cpu.restart()
@@ -169,11 +168,11 @@ class LinkProcess:
         try:
             return LinkCounts(*self._block.read(2 * self._numbers[link] + DIRECTIONS.index(direction)))
         except OSError as error:
-            raise TestbedError(f"{error}; {self._last_words()}") from None
+            raise TestbedError(f"{error}; {self._state()}") from None
 
     def report(self) -> ProcessReport:
-        """What it says of itself since the method began."""
-        self._ask("count")
+        """What the process did since the method began."""
+        self._command("count")
         put, handed = (self._lateness(act) for act in range(len(shared.ACTS)))
         return ProcessReport(
             put_on_wire=put,
@@ -186,17 +185,17 @@ class LinkProcess:
         )
 
     def require_alive(self) -> None:
-        """Raise a TestbedError, with what it said last, if it has ended."""
+        """Raise a TestbedError, with what it printed last, if it has ended."""
         if self.has_ended:
-            raise TestbedError(f"the link process has ended, and all links with it: {self._last_words()}")
+            self._raise_ended()
 
     def _lateness(self, act: int) -> ActLateness:
         histogram = self._block.histogram(act)
         p50_ns, p99_ns = (histogram.percentile_ns(share) for share in (0.5, 0.99))
         return ActLateness(histogram.count, p50_ns / 1e6, p99_ns / 1e6, histogram.max_ns / 1e6)
 
-    def _ask(self, do: str, numbers: array[int] | None = None, **arguments: Any) -> None:
-        """Have one thing done, and return when it is."""
+    def _command(self, do: str, numbers: array[int] | None = None, **arguments: Any) -> None:
+        """Have something done, and return when it is."""
         message = json.dumps({"do": do, **arguments}).encode()
         with self._lock, contextlib.ExitStack() as stack:
             descriptors = []
@@ -208,7 +207,7 @@ class LinkProcess:
             try:
                 socket.send_fds(self._control, [message], descriptors)
             except OSError:
-                self._gone()
+                self._raise_ended()
             reply = self._reply(ANSWER_TIMEOUT_S)
         if "error" in reply:
             raise TestbedError(f"the link process refused to {do}: {reply['error']}")
@@ -223,29 +222,29 @@ class LinkProcess:
         with contextlib.suppress(ConnectionError):
             message = self._control.recv(loop.MAX_MESSAGE_BYTES)
         if not message:
-            self._gone()
+            self._raise_ended()
         reply: dict[str, Any] = json.loads(message)
         if set(reply) == {"error"}:
             raise TestbedError(f"the link process cannot work here: {reply['error']}")
         return reply
 
-    def _gone(self) -> None:
+    def _raise_ended(self) -> NoReturn:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(END_TIMEOUT_S)
-        raise TestbedError(f"the link process has ended, and all links with it: {self._last_words()}")
+        raise TestbedError(f"the link process has ended, and all links with it: {self._state()}")
 
-    def _last_words(self) -> str:
+    def _state(self) -> str:
+        """What the process printed last; if nothing, whether it runs, or how it ended."""
         status = self._process.poll()
-        self._words.seek(0)
-        said = self._words.read()[-2000:].decode(errors="replace").strip().splitlines()
-        if said:
-            return said[-1][:300]
+        self._errors.seek(0)
+        if printed := self._errors.read()[-2000:].strip():
+            return last_line(printed)[:300]
         if status is None:
             return "it still runs"
         return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
-    def _watch_it(self) -> None:
-        """The thread: note its CPU time each second, and tell if it ends."""
+    def _watch_process(self) -> None:
+        """The thread's: note the CPU time of each second, and call :attr:`ended` if the process ends."""
         descriptor = os.pidfd_open(self._process.pid)
         try:
             while not self._closing:
@@ -272,43 +271,8 @@ class LinkProcess:
             self._process.wait()
 
 
-class _CpuBySecond:
-    """A process's share of one CPU, second by second (/proc/PID/schedstat)."""
-
-    def __init__(self, pid: int) -> None:
-        self._path = Path(f"/proc/{pid}/schedstat")
-        self._lock = threading.Lock()
-        self.restart()
-
-    def restart(self) -> None:
-        with self._lock:
-            self._last_s, self._last_ns = time.monotonic(), self._read_ns()
-            self._shares: list[float] = []
-
-    def wait_s(self) -> float:
-        """How long until the second is over."""
-        return max(0.01, self._last_s + CPU_INTERVAL_S - time.monotonic())
-
-    def note(self) -> None:
-        with self._lock:
-            now_s, now_ns = time.monotonic(), self._read_ns()
-            if now_s - self._last_s >= 0.9 * CPU_INTERVAL_S:
-                self._shares.append((now_ns - self._last_ns) / 1e9 / (now_s - self._last_s))
-                self._last_s, self._last_ns = now_s, now_ns
-
-    def shares(self) -> tuple[float, ...]:
-        with self._lock:
-            return tuple(self._shares)
-
-    def _read_ns(self) -> int:
-        try:
-            return int(self._path.read_text().split()[0])
-        except (OSError, IndexError):  # it has ended
-            return 0
-
-
 def _figures(shape: Shape) -> dict[str, Any]:
-    """A shape as the process takes it; what stands in files is announced by :meth:`LinkProcess.change`."""
+    """A shape as the process takes it; :meth:`LinkProcess.change` adds what is in files."""
     bursts = shape.bursts
     return {
         "rate_bps": shape.rate_bps,

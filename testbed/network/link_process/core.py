@@ -1,8 +1,8 @@
-"""One direction of a WAN link in virtual time: bottleneck, wire and way. No socket, no clock.
+"""One direction of a WAN link in virtual time: bottleneck, wire and way, without sockets and without a clock.
 
-Each frame has the kernel's stamp of its arrival, and all that follows is computed from stamps: when the frame
-is put on the wire and when it is handed on. Whoever calls may be late; rates and drop points are not touched
-by that. Times are integers, in nanoseconds.
+Each frame has the kernel's stamp of its arrival, from which is computed when it is put on the wire and when
+it is handed on. The caller may be late: that changes neither rates nor which frames are dropped. Times are
+integers, in nanoseconds.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from testbed.network.link_process.fates import Fates, Way, WayFigures
 NS_PER_S, NS_PER_MS = 1_000_000_000, 1_000_000
 ETHERNET_HEADER_BYTES = 14
 OPPORTUNITY_BYTES = 1500
-"""Of a rate file: a packet without its Ethernet header."""
+"""What an opportunity of a rate file carries: a packet without its Ethernet header."""
 
 Act = Callable[[int, bytes], None]
-"""Called with the time at which something is due, and the frame."""
+"""Called with a frame and the time at which something is to be done with it."""
 
 
 @dataclass(frozen=True)
 class Opportunities:
-    """A rate file's delivery opportunities, over and over from ``start_ns`` on (mm-link(1)).
+    """A rate file's delivery opportunities, repeated from ``start_ns`` on (mm-link(1)).
 
     Attributes:
         times_ms: ascending; the last one is the length of the file, and at least 1.
@@ -35,12 +35,12 @@ class Opportunities:
     start_ns: int
 
     def at(self, number: int) -> int:
-        """When the opportunity of that number, counted from 0, comes."""
+        """The time of the opportunity with that number, counted from 0."""
         turn, index = divmod(number, len(self.times_ms))
         return self.start_ns + (turn * self.times_ms[-1] + self.times_ms[index]) * NS_PER_MS
 
     def first_after(self, at_ns: int) -> int:
-        """The number of the first one that comes later than ``at_ns``."""
+        """The number of the first opportunity after ``at_ns``."""
         if at_ns < self.start_ns:
             return 0
         turn, rest_ns = divmod(at_ns - self.start_ns, self.times_ms[-1] * NS_PER_MS)
@@ -49,9 +49,9 @@ class Opportunities:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a direction of a link is.
+    """The figures of a direction of a link.
 
-    ``rate_bps`` of ``None`` is unlimited; ``opportunities``, if given, are in its place.
+    A ``rate_bps`` of ``None`` is unlimited; ``opportunities``, if given, take its place.
     """
 
     rate_bps: int | None = None
@@ -61,15 +61,15 @@ class Figures:
 
 
 class OneWayLink:
-    """Frames of one direction, from their arrival at the near port to the far one.
+    """Frames of one direction, from their arrival at the near port until they are handed to the far one.
 
     A queue of Q frames, the one being serialised included, refuses what comes when it is full. Its head
     leaves when it is serialised at the rate, or by a file's opportunities, and is put on the wire at that
-    moment. The way then loses, doubles and delays it. A change of any figure reaches frames that wait; the
-    one that is being serialised keeps its moment.
+    moment. The way then loses, doubles and delays it. A change of a figure applies to frames that wait; the
+    frame that is being serialised leaves when it would have.
 
     Args:
-        put_on_wire, hand_on: what is to be done with a frame, called in order of time.
+        put_on_wire, hand_on: what is done with a frame, called in the order of time.
     """
 
     def __init__(self, figures: Figures, fates: Fates, put_on_wire: Act, hand_on: Act) -> None:
@@ -80,7 +80,7 @@ class OneWayLink:
         self.crossed_frames = self.crossed_bytes = 0
         self.waiting_bytes = self.most_waiting_frames = self.most_waiting_bytes = 0
         self.next_ns: int | None = None
-        """When something is next due; ``None`` while the link is empty."""
+        """When something is due next; ``None`` while the link is empty."""
         self._put_on_wire, self._hand_on = put_on_wire, hand_on
         self._queue: deque[bytes] = deque()
         self._on_way: deque[tuple[int, bytes]] = deque()
@@ -99,14 +99,14 @@ class OneWayLink:
         return len(self._on_way)
 
     def begin(self, fates: Fates) -> None:
-        """Start a method: fates are others, and count from the next frame on the wire."""
+        """Begin a method: other fates, which begin with the next frame on the wire."""
         self.way.begin(fates)
         self.most_waiting_frames, self.most_waiting_bytes = len(self._queue), self.waiting_bytes
 
     def arrive(self, at_ns: int, frame: bytes) -> None:
         """Take a frame from the near port; what is due until then is done first.
 
-        A stamp that lies before the last event is taken as that one: two CPUs' stamps may come out of order.
+        A stamp before the last event counts as that event's: stamps of two CPUs may be out of order.
         """
         if at_ns < self._last_ns:
             at_ns = self._last_ns
@@ -129,7 +129,7 @@ class OneWayLink:
             self.play(at_ns)
 
     def change(self, at_ns: int, figures: Figures) -> None:
-        """Give the direction other figures from ``at_ns`` on, for frames that wait too."""
+        """Give the direction other figures from ``at_ns`` on, also for frames that wait."""
         at_ns = max(at_ns, self._last_ns)
         self.play(at_ns)
         before, self.figures, self.way.figures = self.figures, figures, figures.way
@@ -147,7 +147,7 @@ class OneWayLink:
         self._look_ahead()
 
     def play(self, until_ns: int) -> None:
-        """Do all that is due by ``until_ns``, in order of time; what comes out goes before what is sent."""
+        """Do all that is due by ``until_ns``, in the order of time; what comes out precedes what is sent."""
         next_ns, on_way = self.next_ns, self._on_way
         while next_ns is not None and next_ns <= until_ns:
             if on_way and on_way[0][0] == next_ns:
@@ -166,7 +166,7 @@ class OneWayLink:
         return next_ns
 
     def _start(self, at_ns: int, head_bytes: int | None = None) -> None:
-        """The head begins to be serialised."""
+        """Begin to serialise the head of the queue."""
         figures = self.figures
         if figures.opportunities is not None:
             self._left_bytes = _packet_bytes(self._queue[0])
@@ -180,7 +180,7 @@ class OneWayLink:
             self._service_ns = at_ns + took_ns
 
     def _serve(self, at_ns: int) -> None:
-        """The head leaves; or an opportunity is used, by parts of several frames or of one."""
+        """Let the head leave; or use an opportunity, for parts of several frames or of one."""
         opportunities = self.figures.opportunities
         if opportunities is None:
             self._leave(at_ns)

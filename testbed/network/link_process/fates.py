@@ -1,8 +1,8 @@
-"""What becomes of the i-th frame on a direction's wire: lost, doubled, sent ahead, how long delayed.
+"""What becomes of the i-th frame on a direction's wire: is it lost, doubled, sent ahead, how long delayed.
 
 Each fate follows from (seed, method, link, direction, i) alone. Every frame takes one number from every
 stream, whatever the figures are, so that a figure that is 0 for a while shifts nothing; second copies have
-streams of their own. Only ``random()`` is used, the one method whose numbers Python promises to keep.
+streams of their own. Only ``random()`` is used, the only method whose numbers Python promises to keep.
 
 The rules are those of netem (``netem_enqueue`` and ``loss_gilb_ell`` in the kernel's net/sched/sch_netem.c),
 but for the order: a delay never lets a frame overtake the one ahead, only ``reorder`` does.
@@ -17,7 +17,7 @@ from random import Random
 from statistics import NormalDist
 
 _LEAST = 2.0**-54
-"""In place of a draw of 0, half the smallest step of ``random()``: no distribution is asked for infinity."""
+"""Half the smallest step of ``random()``; it takes the place of 0, where a quantile may be infinite."""
 _PARETO_SHAPE = 3.0
 _PARETO_MEAN, _PARETO_SD = 1.5, math.sqrt(0.75)
 _normal = NormalDist().inv_cdf
@@ -27,11 +27,11 @@ STREAMS = ("loss", "state", "duplicate", "reorder", "jitter", "copy-loss", "copy
 
 @dataclass(frozen=True)
 class WayFigures:
-    """How frames fare between the wire and the far port; times in nanoseconds, shares in [0, 1].
+    """The figures of the way from the wire to the far port; times in nanoseconds, probabilities in [0, 1].
 
     Attributes:
         delay_ns: one way.
-        jitter_ns: the standard deviation that is added to it.
+        jitter_ns: the standard deviation of the delay.
         distribution: of the jitter: ``normal``, ``uniform`` or ``pareto`` (shape 3); each has the mean 0.
         loss: probability that a frame is lost; with ``bursts``, not used.
         bursts: probabilities (p, r, bad, good) of a Gilbert-Elliott chain.
@@ -57,17 +57,17 @@ class Fates:
         self._streams = tuple(Random(f"{seed}/{method}/{link}/{direction}/{name}").random for name in STREAMS)
 
     def draw(self) -> tuple[float, ...]:
-        """The next frame's numbers in [0, 1), one of each of :data:`STREAMS`, in that order."""
+        """The next frame's numbers in [0, 1), one from each of :data:`STREAMS`, in that order."""
         loss, state, duplicate, reorder, jitter, copy_loss, copy_jitter = self._streams
         return loss(), state(), duplicate(), reorder(), jitter(), copy_loss(), copy_jitter()
 
 
 class Way:
-    """From the wire to the far port.
+    """The way from the wire to the far port.
 
     Attributes:
-        figures: may be changed between two frames.
-        lost_frames: the second copies that were lost included.
+        figures: they may be changed between two frames.
+        lost_frames: with the second copies that were lost.
         duplicated_frames: second copies that were made.
     """
 
@@ -82,9 +82,9 @@ class Way:
         self._fates, self._index, self._bad = fates, 0, False
 
     def enter(self, at_ns: int, *, cut: bool = False) -> tuple[int, ...]:
-        """When the frame that was put on the wire at ``at_ns`` comes out: once, twice or never.
+        """The times at which a frame that was put on the wire at ``at_ns`` comes out: none, one or two.
 
-        A frame of a link that is cut takes its numbers like any other, and never comes out.
+        A frame of a link that is cut takes its numbers like any other, and does not come out.
         """
         loss, state, duplicate, reorder, jitter, copy_loss, copy_jitter = self._fates.draw()
         index, figures = self._index, self.figures
@@ -106,7 +106,7 @@ class Way:
         return first, self._due(at_ns, index, copy_jitter)
 
     def _next_state(self, bursts: tuple[float, float, float, float], draw: float) -> float:
-        """The probability of losing this frame; the chain then goes on to the next one's state."""
+        """The probability of losing this frame; the chain then goes on to the state of the next."""
         p, r, bad, good = bursts
         probability = bad if self._bad else good
         if draw < (r if self._bad else p):
@@ -127,10 +127,10 @@ class Way:
 
 
 def standardised(draw: float, distribution: str) -> float:
-    """The value below which a share ``draw`` of a distribution lies whose mean is 0 and deviation 1.
+    """The ``draw``-quantile of a distribution with mean 0 and standard deviation 1.
 
     Args:
-        distribution: ``normal``, ``uniform``, or ``pareto``: with shape 3, its long tail upwards.
+        distribution: ``normal``, ``uniform``, or ``pareto`` of shape 3, with the long tail upwards.
     """
     if distribution == "uniform":
         return math.sqrt(3) * (2 * draw - 1)

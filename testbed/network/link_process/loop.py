@@ -2,8 +2,8 @@
 
 It is started in the run's network namespace by :mod:`~testbed.network.link_process.client` and ends when its
 control socket does. One ring (packet(7), TPACKET_V2) takes what arrives at all ports, with the kernel's
-stamps: no system call for a frame. In each turn the time is noted, the ring emptied, then arrivals and what
-is due are played in order of time.
+stamps and without a system call for each frame. In each turn the time is noted and the ring emptied; then
+arrivals and what is due are played in the order of time.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ PRIORITY = 10
 """Above the orchestrator's and the probe's (sched(7))."""
 CLOCK_JUMP_NS = 1_000_000
 LOOK_NS = 20_000
-"""So long may a look at a clock take."""
+"""Reading the clocks may take so long."""
 PUBLISHED_EVERY_NS = 1_000_000
-"""Counts are at most that old, and never older than the last moment at which something was due."""
+"""Published counts are at most that old, and never older than the last moment at which something was due."""
 SOON_NS = 15_000
-"""What is due sooner than that is waited for awake: to sleep and be woken takes as long."""
+"""What is due sooner is waited for without sleeping: to sleep and be woken takes as long."""
 
 _MCL_CURRENT_AND_FUTURE = 3
 _SEND_RETRIES = 3
@@ -46,7 +46,7 @@ _now_ns = time.monotonic_ns
 
 
 class Line:
-    """One direction on the host: its virtual link, and its place among the counts."""
+    """One direction: its virtual link, and its place among the counts."""
 
     __slots__ = ("direction", "dropped_frames", "link", "name", "number", "scheduled_ns")
 
@@ -56,7 +56,7 @@ class Line:
         self.scheduled_ns: int | None = None
 
     def counts(self) -> tuple[int, ...]:
-        """In the order of :data:`testbed.network.link_process.shared.FIELDS`."""
+        """Its counts in the order of :data:`testbed.network.link_process.shared.FIELDS`."""
         link, way = self.link, self.link.way
         return (
             link.came_in_frames, link.refused_frames, link.crossed_frames, link.crossed_bytes,
@@ -128,7 +128,7 @@ class Loop:
         self._changed.clear()
 
     def _clock_offset_ns(self) -> int | None:
-        """Realtime less monotonic clock; ``None`` if it has jumped, so that stamps do not tell the time."""
+        """The realtime clock minus the monotonic one; ``None`` if it has jumped, and stamps are useless."""
         for _ in range(3):  # once more where this process was held up between two looks
             before_ns, real_ns, after_ns = _now_ns(), time.time_ns(), _now_ns()
             if after_ns - before_ns < LOOK_NS:
@@ -151,7 +151,7 @@ class Loop:
         self._changed.add(line)
 
     def _play_until(self, until_ns: int) -> None:
-        """Do what is due by then on all lines, in order of time: each until the next one's turn."""
+        """Do what is due by then on all lines, in the order of time: each until another's turn."""
         due = self._due
         while due and due[0][0] <= until_ns:
             due_ns, _, line = heapq.heappop(due)
@@ -187,7 +187,7 @@ class Loop:
         return True
 
     def _add(self, name: str, number: int, child: list[str], parent: list[str], up: Any, down: Any) -> None:
-        """A link between the port and the end of the wire at the child's side, and those at the parent's."""
+        """Add a link; ``child`` and ``parent`` are the port and the end of the wire on each side."""
         for place, direction, near, far, figures in (
             (0, "up", child, parent, up),
             (1, "down", parent, child, down),
@@ -200,7 +200,7 @@ class Loop:
             self._changed.add(line)
 
     def _sender(self, line: Line, interface: str, act: int) -> Callable[[int, bytes], None]:
-        """What sends frames out of an interface, and notes how late each is."""
+        """A function that sends frames out of an interface, and notes how late each is."""
         sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         sender.bind((interface, 0))
         sender.setblocking(False)
@@ -222,7 +222,7 @@ class Loop:
     def _change(
         self, descriptor: int | None = None, *, link: str, direction: str, figures: dict[str, Any]
     ) -> None:
-        """Other figures, at once. A descriptor is of a file of numbers that they refer to."""
+        """Change figures at once. A descriptor is that of a file of numbers to which they refer."""
         line, now_ns = self._lines[link, direction], _now_ns()
         line.link.change(now_ns, _figures(figures, line.link.figures, now_ns, descriptor))
         self._schedule(line)
@@ -236,7 +236,7 @@ class Loop:
             self._schedule(line)
 
     def _begin(self, seed: Any, method: str) -> None:
-        """A method begins: other fates, and what is late or full counts anew."""
+        """Begin a method: draw other fates, and count lateness and the fullest queues anew."""
         for line in self._lines.values():
             line.link.begin(Fates(seed, method, line.name, line.direction))
             self._changed.add(line)
@@ -248,27 +248,28 @@ class Loop:
 
 
 def _figures(
-    told: dict[str, Any], before: Figures | None = None, now_ns: int = 0, descriptor: int | None = None
+    sent: dict[str, Any], before: Figures | None = None, now_ns: int = 0, descriptor: int | None = None
 ) -> Figures:
-    """Figures as the client sent them. ``opportunities`` and ``delays_ns`` are the file's of the descriptor,
-    or with the value ``keep`` those that were there before.
+    """The figures that the client sent.
+
+    ``opportunities`` and ``delays_ns`` come from the descriptor's file; ``keep`` stands for those of before.
     """
-    way = dict(told["way"])
+    way = dict(sent["way"])
     if way["bursts"] is not None:
         way["bursts"] = tuple(way["bursts"])
     if way["delays_ns"] is not None:
         kept = before.way.delays_ns if before is not None and way["delays_ns"] == "keep" else None
         way["delays_ns"] = kept if kept is not None else _numbers(descriptor, "q")
     opportunities = None
-    if told["opportunities"] is not None:
+    if sent["opportunities"] is not None:
         opportunities = before.opportunities if before is not None else None
-        if told["opportunities"] != "keep" or opportunities is None:
+        if sent["opportunities"] != "keep" or opportunities is None:
             opportunities = Opportunities(_numbers(descriptor, "I"), now_ns)
-    return Figures(told["rate_bps"], told["queue_frames"], opportunities, WayFigures(**way))
+    return Figures(sent["rate_bps"], sent["queue_frames"], opportunities, WayFigures(**way))
 
 
 def _numbers(descriptor: int | None, kind: Literal["I", "q"]) -> Sequence[int]:
-    """The file's numbers, mapped and not copied: a large file must not hold up frames."""
+    """The file's numbers, mapped and not copied, so that a large file does not hold up frames."""
     if descriptor is None:
         raise ValueError("numbers were announced, and no file of them came")
     content = mmap.mmap(descriptor, os.fstat(descriptor).st_size, prot=mmap.PROT_READ)
@@ -276,7 +277,7 @@ def _numbers(descriptor: int | None, kind: Literal["I", "q"]) -> Sequence[int]:
 
 
 def _take_precedence() -> dict[str, str | None]:
-    """Real-time priority, memory that stays, and no victim of a lack of memory: what was refused, and why."""
+    """Ask for real-time priority, locked memory and a low OOM score; return what was refused, and why."""
     refused: dict[str, str | None] = {}
     try:
         policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK

@@ -1,4 +1,4 @@
-"""What the kernel gives the link process: frames that arrive at ports, and a moment to wake up at."""
+"""What the link process gets from the kernel: frames that arrive at ports, and a timer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import struct
 from testbed.network.link_process.core import NS_PER_S
 
 FIRST_PORT_INDEX = 1_000_000
-"""Interfaces with this index or a higher one are ports: so the kernel tells them apart by one comparison."""
+"""Interfaces with this index or a higher one are ports, so that the kernel's filter is one comparison."""
 MAX_FRAME_BYTES = 1514
 
 _SOL_PACKET = 263
@@ -30,7 +30,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Ring:
-    """Frames that arrive at ports, with the index of the port and the kernel's stamp (realtime clock)."""
+    """Receives frames at all ports, with the index of the port and the kernel's stamp (realtime clock)."""
 
     def __init__(self) -> None:
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
@@ -45,7 +45,7 @@ class Ring:
         self._slot = 0
 
     def _accept_ports_alone(self) -> None:
-        """Attach a filter (Linux' bpf): load the interface's index; at least the first port's, or refuse."""
+        """Attach a BPF filter that accepts frames of interfaces whose index is a port's."""
         code = struct.pack(
             "=HBBIHBBIHBBIHBBI",
             *(0x20, 0, 0, 0xFFFFF008),  # ld the interface's index
@@ -58,7 +58,7 @@ class Ring:
         self.socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, request)
 
     def take(self) -> list[tuple[int, int, bytes]]:
-        """All that is there: stamp, port, frame. One that is longer than a frame or tagged is empty."""
+        """Take all frames that have arrived: stamp in ns, port, bytes (empty if it is too long or tagged)."""
         ring, unpack = self._map, _SLOT.unpack_from
         taken: list[tuple[int, int, bytes]] = []
         while ring[start := self._slot * _SLOT_BYTES]:  # the lowest byte of the status: it is ours
@@ -71,13 +71,13 @@ class Ring:
         return taken
 
     def new_drops(self) -> int:
-        """Frames for which there was no room since the last call."""
+        """How many frames found no room since the last call."""
         answer = self.socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
         return int(struct.unpack("=II", answer)[1])
 
 
 class Timer:
-    """Readable from a moment of the monotonic clock on (timerfd_create(2), which Python has since 3.13)."""
+    """A descriptor that is readable from a moment on (timerfd_create(2), which Python has since 3.13)."""
 
     def __init__(self) -> None:
         self.descriptor = int(_libc.timerfd_create(_CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC))
@@ -87,7 +87,7 @@ class Timer:
         self._set_ns = 0
 
     def set(self, at_ns: int) -> None:
-        """Be readable from ``at_ns`` on; 0: never."""
+        """Be readable from ``at_ns`` of the monotonic clock on; never if it is 0."""
         if at_ns != self._set_ns:
             self._set_ns = at_ns
             self._spec[2], self._spec[3] = divmod(at_ns, NS_PER_S)

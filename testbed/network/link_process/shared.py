@@ -1,7 +1,7 @@
-"""The memory that the link process writes and a run reads without asking: counts and lateness.
+"""Memory that the link process writes and a run reads without asking: counts and lateness.
 
 A block of 64-bit integers: a head for the whole process, then one line for each direction. A line begins with
-a number that is odd while it is being written, so that a reader never takes half of a change for a reading.
+a number that is odd while it is being written, so that a reader notices a change that is half written.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ FIELDS = (
     "most_waiting_frames",
     "most_waiting_bytes",
 )
-"""Of a direction, in this order."""
+"""The counts of a direction, in this order."""
 ACTS = ("put_on_wire", "handed_on")
-"""What can be late."""
+"""The acts whose lateness is counted."""
 
 _BUCKETS = 1024
 _HEAD = 8 + len(ACTS) * (_BUCKETS + 1)
@@ -41,11 +41,11 @@ _WORDS = 1 + len(FIELDS)
 SIZE_BYTES = 8 * (_HEAD + 2 * MAX_LINKS * _WORDS)
 _RETRIES = 100
 PATIENCE_S = 5.0
-"""So long may a writer that the host lets wait, or that stands still, be in the middle of a change."""
+"""A reader waits so long for a writer that is in the middle of a change."""
 
 
 class Block:
-    """The block, mapped from a file descriptor that both processes have."""
+    """The memory block, mapped from a file descriptor that both processes have."""
 
     def __init__(self, descriptor: int) -> None:
         self._map = mmap.mmap(descriptor, SIZE_BYTES)
@@ -53,7 +53,7 @@ class Block:
 
     @classmethod
     def create(cls) -> tuple[Block, int]:
-        """A new one, all 0, and its descriptor."""
+        """A new block of zeros, and its descriptor."""
         descriptor = os.memfd_create("link-counts")
         os.ftruncate(descriptor, SIZE_BYTES)
         return cls(descriptor), descriptor
@@ -70,7 +70,7 @@ class Block:
         self._words[start] += 1
 
     def read(self, direction: int) -> tuple[int, ...]:
-        """The counts of a direction at one moment.
+        """The counts of a direction, all of the same moment.
 
         Raises:
             OSError: the writer stopped in the middle of a change.
@@ -107,7 +107,7 @@ class Block:
 
 
 class Histogram:
-    """How late an act was, how often: buckets no wider than a sixteenth of their time, and the maximum."""
+    """How often an act was how late: buckets no wider than a sixteenth of their time, and the maximum."""
 
     def __init__(self, words: memoryview) -> None:
         self._words = words
@@ -136,7 +136,7 @@ class Histogram:
         return self._words[_BUCKETS]
 
     def percentile_ns(self, share: float) -> int:
-        """The upper end of the bucket in which the nearest rank lies; of no act, 0."""
+        """The upper end of the bucket that holds the nearest rank; 0 without any act."""
         rank, seen = max(1, -(-self.count * share // 1)), 0
         for bucket in range(_BUCKETS):
             seen += self._words[bucket]
