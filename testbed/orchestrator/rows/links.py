@@ -12,7 +12,7 @@ from testbed.network.kernel.counters import Counters
 from testbed.network.readings import DirectionReading, LinkCounts
 from testbed.results.columns import BYTE_PARTS
 from testbed.results.evidence import BacklogReport, LinkAccount
-from testbed.scenario.topology import DIRECTIONS, Direction
+from testbed.scenario.topology import DIRECTIONS, Direction, Topology
 from testbed.wire.account import LinkAccount as CaptureAccount
 from testbed.wire.capture import CaptureReport
 from testbed.wire.parts import RequestBytes
@@ -147,19 +147,17 @@ def contradictions(change: DirectionReading) -> Iterator[str]:
         )
 
 
-def backlogs(after: Reading, queue_frames: Mapping[str, Mapping[Direction, int]]) -> list[BacklogReport]:
-    """How full each bottleneck's queue was at most under the method that ``after`` was read at the end of;
-    ``queue_frames`` is what each has room for.
-    """
+def backlogs(after: Reading, topology: Topology) -> list[BacklogReport]:
+    """How full each bottleneck's queue was at most under the method that ``after`` was read at the end of."""
     return [
         BacklogReport(
-            link,
+            link.name,
             direction,
-            queue_frames[link][direction],
-            directions[direction].process.most_waiting_frames,
-            directions[direction].process.most_waiting_bytes,
+            link.shape(direction).queue_frames,
+            after.links[link.name][direction].process.most_waiting_frames,
+            after.links[link.name][direction].process.most_waiting_bytes,
         )
-        for link, directions in after.links.items()
+        for link in topology.links
         for direction in DIRECTIONS
     ]
 
