@@ -16,7 +16,7 @@ from testbed.scenario.layout import build_topology, lay_out
 from testbed.scenario.reading.mistakes import explain, nearest
 from testbed.scenario.reading.overrides import apply_overrides, overridden
 from testbed.scenario.reading.yamlfile import read_yaml
-from testbed.scenario.sections.events import Event
+from testbed.scenario.sections.events import AnyEvent
 from testbed.scenario.sections.graph import GraphEntry, check_places, with_ways
 from testbed.scenario.sections.links import LinkEntry
 from testbed.scenario.sections.methods import AnyMethod, Method, check_methods
@@ -42,7 +42,7 @@ class Scenario(Section):
     methods: Annotated[tuple[AnyMethod, ...], Field(min_length=1)]
     trace: Trace
     replay: Replay = Replay()
-    events: tuple[Event, ...] = ()
+    events: tuple[AnyEvent, ...] = ()
     graph: GraphEntry | None = None
 
     @property

@@ -112,6 +112,12 @@ class Link:
         """All nodes below it, of which only a shared link has several."""
         return (self.child, *self.siblings)
 
+    def across(self, node: str) -> tuple[str, ...]:
+        """Whom a node reaches over it."""
+        if node == self.parent:
+            return self.children
+        return (self.parent,) if node in self.children else ()
+
     def shape(self, direction: Direction) -> Shape:
         return self.up if direction == "up" else self.down
 

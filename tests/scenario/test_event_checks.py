@@ -9,14 +9,8 @@ import pytest
 from testbed.errors import TestbedError
 from testbed.results.evidence import EventReport
 from testbed.scenario.scenario import Scenario, load_scenario
-from testbed.scenario.sections.events import (
-    BackgroundFlow,
-    LinkChange,
-    RateFile,
-    kind_of,
-    target_of,
-)
-from testbed.scenario.timeline import late_events, links_of, moments, shapes_under, under_events
+from testbed.scenario.sections.events import BackgroundFlow, LinkChange, RateFile
+from testbed.scenario.timeline import late_events, moments, shapes_under, under_events
 from testbed.scenario.topology import Bursts
 from tests import ROOT
 
@@ -40,8 +34,8 @@ def with_events(text: str) -> Scenario:
 def test_every_kind_is_read_and_a_manifest_reads_back_as_it_was() -> None:
     scenario = with_events(ALL)
     kinds = ["set", "set", "down", "down", "up", "rate_file", "flow", "flow", "pause", "kill"]
-    assert [kind_of(event) for event in scenario.events] == kinds
-    assert target_of(scenario.events[6]) == "device1-edge1"
+    assert [event.kind for event in scenario.events] == kinds
+    assert scenario.events[6].target == "device1-edge1"
     change, flow = scenario.events[0], scenario.events[7]
     assert isinstance(change, LinkChange)
     assert change.figures.given == {
@@ -103,7 +97,7 @@ def test_a_link_that_goes_down_twice_comes_up_twice() -> None:
 def test_an_entry_stands_for_all_of_its_links_and_a_link_for_itself() -> None:
     scenario = with_events(ALL)
     topology = scenario.topology
-    named = [[link.name for link in links_of(event, topology)] for event in scenario.events]
+    named = [[link.name for link in event.links(topology)] for event in scenario.events]
     assert named[2] == ["device1-edge1", "device2-edge1"]
     assert named[1] == ["device1-edge1"]
     assert named[7] == ["edge1-cloud1"]
@@ -114,7 +108,7 @@ def test_a_flow_of_any_sibling_uses_the_link_that_they_share() -> None:
     flow = "{at: 1s, flow: {from: edge1, to: device2, rate: 1mbit}, for: 1s}"
     scenario = load_scenario(QUICKSTART, ["links.access.shared=true", f"events=[{flow}]"])
     topology = scenario.topology
-    assert [link.name for link in links_of(scenario.events[0], topology)] == ["access-edge1"]
+    assert [link.name for link in scenario.events[0].links(topology)] == ["access-edge1"]
 
 
 WRONG = {
