@@ -53,9 +53,16 @@ def run(
 ) -> None:
     """Run a scenario end to end and print its tables; results go to results/<scenario>-<UTC time>/."""
     from testbed.orchestrator.run import run as run_scenario
-    from testbed.scenario.scenario import load
+    from testbed.scenario.scenario import load_scenario
 
-    _print_run(run_scenario(load(scenario, methods, requests, seed, overrides or []), out))
+    names = None if methods is None else _names(methods)
+    loaded = load_scenario(scenario, overrides or (), methods=names, requests=requests, seed=seed)
+    _print_run(run_scenario(loaded, out))
+
+
+def _names(listed: str) -> list[str]:
+    """The names in a list like ``a,b``."""
+    return [name.strip() for name in listed.split(",") if name.strip()]
 
 
 @app.command()
@@ -122,7 +129,7 @@ def validate(
         directory = envelopes.launch(budget, out)
         _print_table(envelope_table(directory.read_json("envelope.json")), directory)
         return
-    names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
+    names = None if only is None else _names(only)
     directory = validate(names, out, Reporter(), short=short)
     found = directory.read_json("validation.json")
     _print_table(checks_table(found), directory)
@@ -182,10 +189,10 @@ def trace(
     from dataclasses import asdict
 
     from testbed.scenario.requests import build_trace, summarise
-    from testbed.scenario.scenario import load
+    from testbed.scenario.scenario import load_scenario
     from testbed.scenario.workload.trace_file import trace_line, write_trace
 
-    built = build_trace(load(scenario, None, requests, seed, []))
+    built = build_trace(load_scenario(scenario, requests=requests, seed=seed))
     if out is None:
         sys.stdout.writelines(map(trace_line, built))
     else:
