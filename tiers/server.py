@@ -200,7 +200,8 @@ class Node:
     """A node that listens, loads its model meanwhile, and serves."""
 
     def __init__(self, config: NodeConfig) -> None:
-        """
+        """Listen; nothing is answered before :meth:`run`.
+
         Raises:
             ConfigError: the policy cannot be made.
             OSError: its address is in use.

@@ -49,7 +49,7 @@ def check_memory(links: Sequence[LinkEntry], events: Sequence[Event], topology: 
     on_way_bytes = min(sum(need[0] for need in ways.values()), _on_way_bytes(MOST_BPS, longest_ms))
     if queued_bytes + on_way_bytes > MEMORY_BYTES:
         needs, what = (queues, "in its queue") if queued_bytes >= on_way_bytes else (ways, "on the way")
-        where = max(needs, key=lambda one: needs[one][0])
+        where = max(needs, key=lambda way: needs[way][0])
         size_bytes, event = needs[where]
         field, mend = _asks(links, events, topology, where, event, queue=needs is queues)
         raise mistake(
@@ -79,8 +79,8 @@ def _all_shapes(events: Sequence[Event], topology: Topology) -> Iterator[tuple[i
 def _delay_files(links: Sequence[LinkEntry], events: Sequence[Event]) -> Iterator[DelayFile]:
     figures: list[WireFigures] = [event.figures for event in events if isinstance(event, LinkChange)]
     for entry in links:
-        figures += [one for one in (entry.up, entry.down) if one is not None]
-    for delay in chain((one.delay_ms for one in figures), (entry.delay_ms for entry in links)):
+        figures += [given for given in (entry.up, entry.down) if given is not None]
+    for delay in chain((given.delay_ms for given in figures), (entry.delay_ms for entry in links)):
         if isinstance(delay, DelayFile):
             yield delay
 
@@ -107,7 +107,7 @@ def _asks(
 
 
 def capacity_notes(topology: Topology) -> list[str]:
-    """What is to be said of links that may carry more than the link process is known to.
+    """A note for each link that may carry more than the link process is known to.
 
     Args:
         topology: with all shapes that events bring (:func:`testbed.scenario.timeline.under_events`).

@@ -18,6 +18,7 @@ def check_events(events: Sequence[Event], topology: Topology) -> None:
     for number, event in enumerate(events, 1):
         event.check_target(topology, f"events.{number}")
     _check_overlaps(events, topology)
+    _check_ups(events, topology)
     for number, _, shape in shapes_under(events, topology):
         if shape.jitter_ms > shape.delay_ms:
             raise mistake(
@@ -41,6 +42,7 @@ class _Period:
     number: int
 
     def meets(self, other: _Period) -> bool:
+        """Whether two periods have a moment in common; one may begin when the other ends."""
         if self.start_s == other.start_s:
             return True
         first, second = sorted((self, other), key=lambda period: period.start_s)
@@ -48,20 +50,20 @@ class _Period:
 
 
 def _check_overlaps(events: Sequence[Event], topology: Topology) -> None:
+    """No two events have the same thing to themselves at the same time."""
     taken: dict[tuple[str, str], list[_Period]] = {}
     for number, event in enumerate(events):
         for thing in event.occupies(topology):
             period = _Period(event.at_s, event.occupies_until_s(events, topology), number)
-            for other in taken.setdefault(thing, []):
-                if period.meets(other):
+            for earlier in taken.setdefault(thing, []):
+                if period.meets(earlier):
                     what, where = thing
                     raise mistake(
-                        f"changes {what} of {where} while event {other.number + 1} does "
-                        f"(from {other.start_s:g} s{_until(other)}); move one of the two",
+                        f"changes {what} of {where} while event {earlier.number + 1} does "
+                        f"(from {earlier.start_s:g} s{_until(earlier)}); move one of the two",
                         f"events.{number + 1}.at",
                     )
             taken[thing].append(period)
-    _check_ups(events, topology)
 
 
 def _check_ups(events: Sequence[Event], topology: Topology) -> None:

@@ -23,11 +23,11 @@ class Moment:
 
 def moments(events: Sequence[Event]) -> list[Moment]:
     """All beginnings and ends, in the order in which they happen."""
-    found = [Moment(event.at_s, True, number) for number, event in enumerate(events)]
-    found += [
+    begin = [Moment(event.at_s, True, number) for number, event in enumerate(events)]
+    end = [
         Moment(event.end_s, False, number) for number, event in enumerate(events) if event.end_s is not None
     ]
-    return sorted(found)
+    return sorted(begin + end)
 
 
 def shapes_under(
@@ -51,7 +51,7 @@ def shapes_under(
 def shapes_of_rate_files(
     events: Sequence[Event], topology: Topology
 ) -> Iterator[tuple[int, tuple[str, Direction], Shape]]:
-    """Likewise, a direction's shape while its rate follows a file, at the file's highest rate."""
+    """The shape of each direction whose rate follows a file, at the file's peak; with the event's number."""
     for number, event in enumerate(events):
         if (peak_bps := event.peak_bps) is not None:
             for link, direction in _ways(event, topology):
@@ -64,8 +64,9 @@ def _ways(event: Event, topology: Topology) -> Iterator[tuple[Link, Direction]]:
 
 
 def under_events(events: Sequence[Event], topology: Topology) -> Topology:
-    """The topology with every shape that events will give to a link as a link of its own: all that links must
-    be able to be. It is not to be built.
+    """The topology with a further link for every shape that events will give to a link.
+
+    It says what shapes the links must be able to take, and is not to be built.
     """
     links = {link.name: link for link in topology.links}
     shapes = [*shapes_under(events, topology), *shapes_of_rate_files(events, topology)]

@@ -119,6 +119,7 @@ class Link:
         return (self.parent,) if node in self.children else ()
 
     def shape(self, direction: Direction) -> Shape:
+        """The figures of one direction."""
         return self.up if direction == "up" else self.down
 
 
@@ -130,6 +131,7 @@ class Topology:
     links: tuple[Link, ...]
 
     def node(self, name: str) -> Node:
+        """The node of that name, which must be there."""
         return next(node for node in self.nodes if node.name == name)
 
     def link_up(self, node: str) -> Link | None:

@@ -81,6 +81,8 @@ class _OfLink(Event):
 
 
 class _OfDirection(_OfLink):
+    """``direction``: the one that is concerned; both, if it is not given."""
+
     direction: Direction | None = None
 
     @property
