@@ -79,9 +79,8 @@ def report(run: _RunPath) -> None:
 
 def _print_run(directory: Any) -> None:
     from testbed.report.tables import print_run
-    from testbed.scenario.workload.trace_file import read_trace
 
-    print_run(directory, read_trace(directory.path / "trace.jsonl"), Console())
+    print_run(directory, Console())
     typer.echo(f"run directory: {_shown(directory.path)}")
 
 

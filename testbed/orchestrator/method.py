@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from testbed.console import Count, Reporter
@@ -27,17 +27,17 @@ from testbed.orchestrator.replay.closed_loop import ClosedLoop, draw_closed_loop
 from testbed.orchestrator.replay.replay import Outcome, replay
 from testbed.orchestrator.rows.links import Reading, backlogs, frames_between, reconcile
 from testbed.orchestrator.rows.outcomes import count_outcomes
-from testbed.orchestrator.rows.requests import NodeRecords, attribute, request_rows, with_lives
+from testbed.orchestrator.rows.requests import NodeRecords, request_rows, with_lives
 from testbed.orchestrator.rows.tiers import overflows, tier_rows
 from testbed.orchestrator.session import Session
 from testbed.orchestrator.watch.cpu import CpuWatch
 from testbed.orchestrator.watch.probes import ProbeWatch
 from testbed.orchestrator.watch.run_delay import RunDelayWatch
+from testbed.results.columns import EventRow
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import (
     BacklogReport,
     CpuReport,
-    EventReport,
     Lateness,
     LinkAccount,
     Outcomes,
@@ -69,7 +69,7 @@ class Observation:
 
     method: str
     outcomes: Sequence[Outcome]
-    events: Sequence[EventReport]
+    events: Sequence[EventRow]
     records: NodeRecords
     forgotten: Mapping[str, int]
     before: Reading
@@ -167,33 +167,35 @@ def account(
     and speaks against the verdict on bytes.
     """
     method, topology = observed.method, inputs.topology
+    links = topology.links
     captures = [
-        (directory.pcap(method, link.name), link_ends(topology, link, inputs.flow_ports))
-        for link in topology.links
+        (directory.pcap(method, link.name), link_ends(topology, link, inputs.flow_ports)) for link in links
     ]
-    links = [
-        reconcile(method, link.name, observed.before, observed.after, one, observed.captures.get(link.name))
-        for link, one in zip(topology.links, account_captures(captures, method, reporter), strict=True)
-    ]
-    crossed = {link.name: one.requests for link, one in zip(topology.links, links, strict=True)}
-    requests = request_rows(method, observed.outcomes, observed.records, inputs.examples, topology, crossed)
-    link_rows = attribute([row for link in links for row in link.rows], requests)
-    accounts = [account for link in links for account in link.accounts]
+    captured = dict(
+        zip((link.name for link in links), account_captures(captures, method, reporter), strict=True)
+    )
+    crossed = {link: account.requests for link, account in captured.items()}
+    request_table = request_rows(
+        method, observed.outcomes, observed.records, inputs.examples, topology, crossed
+    )
+    reconciled = reconcile(
+        method, observed.before, observed.after, captured, observed.captures, request_table
+    )
+    requests = [asdict(row) for row in request_table]
     return MethodResult(
         observed=observed,
         requests=requests,
-        links=link_rows,
-        tiers=tier_rows(method, observed.records, observed.used, topology),
-        accounts=[
-            replace(account, unattributed_bytes=row["unattributed_bytes"])
-            for account, row in zip(accounts, link_rows, strict=True)
-        ],
+        links=[asdict(row) for row in reconciled.rows],
+        tiers=[asdict(row) for row in tier_rows(method, observed.records, observed.used, topology)],
+        accounts=reconciled.accounts,
         outcomes=count_outcomes(method, inputs.trace, observed.outcomes, inputs.scenario.task.labels),
         lateness=Lateness.of(method, [row["lateness_ms"] for row in requests]),
         unexplained=unexplained(method, requests),
         backlog=backlogs(observed.after, topology),
         overflows=overflows(method, observed.records, observed.forgotten),
-        findings=[f"{method}: {text}" for link in links for text in link.findings],
+        findings=[
+            f"{method}: {link}: {text}" for link, account in captured.items() for text in account.findings
+        ],
     )
 
 
@@ -214,7 +216,7 @@ def _clock_offset_ns() -> int:
 
 def _replay(
     session: Session, method: str, policy: Mapping[str, Any], progress: Count
-) -> tuple[list[Outcome], list[EventReport], Mapping[str, Any]]:
+) -> tuple[list[Outcome], list[EventRow], Mapping[str, Any]]:
     """Outcomes, what became of the events, and what killed nodes had recorded."""
     inputs = session.inputs
     mode = inputs.scenario.replay

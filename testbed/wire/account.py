@@ -14,11 +14,11 @@ from socket import AF_INET, inet_ntop
 from testbed.scenario.topology import Direction, Link, Topology
 from testbed.wire.exchange import Conversation, HttpSide, Ledger
 from testbed.wire.frame import ETHERNET_BYTES, TCP, ip_bytes, parse_segment, ports
-from testbed.wire.parts import LinkAccount, Notes, Parts, RequestBytes, StreamTotals
+from testbed.wire.parts import CaptureAccount, Notes, Parts, RequestBytes, StreamTotals
 from testbed.wire.pcap import Progress, read_frames
 from testbed.wire.tcp_stream import TcpHalf
 
-__all__ = ["LinkAccount", "LinkEnds", "Parts", "RequestBytes", "StreamTotals", "account", "link_ends"]
+__all__ = ["CaptureAccount", "LinkEnds", "Parts", "RequestBytes", "StreamTotals", "account", "link_ends"]
 
 _FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
 _SEQ_MASK = 0xFFFFFFFF
@@ -59,7 +59,7 @@ def link_ends(topology: Topology, link: Link, flow_ports: frozenset[int] = froze
     )
 
 
-def account(pcap: Path, ends: LinkEnds, progress: Progress | None = None) -> LinkAccount:
+def account(pcap: Path, ends: LinkEnds, progress: Progress | None = None) -> CaptureAccount:
     """Account for every byte of a capture that holds both directions of a link.
 
     Memory is bounded by the connections, the requests and what is in flight, not by the file. ``progress`` is
@@ -302,10 +302,10 @@ class _Accountant:
                 )
         half.conversation.close()
 
-    def result(self) -> LinkAccount:
+    def result(self) -> CaptureAccount:
         for half in self._halves.values():
             self._finish(half)
-        return LinkAccount(
+        return CaptureAccount(
             up=self._up.parts,
             down=self._down.parts,
             requests=self._ledger.requests,

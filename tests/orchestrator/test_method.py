@@ -15,13 +15,13 @@ from testbed.console import Reporter
 from testbed.orchestrator.method import MethodResult, observe, run_method
 from testbed.orchestrator.method import account as account_for
 from testbed.orchestrator.session import Session
-from testbed.results.columns import BYTE_PARTS
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import Evidence
 from testbed.results.fidelity import judge
 from testbed.scenario.sections.replay import Replay
 from testbed.scenario.topology import Topology
 from testbed.wire.account import LinkEnds, account
+from testbed.wire.parts import BYTE_PARTS
 from tests.orchestrator.emulation import emulated, scenario_of
 from tests.wire import wireshark
 

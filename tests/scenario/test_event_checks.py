@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from testbed.errors import TestbedError
-from testbed.results.evidence import EventReport
+from testbed.results.columns import EventRow
 from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.scenario.sections.events import BackgroundFlow, LinkChange, RateFile
 from testbed.scenario.timeline import late_events, moments, shapes_under, under_events
@@ -75,7 +75,7 @@ def test_events_happen_in_order_of_time_whatever_the_order_of_the_file() -> None
         "[{at: 9s, link: core, set: {rate: 1mbit}}, {at: 2s, node: edge1, do: pause, for: 3s},"
         " {at: 5s, node: edge1, do: pause, for: 1s}]"
     )
-    happening = [(one.at_s, one.number, one.begins) for one in moments(scenario.events)]
+    happening = [(moment.at_s, moment.number, moment.begins) for moment in moments(scenario.events)]
     assert happening == [(2, 1, True), (5, 1, False), (5, 2, True), (6, 2, False), (9, 0, True)]
 
 
@@ -83,7 +83,7 @@ def test_what_follows_exactly_begins_after_the_end_of_what_was_before() -> None:
     scenario = with_events(
         "[{at: 3.3s, link: core, set: {rate: 1mbit}}, {at: 1.1s, link: core, set: {rate: 5mbit}, for: 2.2s}]"
     )
-    happening = [(one.at_s, one.number, one.begins) for one in moments(scenario.events)]
+    happening = [(moment.at_s, moment.number, moment.begins) for moment in moments(scenario.events)]
     assert happening == [(1.1, 1, True), (3.3, 1, False), (3.3, 0, True)]
 
 
@@ -205,4 +205,4 @@ TCP_SAID = b"""{"end": {"sum_sent": {"bytes": 900, "seconds": 1.5, "retransmits"
 UDP_SAID = b"""{"end": {"sum": {"bytes": 1000, "packets": 10, "lost_packets": 3, "seconds": 1}}}"""
 
 
-REPORT = EventReport("recserve", 2, "down", "core", at_s=3.0, took_effect_at_s=3.01, late_ms=10.0)
+REPORT = EventRow("recserve", 2, "down", "core", at_s=3.0, took_effect_at_s=3.01, late_ms=10.0)
