@@ -27,6 +27,11 @@ class Interval(NamedTuple):
         return isinstance(value, int | float) and self.low <= value <= self.high
 
 
+def interval_to_json(interval: Interval | None) -> list[float | None] | None:
+    """An interval as a run's JSON files have it: an end at infinity is null."""
+    return None if interval is None else [end if math.isfinite(end) else None for end in interval]
+
+
 class PairedDifference(NamedTuple):
     """The second share less the first, over the same requests; ``p_value`` of no difference."""
 
