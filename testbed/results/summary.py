@@ -178,15 +178,15 @@ def _latency_difference(
     cloud_only: Sequence[Row], rows: Sequence[Row], both: Container[str]
 ) -> dict[str, Any] | None:
     """Difference in mean latency over the requests that both answered, with its paired interval, in ms."""
-    first, second = (
-        {row["request_id"]: row["latency_ms"] for row in method if row["request_id"] in both}
-        for method in (cloud_only, rows)
-    )
-    if not first:
+    by_request = {row["request_id"]: row["latency_ms"] for row in rows}
+    common = [row for row in cloud_only if row["request_id"] in both]
+    if not common:
         return None
-    pairs_ms = [(first_ms, second[request_id]) for request_id, first_ms in first.items()]
+    first_ms = [row["latency_ms"] for row in common]
+    second_ms = [by_request[row["request_id"]] for row in common]
+    later_ms = [second - first for first, second in zip(first_ms, second_ms, strict=True)]
     return {
-        "difference_ms": math.fsum(second_ms - first_ms for first_ms, second_ms in pairs_ms) / len(pairs_ms),
-        "ci_ms": interval_to_json(paired_mean_difference(*zip(*pairs_ms, strict=True))),
-        "requests": len(pairs_ms),
+        "difference_ms": math.fsum(later_ms) / len(later_ms),
+        "ci_ms": interval_to_json(paired_mean_difference(first_ms, second_ms)),
+        "requests": len(later_ms),
     }
