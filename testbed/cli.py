@@ -52,10 +52,10 @@ def run(
     vm: _Vm = None,
 ) -> None:
     """Run a scenario end to end and print its tables; results go to results/<scenario>-<UTC time>/."""
-    from testbed.orchestrator import launch
+    from testbed.orchestrator.run import run as run_scenario
     from testbed.scenario.scenario import load
 
-    _print_run(launch.launch(load(scenario, methods, requests, seed, overrides or []), out))
+    _print_run(run_scenario(load(scenario, methods, requests, seed, overrides or []), out))
 
 
 @app.command()

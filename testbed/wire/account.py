@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from socket import AF_INET, inet_ntop
 
-from testbed.scenario.topology import Direction
+from testbed.scenario.topology import Direction, Link, Topology
 from testbed.wire.exchange import Conversation, HttpSide, Ledger
 from testbed.wire.frame import ETHERNET_BYTES, TCP, ip_bytes, parse_segment, ports
 from testbed.wire.parts import CaptureAccount, Notes, Parts, RequestBytes, StreamTotals
 from testbed.wire.pcap import Progress, read_frames
 from testbed.wire.tcp_stream import TcpHalf
 
-__all__ = ["CaptureAccount", "LinkEnds", "Parts", "RequestBytes", "StreamTotals", "account"]
+__all__ = ["CaptureAccount", "LinkEnds", "Parts", "RequestBytes", "StreamTotals", "account", "link_ends"]
 
 _FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
 _SEQ_MASK = 0xFFFFFFFF
@@ -49,6 +49,14 @@ class LinkEnds:
         stations: dict[bytes, Direction] = {_mac(address): "up" for address in (self.child_mac, *self.below)}
         stations.update({_mac(address): "down" for address in (self.parent_mac, *self.above)})
         return stations
+
+
+def link_ends(topology: Topology, link: Link, flow_ports: frozenset[int] = frozenset()) -> LinkEnds:
+    """Who is at which end of a link of a topology; below a shared one there are several."""
+    child_mac, *siblings = (topology.node(name).mac for name in link.children)
+    return LinkEnds(
+        child_mac, topology.node(link.parent).mac, below=frozenset(siblings), flow_ports=flow_ports
+    )
 
 
 def account(pcap: Path, ends: LinkEnds, progress: Progress | None = None) -> CaptureAccount:

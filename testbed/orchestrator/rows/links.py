@@ -14,7 +14,7 @@ from testbed.network.readings import DirectionReading, LinkCounts
 from testbed.orchestrator.rows.requests import text_bytes
 from testbed.results.columns import LinkRow, RequestRow
 from testbed.results.evidence import BacklogReport, LinkAccount
-from testbed.scenario.topology import DIRECTIONS, Direction
+from testbed.scenario.topology import DIRECTIONS, Direction, Topology
 from testbed.wire.capture import CaptureReport
 from testbed.wire.parts import CaptureAccount, Parts
 
@@ -165,22 +165,17 @@ def contradictions(change: DirectionReading) -> Iterator[str]:
         )
 
 
-def backlogs(after: Reading, queue_frames: Mapping[str, Mapping[Direction, int]]) -> list[BacklogReport]:
-    """How full each bottleneck's queue was at most.
-
-    Args:
-        after: the counters at the end of the method.
-        queue_frames: by link and direction, how many frames the queue has room for.
-    """
+def backlogs(after: Reading, topology: Topology) -> list[BacklogReport]:
+    """How full each bottleneck's queue was at most under the method that ``after`` was read at the end of."""
     return [
         BacklogReport(
-            link,
+            link.name,
             direction,
-            queue_frames[link][direction],
-            directions[direction].process.most_waiting_frames,
-            directions[direction].process.most_waiting_bytes,
+            link.shape(direction).queue_frames,
+            after.links[link.name][direction].process.most_waiting_frames,
+            after.links[link.name][direction].process.most_waiting_bytes,
         )
-        for link, directions in after.links.items()
+        for link in topology.links
         for direction in DIRECTIONS
     ]
 

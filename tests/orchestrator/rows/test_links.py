@@ -22,7 +22,7 @@ from testbed.orchestrator.rows.links import (
 from testbed.results.columns import RequestRow
 from testbed.results.evidence import BacklogReport, Evidence
 from testbed.results.fidelity import judge
-from testbed.scenario.topology import DIRECTIONS, Direction
+from testbed.scenario.topology import DIRECTIONS, Direction, Link, Shape, Topology
 from testbed.wire.account import account
 from testbed.wire.capture import CaptureReport
 from tests.wire.crafted import ENDS, Connection, answer, request, write
@@ -233,7 +233,9 @@ def test_frames_that_the_capture_lost_are_told_once_for_the_link(tmp_path: Path)
 def test_the_fullest_queues_are_the_link_process_s_word() -> None:
     fullest = changed(EMPTY, most_waiting_frames=18, most_waiting_bytes=27_000)
     after = Reading({LINK: {"up": fullest, "down": EMPTY}}, quiet=True)
-    assert backlogs(after, {LINK: {"up": 20, "down": 100}}) == [
+    up, down = Shape(None, queue_frames=20), Shape(None, queue_frames=100)
+    topology = Topology((), (Link(LINK, "access", 1, "device1", "cloud1", up, down),))
+    assert backlogs(after, topology) == [
         BacklogReport(LINK, "up", 20, 18, 27_000),
         BacklogReport(LINK, "down", 100, 0, 0),
     ]
