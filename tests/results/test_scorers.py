@@ -7,8 +7,8 @@ import pytest
 from testbed.results.scorers import SCORERS
 from testbed.scenario.workload.datasets import DATASETS
 
-REFERENCES = ["positive", "negative"] * 6
-WORSE: list[str | None] = ["positive"] * 6 + [None] * 6
+REFERENCES = ["A first sentence stands here.", "The quick brown fox jumps over the lazy dog."] * 6
+WORSE: list[str | None] = [*REFERENCES[:6], *[None] * 6]
 
 
 def test_every_kind_of_task_has_a_scorer() -> None:
