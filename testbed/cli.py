@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from testbed.errors import TestbedError
+from testbed.errors import TestbedError, needs_extra
 from testbed.host.processes.program import end, program
 
 app = typer.Typer(
@@ -279,7 +279,8 @@ def main() -> None:
     """Entry point: a user's mistake or a host's lack is one sentence and a status, never a traceback."""
     with program("testbed"):
         try:
-            status = app(standalone_mode=False)  # typer.Exit's, where a command raised it
+            with needs_extra("run"):
+                status = app(standalone_mode=False)  # typer.Exit's, where a command raised it
         except typer.Abort:
             raise KeyboardInterrupt from None
         except Exception as error:
