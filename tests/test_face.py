@@ -20,7 +20,9 @@ from tests import ROOT
 RUN = ROOT / "tests" / "data" / "run-v1"
 DOCUMENT = (ROOT / "docs" / "PYTHON.md").read_text()
 FRAMES = ("requests", "links", "tiers", "events")
-TYPES = {"text": pa.string(), "real": pa.float64(), "integer": pa.int64(), "flag": pa.bool_()}
+TYPES: dict[str, pa.DataType] = {
+    "text": pa.string(), "real": pa.float64(), "integer": pa.int64(), "flag": pa.bool_()
+}  # fmt: skip
 
 
 def documented(heading: str) -> list[list[str]]:
@@ -66,7 +68,7 @@ def test_a_frame_has_the_columns_of_its_table_as_documented(run: testbed.Run, na
     schema = TABLES[f"{name}.parquet"]
     assert list(getattr(run, name).columns) == schema.names
     told = [(column.strip("`"), kind) for column, kind, _ in documented(f"### `{name}`")]
-    types = [
+    types: list[tuple[str, pa.DataType]] = [
         (column, pa.list_(TYPES[kind.removeprefix("list of ")]) if "list" in kind else TYPES[kind])
         for column, kind in told
     ]
