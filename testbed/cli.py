@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from rich.table import Table
 
 from testbed.errors import TestbedError, needs_extra
 from testbed.host.processes.program import end, program
+
+if TYPE_CHECKING:
+    from testbed.results.directory import RunDirectory
 
 app = typer.Typer(
     help="Emulated-network testbed for multi-tier LLM serving.",
@@ -70,7 +73,7 @@ def report(run: _RunPath) -> None:
         raise TestbedError(f"{run}: {broken[0]}{others}: do not rely on what is printed above")
 
 
-def _print_run(directory: Any) -> None:
+def _print_run(directory: RunDirectory) -> None:
     from testbed.report.tables import print_run
 
     print_run(directory, Console())
@@ -88,14 +91,15 @@ def audit(run: _RunPath) -> None:
     from testbed.results.audit import audit_run
     from testbed.results.directory import RunDirectory
 
-    found = audit_run(RunDirectory.open(run))
-    for difference in found.differences:
+    audited = audit_run(RunDirectory.open(run))
+    for difference in audited.differences:
         typer.echo(difference)
-    if found.differences:
+    if audited.differences:
         raise TestbedError(
-            f"{run}: {len(found.differences)} differences in {found.decisions} decisions and the run's files"
+            f"{run}: {len(audited.differences)} differences in {audited.decisions} decisions "
+            "and the run's files"
         )
-    typer.echo(f"{found.decisions} decisions audited, no difference; every file is as the run left it")
+    typer.echo(f"{audited.decisions} decisions audited, no difference; every file is as the run left it")
 
 
 @app.command()
@@ -129,7 +133,7 @@ def validate(
         raise typer.Exit(1)
 
 
-def _print_table(table: Table, directory: Any) -> None:
+def _print_table(table: Table, directory: RunDirectory) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, 150)

@@ -57,13 +57,13 @@ def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
             shown = _without_gaps(steps, killed)
         decisions += sum(step.confidence is not None for step in steps)
         not_shown += len(steps) - len(shown)
-        found = chain(
+        sentences = chain(
             _each_once(method_rows, asked),
             _paths(method_rows, topology, set(killed)),
             _lives(steps, killed),
             rule.differences(method, shown, topology),
         )
-        differences += [f"{method.name}: {text}" for text in found]
+        differences += [f"{method.name}: {text}" for text in sentences]
     if len(differences) > MAX_DIFFERENCES:
         left = len(differences) - MAX_DIFFERENCES
         differences = [*differences[:MAX_DIFFERENCES], f"and {left} more"]

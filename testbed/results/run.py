@@ -86,7 +86,7 @@ class Run:
         path = captures / method / f"{link}.pcap"
         if path.is_file():
             return path
-        there = sorted(f"({found.parent.name!r}, {found.stem!r})" for found in captures.glob("*/*.pcap"))
+        there = sorted(f"({pcap.parent.name!r}, {pcap.stem!r})" for pcap in captures.glob("*/*.pcap"))
         raise TestbedError(
             f"{self.path} has no capture of link {link!r} under method {method!r}; "
             f"it has {', '.join(there) or 'none at all'}"

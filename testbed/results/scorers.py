@@ -57,25 +57,25 @@ def _accuracy(answers: Answers, references: Sequence[str]) -> dict[str, Any]:
 def _accuracy_difference(first: Answers, second: Answers, references: Sequence[str]) -> dict[str, Any] | None:
     if not references:
         return None
-    found = paired_difference(correctness(first, references), correctness(second, references))
+    compared = paired_difference(correctness(first, references), correctness(second, references))
     return {
-        "difference": found.difference,
-        "ci": interval_to_json(found.interval),
-        "p_value": found.p_value,
+        "difference": compared.difference,
+        "ci": interval_to_json(compared.interval),
+        "p_value": compared.p_value,
     }
 
 
 def _bleu(answers: Answers, references: Sequence[str]) -> dict[str, Any]:
-    found = bleu(answers, references)
+    scored = bleu(answers, references)
     return {
-        "bleu": found and found.score,
-        "bleu_ci": interval_to_json(found and found.interval),
+        "bleu": scored and scored.score,
+        "bleu_ci": interval_to_json(scored and scored.interval),
     }
 
 
 def _bleu_difference(first: Answers, second: Answers, references: Sequence[str]) -> dict[str, Any] | None:
-    found = bleu_difference(first, second, references)
-    return found and {"difference": found.score, "ci": interval_to_json(found.interval)}
+    compared = bleu_difference(first, second, references)
+    return compared and {"difference": compared.score, "ci": interval_to_json(compared.interval)}
 
 
 SCORERS = {

@@ -55,8 +55,8 @@ def share_interval(successes: int, total: int, confidence: float = CONFIDENCE) -
     """
     from scipy import stats
 
-    found = stats.binomtest(successes, total).proportion_ci(confidence, method="wilson")
-    return Interval(float(found.low), float(found.high))
+    interval = stats.binomtest(successes, total).proportion_ci(confidence, method="wilson")
+    return Interval(float(interval.low), float(interval.high))
 
 
 def paired_difference(

@@ -102,10 +102,11 @@ def _latency(rows: Sequence[Row]) -> dict[str, Any]:
     intervals: dict[str, list[float | None] | None] = {}
     for percent in PERCENTILES:
         with np.errstate(invalid="ignore"):  # between two that never came
-            found = percentile(latencies_ms, percent)
-        finite = found is not None and math.isfinite(found.value)
-        values[f"p{percent}"] = found.value if found and finite else None
-        intervals[f"p{percent}"] = interval_to_json(found.interval) if found and finite else None
+            latency = percentile(latencies_ms, percent)
+        if latency is not None and not math.isfinite(latency.value):
+            latency = None
+        values[f"p{percent}"] = latency and latency.value
+        intervals[f"p{percent}"] = interval_to_json(latency and latency.interval)
     return {"latency_ms": values, "latency_ms_ci": intervals}
 
 

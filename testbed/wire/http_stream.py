@@ -144,11 +144,11 @@ class HttpParser:
     def _search(self) -> bool:
         """Look for the next start line; what lies before it is foreign."""
         version = self._buffer.find(b"HTTP/1.")  # thirty times as fast as the expression on what is no HTTP
-        found = (
+        start_line = (
             START_LINE.search(self._buffer, max(0, version - _LONGEST_START_LINE)) if version >= 0 else None
         )
-        if found:
-            self._foreign(found.start())
+        if start_line:
+            self._foreign(start_line.start())
             self._state = State.HEAD
             return True
         self._foreign(max(0, len(self._buffer) - _LONGEST_START_LINE))
