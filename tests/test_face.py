@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import re
 import shutil
 import subprocess
 import sys
 import venv
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 import testbed
+from testbed.results import columns
 from testbed.results.columns import TABLES
 from tests import ROOT
 
@@ -73,6 +77,18 @@ def test_a_frame_has_the_columns_of_its_table_as_documented(run: testbed.Run, na
         for column, kind in told
     ]
     assert schema.equals(pa.schema(types))
+
+
+@pytest.mark.parametrize(("name", "row"), [*zip(FRAMES, columns.ROWS, strict=True)])
+def test_a_column_is_documented_in_the_words_of_its_field(name: str, row: type) -> None:
+    body = ast.parse(inspect.getsource(row)).body[0].body  # type: ignore[attr-defined]
+    meanings = {column.strip("`"): meaning for column, _, meaning in documented(f"### `{name}`")}
+    assert all(meanings.values())
+    for field, text in pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            words = " ".join(ast.literal_eval(text.value).replace("``", "`").split()).removesuffix(".")
+            words = re.sub(r":mod:(`[\w.]+`)", r"\1", words)
+            assert meanings[ast.unparse(field.target)].lower().endswith(words.lower())
 
 
 def test_a_frames_types_are_the_same_whatever_it_holds(run: testbed.Run) -> None:

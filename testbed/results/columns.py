@@ -230,10 +230,8 @@ def _schema(row_class: type) -> pa.Schema:
     return pa.schema([(name, _arrow_type(hint)) for name, hint in get_type_hints(row_class).items()])
 
 
-REQUESTS = _schema(RequestRow)
-LINKS = _schema(LinkRow)
-TIERS = _schema(TierRow)
-EVENTS = _schema(EventRow)
+ROWS = (RequestRow, LinkRow, TierRow, EventRow)
+REQUESTS, LINKS, TIERS, EVENTS = map(_schema, ROWS)
 
 TABLES = {
     "requests.parquet": REQUESTS,
