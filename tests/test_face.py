@@ -19,7 +19,7 @@ import pytest
 import testbed
 from testbed.results import columns
 from testbed.results.columns import TABLES
-from tests import ROOT
+from tests import ROOT, SCENARIOS
 
 RUN = ROOT / "tests" / "data" / "run-v1"
 DOCUMENT = (ROOT / "docs" / "PYTHON.md").read_text()
@@ -166,9 +166,13 @@ def test_a_plain_installation_reads_runs_and_says_what_running_needs(tmp_path: P
     done(python, "-m", "pip", "install", "--quiet", "--no-compile", source)
     program = f"import testbed; print(len(testbed.load_run({str(RUN)!r}).requests))"
     assert done(python, "-c", program).stdout == "24\n"
+    mend = r"is missing; install llm-testbed\[run\]\n"
+    smoke = SCENARIOS / "smoke.yaml"
+    program = f"import testbed; testbed.run(testbed.load_scenario({str(smoke)!r}))"
+    assert re.search(rf"TestbedError: .* {mend}$", done(python, "-c", program, status=1).stderr)
     command = environment / "bin" / "testbed"
     assert "May it be believed" in done(command, "report", RUN).stdout
     assert "no difference" in done(command, "audit", RUN).stdout
-    refused = done(command, "run", ROOT / "scenarios" / "smoke.yaml", status=1)
+    refused = done(command, "run", smoke, status=1)
     assert refused.stdout == ""
-    assert re.fullmatch(r"testbed: .* is missing; install llm-testbed\[run\]\n", refused.stderr)
+    assert re.fullmatch(rf"testbed: .* {mend}", refused.stderr)
