@@ -7,14 +7,17 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from testbed.errors import TestbedError
+from testbed.errors import TestbedError, needs_extra
 from testbed.host.processes.program import end, program
+
+if TYPE_CHECKING:
+    from testbed.results.directory import RunDirectory
 
 app = typer.Typer(
     help="Emulated-network testbed for multi-tier LLM serving.",
@@ -77,7 +80,7 @@ def report(run: _RunPath) -> None:
         raise TestbedError(f"{run}: {broken[0]}{others}: do not rely on what is printed above")
 
 
-def _print_run(directory: Any) -> None:
+def _print_run(directory: RunDirectory) -> None:
     from testbed.report.tables import print_run
 
     print_run(directory, Console())
@@ -95,14 +98,15 @@ def audit(run: _RunPath) -> None:
     from testbed.results.audit import audit_run
     from testbed.results.directory import RunDirectory
 
-    found = audit_run(RunDirectory.open(run))
-    for difference in found.differences:
+    audited = audit_run(RunDirectory.open(run))
+    for difference in audited.differences:
         typer.echo(difference)
-    if found.differences:
+    if audited.differences:
         raise TestbedError(
-            f"{run}: {len(found.differences)} differences in {found.decisions} decisions and the run's files"
+            f"{run}: {len(audited.differences)} differences in {audited.decisions} decisions "
+            "and the run's files"
         )
-    typer.echo(f"{found.decisions} decisions audited, no difference; every file is as the run left it")
+    typer.echo(f"{audited.decisions} decisions audited, no difference; every file is as the run left it")
 
 
 @app.command()
@@ -136,7 +140,7 @@ def validate(
         raise typer.Exit(1)
 
 
-def _print_table(table: Table, directory: Any) -> None:
+def _print_table(table: Table, directory: RunDirectory) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, 150)
@@ -286,7 +290,8 @@ def main() -> None:
     """Entry point: a user's mistake or a host's lack is one sentence and a status, never a traceback."""
     with program("testbed"):
         try:
-            status = app(standalone_mode=False)  # typer.Exit's, where a command raised it
+            with needs_extra("run"):
+                status = app(standalone_mode=False)  # typer.Exit's, where a command raised it
         except typer.Abort:
             raise KeyboardInterrupt from None
         except Exception as error:
