@@ -1,13 +1,29 @@
-"""What the documents show is what the code does."""
+"""What the documents show is what the code does, and what they name is there."""
 
 from __future__ import annotations
 
 import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from testbed.network.link_process.fates import Fates, Way, WayFigures
+from testbed.scenario.scenario import Scenario
+from testbed.scenario.sections.section import Section
 from tests import ROOT
 
 DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "traces" / "README.md",
+    *sorted(DOCS.glob("*.md")),
+]
+README_LINES = 150
+WORKED_OUT = {"ways", "median_ms", "most_ms"}
+"""Keys that only manifests have: they are computed from files that a scenario names."""
 
 
 def test_the_example_says_which_frames_a_link_loses() -> None:
@@ -18,3 +34,88 @@ def test_the_example_says_which_frames_a_link_loses() -> None:
     way = Way(WayFigures(loss=0.10), fates)
     assert told["lost"] == [i for i in range(20) if not way.enter(i)]
     assert told["lost"]
+
+
+def without_code(text: str) -> str:
+    """A page without its code blocks."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", without_code(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.is_file(), f"{link} leads nowhere"
+        if anchor:
+            assert anchor in anchors(target.read_text()), f"{link}: no such heading"
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [page.name for page in DOCS.glob("*.md") if f"(docs/{page.name})" not in readme] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
+
+
+@pytest.mark.parametrize("page", [*DOCS.glob("*.md"), ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_every_path_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(r"`((?:testbed|tiers|tests|docs|scenarios|traces|\.ci)/[^`\s]*)`", page.read_text())
+    real = [path for path in named if "NAME" not in path and "*" not in path and ":" not in path]
+    assert page.name != "ARCHITECTURE.md" or len(real) > 30
+    assert [path for path in real if not (ROOT / path).exists()] == []
+
+
+def sections_of(annotation: object) -> Iterator[type[Section]]:
+    """All sections that a value of this type may hold, at any depth."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+        for name, field in annotation.model_fields.items():
+            if name not in WORKED_OUT:
+                yield from sections_of(field.annotation)
+    for part in typing.get_args(annotation):
+        yield from sections_of(part)
+
+
+def keys_of(sections: Iterator[type[Section]]) -> set[str]:
+    """The keys that a person may write in any of these sections."""
+    fields = [field for section in sections for field in section.model_fields.items()]
+    return {str(field.validation_alias or name) for name, field in fields} - WORKED_OUT
+
+
+def documented_keys() -> dict[str, set[str]]:
+    """By chapter of docs/SCENARIOS.md, the keys in the first column of its tables."""
+    chapters = re.split(r"^## ", without_code((DOCS / "SCENARIOS.md").read_text()), flags=re.MULTILINE)[1:]
+    return {
+        chapter.splitlines()[0].strip("`"): {
+            key
+            for row in re.findall(r"^\| (`.*?) \|", chapter, re.MULTILINE)
+            for key in re.findall(r"`([^`]*)`", row)
+        }
+        for chapter in chapters
+    }
+
+
+def test_every_part_of_a_scenario_has_its_chapter() -> None:
+    documented = documented_keys()
+    assert documented["The file"] == set(Scenario.model_fields)
+    assert documented.keys() - {"The file"} == Scenario.model_fields.keys() - {"name"}
+
+
+@pytest.mark.parametrize("chapter", sorted(Scenario.model_fields.keys() - {"name"}))
+def test_every_key_of_a_scenario_is_documented_and_no_other(chapter: str) -> None:
+    documented = documented_keys()
+    keys = keys_of(sections_of(Scenario.model_fields[chapter].annotation))
+    assert documented[chapter] - keys == set(), "documented, and no key"
+    elsewhere = documented["links"] if chapter == "events" else set()
+    assert keys - documented[chapter] - elsewhere == set(), "a key that is not documented"
