@@ -57,10 +57,10 @@ def run(
     vm: _Vm = None,
 ) -> None:
     """Run a scenario and print its tables. All that was measured is kept in a run directory."""
-    from testbed.orchestrator import launch
+    from testbed.orchestrator.run import run as run_scenario
     from testbed.scenario.scenario import load
 
-    _print_run(launch.launch(load(scenario, methods, requests, seed, overrides or []), out))
+    _print_run(run_scenario(load(scenario, methods, requests, seed, overrides or []), out))
 
 
 @app.command()
@@ -77,9 +77,8 @@ def report(run: _RunPath) -> None:
 
 def _print_run(directory: Any) -> None:
     from testbed.report.tables import print_run
-    from testbed.scenario.workload.trace_file import read_trace
 
-    print_run(directory, read_trace(directory.path / "trace.jsonl"), Console())
+    print_run(directory, Console())
     typer.echo(f"run directory: {_shown(directory.path)}")
 
 

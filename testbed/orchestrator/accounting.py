@@ -12,7 +12,7 @@ from pathlib import Path
 from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.wire.account import LinkEnds, account
-from testbed.wire.parts import LinkAccount, Parts
+from testbed.wire.parts import CaptureAccount, Parts
 
 SHOWN_BYTES = 64_000_000
 """Captures of so many bytes together take long enough, about half a second, for progress to be shown."""
@@ -21,7 +21,7 @@ _MEGABYTE = 1_000_000
 
 def account_captures(
     captures: Sequence[tuple[Path, LinkEnds]], what: str, reporter: Reporter
-) -> list[LinkAccount]:
+) -> list[CaptureAccount]:
     """An account for each capture. One that cannot be read accounts for nothing, with the reason as a doubt,
     so that all else that was measured stands.
     """
@@ -39,5 +39,5 @@ def account_captures(
             try:
                 found.append(account(pcap, ends, progress))
             except TestbedError as error:
-                found.append(LinkAccount(Parts(), Parts(), {}, (), (str(error),), (str(error),)))
+                found.append(CaptureAccount(Parts(), Parts(), {}, (), (str(error),), (str(error),)))
         return found

@@ -1,4 +1,4 @@
-"""One method on a network that is up: the same start, replay, captures, and an account of every byte.
+"""One method on a network that is up: observed while it runs, then accounted for from what was recorded.
 
 The sum of bytes is exact because its ends are sharp: captures live first, counters read twice until equal
 on a quiet link, replay, connections between tiers closed, counters equal twice again, and captures stopped
@@ -7,35 +7,37 @@ only when they have written all that the kernel received for them.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from testbed.console import Count, Reporter
 from testbed.host.cgroup import Usage
 from testbed.network.link import WanLink
 from testbed.orchestrator.accounting import account_captures
-from testbed.orchestrator.events.flow import flow_ports
 from testbed.orchestrator.events.player import EventPlayer
 from testbed.orchestrator.nodes.control import on_all
 from testbed.orchestrator.nodes.tier_specs import policy_spec
-from testbed.orchestrator.quiet import _closed, _read
+from testbed.orchestrator.prepare import Inputs
+from testbed.orchestrator.quiet import read_when_quiet, wait_until_connections_closed
 from testbed.orchestrator.replay.closed_loop import ClosedLoop, draw_closed_loop
 from testbed.orchestrator.replay.replay import Outcome, replay
-from testbed.orchestrator.rows.links import backlogs, frames_between, reconcile
+from testbed.orchestrator.rows.links import Reading, backlogs, frames_between, reconcile
 from testbed.orchestrator.rows.outcomes import count_outcomes
-from testbed.orchestrator.rows.requests import attribute, request_rows, with_lives
+from testbed.orchestrator.rows.requests import NodeRecords, request_rows, with_lives
 from testbed.orchestrator.rows.tiers import overflows, tier_rows
-from testbed.orchestrator.session import Setting
+from testbed.orchestrator.session import Session
 from testbed.orchestrator.watch.cpu import CpuWatch
 from testbed.orchestrator.watch.probes import ProbeWatch
 from testbed.orchestrator.watch.run_delay import RunDelayWatch
+from testbed.results.columns import EventRow
+from testbed.results.directory import RunDirectory
 from testbed.results.evidence import (
     BacklogReport,
     CpuReport,
-    EventReport,
     Lateness,
     LinkAccount,
     Outcomes,
@@ -46,16 +48,45 @@ from testbed.results.evidence import (
 from testbed.results.times import unexplained
 from testbed.scenario.reports import ProcessReport
 from testbed.scenario.scenario import Scenario
-from testbed.scenario.timeline import under_events
-from testbed.scenario.topology import DIRECTIONS, Direction, Link, Topology
-from testbed.wire.account import LinkEnds
-from testbed.wire.capture import Capture
+from testbed.scenario.sections.methods import Method
+from testbed.wire.account import link_ends
+from testbed.wire.capture import Capture, CaptureReport
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen of a method while it ran, as plain data; its captures are in the run directory.
+
+    Attributes:
+        records: what each node recorded of requests, killed ones of it included.
+        forgotten: how many records each node had no room for.
+        before: all counters at the start, ``after`` at the end.
+        used: what the containers used of CPU and memory.
+        captures: what each capture says of itself, by link.
+        clock_offsets_ns: realtime less monotonic clock, at the start and the end; captures are stamped by
+            the first.
+    """
+
+    method: str
+    outcomes: Sequence[Outcome]
+    events: Sequence[EventRow]
+    records: NodeRecords
+    forgotten: Mapping[str, int]
+    before: Reading
+    after: Reading
+    used: Mapping[str, Usage]
+    captures: Mapping[str, CaptureReport]
+    link_process: ProcessReport | None
+    clock_offsets_ns: tuple[int, int]
+    cpu: CpuReport
+    probes: Sequence[ProbeReport]
 
 
 @dataclass(frozen=True)
 class MethodResult:
     """What one method left: rows for the tables, and evidence for the verdicts."""
 
+    observed: Observation
     requests: list[dict[str, Any]]
     links: list[dict[str, Any]]
     tiers: list[dict[str, Any]]
@@ -64,106 +95,148 @@ class MethodResult:
     lateness: Lateness
     unexplained: Unexplained
     backlog: list[BacklogReport]
-    link_process: ProcessReport | None
-    clock_offsets_ns: tuple[int, int]
-    """Realtime less monotonic clock, at the method's start and end: captures are stamped by the first."""
-    cpu: CpuReport
-    probes: list[ProbeReport]
+    overflows: list[Overflow]
     findings: list[str]
-    events: list[EventReport] = field(default_factory=list)
-    overflows: list[Overflow] = field(default_factory=list)
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return self.observed.method
 
 
-def run_method(setting: Setting, method: Any, progress: Callable[[int, int], None]) -> MethodResult:
-    """Replay the trace under ``method``.
+def run_method(session: Session, method: Method, progress: Count) -> MethodResult:
+    """Replay the trace under ``method``, and account for it.
 
     Raises:
         TestbedError: a container has ended, a capture cannot start, the disk is full.
     """
-    spec = policy_spec(method, setting.scenario.seed)
-    on_all(setting.nodes, lambda node: node.reset(method.name, spec))
-    links = setting.network.links
+    observed = observe(session, method, progress)
+    return account(session.inputs, session.directory, observed, session.reporter)
+
+
+def observe(session: Session, method: Method, progress: Count) -> Observation:
+    """Replay the trace under ``method`` on a network that is up.
+
+    Raises:
+        TestbedError: a container has ended, a capture cannot start, the disk is full.
+    """
+    network, nodes = session.network, session.nodes
+    spec = policy_spec(method, session.inputs.scenario.seed)
+    on_all(nodes, lambda node: node.reset(method.name, spec))
     with ExitStack() as stack:
         captures = {
-            link.name: stack.enter_context(_capture(setting, method.name, link))
-            for link in (links if setting.capturing else ())
+            link.name: stack.enter_context(_capture(session, method.name, link)) for link in session.captured
         }
-        setting.network.link_process.begin(setting.scenario.seed, method.name)
-        before = _read(setting)
-        probe_watch, cpu_watch = ProbeWatch(setting.probes), CpuWatch()
-        at_start, offset_ns = _usage(setting), time.time_ns() - time.monotonic_ns()
-        with probe_watch, cpu_watch, RunDelayWatch(setting.groups.values()):
-            outcomes, events, killed = _replay(setting, method.name, spec, progress)
-        on_all(setting.nodes, lambda node: node.disconnect())
-        closed = setting.stage is None or _closed(setting)
-        after = _read(setting)
-        used = {name: usage.since(at_start[name]) for name, usage in _usage(setting).items()}
-        after = replace(after, quiet=after.quiet and closed)
-        link_process = setting.network.link_process.report() if links else None
-        reports = {name: tap.stop(frames_between(before, after, name)) for name, tap in captures.items()}
-    records = with_lives(on_all(setting.nodes, lambda node: node.records()), killed)
-    forgotten = on_all(setting.nodes, lambda node: int(node.status()["records_forgotten"]))
-    captured = account_captures(
-        [_captured(setting, method.name, link) for link in links], method.name, setting.reporter
-    )
-    accounted = [
-        reconcile(method.name, link.name, before, after, one, reports.get(link.name))
-        for link, one in zip(links, captured, strict=True)
-    ]
-    crossed = {link.name: found.requests for link, found in zip(links, accounted, strict=True)}
-    topology = setting.network.topology
-    rows = request_rows(method.name, outcomes, records, setting.examples, topology, crossed)
-    link_rows = attribute([row for found in accounted for row in found.rows], rows)
-    accounts = [one for found in accounted for one in found.accounts]
-    findings = [text for found in accounted for text in found.findings]
-    return MethodResult(
-        requests=rows,
-        links=link_rows,
-        tiers=tier_rows(method.name, records, used, topology),
-        accounts=[
-            replace(one, unattributed_bytes=row["unattributed_bytes"])
-            for one, row in zip(accounts, link_rows, strict=True)
-        ],
-        outcomes=count_outcomes(method.name, setting.trace, outcomes, setting.scenario.task.labels),
-        lateness=Lateness.of(method.name, [row["lateness_ms"] for row in rows]),
-        unexplained=unexplained(method.name, rows),
-        backlog=backlogs(after, {link.name: _queue_frames(link) for link in links}),
+        network.link_process.begin(session.inputs.scenario.seed, method.name)
+        before = read_when_quiet(network)
+        probe_watch, cpu_watch = ProbeWatch(session.probes), CpuWatch()
+        at_start, start_offset_ns = _usage(session), _clock_offset_ns()
+        with probe_watch, cpu_watch, RunDelayWatch(session.groups.values()):
+            outcomes, events, killed = _replay(session, method.name, spec, progress)
+        on_all(nodes, lambda node: node.disconnect())
+        closed = session.stage is None or wait_until_connections_closed(network)
+        after = read_when_quiet(network)
+        used = {name: usage.since(at_start[name]) for name, usage in _usage(session).items()}
+        link_process = network.link_process.report() if network.links else None
+        reports = {
+            name: capture.stop(frames_between(before, after, name)) for name, capture in captures.items()
+        }
+    return Observation(
+        method=method.name,
+        outcomes=outcomes,
+        events=events,
+        records=with_lives(on_all(nodes, lambda node: node.records()), killed),
+        forgotten=on_all(nodes, lambda node: int(node.status()["records_forgotten"])),
+        before=before,
+        after=replace(after, quiet=after.quiet and closed),
+        used=used,
+        captures=reports,
         link_process=link_process,
-        clock_offsets_ns=(offset_ns, time.time_ns() - time.monotonic_ns()),
+        clock_offsets_ns=(start_offset_ns, _clock_offset_ns()),
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
-        findings=[f"{method.name}: {text}" for text in findings],
-        events=events,
-        overflows=overflows(method.name, records, forgotten),
     )
 
 
-def _usage(setting: Setting) -> dict[str, Usage]:
-    return {name: group.usage() for name, group in setting.groups.items()}
+def account(
+    inputs: Inputs, directory: RunDirectory, observed: Observation, reporter: Reporter
+) -> MethodResult:
+    """Put every byte of a method down to its cause, and make the rows of its tables.
+
+    Needs no network: the captures are read from ``directory``. One that cannot be read accounts for nothing,
+    and speaks against the verdict on bytes.
+    """
+    method, topology = observed.method, inputs.topology
+    links = topology.links
+    captures = [
+        (directory.pcap(method, link.name), link_ends(topology, link, inputs.flow_ports)) for link in links
+    ]
+    captured = dict(
+        zip((link.name for link in links), account_captures(captures, method, reporter), strict=True)
+    )
+    crossed = {link: account.requests for link, account in captured.items()}
+    request_table = request_rows(
+        method, observed.outcomes, observed.records, inputs.examples, topology, crossed
+    )
+    reconciled = reconcile(
+        method, observed.before, observed.after, captured, observed.captures, request_table
+    )
+    requests = [asdict(row) for row in request_table]
+    return MethodResult(
+        observed=observed,
+        requests=requests,
+        links=[asdict(row) for row in reconciled.rows],
+        tiers=[asdict(row) for row in tier_rows(method, observed.records, observed.used, topology)],
+        accounts=reconciled.accounts,
+        outcomes=count_outcomes(method, inputs.trace, observed.outcomes, inputs.scenario.task.labels),
+        lateness=Lateness.of(method, [row["lateness_ms"] for row in requests]),
+        unexplained=unexplained(method, requests),
+        backlog=backlogs(observed.after, topology),
+        overflows=overflows(method, observed.records, observed.forgotten),
+        findings=[
+            f"{method}: {link}: {text}" for link, account in captured.items() for text in account.findings
+        ],
+    )
+
+
+def _capture(session: Session, method: str, link: WanLink) -> Capture:
+    fastest_bps = session.inputs.fastest_bps[link.name]
+    pcap = session.directory.pcap(method, link.name)
+    rate_bps = None if math.isinf(fastest_bps) else int(fastest_bps)
+    return Capture(link.capture_interface, link.netns_path, pcap, rate_bps)
+
+
+def _usage(session: Session) -> dict[str, Usage]:
+    return {name: group.usage() for name, group in session.groups.items()}
+
+
+def _clock_offset_ns() -> int:
+    return time.time_ns() - time.monotonic_ns()
 
 
 def _replay(
-    setting: Setting, method: str, spec: Mapping[str, Any], progress: Callable[[int, int], None]
-) -> tuple[list[Outcome], list[EventReport], Mapping[str, Any]]:
+    session: Session, method: str, policy: Mapping[str, Any], progress: Count
+) -> tuple[list[Outcome], list[EventRow], Mapping[str, Any]]:
     """Outcomes, what became of the events, and what killed nodes had recorded."""
-    mode = setting.scenario.replay
-    devices = {request.device for request in setting.trace}
+    inputs = session.inputs
+    mode = inputs.scenario.replay
+    devices = {request.device for request in inputs.trace}
 
     def go(started: Callable[[float], None]) -> list[Outcome]:
         return replay(
-            setting.trace,
-            {request_id: example.text for request_id, example in setting.examples.items()},
-            {name: setting.network.node(name).netns_path for name in devices},
+            inputs.trace,
+            {request_id: example.text for request_id, example in inputs.examples.items()},
+            {name: session.network.node(name).netns_path for name in devices},
             mode=mode.mode,
             deadline_s=mode.deadline_s,
-            closed=_closed_loop(setting.scenario, len(setting.trace)),
-            progress=lambda done: progress(done, len(setting.trace)),
+            closed=_closed_loop(inputs.scenario, len(inputs.trace)),
+            progress=lambda done: progress(done, len(inputs.trace)),
             started=started,
         )
 
-    if setting.stage is None:
+    if session.stage is None:
         return go(lambda _start_s: None), [], {}
-    with EventPlayer(setting.stage, method, spec) as player:
+    with EventPlayer(session.stage, method, policy) as player:
         outcomes = go(player.start)
     return outcomes, player.reports, player.records
 
@@ -173,29 +246,3 @@ def _closed_loop(scenario: Scenario, requests: int) -> ClosedLoop | None:
     if mode.users is None or mode.think_s is None or mode.think_distribution is None:
         return None
     return draw_closed_loop(mode.users, requests, mode.think_s, mode.think_distribution, scenario.seed)
-
-
-def _capture(setting: Setting, method: str, link: WanLink) -> Capture:
-    shaped = under_events(setting.scenario.events, setting.network.topology).links
-    same = [one for one in shaped if one.name == link.name]
-    rates = [one.shape(direction).rate_bps for one in same for direction in DIRECTIONS]
-    rate_bps = None if None in rates else max(rate for rate in rates if rate is not None)
-    pcap = setting.directory.pcap(method, link.name)
-    return Capture(link.capture_interface, link.netns_path, pcap, rate_bps)
-
-
-def _queue_frames(link: WanLink) -> dict[Direction, int]:
-    return {direction: link.shapes[direction].queue_frames for direction in DIRECTIONS}
-
-
-def link_ends(topology: Topology, link: Link, flow_ports: frozenset[int] = frozenset()) -> LinkEnds:
-    """Who sends from which side of a link; below a shared one there are several."""
-    child_mac, *siblings = (topology.node(name).mac for name in link.children)
-    return LinkEnds(
-        child_mac, topology.node(link.parent).mac, below=frozenset(siblings), flow_ports=flow_ports
-    )
-
-
-def _captured(setting: Setting, method: str, link: WanLink) -> tuple[Path, LinkEnds]:
-    ends = link_ends(setting.network.topology, link.spec, flow_ports(setting.scenario.events))
-    return setting.directory.pcap(method, link.name), ends

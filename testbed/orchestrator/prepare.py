@@ -1,20 +1,107 @@
-"""All that a run needs from outside, before anything starts."""
+"""Works out all that a run is given, once, and fetches what it needs from outside, before anything starts."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from testbed.console import Reporter
+from testbed.errors import TestbedError
+from testbed.host.facts import usable_cpus
 from testbed.host.image import ImageRef, ensure_image
-from testbed.scenario.scenario import Scenario
+from testbed.host.processes.children import Report
+from testbed.network.feasibility import host_lacks
+from testbed.orchestrator.events.flow import flow_ports, require_iperf3
+from testbed.scenario.capacity import capacity_notes
+from testbed.scenario.requests import build_trace, prompts_for
+from testbed.scenario.scenario import Scenario, clamp_cpus
+from testbed.scenario.timeline import late_events, under_events
+from testbed.scenario.topology import DIRECTIONS, Topology
+from testbed.scenario.workload.datasets import Example
+from testbed.scenario.workload.trace_file import Request
 
 
-def prepare(scenario: Scenario, reporter: Reporter) -> tuple[ImageRef, Path | None]:
-    """The tier image, and the embedded models where a tier uses one; made the first time."""
-    image = ensure_image(reporter.say)
-    models = None
-    if any(tier.model.kind == "embedded" for tier in scenario.tiers):
-        from testbed.host.embedded.prepare import prepare as prepare_models
+@dataclass(frozen=True)
+class Inputs:
+    """What a run is given: a scenario as this host runs it, the requests, and what follows from both.
 
-        models = prepare_models(reporter.say)
-    return image, models
+    Attributes:
+        scenario: no tier has more CPUs than the host.
+        trace: the requests, in order of time.
+        examples: each request's prompt, by its id.
+        asked_cpus: each tier's CPUs as the scenario has them.
+        notes: what the user is to be told; the manifest keeps them.
+    """
+
+    scenario: Scenario
+    trace: Sequence[Request]
+    examples: Mapping[str, Example]
+    asked_cpus: Mapping[str, float]
+    notes: Sequence[str] = ()
+
+    @cached_property
+    def topology(self) -> Topology:
+        """Nodes and links of the scenario."""
+        return self.scenario.topology
+
+    @cached_property
+    def under_events(self) -> Topology:
+        """The topology with each figure that events give to a link, as further links of the same name."""
+        return under_events(self.scenario.events, self.topology)
+
+    @cached_property
+    def fastest_bps(self) -> Mapping[str, float]:
+        """The highest rate that each link ever has in any direction; infinite without a limit."""
+        fastest: dict[str, float] = {}
+        for link in self.under_events.links:
+            rates_bps = [link.shape(direction).rate_bps or math.inf for direction in DIRECTIONS]
+            fastest[link.name] = max(fastest.get(link.name, 0), *rates_bps)
+        return fastest
+
+    @cached_property
+    def flow_ports(self) -> frozenset[int]:
+        """The ports of background flows."""
+        return flow_ports(self.scenario.events)
+
+
+def inputs_of(scenario: Scenario) -> Inputs:
+    """Work out what a run of ``scenario`` on this host is given.
+
+    Raises:
+        TestbedError: this host cannot run it, or its trace's file does not fit it.
+    """
+    require_iperf3(scenario.events)
+    asked_cpus = {tier.name: tier.cpus for tier in scenario.tiers}
+    scenario, notes = clamp_cpus(scenario, usable_cpus())
+    topology = scenario.topology
+    if reasons := host_lacks(topology):
+        raise TestbedError(f"{reasons[0]}; see `testbed doctor`")
+    trace = build_trace(scenario)
+    notes += capacity_notes(under_events(scenario.events, topology))
+    if scenario.replay.mode != "lockstep":  # there the trace's times mean nothing
+        notes += late_events(scenario.events, trace[-1].at_s)
+    return Inputs(scenario, trace, prompts_for(trace), asked_cpus, notes)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What containers are made of: the tiers' image, and the directory of demonstration models if used."""
+
+    image: ImageRef
+    models: Path | None
+
+
+def make_parts(scenario: Scenario, report: Report) -> Parts:
+    """Make the tiers' image, and the demonstration models if a tier uses one, unless they are there.
+
+    Raises:
+        TestbedError: one of them cannot be made here.
+    """
+    image = ensure_image(report)
+    if not any(tier.model.kind == "embedded" for tier in scenario.tiers):
+        return Parts(image, None)
+    from testbed.host.embedded.prepare import prepare
+
+    return Parts(image, prepare(report))

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from testbed.console import Reporter
 from testbed.host.cgroup import ContainerGroup
+from testbed.network.link import WanLink
+from testbed.network.measure.paths import Path
 from testbed.network.network import Network
 from testbed.orchestrator.events.stage import Stage
 from testbed.orchestrator.nodes.control import NodeControl
+from testbed.orchestrator.prepare import Inputs
 from testbed.results.directory import RunDirectory
-from testbed.scenario.scenario import Scenario
-from testbed.scenario.workload.datasets import Example
-from testbed.scenario.workload.trace_file import Request
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What all methods of a run share."""
+class Session:
+    """A network that is up, with its nodes, and what goes on around a replay.
 
-    scenario: Scenario
+    Attributes:
+        captured: the links that are captured; no byte of another has a cause.
+        groups: the control groups of the nodes that are containers.
+        probes: idle links that are pinged meanwhile.
+        stage: where events play; ``None`` without any.
+    """
+
+    inputs: Inputs
     network: Network
     nodes: Sequence[NodeControl]
-    trace: Sequence[Request]
-    examples: Mapping[str, Example]
+    captured: Sequence[WanLink]
     directory: RunDirectory
-    probes: Sequence[Any]
     reporter: Reporter
     groups: Mapping[str, ContainerGroup] = field(default_factory=dict)
-    """Control groups of the nodes that are containers."""
+    probes: Sequence[Path] = ()
     stage: Stage | None = None
-    """Where events play; ``None`` without any."""
-    capturing: bool = True
-    """To see what capturing costs; without it no byte has a cause, and the verdict on bytes says so."""

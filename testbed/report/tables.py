@@ -29,7 +29,7 @@ CAUSES = {
 MAX_REASONS = 5
 
 
-def render(directory: RunDirectory, trace: Sequence[Request]) -> RenderableType:
+def render(directory: RunDirectory) -> RenderableType:
     """All tables of a finished run, a sample request's way, and the verdicts."""
     summary = directory.read_json("summary.json")
     requests = directory.read_table("requests.parquet")
@@ -46,17 +46,17 @@ def render(directory: RunDirectory, trace: Sequence[Request]) -> RenderableType:
     ]
     if faithful["latency"]:
         parts.append(times_table(summary))
-    if (sample := sample_way(requests, trace, faithful)) is not None:
+    if (sample := sample_way(requests, directory.read_trace(), faithful)) is not None:
         parts.append(sample)
     parts.append(verdicts(fidelity))
     return Group(*parts)
 
 
-def print_run(directory: RunDirectory, trace: Sequence[Request], console: Console) -> None:
+def print_run(directory: RunDirectory, console: Console) -> None:
     """Print :func:`render`; wide enough for all columns where output is not a terminal."""
     if not console.is_terminal:
         console.width = max(console.width, 150)
-    console.print(render(directory, trace))
+    console.print(render(directory))
 
 
 def methods_table(summary: Row, tiers: Sequence[str]) -> Table:

@@ -1,168 +1,235 @@
-"""The columns of a run directory's tables, each declared once."""
+"""The columns of a run directory's tables: a class for each table, its fields in the order of the columns.
+
+A field that may be null says ``| None``. In runs of schema version 1 some others are null too, as their
+documentation says.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
 Row = Mapping[str, Any]
-"""Of a table, by its columns."""
+"""A row of a table that was read: its values by column."""
 
 SCHEMA_VERSION = 2
-"""Of a run directory. Version 1 lacks the columns that :data:`LINKS` and :data:`TIERS` say are null there."""
+"""Version of the run directory's format. Version 1 lacks the columns that are said to be null there."""
 
-_strings: pa.DataType = pa.list_(pa.string())
-_doubles: pa.DataType = pa.list_(pa.float64())
-_integers: pa.DataType = pa.list_(pa.int64())
 
-_REQUEST_COLUMNS: list[tuple[str, pa.DataType]] = [
-    ("request_id", pa.string()),
-    ("method", pa.string()),
-    ("device", pa.string()),
-    ("scheduled_at_s", pa.float64()),
-    ("sent_at_s", pa.float64()),
-    ("done_at_s", pa.float64()),
-    ("latency_ms", pa.float64()),
-    ("tier", pa.string()),
-    ("path", _strings),
-    ("confidences", _doubles),
-    ("thresholds", _doubles),
-    ("window_seqs", _integers),
-    ("window_lengths", _integers),
-    ("kept", pa.list_(pa.bool_())),
-    ("node_answers", _strings),
-    ("queue_ms", _doubles),
-    ("inference_ms", _doubles),
-    ("own_ms", _doubles),
-    ("upstream_ms", _doubles),
-    ("forward_errors", _strings),
-    ("repeats", _integers),
-    ("hops", _strings),
-    ("hop_prompt_bytes", _integers),
-    ("hop_answer_bytes", _integers),
-    ("lateness_ms", pa.float64()),
-    ("hop_up_ms", _doubles),
-    ("hop_down_ms", _doubles),
-    ("unexplained_ms", pa.float64()),
-    ("lives", _integers),
-    ("answer", pa.string()),
-    ("reference", pa.string()),
-    ("correct", pa.bool_()),
-    ("outcome", pa.string()),
-]
-REQUESTS = pa.schema(_REQUEST_COLUMNS)
-"""One row for each request and method; times ``_s`` are since the method's start. Lists have one entry for
-each node that the request reached, the device first; a node that only relayed has nulls for what it did not
-decide. ``lives`` says how often an event had killed the node's process before: its window began anew.
+@dataclass(frozen=True)
+class RequestRow:
+    """One request under one method, a row of ``requests.parquet``.
 
-``hop_…`` lists have one entry for each of ``hops``, which names the WAN links that the request tried, the
-device's first: one fewer than ``path``, or as many if the last node sent the request up and the one above
-never recorded it. Bytes are the captures': those that crossed, whole or not, repeats left out. Summed over a
-method's requests they are a link's ``prompt_bytes`` up and ``answer_bytes`` down, but for its
-``unattributed_bytes``.
+    Times ``_s`` are seconds since the method's start. Lists have one entry for each node that the request
+    reached, the device first; a node that only relayed has nulls for what it did not decide.
 
-``latency_ms`` is the sum of ``lateness_ms``, ``queue_ms``, ``inference_ms``, ``own_ms``, ``hop_up_ms``,
-``hop_down_ms`` and ``unexplained_ms`` (:mod:`testbed.results.times`). A hop's times, connecting included, are
-null where its upper node never recorded the request or its answer never came down; ``unexplained_ms`` then
-holds that time too. ``upstream_ms`` is a node's whole wait for the one above: its hop up, all that happened
-above, and its hop down."""
+    ``hop_…`` lists have one entry for each of ``hops``: one fewer than ``path``, or as many if the last node
+    sent the request up and the one above never recorded it. Bytes are the captures': those that crossed,
+    whole or not, repeats left out. Summed over a method's requests they are a link's ``prompt_bytes`` up and
+    ``answer_bytes`` down, except for its ``unattributed_bytes``.
 
-BYTE_PARTS = (
-    "prompt_bytes",
-    "answer_bytes",
-    "envelope_bytes",
-    "instrumentation_bytes",
-    "http_header_bytes",
-    "packet_header_bytes",
-    "tcp_control_bytes",
-    "retransmitted_bytes",
-    "other_bytes",
-)
+    ``latency_ms`` is the sum of ``lateness_ms``, ``queue_ms``, ``inference_ms``, ``own_ms``, ``hop_up_ms``,
+    ``hop_down_ms`` and ``unexplained_ms`` (:mod:`testbed.results.times`).
+    """
 
-_LINK_COLUMNS: list[tuple[str, pa.DataType]] = [
-    ("link", pa.string()),
-    ("direction", pa.string()),
-    ("method", pa.string()),
-    *(
-        (name, pa.int64())
-        for name in (
-            "frames",
-            "frame_bytes",
-            "ip_bytes",
-            *BYTE_PARTS,
-            "unaccounted_bytes",
-            "retried_prompt_bytes",
-            "unattributed_bytes",
-            "queue_dropped_frames",
-            "lost_frames",
-            "down_lost_frames",
-            "flow_frames",
-            "flow_bytes",
-            "duplicated_frames",
-            "held_frames",
-        )
-    ),
-]
-LINKS = pa.schema(_LINK_COLUMNS)
-"""One row for each link, direction and method; ``frames`` and ``frame_bytes`` are the kernel's counts.
-``unattributed_bytes``: of ``prompt_bytes`` and ``answer_bytes``, what belongs to no request of the trace.
-``queue_dropped_frames`` the bottleneck's full queue refused; they never crossed. ``lost_frames`` are the
-way's, with the second copies that it made and lost; ``down_lost_frames`` were lost while the link was down,
-apart from those. ``flow_*`` are background flows', of the frames and of ``other_bytes``.
-``duplicated_frames`` are the second copies that the way made, lost or not; ``held_frames`` were on the way
-still when the method ended. Both are null in runs of schema version 1."""
+    request_id: str
+    method: str
+    device: str
+    scheduled_at_s: float
+    sent_at_s: float
+    done_at_s: float
+    latency_ms: float
+    """From ``scheduled_at_s`` to ``done_at_s``."""
+    tier: str | None
+    """The tier whose answer the device returned."""
+    path: list[str]
+    """The nodes that recorded the request."""
+    confidences: list[float | None]
+    thresholds: list[float | None]
+    window_seqs: list[int | None]
+    """At which number, from 0, the confidence entered the node's window."""
+    window_lengths: list[int | None]
+    kept: list[bool]
+    """Whether the node answered by itself and did not send the request up."""
+    node_answers: list[str | None]
+    queue_ms: list[float]
+    inference_ms: list[float]
+    own_ms: list[float]
+    """What a node spent beside queue, inference and the wait for the node above."""
+    upstream_ms: list[float | None]
+    """The whole wait for the node above: the hop up, all that happened above, and the hop down."""
+    forward_errors: list[str | None]
+    repeats: list[int]
+    """How often the node sent the request up again."""
+    hops: list[str]
+    """The WAN links that the request tried, the device's first."""
+    hop_prompt_bytes: list[int]
+    hop_answer_bytes: list[int]
+    lateness_ms: float
+    """How long after ``scheduled_at_s`` the request was sent."""
+    hop_up_ms: list[float | None]
+    """Time up a hop, connecting included; null where its upper node never recorded the request."""
+    hop_down_ms: list[float | None]
+    """Time down a hop; null as ``hop_up_ms``, and where the answer never came down."""
+    unexplained_ms: float
+    """The rest of the latency: the exchange with the device, and what of the hops was not recorded."""
+    lives: list[int]
+    """How often an event had killed the node's process before: its window began anew."""
+    answer: str | None
+    reference: str
+    correct: bool
+    """Whether the answer is the reference to the letter, whatever the task."""
+    outcome: str
 
-_TIER_COLUMNS: list[tuple[str, pa.DataType]] = [
-    ("node", pa.string()),
-    ("tier", pa.string()),
-    ("method", pa.string()),
-    ("cpu_seconds", pa.float64()),
-    ("throttled_s", pa.float64()),
-    ("throttled_periods", pa.int64()),
-    ("periods", pa.int64()),
-    ("anon_bytes", pa.int64()),
-    ("inferences", pa.int64()),
-    ("inference_ms", pa.float64()),
-    ("replaced_inferences", pa.int64()),
-    ("kept", pa.int64()),
-    ("waited_s", pa.float64()),
-]
-TIERS = pa.schema(_TIER_COLUMNS)
-"""One row for each node and method. CPU time and throttling are its control group's over the replay: in
-``throttled_periods`` of ``periods`` (100 ms each) it wanted more than its quota, ``throttled_s`` is how long
-it waited in all. ``anon_bytes`` is its anonymous memory at the end. What the kernel does not count is null.
-The rest is from the node's records: ``inference_ms`` is a sum, ``replaced_inferences`` are those whose answer
-a higher tier replaced, ``kept`` those whose answer the policy kept. ``waited_s`` is how long its threads
-together waited for a CPU that its quota allowed (:mod:`testbed.host.run_delay`); null in runs of schema
-version 1 too."""
 
-_EVENT_COLUMNS: list[tuple[str, pa.DataType]] = [
-    ("method", pa.string()),
-    ("number", pa.int64()),
-    ("kind", pa.string()),
-    ("target", pa.string()),
-    ("at_s", pa.float64()),
-    ("for_s", pa.float64()),
-    ("took_effect_at_s", pa.float64()),
-    ("ended_at_s", pa.float64()),
-    ("late_ms", pa.float64()),
-    ("end_late_ms", pa.float64()),
-    ("skipped", pa.bool_()),
-    ("error", pa.string()),
-    ("lost_frames", pa.int64()),
-    ("ready_after_s", pa.float64()),
-    ("steps", pa.int64()),
-    ("steps_skipped", pa.int64()),
-    ("steps_late_p99_ms", pa.float64()),
-    ("flow_sent_bytes", pa.int64()),
-    ("flow_received_bytes", pa.int64()),
-    ("flow_lost_packets", pa.int64()),
-    ("flow_retransmits", pa.int64()),
-]
-EVENTS = pa.schema(_EVENT_COLUMNS)
-"""One row for each event and method (:class:`~testbed.results.evidence.EventReport`); no table without."""
+@dataclass(frozen=True)
+class LinkRow:
+    """One direction of one link under one method, a row of ``links.parquet``.
+
+    ``frames`` and ``frame_bytes`` are the kernel's counts. From ``prompt_bytes`` to ``other_bytes`` stand the
+    captured bytes by cause (:class:`testbed.wire.parts.BytesByCause`).
+    """
+
+    link: str
+    direction: str
+    method: str
+    frames: int
+    frame_bytes: int
+    ip_bytes: int
+    prompt_bytes: int
+    answer_bytes: int
+    envelope_bytes: int
+    instrumentation_bytes: int
+    http_header_bytes: int
+    packet_header_bytes: int
+    tcp_control_bytes: int
+    retransmitted_bytes: int
+    other_bytes: int
+    unaccounted_bytes: int
+    """``frame_bytes`` less the bytes by cause."""
+    retried_prompt_bytes: int
+    """Of ``other_bytes``: prompts that a node sent again."""
+    unattributed_bytes: int
+    """Of ``prompt_bytes`` and ``answer_bytes``: what belongs to no request of the trace."""
+    queue_dropped_frames: int
+    """Frames that the bottleneck's full queue refused; they never crossed."""
+    lost_frames: int
+    """Frames that the link's loss took, with the second copies that the link made and lost."""
+    down_lost_frames: int
+    """Frames lost while the link was down; not in ``lost_frames``."""
+    flow_frames: int
+    """Of ``frames``: those of background flows."""
+    flow_bytes: int
+    """Of ``other_bytes``: those of background flows."""
+    duplicated_frames: int
+    """Second copies that the link made, lost or not; null in runs of schema version 1."""
+    held_frames: int
+    """Frames still on their way when the method ended; null in runs of schema version 1."""
+
+
+@dataclass(frozen=True)
+class TierRow:
+    """One node under one method, a row of ``tiers.parquet``.
+
+    CPU time and throttling are its control group's over the replay; what the kernel does not count is null.
+    The rest is from the node's records.
+    """
+
+    node: str
+    tier: str
+    method: str
+    cpu_seconds: float | None
+    throttled_s: float | None
+    """How long the node waited in all because it had used up its quota."""
+    throttled_periods: int | None
+    """Of ``periods``: those in which the node wanted more than its quota."""
+    periods: int | None
+    """Periods of 100 ms in which the node ran."""
+    anon_bytes: int | None
+    """Anonymous memory at the end."""
+    inferences: int
+    inference_ms: float
+    """Sum over the inferences."""
+    replaced_inferences: int
+    """Inferences whose answer a higher tier replaced."""
+    kept: int
+    """Inferences whose answer the policy kept."""
+    waited_s: float | None
+    """How long its threads together waited for a CPU that its quota allowed
+    (:mod:`testbed.host.run_delay`); null in runs of schema version 1 too.
+    """
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """One event under one method, a row of ``events.parquet``; a scenario without events has no such table.
+
+    Times ``_s`` are seconds since the method's start.
+    """
+
+    method: str
+    number: int
+    kind: str
+    target: str
+    at_s: float
+    """When it was to happen."""
+    for_s: float | None = None
+    took_effect_at_s: float | None = None
+    """When the kernel had all of it. Of a flow: when iperf3 was told to begin, which connects first, so that
+    its payload follows some round trips later.
+    """
+    ended_at_s: float | None = None
+    late_ms: float | None = None
+    end_late_ms: float | None = None
+    skipped: bool = False
+    """Whether the replay was over before."""
+    error: str | None = None
+    lost_frames: int | None = None
+    """Frames lost on a link that was down."""
+    ready_after_s: float | None = None
+    """From a killed tier's new start until its model was loaded."""
+    steps: int | None = None
+    """Steps of a rate file in runs of schema version 1, and null since; so are the next two."""
+    steps_skipped: int | None = None
+    steps_late_p99_ms: float | None = None
+    flow_sent_bytes: int | None = None
+    """What iperf3 said that it sent, without headers; the next three are iperf3's too."""
+    flow_received_bytes: int | None = None
+    flow_lost_packets: int | None = None
+    flow_retransmits: int | None = None
+
+    def __str__(self) -> str:
+        return f"event {self.number} ({self.kind} of {self.target} at {self.at_s:g} s)"
+
+
+_ARROW_TYPES: dict[type, pa.DataType] = {
+    str: pa.string(),
+    float: pa.float64(),
+    int: pa.int64(),
+    bool: pa.bool_(),
+}
+
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    """The column type of a field's annotation; every column may hold nulls."""
+    if get_origin(hint) is list:
+        return pa.list_(_arrow_type(get_args(hint)[0]))
+    (kind,) = {*(get_args(hint) or (hint,))} - {NoneType}
+    return _ARROW_TYPES[kind]
+
+
+def _schema(row_class: type) -> pa.Schema:
+    return pa.schema([(name, _arrow_type(hint)) for name, hint in get_type_hints(row_class).items()])
+
+
+REQUESTS = _schema(RequestRow)
+LINKS = _schema(LinkRow)
+TIERS = _schema(TierRow)
+EVENTS = _schema(EventRow)
 
 TABLES = {
     "requests.parquet": REQUESTS,
@@ -173,6 +240,6 @@ TABLES = {
 
 
 def total(rows: Iterable[Row], column: str) -> Any:
-    """A column's sum; ``None`` where there is no row, or the kernel does not count it."""
+    """Sum of a column; ``None`` where there is no row, or a value is null."""
     values = [row[column] for row in rows]
     return sum(values) if values and None not in values else None

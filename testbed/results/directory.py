@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from testbed.errors import TestbedError
 from testbed.results.columns import TABLES
+from testbed.scenario.workload.trace_file import Request
 
 SUMS = "SHA256SUMS"
 
@@ -113,11 +114,25 @@ class RunDirectory:
             TestbedError: there is no such table, or it is damaged.
         """
         try:
-            rows: list[dict[str, Any]] = pq.read_table(self.path / name).to_pylist()
+            rows: list[dict[str, Any]] = pq.ParquetFile(self.path / name).read().to_pylist()
         except (OSError, pa.ArrowException) as error:
             raise TestbedError(f"{self.path / name} cannot be read ({error}); the run is damaged") from error
         columns = TABLES[name].names if name in TABLES else ()
         return [{**dict.fromkeys(columns), **row} for row in rows]
+
+    def read_trace(self) -> list[Request]:
+        """The requests that the run replayed. They are not checked again, so that no data set is needed.
+
+        Raises:
+            TestbedError: there is no trace, or it is damaged.
+        """
+        path = self.path / "trace.jsonl"
+        try:
+            return [Request(**json.loads(line)) for line in path.read_bytes().splitlines()]
+        except OSError as error:
+            raise TestbedError(f"{path} cannot be read ({error.strerror})") from error
+        except (TypeError, ValueError) as error:
+            raise TestbedError(f"{path} is no trace ({error}); the run is damaged") from error
 
     def seal(self) -> None:
         """Write the SHA-256 of every file, in the format of sha256sum(1)."""

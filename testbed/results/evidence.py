@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from testbed.results.columns import EventRow
 from testbed.results.statistics import nearest_rank
 from testbed.scenario.reports import Finding, ProcessReport
 from testbed.scenario.topology import Direction
@@ -206,44 +207,6 @@ class TierLimit:
 
 
 @dataclass(frozen=True)
-class EventReport:
-    """One event under one method; its fields are the columns of ``events.parquet``.
-
-    Times are seconds from the method's start: ``at_s`` as asked, ``took_effect_at_s`` when the kernel had it
-    all; a flow's is when iperf3 was told to begin, which connects first: its payload follows some round trips
-    later. ``skipped``: the replay was over before. ``lost_frames`` are those of links that were down;
-    ``ready_after_s`` is how long a killed tier took from its start until its model was loaded; ``steps…``
-    are a rate file's in runs of schema version 1, and null since; ``flow_*`` are iperf3's words, bytes
-    without headers.
-    """
-
-    method: str
-    number: int
-    kind: str
-    target: str
-    at_s: float
-    for_s: float | None = None
-    took_effect_at_s: float | None = None
-    ended_at_s: float | None = None
-    late_ms: float | None = None
-    end_late_ms: float | None = None
-    skipped: bool = False
-    error: str | None = None
-    lost_frames: int | None = None
-    ready_after_s: float | None = None
-    steps: int | None = None
-    steps_skipped: int | None = None
-    steps_late_p99_ms: float | None = None
-    flow_sent_bytes: int | None = None
-    flow_received_bytes: int | None = None
-    flow_lost_packets: int | None = None
-    flow_retransmits: int | None = None
-
-    def __str__(self) -> str:
-        return f"event {self.number} ({self.kind} of {self.target} at {self.at_s:g} s)"
-
-
-@dataclass(frozen=True)
 class Evidence:
     """All that the verdicts rest on. ``None`` means that it was not looked at, an empty sequence that it was.
 
@@ -267,5 +230,5 @@ class Evidence:
     tiers: Sequence[TierLimit] | None = None
     machine_cpus: int = 1
     link_process: Mapping[str, ProcessReport | None] | None = None
-    events: Sequence[EventReport] = ()
+    events: Sequence[EventRow] = ()
     overflows: Sequence[Overflow] = ()

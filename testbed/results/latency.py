@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from testbed.results.evidence import CpuReport, EventReport, Evidence, ProbeReport, TierLimit, Unexplained
+from testbed.results.columns import EventRow
+from testbed.results.evidence import CpuReport, Evidence, ProbeReport, TierLimit, Unexplained
 from testbed.scenario.expected import time_bounds
 from testbed.scenario.reports import Finding, ProcessReport
 
@@ -276,7 +277,7 @@ def _cpus_together(tiers: Sequence[TierLimit]) -> float:
     return round(sum(tier.cpus for tier in tiers), 9)
 
 
-def _events(events: Sequence[EventReport], limits: Limits) -> Iterator[str]:
+def _events(events: Sequence[EventRow], limits: Limits) -> Iterator[str]:
     for one in events:
         if one.error is not None:
             yield f"{one.method}: {one} failed: {one.error}"

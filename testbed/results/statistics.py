@@ -1,4 +1,7 @@
-"""Intervals for what a run measured: shares, paired differences, percentiles. 95 % unless asked otherwise."""
+"""Intervals for what a run measured: shares, paired differences, percentiles. 95 % unless asked otherwise.
+
+scipy.stats is imported inside the functions: it takes about a second, and a finished run is printed without.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -46,6 +48,8 @@ def share_interval(successes: int, total: int, confidence: float = CONFIDENCE) -
     Raises:
         ValueError: ``total`` is 0, or ``successes`` is not between 0 and it.
     """
+    from scipy import stats
+
     found = stats.binomtest(successes, total).proportion_ci(confidence, method="wilson")
     return Interval(float(found.low), float(found.high))
 
@@ -61,6 +65,8 @@ def paired_difference(
     Raises:
         ValueError: of unequal length, or empty.
     """
+    from scipy import stats
+
     if not first:
         raise ValueError("no requests to compare")
     pairs = list(zip(first, second, strict=True))
@@ -97,6 +103,8 @@ def paired_mean_difference(
     Raises:
         ValueError: of unequal length.
     """
+    from scipy import stats
+
     if len(first) != len(second):
         raise ValueError(f"{len(first)} values cannot be paired with {len(second)}")
     if len(first) < LEAST_RESAMPLED:
@@ -122,6 +130,8 @@ def percentile(values: Sequence[float], percent: float, confidence: float = CONF
     small to have both, the percentile itself means little, and the answer is ``None``: see
     :func:`minimum_sample`.
     """
+    from scipy import stats
+
     count = len(values)
     if count < minimum_sample(percent, confidence):
         return None

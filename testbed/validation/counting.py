@@ -16,7 +16,7 @@ from testbed.validation.bench import Bench
 from testbed.validation.check import Check
 from testbed.validation.figures import Figure, exactly
 from testbed.validation.sockets import TIMEOUT_S, connecting, listening, receive_all
-from testbed.wire.account import LinkAccount, account
+from testbed.wire.account import CaptureAccount, account
 from testbed.wire.pcap import count_frames, read_frames
 from tiers.protocol import COMPLETIONS_PATH, INSTRUMENTATION_KEY, REQUEST_ID_HEADER, encode_json
 
@@ -117,7 +117,7 @@ def accounting(bench: Bench) -> Iterator[Figure]:
 def judge_account(
     asked: Sequence[Message],
     replied: Sequence[Message],
-    found: LinkAccount,
+    found: CaptureAccount,
     counted_bytes: Mapping[Direction, int],
 ) -> Iterator[Figure]:
     """Compare a capture's account with the messages that crossed, and with the kernel's count."""

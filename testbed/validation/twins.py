@@ -17,7 +17,8 @@ from testbed.network.network import Network
 from testbed.orchestrator.method import MethodResult, run_method
 from testbed.orchestrator.nodes.tier_process import tier_processes
 from testbed.orchestrator.nodes.tier_specs import container_specs
-from testbed.orchestrator.session import Setting
+from testbed.orchestrator.prepare import Inputs
+from testbed.orchestrator.session import Session
 from testbed.results.directory import RunDirectory
 from testbed.results.statistics import Interval
 from testbed.scenario.expected import CHANCE
@@ -86,6 +87,7 @@ def run_twins(bench: Bench, requests: int) -> list[MethodResult]:
     examples = {
         request.id: Example(request.row, f"prompt {request.row} " * 20, "positive") for request in trace
     }
+    inputs = Inputs(shown, trace, examples, asked_cpus={})
     environments = {spec.node: spec.env for spec in container_specs(shown, topology, None)}
     directory = RunDirectory(bench.directory)
     with Network(topology, new_run_id(), hosts="namespace") as network:
@@ -93,15 +95,15 @@ def run_twins(bench: Bench, requests: int) -> list[MethodResult]:
         with tier_processes(paths, environments) as nodes:
             for node in nodes:
                 node.warm_up(["warm-up"] * 3)
-            setting = Setting(shown, network, nodes, trace, examples, directory, [], bench.reporter)
+            session = Session(inputs, network, nodes, network.links, directory, bench.reporter)
             with bench.reporter.counting("warming up the way between the tiers", requests) as progress:
-                run_method(setting, shown.methods[0], progress)
+                run_method(session, shown.methods[0], progress)
             results = []
             for method in (*shown.methods, *reversed(shown.methods)):
                 with bench.reporter.counting(
                     f"method {method.name}: {requests} requests", requests
                 ) as progress:
-                    results.append(run_method(setting, method, progress))
+                    results.append(run_method(session, method, progress))
     return results
 
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from socket import AF_INET, inet_ntop
 
-from testbed.scenario.topology import Direction
+from testbed.scenario.topology import Direction, Link, Topology
 from testbed.wire.exchange import Conversation, HttpSide, Ledger
 from testbed.wire.frame import ETHERNET_BYTES, TCP, ip_bytes, parse_segment, ports
-from testbed.wire.parts import LinkAccount, Notes, Parts, RequestBytes, StreamTotals
+from testbed.wire.parts import CaptureAccount, Notes, Parts, RequestBytes, StreamTotals
 from testbed.wire.pcap import Progress, read_frames
 from testbed.wire.tcp_stream import TcpHalf
 
-__all__ = ["LinkAccount", "LinkEnds", "Parts", "RequestBytes", "StreamTotals", "account"]
+__all__ = ["CaptureAccount", "LinkEnds", "Parts", "RequestBytes", "StreamTotals", "account", "link_ends"]
 
 _FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
 _SEQ_MASK = 0xFFFFFFFF
@@ -51,7 +51,15 @@ class LinkEnds:
         return stations
 
 
-def account(pcap: Path, ends: LinkEnds, progress: Progress | None = None) -> LinkAccount:
+def link_ends(topology: Topology, link: Link, flow_ports: frozenset[int] = frozenset()) -> LinkEnds:
+    """Who is at which end of a link of a topology; below a shared one there are several."""
+    child_mac, *siblings = (topology.node(name).mac for name in link.children)
+    return LinkEnds(
+        child_mac, topology.node(link.parent).mac, below=frozenset(siblings), flow_ports=flow_ports
+    )
+
+
+def account(pcap: Path, ends: LinkEnds, progress: Progress | None = None) -> CaptureAccount:
     """Account for every byte of a capture that holds both directions of a link.
 
     Memory is bounded by the connections, the requests and what is in flight, not by the file. ``progress`` is
@@ -294,10 +302,10 @@ class _Accountant:
                 )
         half.conversation.close()
 
-    def result(self) -> LinkAccount:
+    def result(self) -> CaptureAccount:
         for half in self._halves.values():
             self._finish(half)
-        return LinkAccount(
+        return CaptureAccount(
             up=self._up.parts,
             down=self._down.parts,
             requests=self._ledger.requests,

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from testbed.scenario.topology import Direction
 
 
 @dataclass(slots=True)
-class Parts:
-    """What crossed one link in one direction, by cause. All figures are bytes or frames.
-
-    The nine parts sum to ``frame_bytes``, the four classes of frames to ``frames``.
-    """
-
-    frames: int = 0
-    frame_bytes: int = 0
-    """Ethernet header included; preamble, frame check sequence and gap are not."""
-    ip_bytes: int = 0
-    """Total lengths of the IP packets: what carriers bill."""
+class BytesByCause:
+    """The bytes that crossed one link in one direction, by cause: each byte has exactly one."""
 
     prompt_bytes: int = 0
     """UTF-8 length of the users' texts, once for each request."""
@@ -41,6 +32,28 @@ class Parts:
     repeated, and background flows.
     """
 
+    @property
+    def accounted_bytes(self) -> int:
+        """Sum of the bytes of all causes."""
+        return sum(getattr(self, name) for name in BYTE_PARTS)
+
+
+BYTE_PARTS = tuple(part.name for part in fields(BytesByCause))
+
+
+@dataclass(slots=True)
+class Parts(BytesByCause):
+    """What crossed one link in one direction. All figures are bytes or frames.
+
+    The bytes by cause sum to ``frame_bytes``, the four classes of frames to ``frames``.
+    """
+
+    frames: int = 0
+    frame_bytes: int = 0
+    """Ethernet header included; preamble, frame check sequence and gap are not."""
+    ip_bytes: int = 0
+    """Total lengths of the IP packets: what carriers bill."""
+
     retried_prompt_bytes: int = 0
     """Of ``other_bytes``: prompts that the application sent again under the same request id."""
     retried_answer_bytes: int = 0
@@ -60,21 +73,6 @@ class Parts:
     """Of ``data_frames``: those that repeat something beside what is new."""
     repeated_control_frames: int = 0
     """Of ``control_frames``: SYNs and FINs that had crossed before."""
-
-    @property
-    def accounted_bytes(self) -> int:
-        """Sum of the nine parts."""
-        return (
-            self.prompt_bytes
-            + self.answer_bytes
-            + self.envelope_bytes
-            + self.instrumentation_bytes
-            + self.http_header_bytes
-            + self.packet_header_bytes
-            + self.tcp_control_bytes
-            + self.retransmitted_bytes
-            + self.other_bytes
-        )
 
     @property
     def accounted_frames(self) -> int:
@@ -111,7 +109,7 @@ class StreamTotals:
 
 
 @dataclass(frozen=True)
-class LinkAccount:
+class CaptureAccount:
     """Everything that a pcap says about its link."""
 
     up: Parts

@@ -51,11 +51,11 @@ def measure(rate: float, seconds: float) -> list[MethodResult]:
         results = []
         with (
             (Path(scratch) / "terminal").open("w") as terminal,
-            emulated(scenario, Path(scratch) / "run", on_terminal(terminal)) as setting,
+            emulated(scenario, Path(scratch) / "run", on_terminal(terminal)) as session,
         ):
             for method in scenario.methods:
-                with setting.reporter.counting(method.name, len(setting.trace)) as progress:
-                    results.append(run_method(setting, method, progress))
+                with session.reporter.counting(method.name, len(session.inputs.trace)) as progress:
+                    results.append(run_method(session, method, progress))
         return results
 
 
@@ -69,7 +69,7 @@ def show(result: MethodResult) -> Lateness:
     ended = ", ".join(f"{count} {name}" for name, count in result.outcomes.ended.items())
     print(
         f"  {late.method:12} p50 {late.p50_ms:6.2f} ms  p99 {late.p99_ms:6.2f} ms  max {late.max_ms:6.2f} ms"
-        f"  ({ended}; CPUs busy {result.cpu.busy:.0%})"
+        f"  ({ended}; CPUs busy {result.observed.cpu.busy:.0%})"
     )
     return late
 

@@ -21,16 +21,18 @@ from rich.console import Console
 
 from testbed.console import Reporter
 from testbed.orchestrator.method import run_method
-from testbed.orchestrator.session import Setting
+from testbed.orchestrator.session import Session
 from tests.bench.arrivals_bench import TEXT
 from tests.orchestrator.emulation import emulated, scenario_of
 
 
-def latencies_ms(setting: Setting, capturing: bool) -> list[float]:
+def latencies_ms(session: Session, capturing: bool) -> list[float]:
     """Of each request, in the trace's order."""
-    method = next(one for one in setting.scenario.methods if one.name == "cloud-only")
-    result = run_method(replace(setting, capturing=capturing), method, lambda _done, _of: None)
-    assert result.outcomes.ended == {"answered": len(setting.trace)}
+    method = next(one for one in session.inputs.scenario.methods if one.name == "cloud-only")
+    result = run_method(
+        replace(session, captured=session.network.links if capturing else ()), method, lambda _done, _of: None
+    )
+    assert result.outcomes.ended == {"answered": len(session.inputs.trace)}
     return [row["latency_ms"] for row in result.requests]
 
 
@@ -45,11 +47,11 @@ def main(argv: list[str] | None = None) -> None:
     found: dict[bool, list[float]] = {True: [], False: []}
     with tempfile.TemporaryDirectory(prefix="testbed-bench-") as scratch:
         scenario = scenario_of(TEXT.format(rate=options.rate, requests=options.requests), Path(scratch))
-        with emulated(scenario, Path(scratch) / "run", Reporter(Console(quiet=True))) as setting:
-            latencies_ms(setting, False)  # the first run warms servers up
+        with emulated(scenario, Path(scratch) / "run", Reporter(Console(quiet=True))) as session:
+            latencies_ms(session, False)  # the first run warms servers up
             for number in range(options.rounds):
                 for capturing in (True, False) if number % 2 else (False, True):
-                    found[capturing] += latencies_ms(setting, capturing)
+                    found[capturing] += latencies_ms(session, capturing)
     print(
         f"{options.rounds} rounds of {options.requests} requests at {options.rate:g}/s; "
         f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}"

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from testbed.results.columns import BYTE_PARTS, EVENTS
+from testbed.results.columns import EVENTS
+from testbed.wire.parts import BYTE_PARTS
 from tests import ROOT
 from tests.e2e.runs import RUN_TIMEOUT_S, command, read, wait_until_nothing_is_left
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.results.columns import BYTE_PARTS
+from testbed.wire.parts import BYTE_PARTS
 from tests.e2e.runs import read, run
 
 REQUESTS, RATE_PER_S = 2000, 70

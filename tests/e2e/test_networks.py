@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed.results.columns import BYTE_PARTS
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.datasets import load
+from testbed.wire.parts import BYTE_PARTS
 from tests.e2e.runs import read, run_scenario
 
 pytestmark = pytest.mark.docker

@@ -22,10 +22,11 @@ from scapy.utils import PcapReader
 from testbed.errors import TestbedError
 from testbed.host.engine import engine
 from testbed.network.container import RUN_LABEL
-from testbed.results.columns import BYTE_PARTS, LINKS, REQUESTS, TIERS
+from testbed.results.columns import LINKS, REQUESTS, TIERS
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.datasets import load
 from testbed.wire.account import LinkEnds, account
+from testbed.wire.parts import BYTE_PARTS
 from testbed.wire.pcap import count_frames
 from tests.e2e.runs import command, left_behind, read, run, running, wait_for, wait_until_nothing_is_left
 from tests.wire import wireshark

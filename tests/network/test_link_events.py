@@ -18,7 +18,7 @@ from testbed.network.network import Network
 from testbed.orchestrator.events.flow import flow_ports
 from testbed.orchestrator.events.player import EventPlayer
 from testbed.orchestrator.events.stage import Stage
-from testbed.results.evidence import EventReport
+from testbed.results.columns import EventRow
 from testbed.scenario.sections.events import Event
 from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 from testbed.wire.account import LinkEnds, account
@@ -38,7 +38,7 @@ def events_of(*entries: dict[str, Any]) -> tuple[Any, ...]:
     return checked
 
 
-def played(network: Network, *entries: dict[str, Any], replay_s: float) -> list[EventReport]:
+def played(network: Network, *entries: dict[str, Any], replay_s: float) -> list[EventRow]:
     """The reports of events beside a replay of that length in which nobody asks anything."""
     stage = Stage(events_of(*entries), network, [])
     with EventPlayer(stage, "nobody", {}) as player:

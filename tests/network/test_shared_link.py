@@ -12,9 +12,8 @@ import pytest
 
 from testbed.network.kernel.netns import run_in
 from testbed.network.network import Network
-from testbed.orchestrator.method import link_ends
 from testbed.scenario.topology import Direction, Shape, Topology
-from testbed.wire.account import account
+from testbed.wire.account import account, link_ends
 from testbed.wire.capture import Capture
 from tests.network.lab import (
     FULL_PAYLOAD,

@@ -12,7 +12,8 @@ from testbed.console import Reporter
 from testbed.network.network import Network
 from testbed.orchestrator.nodes.tier_process import tier_processes
 from testbed.orchestrator.nodes.tier_specs import container_specs
-from testbed.orchestrator.session import Setting
+from testbed.orchestrator.prepare import Inputs
+from testbed.orchestrator.session import Session
 from testbed.results.directory import RunDirectory
 from testbed.scenario.requests import build_trace, prompts_for
 from testbed.scenario.scenario import Scenario, load_scenario
@@ -25,15 +26,16 @@ def scenario_of(text: str, folder: Path) -> Scenario:
 
 
 @contextmanager
-def emulated(scenario: Scenario, out: Path, reporter: Reporter) -> Iterator[Setting]:
+def emulated(scenario: Scenario, out: Path, reporter: Reporter) -> Iterator[Session]:
     """The scenario up and ready for ``run_method``; its models must be recorded ones."""
     topology = scenario.topology
+    trace = build_trace(scenario)
+    inputs = Inputs(scenario, trace, prompts_for(trace), asked_cpus={})
     run_id = "".join(random.choices(string.ascii_lowercase + string.digits, k=4))
     environments = {spec.node: spec.env for spec in container_specs(scenario, topology, None)}
-    trace = build_trace(scenario)
     with ExitStack() as stack:
         network = stack.enter_context(Network(topology, run_id, hosts="namespace"))
         paths = {host.name: host.netns_path for host in network.hosts}
         nodes = stack.enter_context(tier_processes(paths, environments))
         directory = RunDirectory.create(out, scenario.name)
-        yield Setting(scenario, network, nodes, trace, prompts_for(trace), directory, [], reporter)
+        yield Session(inputs, network, nodes, network.links, directory, reporter)

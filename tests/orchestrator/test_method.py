@@ -12,15 +12,16 @@ import pytest
 from rich.console import Console
 
 from testbed.console import Reporter
-from testbed.orchestrator.method import MethodResult, run_method
-from testbed.orchestrator.session import Setting
-from testbed.results.columns import BYTE_PARTS
+from testbed.orchestrator.method import MethodResult, observe, run_method
+from testbed.orchestrator.method import account as account_for
+from testbed.orchestrator.session import Session
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import Evidence
 from testbed.results.fidelity import judge
 from testbed.scenario.sections.replay import Replay
 from testbed.scenario.topology import Topology
 from testbed.wire.account import LinkEnds, account
+from testbed.wire.parts import BYTE_PARTS
 from tests.orchestrator.emulation import emulated, scenario_of
 from tests.wire import wireshark
 
@@ -47,20 +48,32 @@ def quiet_reporter() -> Reporter:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     folder = tmp_path_factory.mktemp("emulated")
-    with emulated(scenario_of(TEXT, folder), folder / "run", quiet_reporter()) as setting:
-        yield setting
+    with emulated(scenario_of(TEXT, folder), folder / "run", quiet_reporter()) as session:
+        yield session
 
 
 @pytest.fixture
-def setting(up: Setting, tmp_path: Path) -> Setting:
+def session(up: Session, tmp_path: Path) -> Session:
     """The same network with a run directory of the test's own."""
     return replace(up, directory=RunDirectory.create(tmp_path / "run", "emulated"))
 
 
-def run_all(setting: Setting) -> list[MethodResult]:
-    return [run_method(setting, method, lambda _done, _of: None) for method in setting.scenario.methods]
+def run_all(session: Session) -> list[MethodResult]:
+    return [
+        run_method(session, method, lambda _done, _of: None) for method in session.inputs.scenario.methods
+    ]
+
+
+def test_a_method_is_accounted_for_again_from_files_alone(session: Session) -> None:
+    method = session.inputs.scenario.methods[1]
+    observed = observe(session, method, lambda _done, _of: None)
+    first, again = (
+        account_for(session.inputs, session.directory, observed, quiet_reporter()) for _ in range(2)
+    )
+    assert first == again
+    assert sum(row["prompt_bytes"] for row in first.links) > 0
 
 
 def against_bytes(*results: MethodResult) -> tuple[str, ...]:
@@ -73,33 +86,33 @@ def ends(topology: Topology) -> LinkEnds:
     return LinkEnds(topology.node(link.child).mac, topology.node(link.parent).mac)
 
 
-def check_exact(setting: Setting, results: list[MethodResult]) -> None:
+def check_exact(session: Session, results: list[MethodResult]) -> None:
     """For each method and direction the parts sum to the kernel's counters, and tshark sees the same."""
     assert against_bytes(*results) == ()
     for result in results:
-        assert result.outcomes.ended == {"answered": len(setting.trace)}
+        assert result.outcomes.ended == {"answered": len(session.inputs.trace)}
         assert result.overflows == []
         assert [row["direction"] for row in result.links] == ["up", "down"]
         for row in result.links:
             assert row["unaccounted_bytes"] == 0
             assert sum(row[name] for name in BYTE_PARTS) == row["frame_bytes"] > 0
         crossed = [row for row in result.requests if len(row["path"]) == 2]
-        texts = {name: len(example.text.encode()) for name, example in setting.examples.items()}
+        texts = {name: len(example.text.encode()) for name, example in session.inputs.examples.items()}
         assert result.links[0]["prompt_bytes"] == sum(texts[row["request_id"]] for row in crossed)
-        pcap = setting.directory.pcap(result.outcomes.method, LINK)
-        repeats = wireshark.check(pcap, account(pcap, ends(setting.network.topology)))
+        pcap = session.directory.pcap(result.outcomes.method, LINK)
+        repeats = wireshark.check(pcap, account(pcap, ends(session.network.topology)))
         print(result.outcomes.method, repeats)
 
 
-def test_the_parts_of_each_method_sum_to_the_kernels_counters(setting: Setting) -> None:
-    check_exact(setting, run_all(setting))
+def test_the_parts_of_each_method_sum_to_the_kernels_counters(session: Session) -> None:
+    check_exact(session, run_all(session))
 
 
 def test_so_they_do_over_a_link_that_loses_duplicates_and_reorders(tmp_path: Path) -> None:
     way = "delay: 10ms, jitter: 2ms, loss: 5%, duplicate: 3%, reorder: 20%"
     text = TEXT.replace("rate: 20mbit", f"rate: 20mbit, {way}")
-    with emulated(scenario_of(text, tmp_path), tmp_path / "run", quiet_reporter()) as setting:
-        check_exact(setting, run_all(setting))
+    with emulated(scenario_of(text, tmp_path), tmp_path / "run", quiet_reporter()) as session:
+        check_exact(session, run_all(session))
 
 
 def at(done: int, act: Callable[[], None]) -> Callable[[int, int], None]:
@@ -114,10 +127,10 @@ def end_capture(interface: str) -> None:
             os.kill(int(entry.parent.name), signal.SIGKILL)
 
 
-def test_a_capture_that_dies_costs_the_verdict_on_bytes_and_nothing_else(setting: Setting) -> None:
-    interface = setting.network.link(LINK).capture_interface
-    method = setting.scenario.methods[0]
-    result = run_method(setting, method, at(20, lambda: end_capture(interface)))
+def test_a_capture_that_dies_costs_the_verdict_on_bytes_and_nothing_else(session: Session) -> None:
+    interface = session.network.link(LINK).capture_interface
+    method = session.inputs.scenario.methods[0]
+    result = run_method(session, method, at(20, lambda: end_capture(interface)))
     assert result.outcomes.ended == {"answered": 40}
     assert sum(row["unaccounted_bytes"] for row in result.links) > 0
     reasons = against_bytes(result)
@@ -125,19 +138,20 @@ def test_a_capture_that_dies_costs_the_verdict_on_bytes_and_nothing_else(setting
     assert any("are not accounted for" in reason for reason in reasons)
 
 
-def test_without_a_capture_no_byte_has_a_cause(setting: Setting) -> None:
-    method = setting.scenario.methods[0]
-    result = run_method(replace(setting, capturing=False), method, lambda _done, _of: None)
+def test_without_a_capture_no_byte_has_a_cause(session: Session) -> None:
+    method = session.inputs.scenario.methods[0]
+    result = run_method(replace(session, captured=()), method, lambda _done, _of: None)
     assert result.outcomes.ended == {"answered": 40}
     for row in result.links:
         assert row["unaccounted_bytes"] == row["frame_bytes"] > 0
     assert any("cannot be read" in reason for reason in against_bytes(result))
 
 
-def test_a_closed_loop_of_a_scenario_has_its_users(setting: Setting) -> None:
+def test_a_closed_loop_of_a_scenario_has_its_users(session: Session) -> None:
     closed = Replay(mode="closed", users=3, think_s=0.01, think_distribution="exponential")
-    scenario = setting.scenario.model_copy(update={"replay": closed})
-    result = run_method(replace(setting, scenario=scenario), scenario.methods[0], lambda _done, _of: None)
+    scenario = session.inputs.scenario.model_copy(update={"replay": closed})
+    closed_loop = replace(session, inputs=replace(session.inputs, scenario=scenario))
+    result = run_method(closed_loop, scenario.methods[0], lambda _done, _of: None)
     assert result.outcomes.ended == {"answered": 40}
     assert against_bytes(result) == ()
     for row in result.requests:

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from testbed.results.columns import EventRow
 from testbed.results.evidence import (
     Audit,
     BacklogReport,
     CpuReport,
-    EventReport,
     Evidence,
     Lateness,
     LinkAccount,
@@ -299,7 +299,7 @@ def test_lateness_is_by_nearest_rank() -> None:
 
 def test_what_a_killed_tier_took_with_it_is_noted_and_no_reason() -> None:
     few = Unexplained.of("recserve", [0.5] * 150, 200)
-    killed = EventReport("recserve", 1, "kill", "edge1", 5.0, took_effect_at_s=5.0, late_ms=1.0)
+    killed = EventRow("recserve", 1, "kill", "edge1", 5.0, took_effect_at_s=5.0, late_ms=1.0)
     verdict = judge(replace(SOUND, unexplained=[few], events=[killed]))
     assert verdict.faithful["latency"]
     assert any("is known of 150 of 200 requests" in note for note in verdict.notes)

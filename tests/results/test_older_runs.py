@@ -15,7 +15,6 @@ from testbed.results.directory import RunDirectory
 from testbed.results.fidelity import CLAIMS
 from testbed.results.summary import summarise
 from testbed.scenario.scenario import Scenario
-from testbed.scenario.workload.trace_file import read_trace
 from tests import ROOT
 
 RUN = ROOT / "tests" / "data" / "run-v1"
@@ -56,7 +55,7 @@ def test_its_summary_is_made_again_from_its_tables(old: RunDirectory) -> None:
 
 def test_its_report_is_printed(old: RunDirectory) -> None:
     out = StringIO()
-    print_run(old, read_trace(RUN / "trace.jsonl"), Console(file=out, width=150))
+    print_run(old, Console(file=out, width=150))
     text = out.getvalue()
     for words in ("cloud-only", "recserve", "device1-edge1", "May it be believed", *CLAIMS):
         assert words in text

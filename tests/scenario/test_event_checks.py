@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from testbed.errors import TestbedError
-from testbed.results.evidence import EventReport
+from testbed.results.columns import EventRow
 from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.scenario.sections.events import (
     BackgroundFlow,
@@ -211,4 +211,4 @@ TCP_SAID = b"""{"end": {"sum_sent": {"bytes": 900, "seconds": 1.5, "retransmits"
 UDP_SAID = b"""{"end": {"sum": {"bytes": 1000, "packets": 10, "lost_packets": 3, "seconds": 1}}}"""
 
 
-REPORT = EventReport("recserve", 2, "down", "core", at_s=3.0, took_effect_at_s=3.01, late_ms=10.0)
+REPORT = EventRow("recserve", 2, "down", "core", at_s=3.0, took_effect_at_s=3.01, late_ms=10.0)

@@ -13,7 +13,7 @@ from scapy.layers.l2 import Ether
 from scapy.utils import wrpcap
 
 from testbed.wire.account import LinkEnds, account
-from testbed.wire.parts import LinkAccount, Parts
+from testbed.wire.parts import CaptureAccount, Parts
 
 CHILD_MAC, PARENT_MAC = "02:77:00:00:00:01", "02:77:00:00:00:02"
 CHILD_IP, PARENT_IP = "10.77.0.2", "10.77.0.3"
@@ -90,7 +90,7 @@ def write(path: Path, frames: Iterable[Any], **kw: Any) -> Path:
     return path
 
 
-def accounted(path: Path, frames: Iterable[Any], ends: LinkEnds = ENDS) -> LinkAccount:
+def accounted(path: Path, frames: Iterable[Any], ends: LinkEnds = ENDS) -> CaptureAccount:
     """The account of these frames, after checking that it is exact."""
     frames = list(frames)
     result = account(write(path, frames), ends)
@@ -101,7 +101,7 @@ def accounted(path: Path, frames: Iterable[Any], ends: LinkEnds = ENDS) -> LinkA
     return result
 
 
-def assert_exact(result: LinkAccount) -> None:
+def assert_exact(result: CaptureAccount) -> None:
     for parts in (result.up, result.down):
         assert parts.frame_bytes == sum(getattr(parts, name) for name in PARTS)
         assert parts.frames == parts.accounted_frames

@@ -155,7 +155,7 @@ def test_it_runs_as_nobody_and_dies_with_its_parent_though_started_by_a_thread(
     program = f"""
 import os, threading, time
 from pathlib import Path
-from testbed.capture import Capture
+from testbed.wire.capture import Capture
 tap = Capture({pair.interface!r}, {pair.netns_path!r}, Path({str(tmp_path / "orphan.pcap")!r}))
 thread = threading.Thread(target=tap.start)
 thread.start()

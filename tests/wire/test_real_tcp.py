@@ -12,7 +12,7 @@ import pytest
 
 from testbed.wire.account import account
 from testbed.wire.capture import Capture
-from testbed.wire.parts import LinkAccount
+from testbed.wire.parts import CaptureAccount
 from tests.wire import wireshark
 from tests.wire.crafted import ENDS, Framing, Made, answer, assert_exact, request
 from tests.wire.veth import Veth, at_rest, receive, transfer, veth
@@ -53,7 +53,7 @@ def captured(pair: Veth, pcap: Path) -> Iterator[None]:
         assert parts.frame_bytes == parts.accounted_bytes == after[way][1] - before[way][1]
 
 
-def check_sums(result: LinkAccount, asked: list[Made], answered: list[Made]) -> None:
+def check_sums(result: CaptureAccount, asked: list[Made], answered: list[Made]) -> None:
     assert result.up.prompt_bytes == sum(one.text for one in asked)
     assert result.down.answer_bytes == sum(one.text for one in answered)
     for made, parts in ((asked, result.up), (answered, result.down)):
@@ -62,7 +62,7 @@ def check_sums(result: LinkAccount, asked: list[Made], answered: list[Made]) -> 
         assert parts.http_header_bytes == sum(one.headers for one in made)
 
 
-def check_against_tshark(pcap: Path, result: LinkAccount, *, in_order: bool = True) -> None:
+def check_against_tshark(pcap: Path, result: CaptureAccount, *, in_order: bool = True) -> None:
     """Where nothing overtakes anything, each repeat is one for tshark too, by whatever name; else it guesses
     by time, and both are printed.
     """

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.wire.parts import LinkAccount
+from testbed.wire.parts import CaptureAccount
 
 TIMEOUT_S = 120.0
 _REPEATS = (
@@ -53,7 +53,7 @@ def capinfos(pcap: Path) -> tuple[int, int]:
     return int(found["Number of packets"]), int(found["Data size (bytes)"])
 
 
-def check(pcap: Path, result: LinkAccount) -> Repeats:
+def check(pcap: Path, result: CaptureAccount) -> Repeats:
     """Totals, and frames and TCP payload of each connection and direction, are the same for both."""
     ups_and_downs = (result.up, result.down)
     frames = sum(parts.frames for parts in ups_and_downs)

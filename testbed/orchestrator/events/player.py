@@ -16,7 +16,7 @@ from testbed.orchestrator.events.effects import (
     Traffic,
 )
 from testbed.orchestrator.events.stage import Stage
-from testbed.results.evidence import EventReport
+from testbed.results.columns import EventRow
 from testbed.scenario.sections.events import (
     AnyEvent,
     BackgroundFlow,
@@ -56,7 +56,7 @@ class EventPlayer:
     def __init__(self, stage: Stage, method: str, policy: Mapping[str, Any]) -> None:
         self._stage, self._method = stage, method
         self.records: dict[str, list[list[dict[str, Any]]]] = {}
-        self.reports: list[EventReport] = []
+        self.reports: list[EventRow] = []
         self._policy = policy
         self._played: list[_Played] = []
         self._ended = threading.Event()
@@ -145,7 +145,7 @@ class EventPlayer:
     def _now(self) -> float:
         return time.monotonic() - self._start_s
 
-    def _report(self, number: int) -> EventReport:
+    def _report(self, number: int) -> EventRow:
         played = self._played[number]
         event, told = played.event, {}
         if played.took_effect_at_s is not None and played.effect is not None:
@@ -156,7 +156,7 @@ class EventPlayer:
         ended_at_s = played.ended_at_s
         if (seconds := told.pop("flow_seconds", None)) is not None and played.took_effect_at_s is not None:
             ended_at_s = min(ended_at_s or 0.0, played.took_effect_at_s + seconds)
-        return EventReport(
+        return EventRow(
             method=self._method,
             number=number + 1,
             kind=kind_of(event),

@@ -1,4 +1,4 @@
-"""The orchestrator's word with a node: over the node's own loopback, so that no WAN link carries it."""
+"""Talks to a node's control endpoint over the node's own loopback, so that no WAN link carries it."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ class NodeControl:
         return records
 
     def status(self) -> dict[str, Any]:
+        """What the node says of itself: its model, its method, how many records it had no room for."""
         status: dict[str, Any] = self._ask("GET", "status", None)
         return status
 
@@ -102,7 +103,7 @@ class NodeControl:
 
 
 def wait_ready(nodes: Sequence[NodeControl], timeout_s: float, progress: Callable[[int, int], None]) -> None:
-    """Return when every node's model is loaded; ``progress`` hears how many are, of all.
+    """Wait until every node's model is loaded; ``progress`` is called with how many are, and of how many.
 
     Raises:
         TestbedError: a container has ended, or a model is not loaded in time.

@@ -1,4 +1,4 @@
-"""A tier's node without a container: the same server, in a process of its own in a bare network namespace.
+"""Starts a tier's node without a container: the same server, as a process in a bare network namespace.
 
 For what needs the real server and neither Docker nor limits: nothing bounds its CPU or memory.
 """
@@ -12,10 +12,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 from testbed.errors import TestbedError
+from testbed.host.facts import REPOSITORY
 from testbed.network.kernel.netns import Popen_in
 from testbed.orchestrator.nodes.control import NodeControl
 from tiers.config import NODE_VARIABLE
@@ -24,7 +24,6 @@ from tiers.protocol import encode_json
 START_TIMEOUT_S = 120.0
 _POLL_S = 0.05
 _END_TIMEOUT_S = 10.0
-_REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 class TierProcess:
@@ -37,7 +36,7 @@ class TierProcess:
             netns_path,
             [sys.executable, "-m", "tiers.server"],
             env={**os.environ, **environment},
-            cwd=_REPOSITORY,
+            cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._said,

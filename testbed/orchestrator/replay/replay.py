@@ -1,5 +1,5 @@
-"""The orchestrator: sends each request of a trace at its time, whatever is still outstanding (open loop);
-on request one at a time (lockstep), or as users who wait for their answers would (closed loop).
+"""Sends the requests of a trace: each at its time whatever is outstanding (open loop), one after the other
+(lockstep), or as users who wait for their answers would (closed loop).
 
 A request enters at its device through that node's own loopback, as its user would. Times are seconds of
 the host's monotonic clock since the method's start; latency counts from the trace's time, not from when the
@@ -30,6 +30,7 @@ from tiers.protocol import (
     INSTRUMENTATION_KEY,
     REQUEST_ID_HEADER,
     TIER_PORT,
+    encode_deadline,
     encode_json,
 )
 
@@ -103,6 +104,8 @@ def replay(
 
 
 class _Replay:
+    """One replay: the sessions with the devices, and the clock that counts from its start."""
+
     def __init__(
         self,
         prompts: Mapping[str, str],
@@ -142,11 +145,11 @@ class _Replay:
             return list(await asyncio.gather(*tasks))
 
     async def _warm(self, session: aiohttp.ClientSession) -> None:
+        timeout = aiohttp.ClientTimeout(total=WARM_TIMEOUT_S)
+
         async def ask() -> None:
             with suppress(aiohttp.ClientError, OSError, TimeoutError):  # the replay will show what is wrong
-                async with session.get(
-                    "/health", timeout=aiohttp.ClientTimeout(total=WARM_TIMEOUT_S)
-                ) as answer:
+                async with session.get("/health", timeout=timeout) as answer:
                     await answer.read()
 
         await asyncio.gather(*(ask() for _ in range(WARM_CONNECTIONS)))
@@ -177,7 +180,7 @@ class _Replay:
         self, request: Request, body: bytes, remaining_s: float, sent: list[float]
     ) -> tuple[int, bytes] | str:
         """Status and body of the reply, or why there is none; when it was sent is appended to ``sent``."""
-        headers = {REQUEST_ID_HEADER: request.id, DEADLINE_HEADER: str(max(1, int(remaining_s * 1000)))}
+        headers = {REQUEST_ID_HEADER: request.id, DEADLINE_HEADER: encode_deadline(remaining_s)}
         try:
             async with self._sessions[request.device].post(
                 COMPLETIONS_PATH,

@@ -1,21 +1,22 @@
-"""What a link's capture, the link process and the kernel counted, held against each other: rows and evidence
-of a method.
+"""Holds what a link's capture, the link process and the kernel counted against each other.
+
+What comes of it are a method's rows of ``links.parquet`` and the evidence for the verdict on bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from testbed.network.kernel.counters import Counters
 from testbed.network.readings import DirectionReading, LinkCounts
-from testbed.results.columns import BYTE_PARTS
+from testbed.orchestrator.rows.requests import text_bytes
+from testbed.results.columns import LinkRow, RequestRow
 from testbed.results.evidence import BacklogReport, LinkAccount
-from testbed.scenario.topology import DIRECTIONS, Direction
-from testbed.wire.account import LinkAccount as CaptureAccount
+from testbed.scenario.topology import DIRECTIONS, Direction, Topology
 from testbed.wire.capture import CaptureReport
-from testbed.wire.parts import RequestBytes
+from testbed.wire.parts import CaptureAccount, Parts
 
 _STEPS = (
     "the link process took {1} of {0} frames that its port had received",
@@ -25,6 +26,11 @@ _STEPS = (
     "the link process handed on {0} frames, and the far port was given {1}",
 )
 """From port to port: what is to be said where a count differs from the one before."""
+_ROW = {column.name for column in fields(LinkRow)}
+_FROM_PARTS = _ROW & {part.name for part in fields(Parts)} - {"frames", "frame_bytes"}
+"""Columns that are the capture's; frames and their bytes are the kernel's."""
+_SHARED = _ROW & {figure.name for figure in fields(LinkAccount)}
+"""Columns that the verdict on bytes is judged by too."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class Reconciled:
-    """A link under one method: rows and accounts, the way up first, and what its capture says of requests."""
+    """All links under one method: rows and accounts, by link, the way up before the way down."""
 
-    rows: list[dict[str, Any]]
+    rows: list[LinkRow]
     accounts: list[LinkAccount]
-    requests: Mapping[str, RequestBytes]
-    findings: list[str]
 
 
 def frames_between(before: Reading, after: Reading, link: str) -> int:
@@ -55,63 +59,77 @@ def frames_between(before: Reading, after: Reading, link: str) -> int:
 
 def reconcile(
     method: str,
-    link: str,
     before: Reading,
     after: Reading,
-    found: CaptureAccount,
-    report: CaptureReport | None,
+    captured: Mapping[str, CaptureAccount],
+    reports: Mapping[str, CaptureReport],
+    requests: Sequence[RequestRow],
 ) -> Reconciled:
-    """Both directions of ``link`` under ``method``; ``report`` is ``None`` where nothing captured.
+    """Account for all links under ``method``.
 
-    The capture's own faults, and the frames that it lost, are the link's, and are told once, with the way up.
+    Args:
+        captured: by link, what its capture holds.
+        reports: by link, what became of its capture; a link that nothing captured is not there.
+        requests: all the method's requests.
     """
-    of_capture = tuple(dict.fromkeys([*(report.faults if report else ()), *found.doubts]))
-    rows, accounts = [], []
-    for direction in DIRECTIONS:
-        parts = found.parts(direction)
-        change = _between(before.links[link][direction], after.links[link][direction])
-        counted = {"frames": change.wire.frames, "frame_bytes": change.wire.bytes}
-        gone = {
-            "queue_dropped_frames": change.process.refused_frames,
-            "lost_frames": change.process.lost_frames,
-        }
-        unaccounted_bytes = change.wire.bytes - parts.accounted_bytes
-        rows.append(
-            {
-                "link": link,
-                "direction": direction,
-                "method": method,
-                **counted,
-                "ip_bytes": parts.ip_bytes,
-                **{name: getattr(parts, name) for name in BYTE_PARTS},
-                "unaccounted_bytes": unaccounted_bytes,
-                "retried_prompt_bytes": parts.retried_prompt_bytes,
-                **gone,
-                "down_lost_frames": change.process.cut_frames,
-                "flow_frames": parts.flow_frames,
-                "flow_bytes": parts.flow_bytes,
-                "duplicated_frames": change.process.duplicated_frames,
-                "held_frames": after.links[link][direction].process.held_frames,
-            }
-        )
-        accounts.append(
-            LinkAccount(
-                method,
-                link,
-                direction,
-                **counted,
-                unaccounted_bytes=unaccounted_bytes,
-                unaccounted_frames=change.wire.frames - parts.accounted_frames,
-                capture_dropped_frames=report.dropped_by_kernel if report and direction == "up" else 0,
-                **gone,
-                dropped_frames=change.dropped_frames,
-                process_dropped_frames=change.process.dropped_frames,
-                quiet=before.quiet and after.quiet,
-                faults=of_capture if direction == "up" else (),
-                contradictions=tuple(contradictions(change)),
+    attributed_bytes = text_bytes(requests)
+    found = Reconciled([], [])
+    for link, capture in captured.items():
+        for direction in DIRECTIONS:
+            start, end = before.links[link][direction], after.links[link][direction]
+            change = _between(start, end)
+            row = _row(
+                method, link, direction, capture.parts(direction), change,
+                attributed_bytes=attributed_bytes[link, direction], held_frames=end.process.held_frames,
+            )  # fmt: skip
+            found.rows.append(row)
+            found.accounts.append(
+                LinkAccount(
+                    **{name: getattr(row, name) for name in _SHARED},
+                    unaccounted_frames=change.wire.frames - capture.parts(direction).accounted_frames,
+                    dropped_frames=change.dropped_frames,
+                    process_dropped_frames=change.process.dropped_frames,
+                    quiet=before.quiet and after.quiet,
+                    contradictions=tuple(contradictions(change)),
+                    **(_of_capture(capture, reports.get(link)) if direction == "up" else {}),
+                )
             )
-        )
-    return Reconciled(rows, accounts, found.requests, [f"{link}: {text}" for text in found.findings])
+    return found
+
+
+def _row(
+    method: str,
+    link: str,
+    direction: Direction,
+    parts: Parts,
+    change: DirectionReading,
+    *,
+    attributed_bytes: int,
+    held_frames: int,
+) -> LinkRow:
+    return LinkRow(
+        link=link,
+        direction=direction,
+        method=method,
+        frames=change.wire.frames,
+        frame_bytes=change.wire.bytes,
+        unaccounted_bytes=change.wire.bytes - parts.accounted_bytes,
+        unattributed_bytes=parts.prompt_bytes + parts.answer_bytes - attributed_bytes,
+        queue_dropped_frames=change.process.refused_frames,
+        lost_frames=change.process.lost_frames,
+        down_lost_frames=change.process.cut_frames,
+        duplicated_frames=change.process.duplicated_frames,
+        held_frames=held_frames,
+        **{name: getattr(parts, name) for name in _FROM_PARTS},
+    )
+
+
+def _of_capture(capture: CaptureAccount, report: CaptureReport | None) -> dict[str, Any]:
+    """What speaks against a capture. It holds both directions, so that this is told once, with the way up."""
+    return {
+        "capture_dropped_frames": report.dropped_by_kernel if report else 0,
+        "faults": tuple(dict.fromkeys([*(report.faults if report else ()), *capture.doubts])),
+    }
 
 
 def contradictions(change: DirectionReading) -> Iterator[str]:
@@ -147,19 +165,17 @@ def contradictions(change: DirectionReading) -> Iterator[str]:
         )
 
 
-def backlogs(after: Reading, queue_frames: Mapping[str, Mapping[Direction, int]]) -> list[BacklogReport]:
-    """How full each bottleneck's queue was at most under the method that ``after`` was read at the end of;
-    ``queue_frames`` is what each has room for.
-    """
+def backlogs(after: Reading, topology: Topology) -> list[BacklogReport]:
+    """How full each bottleneck's queue was at most under the method that ``after`` was read at the end of."""
     return [
         BacklogReport(
-            link,
+            link.name,
             direction,
-            queue_frames[link][direction],
-            directions[direction].process.most_waiting_frames,
-            directions[direction].process.most_waiting_bytes,
+            link.shape(direction).queue_frames,
+            after.links[link.name][direction].process.most_waiting_frames,
+            after.links[link.name][direction].process.most_waiting_bytes,
         )
-        for link, directions in after.links.items()
+        for link in topology.links
         for direction in DIRECTIONS
     ]
 
@@ -172,8 +188,8 @@ def _between(before: DirectionReading, after: DirectionReading) -> DirectionRead
         _counted(before.port_out, after.port_out),
         LinkCounts(
             **{
-                one.name: getattr(after.process, one.name) - getattr(before.process, one.name)
-                for one in fields(LinkCounts)
+                count.name: getattr(after.process, count.name) - getattr(before.process, count.name)
+                for count in fields(LinkCounts)
             }
         ),
         after.dropped_frames - before.dropped_frames,

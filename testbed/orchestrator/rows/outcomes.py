@@ -13,15 +13,14 @@ from testbed.scenario.workload.trace_file import Request
 def count_outcomes(
     method: str, trace: Sequence[Request], outcomes: Sequence[Outcome], labels: Sequence[str]
 ) -> Outcomes:
-    """How requests ended; ``labels`` are the answers that the task knows, none if it knows any."""
-    times = Counter(one.request_id for one in outcomes)
-    strange = [
-        one.answer for one in outcomes if labels and one.answer is not None and one.answer not in labels
-    ]
+    """Count how requests ended; ``labels`` are the task's answers, empty where any answer will do."""
+    times = Counter(outcome.request_id for outcome in outcomes)
+    answers = [outcome.answer for outcome in outcomes if outcome.answer is not None]
+    strange = [answer for answer in answers if labels and answer not in labels]
     return Outcomes(
         method,
         requests=len(trace),
-        ended=dict(Counter(one.outcome for one in outcomes)),
+        ended=dict(Counter(outcome.outcome for outcome in outcomes)),
         repeated=sum(count > 1 for count in times.values()),
         strange_answers=len(strange),
         strange_answer=strange[0] if strange else None,

@@ -1,4 +1,4 @@
-"""What the orchestrator saw, the nodes recorded and the captures hold, joined into ``requests.parquet``."""
+"""Joins what the orchestrator saw, the nodes recorded and the captures hold into ``requests.parquet``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from testbed.orchestrator.replay.replay import Outcome
 from testbed.orchestrator.rows.times import Hop, time_columns
+from testbed.results.columns import RequestRow
 from testbed.scenario.topology import Topology
 from testbed.scenario.workload.datasets import Example
 from testbed.wire.parts import RequestBytes
@@ -55,9 +56,11 @@ def request_rows(
     examples: Mapping[str, Example],
     topology: Topology,
     crossed: Crossed,
-) -> list[dict[str, Any]]:
-    """One row for each request. A node that recorded it is on its path, whether an answer came or not; a link
-    that it tried is among its hops, whether all of it crossed or not.
+) -> list[RequestRow]:
+    """One row for each request.
+
+    A node that recorded the request is on its path, whether an answer came or not. A link that it tried is
+    among its hops, whether all of it crossed or not.
     """
     by_node = {
         node: {record["request_id"]: record for record in recorded} for node, recorded in records.items()
@@ -66,64 +69,62 @@ def request_rows(
     hops_up = {device: _hops(nodes, topology) for device, nodes in ways.items()}
     rows = []
     for outcome in outcomes:
-        reached = [
-            (node, by_node[node][outcome.request_id])
+        reached = {
+            node: by_node[node][outcome.request_id]
             for node in ways[outcome.device]
             if outcome.request_id in by_node.get(node, {})
-        ]
-        hops = _tried(outcome.request_id, hops_up[outcome.device], dict(reached), crossed)
-        reference = examples[outcome.request_id].reference
-        rows.append(
-            {
-                "request_id": outcome.request_id,
-                "method": method,
-                "device": outcome.device,
-                "scheduled_at_s": outcome.scheduled_at_s,
-                "sent_at_s": outcome.sent_at_s,
-                "done_at_s": outcome.done_at_s,
-                "latency_ms": outcome.latency_ms,
-                "tier": outcome.tier,
-                "path": [node for node, _ in reached],
-                **{column: [record[key] for _, record in reached] for column, key in _PER_NODE.items()},
-                **_byte_columns(outcome.request_id, hops, crossed),
-                **time_columns(outcome, hops, dict(reached)),
-                "answer": outcome.answer,
-                "reference": reference,
-                "correct": outcome.answer == reference,
-                "outcome": outcome.outcome,
-            }
-        )
+        }
+        hops = _tried(outcome.request_id, hops_up[outcome.device], reached, crossed)
+        by_column = {
+            **_node_columns(reached),
+            **_byte_columns(outcome.request_id, hops, crossed),
+            **time_columns(outcome, hops, reached),
+        }
+        rows.append(_row(method, outcome, examples[outcome.request_id].reference, by_column))
     return rows
 
 
-def attribute(links: Sequence[dict[str, Any]], requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The links' rows with what of their text no request of the trace put there."""
-    own = _text_bytes(requests)
-    rows = []
-    for row in links:
-        text_bytes = row["prompt_bytes"] + row["answer_bytes"]
-        rows.append({**row, "unattributed_bytes": text_bytes - own[row["link"], row["direction"]]})
-    return rows
+def _row(method: str, outcome: Outcome, reference: str, by_column: Mapping[str, Any]) -> RequestRow:
+    return RequestRow(
+        request_id=outcome.request_id,
+        method=method,
+        device=outcome.device,
+        scheduled_at_s=outcome.scheduled_at_s,
+        sent_at_s=outcome.sent_at_s,
+        done_at_s=outcome.done_at_s,
+        latency_ms=outcome.latency_ms,
+        tier=outcome.tier,
+        answer=outcome.answer,
+        reference=reference,
+        correct=outcome.answer == reference,
+        outcome=outcome.outcome,
+        **by_column,
+    )
 
 
-def _text_bytes(request_rows: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:
-    """Prompt bytes up and answer bytes down that the requests of a method put on each link, by link and
-    direction.
-    """
+def _node_columns(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the nodes on the path recorded; ``records`` is by node, the device first."""
+    return {
+        "path": list(records),
+        **{column: [record[key] for record in records.values()] for column, key in _PER_NODE.items()},
+    }
+
+
+def text_bytes(requests: Iterable[RequestRow]) -> Counter[tuple[str, str]]:
+    """By link and direction, the prompt bytes up and answer bytes down that requests put there."""
     found: Counter[tuple[str, str]] = Counter()
-    for row in request_rows:
-        for hop, prompt, answer in zip(
-            row["hops"], row["hop_prompt_bytes"], row["hop_answer_bytes"], strict=True
-        ):
-            found[hop, "up"] += prompt
-            found[hop, "down"] += answer
+    for request in requests:
+        hops = zip(request.hops, request.hop_prompt_bytes, request.hop_answer_bytes, strict=True)
+        for link, prompt_bytes, answer_bytes in hops:
+            found[link, "up"] += prompt_bytes
+            found[link, "down"] += answer_bytes
     return found
 
 
 def _tried(
     request_id: str, way: Sequence[Hop], records: Mapping[str, Mapping[str, Any]], crossed: Crossed
 ) -> Sequence[Hop]:
-    """The hops up to the last that the request tried: its node forwarded, or a trace of it is further up."""
+    """The hops up to the last that the request tried: its node forwarded it, or it was seen further up."""
     tried = 0
     for number, hop in enumerate(way, start=1):
         sent_up = hop.child in records and records[hop.child]["upstream_ms"] is not None
@@ -132,16 +133,16 @@ def _tried(
     return way[:tried]
 
 
-def _byte_columns(request_id: str, hops: Sequence[Hop], crossed: Crossed) -> dict[str, list[Any]]:
-    found = [crossed[hop.link].get(request_id) for hop in hops]
+def _byte_columns(request_id: str, hops: Sequence[Hop], crossed: Crossed) -> dict[str, Any]:
+    texts = [crossed[hop.link].get(request_id) for hop in hops]
     return {
         "hops": [hop.link for hop in hops],
-        "hop_prompt_bytes": [one.prompt_bytes if one else 0 for one in found],
-        "hop_answer_bytes": [one.answer_bytes if one else 0 for one in found],
+        "hop_prompt_bytes": [text.prompt_bytes if text else 0 for text in texts],
+        "hop_answer_bytes": [text.answer_bytes if text else 0 for text in texts],
     }
 
 
 def _hops(nodes: Sequence[str], topology: Topology) -> list[Hop]:
-    """Those between the nodes of a way up, the lowest first."""
+    """The hops between the nodes of a way up, the lowest first."""
     links = [topology.link_up(node) for node in nodes]
     return [Hop(link.name, node, link.parent) for node, link in zip(nodes, links, strict=True) if link]

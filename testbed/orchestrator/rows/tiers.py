@@ -8,23 +8,23 @@ from typing import Any
 
 from testbed.host.cgroup import Usage
 from testbed.orchestrator.rows.requests import NodeRecords
-from testbed.results.columns import Row
+from testbed.results.columns import Row, TierRow
 from testbed.results.evidence import Overflow
 from testbed.scenario.topology import Topology
 
 
 def tier_rows(
     method: str, records: NodeRecords, used: Mapping[str, Usage], topology: Topology
-) -> list[dict[str, Any]]:
+) -> list[TierRow]:
     """One row for each node, lowest tier first; ``used`` is the use of those that are containers."""
     return [
-        {
-            "node": node.name,
-            "tier": node.tier,
-            "method": method,
+        TierRow(
+            node=node.name,
+            tier=node.tier,
+            method=method,
             **_used(used.get(node.name)),
             **_inferences(records.get(node.name, ())),
-        }
+        )
         for node in topology.nodes
     ]
 

@@ -1,4 +1,4 @@
-"""The emulator watched while it runs: was the machine short of CPU, and did an idle link stay what it was."""
+"""Samples the machine's CPUs while a method is replayed: was there enough of them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Self
 
 from testbed.host.facts import usable_cpus
 from testbed.results.evidence import CpuReport
 
 CPU_INTERVAL_S = 0.25
-_STAT = FilePath("/proc/stat")
-_PRESSURE = FilePath("/proc/pressure/cpu")
+_STAT = Path("/proc/stat")
+_PRESSURE = Path("/proc/pressure/cpu")
 
 
 @dataclass(frozen=True)

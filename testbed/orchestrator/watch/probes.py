@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from testbed.errors import TestbedError
 from testbed.network.measure.paths import Path
@@ -73,7 +73,7 @@ class ProbeWatch:
             return self
         with ExitStack() as stack:  # the child has descriptors of its own
             sockets = [stack.enter_context(ping_socket(path.child, path.parent)) for path in self._paths]
-            descriptors = [one.fileno() for one in sockets]
+            descriptors = [pinging.fileno() for pinging in sockets]
             settings = {
                 "descriptors": descriptors,
                 "interval_s": self._interval_s,
@@ -87,7 +87,7 @@ class ProbeWatch:
                 pass_fds=descriptors,
                 start_new_session=True,  # Ctrl-C is the run's to handle; its end closes our standard input
             )
-        self._guard(self._started, PROBE_START_TIMEOUT_S)
+        self._wait_until_started()
         return self
 
     def __exit__(
@@ -107,21 +107,17 @@ class ProbeWatch:
             for path, result in zip(self._paths, results, strict=True)
         ]
 
-    def _started(self) -> None:
-        assert self._process.stdout is not None
-        if self._process.stdout.readline() != "probing\n":
-            self._kill()
-            raise TestbedError("the link probe did not start; free memory and CPU and try again")
-
-    def _guard(self, step: Any, timeout_s: float) -> None:
-        """Run ``step``, whose reading ends at the latest when the process is killed after ``timeout_s``."""
-        timer = threading.Timer(timeout_s, self._process.kill)
+    def _wait_until_started(self) -> None:
+        """Read the process's first line; killing it after a time-out ends the reading at the latest."""
+        timer = threading.Timer(PROBE_START_TIMEOUT_S, self._process.kill)
         timer.daemon = True
         timer.start()
-        try:
-            step()
-        finally:
-            timer.cancel()
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        timer.cancel()
+        if line != "probing\n":
+            self._kill()
+            raise TestbedError("the link probe did not start; free memory and CPU and try again")
 
     def _kill(self) -> None:
         self._process.kill()

@@ -17,7 +17,7 @@ from tests import ROOT
 
 LONG = """
 import sys
-from testbed.children import run_reported
+from testbed.host.processes.children import run_reported
 run_reported(["sh", "-c", "echo $$ >pid.new; mv pid.new pid; exec sleep 600"], "waiting", print, 600)
 """
 

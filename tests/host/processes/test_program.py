@@ -17,7 +17,7 @@ from testbed.host.processes.signals import terminable, undisturbed
 
 WAITING = """
 import time
-from testbed.program import program
+from testbed.host.processes.program import program
 with program("waiting"):
     try:
         print("ready", flush=True)

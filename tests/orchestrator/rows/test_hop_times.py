@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 from scapy.layers.inet import TCP
@@ -23,6 +22,7 @@ from testbed.network.network import Network
 from testbed.orchestrator.nodes.control import NodeControl
 from testbed.orchestrator.replay.replay import replay
 from testbed.orchestrator.rows.requests import request_rows, with_lives
+from testbed.results.columns import RequestRow
 from testbed.scenario.expected import serialisation_ms
 from testbed.scenario.topology import Shape
 from testbed.scenario.workload.datasets import Example
@@ -119,7 +119,7 @@ def read(pcap: Path, child_mac: str) -> dict[str, Sent]:
     return found
 
 
-def replayed(network: Network, pcap: Path) -> list[dict[str, Any]]:
+def replayed(network: Network, pcap: Path) -> list[RequestRow]:
     link, ids = network.link(LINK), [f"r{number:03d}" for number in range(REQUESTS)]
     trace = [Request(one, 0.0, "device1", "rotten_tomatoes", "test", 1) for one in ids]
     prompts = {one: f"{one} ".ljust(PROMPT_BYTES, "x") for one in ids}
@@ -146,11 +146,13 @@ def test_hops_take_their_delay_and_what_the_capture_saw_of_them(tmp_path: Path) 
     with up(tree(devices=1, up=UP, down=DOWN)) as network:
         rows = replayed(network, pcap)
         seen = read(pcap, network.topology.node("device1").mac)
-    assert {row["outcome"] for row in rows} == {"answered"}
+    assert {row.outcome for row in rows} == {"answered"}
     late = {"up": [], "down": []}  # type: ignore[var-annotated]
     repeats = 0
     for row in rows[1:]:  # the first has the connecting in its way up
-        sent, (up_ms,), (down_ms,) = seen[row["request_id"]], row["hop_up_ms"], row["hop_down_ms"]
+        sent, (up_ms,), (down_ms,) = seen[row.request_id], row.hop_up_ms, row.hop_down_ms
+        assert up_ms is not None
+        assert down_ms is not None
         assert down_ms >= DOWN.delay_ms
         late["down"].append(down_ms - sent.expected_ms("down"))
         if sent.repeated:

@@ -19,11 +19,9 @@ from testbed.orchestrator.rows.links import (
     frames_between,
     reconcile,
 )
-from testbed.orchestrator.rows.requests import attribute
-from testbed.results.columns import LINKS
 from testbed.results.evidence import BacklogReport, Evidence
 from testbed.results.fidelity import judge
-from testbed.scenario.topology import DIRECTIONS, Direction
+from testbed.scenario.topology import DIRECTIONS, Direction, Link, Shape, Topology
 from testbed.wire.account import account
 from testbed.wire.capture import CaptureReport
 from tests.wire.crafted import ENDS, Connection, answer, request, write
@@ -83,17 +81,25 @@ def exchanged(
         reading = carried(parts.frames, parts.accounted_bytes + more, **given)
         end[direction] = replace(reading, dropped_frames=dropped)
     before = Reading({LINK: dict.fromkeys(DIRECTIONS, EMPTY)}, quiet=True)
-    return reconcile("recserve", LINK, before, Reading({LINK: end}, quiet), found, report)
+    reports = {LINK: report} if report else {}
+    return reconcile("recserve", before, Reading({LINK: end}, quiet), {LINK: found}, reports, [])
 
 
 def against_bytes(found: Reconciled) -> tuple[str, ...]:
-    return judge(Evidence(accounts=found.accounts, link_process={})).reasons["bytes"]
+    accounts = [replace(account, unattributed_bytes=0) for account in found.accounts]  # there is no trace
+    return judge(Evidence(accounts=accounts, link_process={})).reasons["bytes"]
 
 
 def test_a_sound_exchange_is_accounted_for_both_ways(tmp_path: Path) -> None:
     found = exchanged(tmp_path)
     assert against_bytes(found) == ()
-    assert [(row["prompt_bytes"], row["answer_bytes"]) for row in found.rows] == [(1, 0), (0, 1)]
+    assert [(row.prompt_bytes, row.answer_bytes) for row in found.rows] == [(1, 0), (0, 1)]
+
+
+def test_text_of_no_request_stands_in_row_and_account(tmp_path: Path) -> None:
+    found = exchanged(tmp_path)
+    assert [row.unattributed_bytes for row in found.rows] == [1, 1]
+    assert [account.unattributed_bytes for account in found.accounts] == [1, 1]
 
 
 def test_bytes_that_the_capture_has_not_are_not_accounted_for(tmp_path: Path) -> None:
@@ -101,7 +107,7 @@ def test_bytes_that_the_capture_has_not_are_not_accounted_for(tmp_path: Path) ->
     assert "66 of" in reason
 
 
-def test_a_row_says_what_became_of_frames_and_has_every_column(tmp_path: Path) -> None:
+def test_a_row_says_what_became_of_frames(tmp_path: Path) -> None:
     became = {
         "refused_frames": 4, "lost_frames": 2, "cut_frames": 1, "duplicated_frames": 3, "held_frames": 1,
     }  # fmt: skip
@@ -111,17 +117,16 @@ def test_a_row_says_what_became_of_frames_and_has_every_column(tmp_path: Path) -
     columns = (
         "queue_dropped_frames", "lost_frames", "down_lost_frames", "duplicated_frames", "held_frames",
     )  # fmt: skip
-    assert [up[name] for name in columns] == [4, 2, 1, 3, 1]
-    assert [down[name] for name in columns] == [0] * 5
-    assert [set(row) for row in attribute(found.rows, [])] == [set(LINKS.names)] * 2
+    assert [getattr(up, name) for name in columns] == [4, 2, 1, 3, 1]
+    assert [getattr(down, name) for name in columns] == [0] * 5
 
 
 def test_rows_are_of_a_method_alone(tmp_path: Path) -> None:
     found = account(write(tmp_path / "a.pcap", Connection().frames), ENDS)
     earlier, later = carried(100, 9_000, lost_frames=5), carried(100 + found.up.frames, 9_000, lost_frames=8)
     before, after = (Reading({LINK: dict.fromkeys(DIRECTIONS, one)}, quiet=True) for one in (earlier, later))
-    up, _ = reconcile("recserve", LINK, before, after, found, None).rows
-    assert (up["frames"], up["lost_frames"]) == (found.up.frames, 3)
+    up, _ = reconcile("recserve", before, after, {LINK: found}, {}, []).rows
+    assert (up.frames, up.lost_frames) == (found.up.frames, 3)
     assert frames_between(before, after, LINK) == 2 * found.up.frames
 
 
@@ -222,7 +227,9 @@ def test_frames_that_the_capture_lost_are_told_once_for_the_link(tmp_path: Path)
 def test_the_fullest_queues_are_the_link_process_s_word() -> None:
     fullest = changed(EMPTY, most_waiting_frames=18, most_waiting_bytes=27_000)
     after = Reading({LINK: {"up": fullest, "down": EMPTY}}, quiet=True)
-    assert backlogs(after, {LINK: {"up": 20, "down": 100}}) == [
+    up, down = Shape(None, queue_frames=20), Shape(None, queue_frames=100)
+    topology = Topology((), (Link(LINK, "access", 1, "device1", "cloud1", up, down),))
+    assert backlogs(after, topology) == [
         BacklogReport(LINK, "up", 20, 18, 27_000),
         BacklogReport(LINK, "down", 100, 0, 0),
     ]

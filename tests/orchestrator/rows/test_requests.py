@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,14 @@ import pytest
 
 from testbed.host.cgroup import Usage
 from testbed.orchestrator.replay.replay import Outcome
-from testbed.orchestrator.rows.requests import attribute, request_rows, with_lives
+from testbed.orchestrator.rows.requests import request_rows, text_bytes, with_lives
 from testbed.orchestrator.rows.tiers import tier_rows
-from testbed.results.columns import REQUESTS, total
+from testbed.results.columns import RequestRow, total
 from testbed.scenario.scenario import load_scenario
 from testbed.scenario.sections.events import LinkDown
 from testbed.scenario.topology import Topology
 from testbed.scenario.workload.datasets import Example
-from testbed.wire.parts import LinkAccount
+from testbed.wire.parts import CaptureAccount
 from tests.results.simulated import TEXT
 from tests.scenario.test_event_checks import with_events
 from tests.wire.crafted import Connection, accounted, answer, frame, request
@@ -52,7 +53,9 @@ def outcome(request_id: str) -> Outcome:
     return Outcome(request_id, "device1", 0.0, 0.0, 0.1, 100.0, "answered", REPLY, "cloud")
 
 
-def rows(topology: Topology, ids: list[str], records: Any, accounts: dict[str, LinkAccount]) -> list[Any]:
+def rows(
+    topology: Topology, ids: list[str], records: Any, accounts: dict[str, CaptureAccount]
+) -> list[RequestRow]:
     crossed = {
         link.name: accounts[link.name].requests if link.name in accounts else {} for link in topology.links
     }
@@ -62,16 +65,13 @@ def rows(topology: Topology, ids: list[str], records: Any, accounts: dict[str, L
     )
 
 
-def links_of(name: str, account: LinkAccount) -> list[dict[str, Any]]:
-    return [
-        {
-            "link": name,
-            "direction": direction,
-            "prompt_bytes": parts.prompt_bytes,
-            "answer_bytes": parts.answer_bytes,
-        }
-        for direction, parts in (("up", account.up), ("down", account.down))
-    ]
+def unattributed(link: str, account: CaptureAccount, requests: list[RequestRow]) -> tuple[int, int]:
+    """Bytes of text up and down that the link's capture holds beyond those of the requests."""
+    attributed = text_bytes(requests)
+    return (
+        account.up.prompt_bytes - attributed[link, "up"],
+        account.down.answer_bytes - attributed[link, "down"],
+    )
 
 
 def test_each_hop_has_the_texts_that_crossed_it(topology: Topology, tmp_path: Path) -> None:
@@ -88,16 +88,14 @@ def test_each_hop_has_the_texts_that_crossed_it(topology: Topology, tmp_path: Pa
         "cloud1": [record("q1")],
     }
     high, middle, low = rows(topology, ["q1", "q2", "q3"], records, accounts)
-    assert set(high) == set(REQUESTS.names)
-    assert (high["hops"], middle["hops"], low["hops"]) == ([ACCESS, CORE], [ACCESS], [])
-    assert (high["hop_prompt_bytes"], high["hop_answer_bytes"]) == ([13, 13], [2, 2])
-    assert (middle["hop_prompt_bytes"], middle["hop_answer_bytes"]) == ([13], [2])
-    assert low["hop_prompt_bytes"] == low["hop_answer_bytes"] == low["hop_up_ms"] == []
-    assert high["hop_up_ms"] == pytest.approx([10, 10])
-    assert middle["hop_down_ms"] == pytest.approx([7.5])
+    assert (high.hops, middle.hops, low.hops) == ([ACCESS, CORE], [ACCESS], [])
+    assert (high.hop_prompt_bytes, high.hop_answer_bytes) == ([13, 13], [2, 2])
+    assert (middle.hop_prompt_bytes, middle.hop_answer_bytes) == ([13], [2])
+    assert low.hop_prompt_bytes == low.hop_answer_bytes == low.hop_up_ms == []
+    assert high.hop_up_ms == pytest.approx([10, 10])
+    assert middle.hop_down_ms == pytest.approx([7.5])
     for name, account in accounts.items():
-        whole = attribute(links_of(name, account), [high, middle, low])
-        assert [row["unattributed_bytes"] for row in whole] == [0, 0]
+        assert unattributed(name, account, [high, middle, low]) == (0, 0)
 
 
 def test_a_hop_whose_prompt_never_crossed_whole_is_there_with_what_did(
@@ -111,11 +109,10 @@ def test_a_hop_whose_prompt_never_crossed_whole_is_there_with_what_did(
     failed = {"forward_error": "unreachable"}
     records = {"device1": [sent_up("q1", **failed), sent_up("q2", **failed)]}
     cut, never = rows(topology, ["q1", "q2"], records, {ACCESS: account})
-    assert (cut["path"], cut["hops"], cut["hop_prompt_bytes"]) == (["device1"], [ACCESS], [5])
-    assert cut["hop_up_ms"] == cut["hop_down_ms"] == [None]
-    assert (never["hops"], never["hop_prompt_bytes"], never["hop_answer_bytes"]) == ([ACCESS], [0], [0])
-    whole = attribute(links_of(ACCESS, account), [cut, never])
-    assert [row["unattributed_bytes"] for row in whole] == [0, 0]
+    assert (cut.path, cut.hops, cut.hop_prompt_bytes) == (["device1"], [ACCESS], [5])
+    assert cut.hop_up_ms == cut.hop_down_ms == [None]
+    assert (never.hops, never.hop_prompt_bytes, never.hop_answer_bytes) == ([ACCESS], [0], [0])
+    assert unattributed(ACCESS, account, [cut, never]) == (0, 0)
 
 
 @pytest.mark.parametrize("stranger", ["", "curl"])
@@ -128,8 +125,7 @@ def test_text_of_no_request_of_the_trace_is_counted(
         connection.send(False, answer(REPLY).wire)
     account = accounted(tmp_path / "a.pcap", connection.frames)
     found = rows(topology, ["q1"], {"device1": [sent_up("q1")], "edge1": [record("q1")]}, {ACCESS: account})
-    whole = attribute(links_of(ACCESS, account), found)
-    assert [row["unattributed_bytes"] for row in whole] == [13, 2]
+    assert unattributed(ACCESS, account, found) == (13, 2)
 
 
 def test_an_inference_is_replaced_only_by_an_answer_from_above(topology: Topology) -> None:
@@ -144,13 +140,14 @@ def test_an_inference_is_replaced_only_by_an_answer_from_above(topology: Topolog
     }
     used = {node.name: Usage(10**6, 0.25, None, None, None) for node in topology.nodes if node.parent}
     first, *others = tier_rows("recserve", records, used, topology)
-    assert (first["node"], first["tier"], first["cpu_seconds"]) == ("device1", "device", 0.25)
-    assert (first["inferences"], first["inference_ms"], first["kept"]) == (4, 8.0, 1)
-    assert first["replaced_inferences"] == 1
-    assert {row["inferences"] for row in others} == {0}
-    assert others[-1]["cpu_seconds"] is None  # no container
-    assert total([first, *others[:-1]], "cpu_seconds") == 0.25 * len(used)
-    assert total([first, *others], "cpu_seconds") is total([first], "periods") is total([], "kept") is None
+    assert (first.node, first.tier, first.cpu_seconds) == ("device1", "device", 0.25)
+    assert (first.inferences, first.inference_ms, first.kept) == (4, 8.0, 1)
+    assert first.replaced_inferences == 1
+    assert {row.inferences for row in others} == {0}
+    assert others[-1].cpu_seconds is None  # no container
+    read = [asdict(row) for row in (first, *others)]
+    assert total(read[:-1], "cpu_seconds") == 0.25 * len(used)
+    assert total(read, "cpu_seconds") is total(read[:1], "periods") is total([], "kept") is None
 
 
 def test_what_a_killed_node_had_recorded_comes_before_what_it_recorded_since() -> None:

@@ -1,0 +1,115 @@
+"""Writes a run's tables, verdicts and summary, and seals its directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from testbed.host.facts import usable_cpus
+from testbed.orchestrator.method import MethodResult
+from testbed.orchestrator.prepare import Inputs
+from testbed.results.audit import audit
+from testbed.results.columns import EVENTS, LINKS, REQUESTS, TIERS, total
+from testbed.results.directory import RunDirectory
+from testbed.results.evidence import Evidence, TierLimit
+from testbed.results.fidelity import judge
+from testbed.results.summary import summarise
+from testbed.scenario.reports import Finding
+
+
+@dataclass
+class Measured:
+    """What a run has measured so far: each method that ended, and the links before and after them."""
+
+    methods: list[MethodResult] = field(default_factory=list)
+    links_before: list[Finding] | None = None
+    links_after: list[Finding] | None = None
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """The rows of ``requests.parquet``."""
+        return [row for result in self.methods for row in result.requests]
+
+    @property
+    def links(self) -> list[dict[str, Any]]:
+        """The rows of ``links.parquet``."""
+        return [row for result in self.methods for row in result.links]
+
+    @property
+    def tiers(self) -> list[dict[str, Any]]:
+        """The rows of ``tiers.parquet``."""
+        return [row for result in self.methods for row in result.tiers]
+
+
+def save_tables(directory: RunDirectory, inputs: Inputs, measured: Measured) -> None:
+    """Write the tables of all methods that ended."""
+    directory.write_table("requests.parquet", measured.requests, REQUESTS)
+    directory.write_table("links.parquet", measured.links, LINKS)
+    directory.write_table("tiers.parquet", measured.tiers, TIERS)
+    if inputs.scenario.events:
+        events = [asdict(event) for result in measured.methods for event in result.observed.events]
+        directory.write_table("events.parquet", events, EVENTS)
+
+
+def conclude(directory: RunDirectory, inputs: Inputs, measured: Measured) -> None:
+    """Judge what was measured, and write it all; a run that was cut off is judged for what it lacks."""
+    save_tables(directory, inputs, measured)
+    fidelity = judge(_evidence(inputs, measured))
+    found = fidelity.to_json()
+    found["notes"] += [text for result in measured.methods for text in result.findings]
+    directory.write_json("fidelity.json", found)
+    summary = summarise(inputs.scenario, measured.requests, measured.links, fidelity.faithful)
+    directory.write_json("summary.json", summary)
+    directory.seal()
+
+
+def _evidence(inputs: Inputs, measured: Measured) -> Evidence:
+    scenario, results = inputs.scenario, measured.methods
+    is_lockstep = scenario.replay.mode == "lockstep"
+    is_whole = len(results) == len(scenario.methods)
+    return Evidence(
+        accounts=[account for result in results for account in result.accounts] if is_whole else None,
+        audit=audit(scenario, measured.requests) if is_whole else None,
+        outcomes=[result.outcomes for result in results] if is_whole else None,
+        links_before=measured.links_before,
+        links_after=measured.links_after,
+        lateness=None if is_lockstep else [result.lateness for result in results],
+        unexplained=[result.unexplained for result in results],
+        backlog={result.method: result.backlog for result in results},
+        lockstep=is_lockstep,
+        closed_users=scenario.replay.users,
+        cpu={result.method: result.observed.cpu for result in results},
+        probes={result.method: result.observed.probes for result in results},
+        tiers=_limits(inputs, results),
+        machine_cpus=usable_cpus(),
+        link_process={
+            result.method: result.observed.link_process for result in results if inputs.topology.links
+        },
+        events=[event for result in results for event in result.observed.events],
+        overflows=[overflow for result in results for overflow in result.overflows],
+    )
+
+
+def _limits(inputs: Inputs, results: Sequence[MethodResult]) -> list[TierLimit]:
+    """Each node's CPU limit, and how it was throttled over all methods."""
+    limits = []
+    for node in inputs.topology.nodes:
+        rows = [row for result in results for row in result.tiers if row["node"] == node.name]
+        limits.append(
+            TierLimit(
+                node.name,
+                inputs.asked_cpus[node.tier],
+                inputs.scenario.tier(node.tier).cpus,
+                periods=total(rows, "periods"),
+                throttled_periods=total(rows, "throttled_periods"),
+                throttled_s=total(rows, "throttled_s"),
+                requests={
+                    result.method: sum(node.name in row["path"] for row in result.requests)
+                    for result in results
+                },
+                ran_s={row["method"]: row["cpu_seconds"] for row in rows},
+                waited_s={row["method"]: row["waited_s"] for row in rows},
+            )
+        )
+    return limits

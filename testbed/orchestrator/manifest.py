@@ -1,0 +1,54 @@
+"""Keeps ``manifest.json``: what a run is, and how far it came."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from testbed.host.facts import host_facts
+from testbed.orchestrator.prepare import Inputs, Parts
+from testbed.results.columns import SCHEMA_VERSION
+from testbed.results.directory import RunDirectory
+
+
+class Manifest:
+    """The manifest of a run that goes on; the file is written anew whenever something is added."""
+
+    def __init__(self, directory: RunDirectory, run_id: str, inputs: Inputs, parts: Parts) -> None:
+        image, models = parts.image, parts.models
+        self.directory, self.run_id = directory, run_id
+        self._offsets_ns: dict[str, tuple[int, int]] = {}
+        self._fields: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "status": "running",
+            "run_id": run_id,
+            "started_at": _now(),
+            "scenario": inputs.scenario.model_dump(mode="json"),
+            "links": [asdict(link) for link in inputs.topology.links],
+            "seed": inputs.scenario.seed,
+            "notes": list(inputs.notes),
+            "clock_offsets_ns": self._offsets_ns,
+            "image": {"tag": image.tag, "id": image.id, "size_bytes": image.size_bytes},
+            "models": None if models is None else models.name,
+            "host": host_facts(),
+        }
+        self.add()
+
+    def add(self, **fields: Any) -> None:
+        """Add fields, or put others in their place."""
+        self._fields |= fields
+        self.directory.write_json("manifest.json", self._fields)
+
+    def add_clock_offsets(self, method: str, offsets_ns: tuple[int, int]) -> None:
+        """Add how far the realtime clock was ahead of the monotonic one at a method's start and end."""
+        self._offsets_ns[method] = offsets_ns
+        self.add()
+
+    def end(self, status: str) -> None:
+        """Say how the run ended: ``finished``, ``failed``, ``interrupted`` or ``terminated``."""
+        self.add(status=status, ended_at=_now())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
