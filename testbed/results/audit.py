@@ -18,7 +18,7 @@ from testbed.results.directory import RunDirectory
 from testbed.results.evidence import Audit
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.events import NodeEvent
-from testbed.scenario.sections.methods import CasServe, RecServe, TierOnly
+from testbed.scenario.sections.methods import Method
 from testbed.scenario.topology import Topology
 
 Row = Mapping[str, Any]
@@ -63,13 +63,13 @@ def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
             for step in steps
             if step.life > killed[step.node]
         ]
-        if isinstance(method, RecServe):
+        if method.policy == "recserve":
             shown = _without_gaps(decided, killed)
             not_shown += len(decided) - len(shown)
             found = _recserve(method, shown, topology)
-        elif isinstance(method, CasServe):
+        elif method.policy == "casserve":
             found = _casserve(method, decided, topology)
-        elif isinstance(method, TierOnly):
+        elif method.only_tier is not None:
             found = _tier_only(method, steps, topology)
         else:
             found = iter([f"policy {method.policy} has no rules here, so its decisions are not shown"])
@@ -176,7 +176,7 @@ def _served(row: Row, topology: Topology) -> Iterator[str]:
         yield f"{name}: answered {row['answer']!r} by {row['tier']}, which is not what the nodes recorded"
 
 
-def _recserve(method: RecServe, steps: Sequence[_Step], topology: Topology) -> Iterator[str]:
+def _recserve(method: Method, steps: Sequence[_Step], topology: Topology) -> Iterator[str]:
     for node in topology.nodes:
         own = [step for step in steps if step.node == node.name]
         if node.parent is None:
@@ -186,10 +186,10 @@ def _recserve(method: RecServe, steps: Sequence[_Step], topology: Topology) -> I
             yield from _window(method, [step for step in own if step.life == life])
 
 
-def _window(method: RecServe, own: list[_Step]) -> Iterator[str]:
+def _window(method: Method, own: list[_Step]) -> Iterator[str]:
     """What one node decided, from an empty window on."""
     own.sort(key=lambda step: -1 if step.sequence is None else step.sequence)
-    window: deque[float] = deque(maxlen=method.window)
+    window: deque[float] = deque(maxlen=method.parameters["window"])
     for expected, step in enumerate(own):
         where = f"{step.request} at {step.node}"
         if step.sequence != expected or step.confidence is None:
@@ -198,32 +198,32 @@ def _window(method: RecServe, own: list[_Step]) -> Iterator[str]:
         window.append(step.confidence)
         threshold = None
         if len(window) >= 2:
-            threshold = float(np.percentile(np.fromiter(window, float), 100 * method.beta))
+            threshold = float(np.percentile(np.fromiter(window, float), 100 * method.parameters["beta"]))
         if step.length != len(window):
             yield f"{where}: window of {step.length} values, expected {len(window)}"
         yield from _decided(step, threshold)
 
 
-def _casserve(method: CasServe, steps: Sequence[_Step], topology: Topology) -> Iterator[str]:
+def _casserve(method: Method, steps: Sequence[_Step], topology: Topology) -> Iterator[str]:
     for step in steps:
         if step.top:
             yield from _always([step])
         elif step.confidence is None:
             yield f"{step.request} at {step.node}: no confidence recorded"
         else:
-            yield from _decided(step, method.thresholds[topology.node(step.node).tier])
+            yield from _decided(step, method.parameters["thresholds"][topology.node(step.node).tier])
 
 
-def _tier_only(method: TierOnly, steps: Sequence[_Step], topology: Topology) -> Iterator[str]:
-    serving = next(node.level for node in topology.nodes if node.tier == method.tier)
+def _tier_only(method: Method, steps: Sequence[_Step], topology: Topology) -> Iterator[str]:
+    serving = next(node.level for node in topology.nodes if node.tier == method.only_tier)
     for step in steps:
         level = topology.node(step.node).level
         if level > serving:
-            yield f"{step.request} at {step.node}: went above tier {method.tier}"
+            yield f"{step.request} at {step.node}: went above tier {method.only_tier}"
         elif step.undecided:
             continue
         elif (step.confidence is not None) != (level == serving) or step.kept != (level == serving):
-            yield f"{step.request} at {step.node}: not served by tier {method.tier} alone"
+            yield f"{step.request} at {step.node}: not served by tier {method.only_tier} alone"
 
 
 def _always(steps: Sequence[_Step]) -> Iterator[str]:

@@ -20,7 +20,6 @@ from testbed.results.statistics import (
 )
 from testbed.results.times import HOP_COLUMNS, NODE_COLUMNS, is_explained
 from testbed.scenario.scenario import Scenario
-from testbed.scenario.sections.methods import TierOnly
 
 Row = Mapping[str, Any]
 
@@ -57,11 +56,7 @@ def summarise(
 def _cloud_only(scenario: Scenario, rows: Mapping[str, Sequence[Row]]) -> str | None:
     top = scenario.tier_names[-1]
     return next(
-        (
-            method.name
-            for method in scenario.methods
-            if isinstance(method, TierOnly) and method.tier == top and rows[method.name]
-        ),
+        (method.name for method in scenario.methods if method.only_tier == top and rows[method.name]),
         None,
     )
 

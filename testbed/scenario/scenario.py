@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import (
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from testbed.errors import TestbedError
 from testbed.scenario.capacity import check_memory
@@ -26,16 +19,12 @@ from testbed.scenario.reading.yamlfile import read_yaml
 from testbed.scenario.sections.events import Event
 from testbed.scenario.sections.graph import GraphEntry, check_places, with_ways
 from testbed.scenario.sections.links import LinkEntry
-from testbed.scenario.sections.methods import Method, MethodName, check_methods
+from testbed.scenario.sections.methods import AnyMethod, Method, check_methods
 from testbed.scenario.sections.replay import Replay
-from testbed.scenario.sections.section import (
-    FileContext,
-    Section,
-    name_like,
-)
+from testbed.scenario.sections.section import FileContext, Section, name_like
 from testbed.scenario.sections.task import Task
 from testbed.scenario.sections.tiers import MAX_NODES, Tier
-from testbed.scenario.sections.trace import MAX_REQUESTS, DrawnTrace, FileTrace, _trace_kind
+from testbed.scenario.sections.trace import MAX_REQUESTS, Trace
 from testbed.scenario.topology import Topology
 
 RunName = Annotated[
@@ -50,11 +39,8 @@ class Scenario(Section):
     task: Task
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1)]
     links: tuple[LinkEntry, ...] = ()
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)]
-    trace: Annotated[
-        Annotated[DrawnTrace, Tag("<drawn>")] | Annotated[FileTrace, Tag("<file>")],
-        Discriminator(_trace_kind),
-    ]
+    methods: Annotated[tuple[AnyMethod, ...], Field(min_length=1)]
+    trace: Trace
     replay: Replay = Replay()
     events: tuple[Event, ...] = ()
     graph: GraphEntry | None = None
@@ -129,7 +115,7 @@ def with_methods(scenario: Scenario, names: Sequence[str]) -> Scenario:
     Raises:
         TestbedError: a name that is not a method's, is given twice, or none at all.
     """
-    known: dict[MethodName, Any] = {method.name: method for method in scenario.methods}
+    known: dict[str, Method] = {method.name: method for method in scenario.methods}
     for name in names:
         if name not in known:
             raise TestbedError(
