@@ -10,9 +10,15 @@ from pathlib import Path
 import pytest
 
 from testbed.network.link_process.fates import Fates, Way, WayFigures
-from testbed.scenario.scenario import Scenario
+from testbed.scenario.scenario import Scenario, load_scenario
+from testbed.scenario.sections.derived import section_of
+from testbed.scenario.sections.methods import Method
+from testbed.scenario.sections.models import ExternalModel, TierModel
 from testbed.scenario.sections.section import Section
-from tests import ROOT
+from tests import ROOT, SCENARIOS
+from tiers.models import KINDS
+from tiers.policies import POLICIES, Place, find_policy, make_policy
+from tiers.policies.base import SEED
 
 DOCS = ROOT / "docs"
 PAGES = [
@@ -34,6 +40,34 @@ def test_the_example_says_which_frames_a_link_loses() -> None:
     way = Way(WayFigures(loss=0.10), fates)
     assert told["lost"] == [i for i in range(20) if not way.enter(i)]
     assert told["lost"]
+
+
+def code(page: Path, language: str, begins: str) -> str:
+    """The page's one code block of a language that begins like this."""
+    (block,) = re.findall(rf"```{language}\n({re.escape(begins)}.*?)```", page.read_text(), re.DOTALL)
+    return str(block)
+
+
+def test_the_readmes_scenario_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(code(ROOT / "README.md", "yaml", "name: mine"))
+    scenario = load_scenario(path, ["links.uplink.loss=2%"])
+    assert [method.name for method in scenario.methods] == ["cloud-only", "casserve", "gentle"]
+
+
+def test_the_events_of_the_page_are_events(tmp_path: Path) -> None:
+    events = code(DOCS / "SCENARIOS.md", "yaml", "events:").replace("traces/", f"{ROOT}/traces/")
+    path = tmp_path / "mine.yaml"
+    path.write_text((SCENARIOS / "smoke.yaml").read_text() + events)
+    assert len(load_scenario(path).events) == 6
+
+
+def test_the_pages_policy_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "my_policy.py"
+    path.write_text(code(DOCS / "METHODS.md", "python", "# my_policy.py"))
+    place = Place("device1", "device", ("device", "cloud"))
+    policy = make_policy({"policy": f"{path}:Margin", "margin": 0.2}, place)
+    assert [policy.decide(confidence).keep for confidence in (0.9, 0.75, 0.6)] == [True, True, False]
 
 
 def without_code(text: str) -> str:
@@ -76,15 +110,43 @@ def test_every_path_that_a_page_names_exists(page: Path) -> None:
     assert [path for path in real if not (ROOT / path).exists()] == []
 
 
+def test_what_the_way_of_a_prompt_names_is_in_the_files_beside_it() -> None:
+    rows = re.findall(
+        r"^\| \d+\. .*? \| (.+?) \| (.+?) \|$", (DOCS / "ARCHITECTURE.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) > 15
+    for files, names in rows:
+        paths = [ROOT / path for path in re.findall(r"`([^`]*)`", files)]
+        sources = [source for path in paths for source in ([path] if path.is_file() else path.glob("*.py"))]
+        text = "".join(source.read_text() for source in sources)
+        for name in re.findall(r"`([\w.]+)`", names):
+            last = name.rpartition(".")[2]
+            assert re.search(rf"^\s*(?:async )?(?:def|class) {last}\b", text, re.MULTILINE), (
+                f"{name} is not in {files}"
+            )
+
+
 def sections_of(annotation: object) -> Iterator[type[Section]]:
     """All sections that a value of this type may hold, at any depth."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         yield annotation
+        yield from variants_of(annotation)
         for name, field in annotation.model_fields.items():
             if name not in WORKED_OUT:
                 yield from sections_of(field.annotation)
     for part in typing.get_args(annotation):
         yield from sections_of(part)
+
+
+def variants_of(section: type[Section]) -> Iterator[type[Section]]:
+    """Where a section's keys depend on a name in it: the sections for all of the project's own names."""
+    if section is Method:
+        for policy in POLICIES.names:
+            yield section_of(find_policy(policy), Method, defaults=True, without=SEED)
+    elif section is TierModel:
+        for kind in KINDS.names:
+            yield section_of(KINDS.find(kind), TierModel, defaults=False)
+        yield from set(TierModel.__subclasses__()) - {ExternalModel}
 
 
 def keys_of(sections: Iterator[type[Section]]) -> set[str]:
