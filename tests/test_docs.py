@@ -13,7 +13,7 @@ from testbed.network.link_process.fates import Fates, Way, WayFigures
 from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.scenario.sections.derived import section_of
 from testbed.scenario.sections.methods import Method
-from testbed.scenario.sections.models import ExternalModel, TierModel
+from testbed.scenario.sections.models import TierModel
 from testbed.scenario.sections.section import Section
 from tests import ROOT, SCENARIOS
 from tiers.models import KINDS
@@ -130,23 +130,23 @@ def sections_of(annotation: object) -> Iterator[type[Section]]:
     """All sections that a value of this type may hold, at any depth."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         yield annotation
-        yield from variants_of(annotation)
         for name, field in annotation.model_fields.items():
             if name not in WORKED_OUT:
                 yield from sections_of(field.annotation)
+        for kind in kinds_of(annotation):
+            yield from sections_of(kind)
     for part in typing.get_args(annotation):
         yield from sections_of(part)
 
 
-def variants_of(section: type[Section]) -> Iterator[type[Section]]:
-    """Where a section's keys depend on a name in it: the sections for all of the project's own names."""
+def kinds_of(section: type[Section]) -> list[type[Section]]:
+    """The kinds of a section, whose keys depend on a name in it, such as a policy's."""
     if section is Method:
-        for policy in POLICIES.names:
-            yield section_of(find_policy(policy), Method, defaults=True, without=SEED)
-    elif section is TierModel:
-        for kind in KINDS.names:
-            yield section_of(KINDS.find(kind), TierModel, defaults=False)
-        yield from set(TierModel.__subclasses__()) - {ExternalModel}
+        return [section_of(find_policy(name), Method, defaults=True, without=SEED) for name in POLICIES.names]
+    if section is TierModel:
+        for name in KINDS.names:
+            section_of(KINDS.find(name), TierModel, defaults=False)
+    return section.__subclasses__()
 
 
 def keys_of(sections: Iterator[type[Section]]) -> set[str]:
