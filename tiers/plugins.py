@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,9 +14,22 @@ from typing import Any
 from tiers.errors import ConfigError
 
 
-def is_external(name: str) -> bool:
-    """Whether ``name`` speaks of a class by place, not of one that we registered."""
-    return ":" in name
+@dataclass(frozen=True, slots=True)
+class External:
+    """A class by its place: ``where`` is a file ``path/file.py`` or a module ``package.module``."""
+
+    where: str
+    class_name: str
+
+    @property
+    def is_file(self) -> bool:
+        return self.where.endswith(".py")
+
+
+def external(name: str) -> External | None:
+    """The class outside the repository that ``name`` means; ``None`` for a name of one of our own."""
+    where, _, class_name = name.rpartition(":")
+    return External(where, class_name) if where and class_name.isidentifier() else None
 
 
 def load_class(name: str, base: type[Any], search: Sequence[str] = ()) -> Any:
@@ -30,9 +44,12 @@ def load_class(name: str, base: type[Any], search: Sequence[str] = ()) -> Any:
     Raises:
         ConfigError: no such file, module or class; it fails while it is imported; it is of another kind.
     """
-    where, _, class_name = name.rpartition(":")
+    place = external(name)
+    if place is None:
+        raise ConfigError(f"{name}: is no class; write file.py:Class")
+    where, class_name = place.where, place.class_name
     try:
-        module = _from_file(where, search) if where.endswith(".py") else _from_module(where, search)
+        module = _from_file(where, search) if place.is_file else _from_module(where, search)
     except ConfigError:
         raise
     except Exception as error:  # a plug-in may raise anything while it is imported
@@ -41,7 +58,8 @@ def load_class(name: str, base: type[Any], search: Sequence[str] = ()) -> Any:
     if not isinstance(found, type):
         raise ConfigError(f"{name}: {where} has no class {class_name}")
     if not issubclass(found, base):
-        raise ConfigError(f"{name}: {class_name} must derive from {base.__module__}.{base.__qualname__}")
+        home = base.__module__.removesuffix(".base")
+        raise ConfigError(f"{name}: {class_name} must derive from {home}.{base.__qualname__}")
     return found
 
 

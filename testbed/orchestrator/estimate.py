@@ -14,8 +14,8 @@ from testbed.network.measure.times import FRAME_PINGS, PINGS, ping_interval_s
 from testbed.network.measure.traffic import PING_FRAME_BYTES, SMALL_FRAME_BYTES
 from testbed.scenario.expected import rate_window_s
 from testbed.scenario.scenario import Scenario
-from testbed.scenario.sections.methods import TierOnly
-from testbed.scenario.sections.models import RecordedModel
+from testbed.scenario.sections.methods import Method
+from testbed.scenario.sections.models import RecordedEntry
 from testbed.scenario.topology import FRAME_BYTES, Shape, Topology
 from testbed.scenario.workload.trace_file import Request
 
@@ -80,7 +80,7 @@ def estimated_seconds(scenario: Scenario, trace: Sequence[Request], topology: To
     )
 
 
-def _replay_s(scenario: Scenario, trace: Sequence[Request], topology: Topology, method: object) -> float:
+def _replay_s(scenario: Scenario, trace: Sequence[Request], topology: Topology, method: Method) -> float:
     """Until the last answer: its request's time and what it takes, or so many one after the other."""
     request_s = REQUEST_S + sum(_hops_s(scenario, topology, method))
     mode = scenario.replay
@@ -92,15 +92,15 @@ def _replay_s(scenario: Scenario, trace: Sequence[Request], topology: Topology, 
     return METHOD_S + len(trace) * request_s
 
 
-def _hops_s(scenario: Scenario, topology: Topology, method: object) -> Iterator[float]:
+def _hops_s(scenario: Scenario, topology: Topology, method: Method) -> Iterator[float]:
     """Each tier's inference, and the way to it; half of the way up where no tier is fixed."""
     names = scenario.tier_names
-    fixed = isinstance(method, TierOnly)
-    top = names.index(method.tier) if isinstance(method, TierOnly) else len(names) // 2
+    fixed = method.only_tier is not None
+    top = len(names) // 2 if method.only_tier is None else names.index(method.only_tier)
     for level, name in enumerate(names[: top + 1]):
         if level == top or not fixed:
             model = scenario.tier(name).model
-            told_ms = model.service_ms if isinstance(model, RecordedModel) else None
+            told_ms = model.service_ms if isinstance(model, RecordedEntry) else None
             yield INFERENCE_S if told_ms is None else told_ms / 1000
         if level:
             entry = scenario.link_between(names[level - 1], name).name

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import (
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from testbed.errors import TestbedError
 from testbed.scenario.capacity import check_memory
@@ -23,19 +16,15 @@ from testbed.scenario.layout import build_topology, lay_out
 from testbed.scenario.reading.mistakes import explain, nearest
 from testbed.scenario.reading.overrides import apply_overrides, overridden
 from testbed.scenario.reading.yamlfile import read_yaml
-from testbed.scenario.sections.events import Event
+from testbed.scenario.sections.events import AnyEvent
 from testbed.scenario.sections.graph import GraphEntry, check_places, with_ways
 from testbed.scenario.sections.links import LinkEntry
-from testbed.scenario.sections.methods import Method, MethodName, check_methods
+from testbed.scenario.sections.methods import AnyMethod, Method, check_methods
 from testbed.scenario.sections.replay import Replay
-from testbed.scenario.sections.section import (
-    FileContext,
-    Section,
-    name_like,
-)
+from testbed.scenario.sections.section import FileContext, Section, name_like
 from testbed.scenario.sections.task import Task
 from testbed.scenario.sections.tiers import MAX_NODES, Tier
-from testbed.scenario.sections.trace import MAX_REQUESTS, DrawnTrace, FileTrace, _trace_kind
+from testbed.scenario.sections.trace import MAX_REQUESTS, Trace
 from testbed.scenario.topology import Topology
 
 RunName = Annotated[
@@ -50,13 +39,10 @@ class Scenario(Section):
     task: Task
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1)]
     links: tuple[LinkEntry, ...] = ()
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)]
-    trace: Annotated[
-        Annotated[DrawnTrace, Tag("<drawn>")] | Annotated[FileTrace, Tag("<file>")],
-        Discriminator(_trace_kind),
-    ]
+    methods: Annotated[tuple[AnyMethod, ...], Field(min_length=1)]
+    trace: Trace
     replay: Replay = Replay()
-    events: tuple[Event, ...] = ()
+    events: tuple[AnyEvent, ...] = ()
     graph: GraphEntry | None = None
 
     @property
@@ -102,13 +88,35 @@ class Scenario(Section):
         return scenario
 
 
-def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:
+def load_scenario(
+    path: Path | str,
+    overrides: Sequence[str] = (),
+    *,
+    methods: Sequence[str] | None = None,
+    requests: int | None = None,
+    seed: int | None = None,
+) -> Scenario:
     """Read and check a scenario's file, after ``key.path=value`` overrides.
+
+    Args:
+        methods: only these of its methods, in this order (:func:`with_methods`).
+        requests: another number of requests (:func:`with_requests`).
+        seed: another seed (:func:`with_seed`).
 
     Raises:
         TestbedError: naming the file (or the override), the field, what is wrong and how to mend it.
     """
-    path = Path(path)
+    scenario = _read(Path(path), overrides)
+    if methods is not None:
+        scenario = with_methods(scenario, methods)
+    if requests is not None:
+        scenario = with_requests(scenario, requests)
+    if seed is not None:
+        scenario = with_seed(scenario, seed)
+    return scenario
+
+
+def _read(path: Path, overrides: Sequence[str]) -> Scenario:
     data = read_yaml(path)
     if not isinstance(data, dict):
         raise TestbedError(f"{path}: must be a mapping with {', '.join(Scenario.model_fields)}")
@@ -129,7 +137,7 @@ def with_methods(scenario: Scenario, names: Sequence[str]) -> Scenario:
     Raises:
         TestbedError: a name that is not a method's, is given twice, or none at all.
     """
-    known: dict[MethodName, Any] = {method.name: method for method in scenario.methods}
+    known: dict[str, Method] = {method.name: method for method in scenario.methods}
     for name in names:
         if name not in known:
             raise TestbedError(
@@ -174,21 +182,3 @@ def clamp_cpus(scenario: Scenario, cpu_count: int) -> tuple[Scenario, list[str]]
         for tier in scenario.tiers
     )
     return scenario.model_copy(update={"tiers": tiers}), notes
-
-
-def load(
-    path: Path, methods: str | None, requests: int | None, seed: int | None, overrides: Sequence[str]
-) -> Scenario:
-    """The scenario as the command line has it.
-
-    Raises:
-        TestbedError: in one sentence, before anything starts.
-    """
-    scenario = load_scenario(path, overrides)
-    if methods is not None:
-        scenario = with_methods(scenario, [name.strip() for name in methods.split(",") if name.strip()])
-    if requests is not None:
-        scenario = with_requests(scenario, requests)
-    if seed is not None:
-        scenario = with_seed(scenario, seed)
-    return scenario

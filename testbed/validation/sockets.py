@@ -12,7 +12,7 @@ TIMEOUT_S = 30.0
 
 
 def receive_all(receiver: socket.socket, size_bytes: int) -> None:
-    """Take that many bytes.
+    """Receive that many bytes and drop them.
 
     Raises:
         OSError: the other end closed before, or sent nothing for half a minute.

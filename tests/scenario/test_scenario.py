@@ -21,12 +21,11 @@ from testbed.scenario.scenario import (
     with_requests,
     with_seed,
 )
-from testbed.scenario.sections.methods import CasServe, RecServe, TierOnly
-from testbed.scenario.sections.models import EmbeddedModel, OpenAIModel, RecordedModel, TransformersModel
+from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry, RecordedEntry
 from testbed.scenario.sections.trace import DrawnTrace, FileTrace
 from tests import SCENARIOS
 from tiers.models.base import ModelConfig, load_model
-from tiers.policies import KEEP, REGISTRY, Decision, Place, Policy, make_policy
+from tiers.policies import Place, make_policy
 
 QUICKSTART = SCENARIOS / "quickstart.yaml"
 
@@ -77,11 +76,9 @@ class TestWhatIsRead:
 
     def test_methods_carry_the_parameters_of_their_policy(self, quickstart: Scenario) -> None:
         device, _, _, casserve, recserve = quickstart.methods
-        assert isinstance(device, TierOnly)
-        assert device.tier == "device"
-        assert isinstance(casserve, CasServe)
-        assert casserve.thresholds == {"device": 0.8, "edge": 0.8}
-        assert isinstance(recserve, RecServe)
+        assert (device.only_tier, device.parameters) == ("device", {})
+        assert casserve.parameters == {"thresholds": {"device": 0.8, "edge": 0.8}}
+        assert recserve.only_tier is None
         assert recserve.parameters == {"beta": 0.3, "window": 10_000}
 
     @pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.yaml")), ids=lambda path: path.stem)
@@ -126,17 +123,6 @@ class TestWhatIsRead:
         assert mine.parameters == {"appetite": 3}
 
 
-class Coin(Policy):
-    """A method that somebody adds to the registry."""
-
-    def __init__(self, place: Place, *, heads: float = 0.5) -> None:
-        super().__init__(place)
-        self.heads = heads
-
-    def decide(self, confidence: float) -> Decision:
-        return KEEP
-
-
 class TestWhatTiersTake:
     """A scenario is accepted only if the tiers, which read it again in their containers, accept it too."""
 
@@ -161,16 +147,6 @@ class TestWhatTiersTake:
             )
             assert load_model(config).infer("a film").answer in scenario.task.labels
 
-    def test_a_newly_registered_policy_needs_nothing_here(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setitem(REGISTRY, "coin", Coin)
-        (coin,) = load_scenario(edited(tmp_path, methods=[{"name": "coin", "heads": 0.9}])).methods
-        assert coin.parameters == {"heads": 0.9}
-        assert "methods.coin.head: unknown key; did you mean heads?" in refusal(
-            path=edited(tmp_path, methods=[{"name": "coin", "head": 0.9}])
-        )
-
 
 class TestModels:
     def model(self, tmp_path: Path, model: object) -> Any:
@@ -181,25 +157,25 @@ class TestModels:
         return scenario.tiers[0].model
 
     def test_a_rung_of_the_embedded_ladder(self, tmp_path: Path) -> None:
-        assert self.model(tmp_path, "embedded/edge") == EmbeddedModel(kind="embedded", rung="edge")
+        assert self.model(tmp_path, "embedded/edge") == EmbeddedEntry(kind="embedded", rung="edge")
 
     def test_a_checkpoint_directory_beside_the_scenario(self, tmp_path: Path) -> None:
         checkpoint = tmp_path / "models" / "mine"
         checkpoint.mkdir(parents=True)
         (checkpoint / "config.json").write_text("{}")
         model = self.model(tmp_path, "models/mine")
-        assert isinstance(model, TransformersModel)
+        assert isinstance(model, CheckpointEntry)
         assert model.options == {"path": str(checkpoint)}
 
     def test_a_name_on_the_hub(self, tmp_path: Path) -> None:
         model = self.model(tmp_path, "textattack/roberta-base-SST-2")
-        assert isinstance(model, TransformersModel)
+        assert isinstance(model, CheckpointEntry)
         assert model.options == {"path": "textattack/roberta-base-SST-2"}
 
     def test_recorded_inferences_and_their_default(self, tmp_path: Path) -> None:
         (tmp_path / "earlier.jsonl").touch()
         model = self.model(tmp_path, "recorded/earlier.jsonl")
-        assert isinstance(model, RecordedModel)
+        assert isinstance(model, RecordedEntry)
         assert model.options == {"path": str(tmp_path / "earlier.jsonl")}
         stub = self.model(tmp_path, {"kind": "recorded", "service": "5ms", "distribution": "exponential"})
         assert stub.options == {"default": {"service_ms": 5.0, "distribution": "exponential"}}
@@ -207,7 +183,7 @@ class TestModels:
     def test_another_engine(self, tmp_path: Path) -> None:
         url = "http://10.0.0.5:8001/v1"
         model = self.model(tmp_path, {"kind": "openai", "url": url, "model": "big", "timeout": "20s"})
-        assert isinstance(model, OpenAIModel)
+        assert model.reaches_outside
         assert model.options == {"url": url, "model": "big", "timeout_s": 20.0}
 
     def test_a_class_in_a_file_takes_any_options(self, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tiers.errors import ConfigError
-from tiers.models.labels import in_the_tasks_words
+from tiers.models.checkpoint.labels import in_the_tasks_words
 
 TASK = ("negative", "positive")
 

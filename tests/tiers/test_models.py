@@ -16,7 +16,7 @@ from testbed.host.embedded.base import load_base
 from testbed.host.embedded.ladder import RUNGS
 from tests import ROOT
 from tests.tiers.nodes import node_config
-from tiers.confidence import inverse_perplexity
+from tiers.confidence.seq2seq import inverse_perplexity
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(600)]
 

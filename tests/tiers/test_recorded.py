@@ -15,6 +15,7 @@ import pytest
 
 from tiers.errors import ConfigError
 from tiers.models.base import ModelConfig, load_model
+from tiers.models.recorded import RecordedModel
 
 
 def config(**options: Any) -> ModelConfig:
@@ -53,9 +54,8 @@ def test_the_default_answers_any_prompt_the_same_every_time_and_differently_by_t
 
 
 def test_exponential_service_times_have_the_given_mean() -> None:
-    from tiers.models.recorded import RecordedModel
-
-    model = RecordedModel(config(default={"service_ms": 8.0, "distribution": "exponential"}))
+    model = load_model(config(default={"service_ms": 8.0, "distribution": "exponential"}))
+    assert isinstance(model, RecordedModel)
     times = [model._service_ms(f"text {number}") for number in range(4000)]
     assert statistics.mean(times) == pytest.approx(8, rel=0.06)
     assert statistics.pstdev(times) == pytest.approx(8, rel=0.1)

@@ -1,15 +1,15 @@
-"""What a tier asks of a model, and the one place that knows which kinds there are."""
+"""What a tier asks of a model, and how one is found by the name of its kind."""
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from tiers.errors import ConfigError
-from tiers.plugins import is_external, load_class
+from tiers.parameters import construct, parameters
+from tiers.plugins import external
+from tiers.variants import Variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +37,19 @@ class ModelConfig:
     labels: tuple[str, ...]
     tier: str
     threads: int
-    plugins: tuple[str, ...] = field(default=())
-
-    def take(self, *known: str) -> dict[str, Any]:
-        """The options, if all are among ``known``.
-
-        Raises:
-            ConfigError: there are others.
-        """
-        unknown = sorted(set(self.options) - {*known, "name", "confidence"})
-        if unknown:
-            raise ConfigError(f"model kind {self.kind} has no option {', '.join(unknown)}")
-        return dict(self.options)
+    plugins: tuple[str, ...] = ()
 
 
 class Model(ABC):
-    """Answers one prompt at a time; used by one thread, in which it is also loaded."""
+    """Answers one prompt at a time; used by one thread, in which it is also loaded.
+
+    Its constructor takes ``config`` and the options of its kind by name.
+    """
 
     confidence = "seq2class"
     """Which confidence suits what this model puts out, unless the configuration names another."""
+    reaches_outside = False
+    """Whether it asks an engine outside the emulated network."""
 
     def __init__(self, config: ModelConfig) -> None:
         """Load it.
@@ -78,24 +72,18 @@ class Model(ABC):
         return {"kind": self.config.kind}
 
 
-KINDS = {
-    "transformers": "tiers.models.transformers:TransformersModel",
-    "openai": "tiers.models.openai:OpenAIModel",
-    "recorded": "tiers.models.recorded:RecordedModel",
-}
+KINDS: Variants[Model] = Variants("model kind", "tiers.models", Model)
 
 
 def load_model(config: ModelConfig) -> Model:
     """The model of that configuration, loaded. Only its own kind's libraries are imported.
 
     Raises:
-        ConfigError: no such kind, or it cannot be loaded.
+        ConfigError: no such kind, options that it does not take, or it cannot be loaded.
     """
-    if is_external(config.kind):
-        external: type[Model] = load_class(config.kind, Model, config.plugins)
-        return external(config)
-    if config.kind not in KINDS:
-        raise ConfigError(f"no model kind {config.kind!r}; known are {', '.join(KINDS)}, or file.py:Class")
-    module, _, name = KINDS[config.kind].partition(":")
-    made: type[Model] = getattr(importlib.import_module(module), name)
-    return made(config)
+    made = KINDS.find(config.kind, config.plugins)
+    options = {name: value for name, value in config.options.items() if name not in ("name", "confidence")}
+    if external(config.kind):  # it may as well read them from its configuration
+        known = parameters(made)
+        options = {name: value for name, value in options.items() if name in known}
+    return construct(f"model kind {config.kind}", made, config, options, noun="option ")

@@ -1,62 +1,76 @@
 """Another engine that speaks the OpenAI API (vLLM, llama.cpp, …) as a tier's model.
 
-Options: ``{"kind": "openai", "url": "http://host:port/v1", "model": NAME, "system": TEXT or null,
-"max_tokens": 64, "timeout_s": 60, "api_key_env": VARIABLE or null, "params": {…}}``. The user's text goes
-unchanged as the last message; ``params`` is added to the request's JSON. Confidence comes from the answer's
-token log-probabilities. In classification, an answer that begins with a label counts as that label.
+The user's text goes unchanged as the last message. Confidence comes from the answer's token
+log-probabilities. In classification, an answer that begins with a label counts as that label.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import urllib3
 
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
+from tiers.parameters import Count, Like, Range
 from tiers.protocol import encode_json
 
 MAX_ANSWER_BYTES = 4 << 20
+Url = Annotated[
+    str, Like(r"https?://[^\s/]+(/\S*)?", "the url of its engine, such as http://10.0.0.5:8001/v1")
+]
+Served = Annotated[str, Like(r"(?s).+", "the name that its engine serves it under")]
+Variable = Annotated[str, Like(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")]
 
 
 class EngineError(Exception):
-    """What the engine did, in a sentence; the request ends as ``inference``."""
+    """The engine gave no answer; the message says what it did. The request ends as ``inference``."""
 
 
 class OpenAIModel(Model):
-    """See the module's text."""
+    """Another engine, asked for ``model`` at ``url``.
+
+    ``system`` is a message before the prompt, ``params`` are more fields of the engine's request.
+    ``api_key_env`` names the environment variable that holds the key: the key itself stays out of scenarios.
+    """
 
     confidence = "seq2seq"
+    reaches_outside = True
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        url: Url,
+        model: Served,
+        system: str | None = None,
+        max_tokens: Count = 64,
+        temperature: Annotated[float, Range(0)] = 0,
+        timeout_s: Annotated[float, Range(0.001, 3600)] = 60,
+        params: Mapping[str, Any] | None = None,
+        api_key_env: Variable | None = None,
+    ) -> None:
         super().__init__(config)
-        options = config.take(
-            "url", "model", "system", "max_tokens", "timeout_s", "api_key_env", "params", "temperature"
-        )
-        url, name = options.get("url"), options.get("model")
-        if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-            raise ConfigError("an openai model needs the url of its engine, such as http://10.0.0.5:8001/v1")
-        if not isinstance(name, str):
-            raise ConfigError("an openai model needs model: the name that its engine serves it under")
         self._url = url.rstrip("/") + "/chat/completions"
-        self._system = options.get("system")
+        self._system = system
         self._request = {
-            "model": name,
-            "max_tokens": options.get("max_tokens", 64),
-            "temperature": options.get("temperature", 0),
+            "model": model,
+            "max_tokens": max_tokens,
+            "temperature": temperature,
             "logprobs": True,
-            **(options.get("params") or {}),
+            **(params or {}),
         }
-        self._headers = {"Content-Type": "application/json", **_authorization(options.get("api_key_env"))}
-        timeout_s = float(options.get("timeout_s", 60))
+        self._headers = {"Content-Type": "application/json", **_authorization(api_key_env)}
         self._pool = urllib3.PoolManager(
             num_pools=1, maxsize=1, retries=False, timeout=urllib3.Timeout(connect=10, read=timeout_s)
         )
 
     def infer(self, text: str) -> Output:
-        """
+        """Ask the engine.
+
         Raises:
             EngineError: it cannot be reached, refuses, is too slow or answers something else.
         """
@@ -93,8 +107,8 @@ class OpenAIModel(Model):
     def _as_label(self, text: str) -> str:
         if self.config.task != "classification":
             return text
-        said = text.casefold()
-        return next((label for label in self.config.labels if said.startswith(label.casefold())), text)
+        answer = text.casefold()
+        return next((label for label in self.config.labels if answer.startswith(label.casefold())), text)
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "url": self._url, "model": self._request["model"]}

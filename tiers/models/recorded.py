@@ -23,14 +23,18 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
+from tiers.parameters import File, Internal
 
-DISTRIBUTIONS = ("fixed", "exponential")
+Distribution = Literal["fixed", "exponential"]
+DISTRIBUTION: Distribution = "fixed"
+"""Of service times that have a mean, unless one is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +47,31 @@ class Recording:
 
 
 class RecordedModel(Model):
-    """See the module's text."""
+    """Answers from a file of earlier inferences, or by ``default``; the module's text says how."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        path: Annotated[str, File("/recorded.jsonl")] | None = None,
+        default: Annotated[Mapping[str, Any], Internal()] | None = None,
+        salt: Annotated[str, Internal()] | None = None,
+    ) -> None:
         super().__init__(config)
-        options = config.take("path", "default", "salt")
-        default = options.get("default")
-        if default is None and options.get("path") is None:
+        if default is None and path is None:
             raise ConfigError("a recorded model needs a path, a default, or both")
-        self._salt = str(options.get("salt", config.tier))
+        self._salt = config.tier if salt is None else salt
         self._default_ms: float | None = None
-        self._distribution = "fixed"
+        self._distribution: str = DISTRIBUTION
         if default is not None:
             self._default_ms = _milliseconds("default.service_ms", default.get("service_ms", 0))
-            self._distribution = default.get("distribution", "fixed")
-            if self._distribution not in DISTRIBUTIONS:
-                raise ConfigError(f"default.distribution must be one of {', '.join(DISTRIBUTIONS)}")
+            self._distribution = default.get("distribution", DISTRIBUTION)
+            if self._distribution not in get_args(Distribution):
+                known = ", ".join(get_args(Distribution))
+                raise ConfigError(f"default.distribution must be one of {known}")
             if not config.labels:
                 raise ConfigError("a recorded model's default needs the task's labels to answer with")
-        self._recordings = {} if options.get("path") is None else read_recordings(Path(options["path"]))
+        self._recordings = {} if path is None else read_recordings(Path(path))
 
     def infer(self, text: str) -> Output:
         started = time.monotonic()

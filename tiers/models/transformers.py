@@ -1,11 +1,10 @@
 """A Transformers checkpoint: a plain directory, or a name on the hub, as a classifier or a generator.
 
-Options: ``{"kind": "transformers", "path": DIRECTORY or NAME, "max_tokens": 512, "lean": true,
-"max_new_tokens": 256}``. The task of the configuration decides: ``classification`` takes the sequence
-classifier that ``transformers.pipeline("text-classification")`` takes, any other task a
-sequence-to-sequence or causal model. Weights come from safetensors only, mapped into memory rather than
-copied; code in a checkpoint is never run. Truncation (to 512 tokens) happens here, inside. A classifier
-answers in the task's labels (:mod:`tiers.models.labels`).
+The task of the configuration decides: ``classification`` takes the sequence classifier that
+``transformers.pipeline("text-classification")`` takes, any other task a sequence-to-sequence or causal model.
+Weights come from safetensors only, mapped into memory rather than copied; code in a checkpoint is never run.
+Truncation happens here, inside. A classifier answers in the task's labels
+(:mod:`tiers.models.checkpoint.labels`).
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
-from tiers.models.labels import in_the_tasks_words
-from tiers.models.lean import can_import_lean, import_lean
+from tiers.models.checkpoint.labels import in_the_tasks_words
+from tiers.models.checkpoint.lean import can_import_lean, import_lean
+from tiers.parameters import Count, File, Internal, Like
 
-MAX_TOKENS = 512
 LEAN_TOKENIZERS = {"BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast",
                    "PreTrainedTokenizerFast", "TokenizersBackend"}  # fmt: skip
 """Tokenizer classes that are their ``tokenizer.json`` and nothing more."""
@@ -53,35 +52,39 @@ def set_environment(threads: int, offline: bool) -> None:
 
 
 class TransformersModel(Model):
-    """See the module's text."""
+    """A checkpoint as a classifier or a generator; prompts are cut at ``max_tokens``.
 
-    def __init__(self, config: ModelConfig) -> None:
+    ``max_new_tokens`` bounds what a generator produces.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        path: Annotated[str, Like(r".+", "a checkpoint directory or a hub name"), File("/model")],
+        max_tokens: Count = 512,
+        max_new_tokens: Count = 256,
+        lean: Annotated[bool, Internal()] = True,
+    ) -> None:
         super().__init__(config)
-        options = config.take("path", "max_tokens", "lean", "max_new_tokens")
-        path = options.get("path")
-        if not isinstance(path, str) or not path:
-            raise ConfigError("a transformers model needs a path: a checkpoint directory or a hub name")
         if path.startswith(("/", ".")) and not Path(path).is_dir():
             raise ConfigError(f"no checkpoint directory {path}")
         self.path, self.lean = path, False
         self.labels: dict[str, Any] = {}
-        self._max_tokens = int(options.get("max_tokens", MAX_TOKENS))
+        self._max_tokens, self._max_new_tokens = max_tokens, max_new_tokens
         set_environment(config.threads, offline=Path(path).is_dir())
         try:
-            self._load(options)
+            self._infer = self._load(allow_lean=lean)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             raise ConfigError(f"cannot load checkpoint {path}: {type(error).__name__}: {error}") from error
 
-    def _load(self, options: dict[str, Any]) -> None:
-        if self.config.task != "classification":
-            from tiers.models.generation import Generator
+    def _load(self, allow_lean: bool) -> Callable[[str], Output]:
+        if self.config.task == "classification":
+            return self._load_classifier(allow_lean)
+        from tiers.models.checkpoint.generation import Generator
 
-            self.confidence = "seq2seq"
-            self._infer: Callable[[str], Output] = Generator(
-                self.path, self._max_tokens, int(options.get("max_new_tokens", 256)), self.config.threads
-            )
-            return
-        self._infer = self._load_classifier(allow_lean=bool(options.get("lean", True)))
+        self.confidence = "seq2seq"
+        return Generator(self.path, self._max_tokens, self._max_new_tokens, self.config.threads)
 
     def _load_classifier(self, allow_lean: bool) -> Callable[[str], Output]:
         folder = Path(self.path)

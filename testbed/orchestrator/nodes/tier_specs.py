@@ -10,13 +10,14 @@ from typing import Any
 from testbed.errors import TestbedError
 from testbed.network.container import ContainerSpec
 from testbed.scenario.scenario import Scenario
-from testbed.scenario.sections.events import NodeEvent
+from testbed.scenario.sections.methods import Method
+from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry
 from testbed.scenario.sections.tiers import Tier
 from testbed.scenario.topology import Node, Topology
 from tiers.config import NODE_VARIABLE, REQUEST_THREADS
+from tiers.plugins import External, external
 from tiers.protocol import encode_json
 
-MODEL_MOUNT = "/model"
 PLUGIN_MOUNT = "/plugins"
 PIDS_LIMIT = REQUEST_THREADS + 256
 """Processes and threads of a node: one for each request, and what model and supervisor need."""
@@ -41,7 +42,7 @@ def container_specs(scenario: Scenario, topology: Topology, models: Path | None)
         configs[tier.name] = _model(tier, models, mounts[tier.name])
         for method in scenario.methods:
             _plugin(method.policy, mounts[tier.name])
-    killed = {event.node for event in scenario.events if isinstance(event, NodeEvent) and event.do == "kill"}
+    killed = {event.target for event in scenario.events if event.kind == "kill"}
     return [
         ContainerSpec(
             node.name,
@@ -56,10 +57,9 @@ def container_specs(scenario: Scenario, topology: Topology, models: Path | None)
     ]
 
 
-def policy_spec(method: Any, seed: int) -> dict[str, Any]:
+def policy_spec(method: Method, seed: int) -> dict[str, Any]:
     """What a node's reset is told of a method."""
-    policy = method.policy
-    return {"policy": _inside(policy) if _is_file(policy) else policy, **method.parameters, "seed": seed}
+    return {"policy": _inside(method.policy), **method.parameters, "seed": seed}
 
 
 def _environment(node: Node, scenario: Scenario, topology: Topology, model: dict[str, Any]) -> dict[str, str]:
@@ -78,26 +78,25 @@ def _environment(node: Node, scenario: Scenario, topology: Topology, model: dict
 
 
 def _model(tier: Tier, models: Path | None, mounts: dict[str, str]) -> dict[str, Any]:
-    kind, options = tier.model.kind, dict(tier.model.options)
-    if confidence := options.get("confidence"):
-        options["confidence"] = _plugin(confidence, mounts)
-    if kind == "embedded":
-        if models is None:
-            raise TestbedError(f"tiers.{tier.name}.model: the embedded models are not prepared")
-        rung = options.pop("rung")
-        mounts[str(models / rung)] = MODEL_MOUNT
-        return {"kind": "transformers", "name": f"embedded/{rung}", "path": MODEL_MOUNT, **options}
-    if kind == "openai":
+    model, options = tier.model, tier.model.options
+    if model.reaches_outside:
         raise TestbedError(
             f"tiers.{tier.name}.model: containers have no backend link to an engine outside yet; "
             "use an embedded, transformers or recorded model"
         )
-    if kind == "transformers" and not Path(options["path"]).is_dir():
-        options["path"] = str(_from_hub(tier.name, options["path"]))
-    if path := options.get("path"):
-        options["path"] = MODEL_MOUNT if kind == "transformers" else "/recorded.jsonl"
-        mounts[path] = options["path"]
-    return {"kind": _plugin(kind, mounts), **options}
+    if confidence := options.get("confidence"):
+        options["confidence"] = _plugin(confidence, mounts)
+    if isinstance(model, EmbeddedEntry):
+        if models is None:
+            raise TestbedError(f"tiers.{tier.name}.model: the embedded models are not prepared")
+        rung = options.pop("rung")
+        options = {"name": f"embedded/{rung}", "path": str(models / rung), **options}
+    elif isinstance(model, CheckpointEntry) and model.hub is not None:
+        options["path"] = str(_from_hub(tier.name, model.hub))
+    for option, inside in model.files.items():
+        if path := options.get(option):
+            mounts[path] = options[option] = inside
+    return {"kind": _plugin(model.served_as, mounts), **options}
 
 
 def _from_hub(tier: str, name: str) -> Path:
@@ -117,19 +116,19 @@ def _from_hub(tier: str, name: str) -> Path:
 
 def _plugin(name: str, mounts: dict[str, str]) -> str:
     """Mount the file of a plug-in ``FILE.py:CLASS``, and return its name inside; other names stay."""
-    if not _is_file(name):
-        return name
-    inside = _inside(name)
-    mounts[name.rpartition(":")[0]] = f"{PLUGIN_MOUNT}/{inside.rpartition(':')[0]}"
-    return inside
-
-
-def _is_file(name: str) -> bool:
-    return ".py:" in name
+    if plugin := external(name):
+        mounts[plugin.where] = f"{PLUGIN_MOUNT}/{_file_inside(plugin)}"
+    return _inside(name)
 
 
 def _inside(name: str) -> str:
-    """A plug-in's name below the plug-in mount: files of one name in two folders stay two files."""
-    file, _, class_name = name.rpartition(":")
-    folder = hashlib.sha256(str(Path(file).parent).encode()).hexdigest()[:8]
-    return f"{folder}/{Path(file).name}:{class_name}"
+    """A plug-in's name in a container; other names stay."""
+    plugin = external(name)
+    return f"{_file_inside(plugin)}:{plugin.class_name}" if plugin else name
+
+
+def _file_inside(plugin: External) -> str:
+    """Its file's path below the plug-in mount: files of one name in two folders stay two files."""
+    file = Path(plugin.where)
+    folder = hashlib.sha256(str(file.parent).encode()).hexdigest()[:8]
+    return f"{folder}/{file.name}"

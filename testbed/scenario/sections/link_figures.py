@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, model_validator
+from pydantic import Field, ValidationInfo, WrapValidator, model_validator
 
 from testbed.errors import TestbedError
 from testbed.scenario.reading.delay_file import read_delay_file
 from testbed.scenario.reading.mistakes import mistake
-from testbed.scenario.sections.section import Section, ShareOfOne, TimeMs, find_file
+from testbed.scenario.sections.section import Section, ShareOfOne, TimeMs, chosen, find_file
 from testbed.scenario.topology import Bursts, JitterDistribution
 
 
@@ -72,19 +72,13 @@ class BurstLoss(Section):
         return Bursts(self.p, self.r, self.bad, self.good)
 
 
-def _kind(value: Any) -> str:
-    return "<mapping>" if isinstance(value, dict | Section) else "<figure>"
+def _figure_or(figure: Any, section: type[Section]) -> WrapValidator:
+    return chosen(lambda value, _context: (section if isinstance(value, dict) else figure, value))
 
 
-DelayMs = Annotated[
-    Annotated[TimeMs, Tag("<figure>")] | Annotated[DelayFile, Tag("<mapping>")], Discriminator(_kind)
-]
-JitterMs = Annotated[
-    Annotated[TimeMs, Tag("<figure>")] | Annotated[Jitter, Tag("<mapping>")], Discriminator(_kind)
-]
-Loss = Annotated[
-    Annotated[ShareOfOne, Tag("<figure>")] | Annotated[BurstLoss, Tag("<mapping>")], Discriminator(_kind)
-]
+DelayMs = Annotated[float | DelayFile, _figure_or(TimeMs, DelayFile)]
+JitterMs = Annotated[float | Jitter, _figure_or(TimeMs, Jitter)]
+Loss = Annotated[float | BurstLoss, _figure_or(ShareOfOne, BurstLoss)]
 
 
 def shape_fields(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,64 +1,81 @@
-"""Which model a tier serves: one class for each kind, written as a mapping or, mostly, as a word."""
+"""Which model a tier serves: a section for each kind, written as a mapping or, mostly, as a word."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from testbed.host.embedded.ladder import RUNGS
 from testbed.scenario.reading.mistakes import mistake, nearest
+from testbed.scenario.sections.derived import section_of
 from testbed.scenario.sections.section import (
-    Count,
-    DeadlineS,
     FileContext,
-    Number,
     Section,
     TimeMs,
-    external_class,
+    chosen,
+    find_external,
     find_file,
 )
-from tiers.confidence import REGISTRY as CONFIDENCES
+from tiers.confidence import CONFIDENCES
+from tiers.models import KINDS
+from tiers.models.recorded import DISTRIBUTION, Distribution
+from tiers.parameters import File, parameters
+from tiers.plugins import external
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
-class _Model(Section):
-    """``confidence`` names what is computed from the model's output, where its task's own will not do."""
+class TierModel(Section):
+    """A model. The keys beside these are the options of its kind's constructor (:mod:`tiers.models`).
+
+    ``confidence`` names what is computed from the model's output, where its task's own will not do.
+    """
 
     confidence: str | None = None
+    kind: str
 
     @field_validator("confidence")
     @classmethod
     def _known_confidence(cls, confidence: str | None, info: ValidationInfo) -> str | None:
-        if confidence is None or confidence in CONFIDENCES:
+        if confidence is None or confidence in CONFIDENCES.names:
             return confidence
-        if found := external_class(confidence, info.context):
+        if found := find_external(confidence, info.context):
             return found
-        raise mistake(f"no confidence {confidence!r}; {nearest(confidence, [*CONFIDENCES, 'FILE.py:CLASS'])}")
+        known = [*CONFIDENCES.names, "FILE.py:CLASS"]
+        raise mistake(f"no confidence {confidence!r}; {nearest(confidence, known)}")
 
     @property
     def options(self) -> dict[str, Any]:
         """What the tier's configuration says of the model beside its kind; paths are the host's."""
         return self.model_dump(mode="json", exclude={"kind"}, exclude_none=True)
 
+    @property
+    def served_as(self) -> str:
+        """The kind of model that a node is told."""
+        return self.kind
 
-class EmbeddedModel(_Model):
+    @property
+    def files(self) -> dict[str, str]:
+        """By option, where a container has the file or the directory that the option names."""
+        if external(self.kind):
+            return {}
+        options = parameters(KINDS.find(self.served_as)).values()
+        return {option.name: file.inside for option in options if (file := option.mark(File))}
+
+    @property
+    def reaches_outside(self) -> bool:
+        """Whether it asks an engine outside the emulated network."""
+        return external(self.kind) is None and KINDS.find(self.served_as).reaches_outside
+
+
+class EmbeddedEntry(TierModel):
     """A rung of the embedded ladder, which needs no model hub: ``embedded/device``."""
 
-    kind: Literal["embedded"]
     rung: str
 
     @field_validator("rung")
@@ -68,18 +85,16 @@ class EmbeddedModel(_Model):
             raise mistake(f"no embedded model {rung!r}; {nearest(rung, RUNGS)}")
         return rung
 
+    @property
+    def served_as(self) -> str:
+        return "transformers"
 
-class TransformersModel(_Model):
-    """A checkpoint that Transformers opens: a directory (``path``) or a name on the ``hub``.
 
-    Prompts are cut at ``max_tokens`` inside the model; ``max_new_tokens`` bounds what a generator produces.
-    """
+class CheckpointEntry(TierModel):
+    """A checkpoint that Transformers opens: a directory (``path``) or a name on the ``hub``."""
 
-    kind: Literal["transformers"]
     path: str | None = None
     hub: str | None = None
-    max_tokens: Count | None = None
-    max_new_tokens: Count | None = None
 
     @field_validator("path")
     @classmethod
@@ -99,7 +114,7 @@ class TransformersModel(_Model):
         return hub
 
     @model_validator(mode="after")
-    def _one_source(self) -> TransformersModel:
+    def _one_source(self) -> CheckpointEntry:
         if (self.path is None) == (self.hub is None):
             raise mistake("give the path of a checkpoint directory or, as hub, a model's name there")
         return self
@@ -112,17 +127,16 @@ class TransformersModel(_Model):
         return options
 
 
-class RecordedModel(_Model):
+class RecordedEntry(TierModel):
     """Answers of earlier inferences, from the JSON Lines file ``path``, without torch.
 
     A prompt that was not recorded, or every prompt where there is no file, gets an answer and a confidence
     from the hash of its text, after ``service_ms``: always, or on average if ``distribution`` is exponential.
     """
 
-    kind: Literal["recorded"]
     path: str | None = None
     service_ms: TimeMs | None = Field(default=None, validation_alias="service")
-    distribution: Literal["fixed", "exponential"] = "fixed"
+    distribution: Distribution = DISTRIBUTION
 
     @field_validator("path")
     @classmethod
@@ -130,7 +144,7 @@ class RecordedModel(_Model):
         return None if path is None else find_file(path, info.context)
 
     @model_validator(mode="after")
-    def _some_source(self) -> RecordedModel:
+    def _some_source(self) -> RecordedEntry:
         if self.path is None and self.service_ms is None:
             raise mistake("give the path of recorded inferences, a service time such as 5ms, or both")
         return self
@@ -144,60 +158,55 @@ class RecordedModel(_Model):
         return options
 
 
-class OpenAIModel(_Model):
-    """Another engine (vLLM, llama.cpp, …) behind the OpenAI API, asked for ``model`` at ``url``.
-
-    ``system`` is a message before the prompt, ``params`` are more fields of the engine's request.
-    ``api_key_env`` names the environment variable that holds the key: the key itself stays out of scenarios.
-    """
-
-    kind: Literal["openai"]
-    url: str = Field(pattern=r"^https?://[^\s/]+(/\S*)?$")
-    model: str = Field(min_length=1)
-    system: str | None = None
-    max_tokens: Count | None = None
-    temperature: Annotated[Number, Field(ge=0)] | None = None
-    timeout_s: DeadlineS | None = Field(default=None, validation_alias="timeout")
-    params: dict[str, Any] | None = None
-    api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-
-
-class ExternalModel(_Model):
+class ExternalModel(TierModel):
     """A model class in a file of the user's, ``FILE.py:CLASS``; its options are its own affair."""
 
     model_config = ConfigDict(extra="allow")
 
-    kind: str
+
+_WRITTEN: dict[str, type[TierModel]] = {
+    "embedded": EmbeddedEntry,
+    "transformers": CheckpointEntry,
+    "recorded": RecordedEntry,
+}
+"""The kinds of which some keys are others than the options that they become."""
 
 
-def _tag(value: Any) -> str:
-    kind = value.get("kind") if isinstance(value, dict) else value.kind
-    return f"<{kind}>" if kind in _KINDS else "<external>"
+def _kinds() -> list[str]:
+    return list(dict.fromkeys((*_WRITTEN, *KINDS.names)))
 
 
-_KINDS = ("embedded", "transformers", "recorded", "openai")
+def _section(value: Any, context: FileContext | None) -> tuple[type[TierModel], dict[str, Any]]:
+    """The section of a model's kind, and the mapping to read, for which a word may stand."""
+    data = _mapping(value, context)
+    kind = str(data["kind"])
+    if external(kind):
+        return ExternalModel, data
+    written = _WRITTEN.get(kind, TierModel)
+    if kind not in KINDS.names:
+        return written, data
+    return section_of(KINDS.find(kind), written, defaults=False), data
 
 
-def _expand(value: Any, info: ValidationInfo) -> Any:
+def _mapping(value: Any, context: FileContext | None) -> dict[str, Any]:
     """The mapping that a word stands for: ``embedded/RUNG``, ``recorded/FILE``, a directory or a hub name."""
     if isinstance(value, dict):
         if "kind" not in value:
-            raise mistake(f"is missing; it may be {', '.join(_KINDS)} or FILE.py:CLASS", "kind")
+            raise mistake(f"is missing; it may be {', '.join(_kinds())} or FILE.py:CLASS", "kind")
         kind = str(value["kind"])
-        if kind in _KINDS:
+        if kind in _kinds():
             return value
-        if found := external_class(kind, info.context, "kind"):
+        if found := find_external(kind, context, "kind"):
             return {**value, "kind": found}
-        raise mistake(f"no kind of model {kind!r}; {nearest(kind, [*_KINDS, 'FILE.py:CLASS'])}", "kind")
+        raise mistake(f"no kind of model {kind!r}; {nearest(kind, [*_kinds(), 'FILE.py:CLASS'])}", "kind")
     if not isinstance(value, str):
-        return value if isinstance(value, Section) else _refuse(value)
-    if found := external_class(value, info.context):
+        raise _no_model(value)
+    if found := find_external(value, context):
         return {"kind": found}
     head, _, rest = value.partition("/")
     if head == "embedded":
         if rest not in RUNGS:
-            near = nearest(rest, RUNGS)
-            raise mistake(f"no embedded model {rest!r}; {near}")
+            raise mistake(f"no embedded model {rest!r}; {nearest(rest, RUNGS)}")
         return {"kind": "embedded", "rung": rest}
     if head == "recorded":
         return {"kind": "recorded", "path": rest}
@@ -207,7 +216,7 @@ def _expand(value: Any, info: ValidationInfo) -> Any:
             f"write {{kind: openai, url: http://HOST:PORT/v1, model: {rest or 'MODEL'}}}, "
             f"or {{kind: transformers, hub: {value}}} for the hub's"
         )
-    return _checkpoint(value, head, info.context)
+    return _checkpoint(value, head, context)
 
 
 def _checkpoint(value: str, head: str, context: FileContext | None) -> dict[str, str]:
@@ -217,27 +226,18 @@ def _checkpoint(value: str, head: str, context: FileContext | None) -> dict[str,
     if any((folder / value).is_dir() for folder in folders):
         return {"kind": "transformers", "path": value}
     if close := difflib.get_close_matches(head, ("embedded", "recorded"), n=1):
-        _refuse(value, f" (did you mean {close[0]}/…?)")
+        raise _no_model(value, f" (did you mean {close[0]}/…?)")
     if "/" not in value or not _HUB_NAME.fullmatch(value):  # a bare word is more often a slip
-        _refuse(value)
+        raise _no_model(value)
     return {"kind": "transformers", "hub": value}
 
 
-def _refuse(value: object, hint: str = "") -> Any:
-    raise mistake(
+def _no_model(value: object, hint: str = "") -> PydanticCustomError:
+    return mistake(
         f"no model {value!r}{hint}; write embedded/RUNG, a checkpoint directory, a hub's ORGANISATION/MODEL, "
         "recorded/FILE or a mapping with kind"
     )
 
 
-TierModel = Annotated[
-    Annotated[
-        Annotated[EmbeddedModel, Tag("<embedded>")]
-        | Annotated[TransformersModel, Tag("<transformers>")]
-        | Annotated[RecordedModel, Tag("<recorded>")]
-        | Annotated[OpenAIModel, Tag("<openai>")]
-        | Annotated[ExternalModel, Tag("<external>")],
-        Discriminator(_tag),
-    ],
-    BeforeValidator(_expand),
-]
+AnyModel = Annotated[SerializeAsAny[TierModel], chosen(_section)]
+"""The ``model:`` of a tier."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 
@@ -27,6 +31,7 @@ from testbed.scenario.reading.units import (
     parse_time_ms,
     parse_time_s,
 )
+from tiers.plugins import external
 
 LEAST_RATE, MOST_RATE = "1kbit", "100gbit"
 
@@ -66,9 +71,33 @@ class Section(BaseModel):
         return data
 
 
-def _quantity(
+def chosen(choose: Callable[[Any, FileContext | None], tuple[Any, Any]]) -> WrapValidator:
+    """A value whose type depends on what stands there.
+
+    Args:
+        choose: gets the value and the validation's context. It returns the type, and the value that is to be
+            validated as that type.
+    """
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        if isinstance(value, Section):
+            return handler(value)
+        kind, value = choose(value, info.context)
+        return _adapter(kind).validate_python(value, context=info.context)
+
+    return WrapValidator(validate)
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def quantity(
     parse: Callable[[object], float], low: str | None = None, high: str | None = None
 ) -> BeforeValidator:
+    """A number that a person writes with its unit, from ``low`` to ``high``, and a manifest without."""
+
     def validate(value: Any, info: ValidationInfo) -> Any:
         if info.context is None and isinstance(value, int | float) and not isinstance(value, bool):
             return value
@@ -85,16 +114,24 @@ def _quantity(
     return BeforeValidator(validate)
 
 
-RateBps = Annotated[int, Field(strict=True, ge=1), _quantity(parse_rate_bps, LEAST_RATE, MOST_RATE)]
-TimeMs = Annotated[float, Field(ge=0), _quantity(parse_time_ms, high="60s")]
-ShareOfOne = Annotated[float, Field(ge=0, le=1), _quantity(parse_share)]
-ThinkS = Annotated[float, Field(ge=0), _quantity(parse_time_s, high="60min")]
-DeadlineS = Annotated[float, Field(gt=0), _quantity(parse_time_s, "1ms", "60min")]
-MomentS = Annotated[float, Field(ge=0), _quantity(parse_time_s, high="1440min")]
+RateBps = Annotated[int, Field(strict=True, ge=1), quantity(parse_rate_bps, LEAST_RATE, MOST_RATE)]
+TimeMs = Annotated[float, Field(ge=0), quantity(parse_time_ms, high="60s")]
+ShareOfOne = Annotated[float, Field(ge=0, le=1), quantity(parse_share)]
+ThinkS = Annotated[float, Field(ge=0), quantity(parse_time_s, high="60min")]
+DeadlineS = Annotated[float, Field(gt=0), quantity(parse_time_s, "1ms", "60min")]
+MomentS = Annotated[float, Field(ge=0), quantity(parse_time_s, high="1440min")]
 # Docker itself refuses containers of less than 6 MiB.
-MemoryBytes = Annotated[int, Field(strict=True, ge=1), _quantity(parse_memory_bytes, "6MiB", "16TiB")]
+MemoryBytes = Annotated[int, Field(strict=True, ge=1), quantity(parse_memory_bytes, "6MiB", "16TiB")]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+def find_external(name: str, context: FileContext | None, field: str = "") -> str | None:
+    """``FILE.py:CLASS`` with the file's absolute path; ``None`` for any other name."""
+    place = external(name)
+    if place is None or not place.is_file:
+        return None
+    return f"{find_file(place.where, context, field)}:{place.class_name}"
 
 
 def name_like(pattern: str, words: str) -> AfterValidator:
@@ -126,12 +163,3 @@ def find_file(value: str, context: FileContext | None, field: str = "") -> str:
     raise mistake(
         f"no such file or directory {value!r}, neither beside the scenario nor in {Path.cwd()}", field
     )
-
-
-_EXTERNAL = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
-
-
-def external_class(name: str, context: FileContext | None, field: str = "") -> str | None:
-    """``FILE.py:CLASS`` with the file's absolute path; ``None`` for any other name."""
-    match = _EXTERNAL.fullmatch(name)
-    return f"{find_file(match[1], context, field)}:{match[2]}" if match else None

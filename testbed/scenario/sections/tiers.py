@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from testbed.scenario.sections.models import TierModel
+from testbed.scenario.sections.models import AnyModel
 from testbed.scenario.sections.section import Count, MemoryBytes, Number, Section, name_like
 from testbed.scenario.topology import CONGESTION
 
@@ -36,7 +36,7 @@ class Tier(Section):
     nodes: Annotated[Count, Field(le=MAX_NODES)] = 1
     parents: tuple[Count, ...] = ()
     congestion: Congestion = CONGESTION
-    model: TierModel
+    model: AnyModel
     cpus: Annotated[Number, Field(ge=0.01)]
     memory_bytes: MemoryBytes = Field(validation_alias="memory")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from testbed.scenario.reading.mistakes import mistake
-from testbed.scenario.sections.section import Count, Number, Section, find_file
+from testbed.scenario.sections.section import Count, FileContext, Number, Section, chosen, find_file
 
 MAX_REQUESTS = 1_000_000
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
@@ -56,6 +56,9 @@ class FileTrace(Section):
         return find_file(file, info.context)
 
 
-def _trace_kind(value: Any) -> str:
-    from_file = "file" in value if isinstance(value, dict) else isinstance(value, FileTrace)
-    return "<file>" if from_file else "<drawn>"
+def _section(value: Any, _context: FileContext | None) -> tuple[type[Section], Any]:
+    return FileTrace if isinstance(value, dict) and "file" in value else DrawnTrace, value
+
+
+Trace = Annotated[DrawnTrace | FileTrace, chosen(_section)]
+"""A scenario's ``trace:``."""

@@ -105,7 +105,7 @@ def _stand_in_for_transformers() -> None:
 
 
 def _stand_in(name: str, path: list[str] | None = None, **attributes: Any) -> None:
-    module = ModuleType(name, doc="stood in for by tiers.models.lean")
+    module = ModuleType(name, doc="stood in for by tiers.models.checkpoint.lean")
     module.__path__ = path or []
     module.__spec__ = ModuleSpec(name, None, is_package=True)
     vars(module).update(attributes)
@@ -117,7 +117,7 @@ def _stand_in(name: str, path: list[str] | None = None, **attributes: Any) -> No
 
 def _refusing(name: str) -> type:
     def refuse(self: object, *_args: Any, **_kwargs: Any) -> None:
-        raise RuntimeError(f"{name} was left out of this process by tiers.models.lean")
+        raise RuntimeError(f"{name} was left out of this process by tiers.models.checkpoint.lean")
 
     return type(name, (), {"__init__": refuse})
 

@@ -1,0 +1,118 @@
+"""Sections whose keys are the parameters of a class of the tiers: a policy's, or a model's."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import AfterValidator, Field, ValidationInfo, create_model
+
+from testbed.scenario.reading.mistakes import mistake
+from testbed.scenario.reading.units import parse_time_ms, parse_time_s
+from testbed.scenario.sections.section import Section, find_file, quantity
+from tiers.parameters import (
+    REQUIRED,
+    File,
+    Internal,
+    Like,
+    Parameter,
+    Range,
+    alternatives,
+    parameters,
+    unpack,
+)
+
+SectionType = TypeVar("SectionType", bound=Section)
+_STRICT = Field(strict=True, allow_inf_nan=False)
+_UNITS = {"_s": (parse_time_s, 1.0), "_ms": (parse_time_ms, 1000.0)}
+"""By the unit at the end of a parameter's name, how it is read, and how many of them are a second."""
+
+
+@functools.cache
+def section_of(
+    made: type[Any], base: type[SectionType], *, defaults: bool, without: str | None = None
+) -> type[SectionType]:
+    """A section with the keys of ``base`` and one for each parameter of a class's constructor.
+
+    A parameter whose name ends with a unit of time has a key without it, and a value with one.
+
+    Args:
+        made: the class.
+        defaults: whether a key that is not given gets the constructor's default. It gets ``None`` otherwise,
+            which leaves the default to the class.
+        without: a parameter that is no key.
+    """
+    fields: dict[str, Any] = {
+        name: _field(parameter, defaults)
+        for name, parameter in parameters(made).items()
+        if name not in base.model_fields and name != without and parameter.mark(Internal) is None
+    }
+    return create_model(made.__name__, __base__=base, __doc__=made.__doc__, **fields)
+
+
+def _field(parameter: Parameter, defaults: bool) -> tuple[Any, Any]:
+    key, kind = _keyed(parameter)
+    if parameter.default is REQUIRED:
+        return kind, Field(validation_alias=key)
+    if not defaults:
+        return Union[kind, None], Field(default=None, validation_alias=key)  # noqa: UP007
+    return kind, Field(default=parameter.default, validation_alias=key)
+
+
+def _keyed(parameter: Parameter) -> tuple[str | None, Any]:
+    """A parameter's key, where it is not its name, and its type."""
+    for unit, (parse, per_second) in _UNITS.items():
+        if parameter.name.endswith(unit):
+            bounds = parameter.mark(Range) or Range(0)
+            least, most = (_written(bound / per_second) for bound in (bounds.least, bounds.most))
+            kind = Annotated[float, _within(bounds), quantity(parse, least, most)]
+            return parameter.name.removesuffix(unit), kind
+    return None, _type(parameter.kind)
+
+
+def _written(seconds: float) -> str | None:
+    """A time as a person writes it; ``None`` for one without end."""
+    if seconds == math.inf:
+        return None
+    if seconds >= 60 and seconds % 60 == 0:
+        return f"{seconds / 60:g}min"
+    return f"{seconds:g}s" if seconds >= 1 else f"{seconds * 1000:g}ms"
+
+
+def _type(kind: Any) -> Any:
+    """A parameter's type as a section's: numbers of just that type, and bounds that are checked."""
+    if len(parts := alternatives(kind)) > 1:
+        return Union[tuple(_type(part) for part in parts)]  # noqa: UP007
+    base, marks = unpack(kind)
+    if get_origin(base) is Mapping:
+        base = dict[str, _type(get_args(base)[1])]  # type: ignore[misc]
+    elif base in (int, float, bool):
+        base = Annotated[base, _STRICT if base is float else Field(strict=True)]
+    for mark in marks:
+        if isinstance(mark, Range):
+            base = Annotated[base, _within(mark)]
+        elif isinstance(mark, Like):
+            base = Annotated[base, _matches(mark)]
+        elif isinstance(mark, File):
+            base = Annotated[base, AfterValidator(_found)]
+    return base
+
+
+def _within(bounds: Range) -> Any:
+    return Field(ge=bounds.least, le=None if bounds.most == math.inf else bounds.most)
+
+
+def _matches(like: Like) -> AfterValidator:
+    def validate(value: str) -> str:
+        if not re.fullmatch(like.pattern, value):
+            raise mistake(f"must be {like.words}, not {value!r}")
+        return value
+
+    return AfterValidator(validate)
+
+
+def _found(file: str, info: ValidationInfo) -> str:
+    return find_file(file, info.context)

@@ -1,0 +1,1 @@
+"""What a Transformers checkpoint needs: a quick import, its labels, and text generation."""

@@ -1,0 +1,165 @@
+"""What a policy or a model may be told: the parameters of its constructor, with their types and bounds.
+
+A scenario reads its keys from the same parameters. So a name, a default and a bound stand in the constructor
+alone, as in ``def __init__(self, place, *, beta: Probability = 0.3)``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from tiers.errors import ConfigError
+
+Made = TypeVar("Made")
+Mark = TypeVar("Mark")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bounds of a number, both included."""
+
+    least: float
+    most: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """A text that ``pattern`` matches as a whole; ``words`` say the same to people."""
+
+    pattern: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A path on the host that a scenario names; a container has it as ``inside``."""
+
+    inside: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByTier:
+    """A mapping with one entry for each tier but the top one; ``entry`` is the word for an entry."""
+
+    entry: str
+
+
+@dataclass(frozen=True, slots=True)
+class Internal:
+    """Not a key of a scenario: another key of it becomes this, or only tests give it."""
+
+
+Probability = Annotated[float, Range(0, 1)]
+Count = Annotated[int, Range(1)]
+REQUIRED = inspect.Parameter.empty
+"""The default of a parameter that must be given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a constructor; ``kind`` is its annotation with its bounds, ``Any`` without one."""
+
+    name: str
+    kind: Any
+    default: Any
+
+    def mark(self, kind: type[Mark]) -> Mark | None:
+        """What the annotation says beside the type, if it is of that kind: a :class:`Range`, for one."""
+        marks = (mark for alternative in alternatives(self.kind) for mark in unpack(alternative)[1])
+        return next((mark for mark in marks if isinstance(mark, kind)), None)
+
+
+def parameters(made: Callable[..., Any]) -> dict[str, Parameter]:
+    """The named parameters of a class's constructor, without the first: the node's place or configuration."""
+    try:
+        signature = inspect.signature(made, eval_str=True)
+    except NameError:  # a plug-in's annotation may name what only a type checker imports
+        signature = inspect.signature(made)
+    others = list(signature.parameters.values())[1:]
+    return {
+        p.name: Parameter(p.name, Any if p.annotation is p.empty else p.annotation, p.default)
+        for p in others
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+
+
+def unpack(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The type in an annotation, and what ``Annotated`` says of it."""
+    if get_origin(kind) is Annotated:
+        base, *marks = get_args(kind)
+        return base, tuple(marks)
+    return kind, ()
+
+
+def alternatives(kind: Any) -> tuple[Any, ...]:
+    """The types of a union; any other type alone."""
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def construct(
+    what: str,
+    made: Callable[..., Made],
+    first: object,
+    given: Mapping[str, Any],
+    *,
+    noun: str = "",
+    spare: Collection[str] = (),
+) -> Made:
+    """Call a constructor with ``first`` and with the parameters ``given`` that are not ``None``.
+
+    Args:
+        what: the class, in the words of an error.
+        noun: what a parameter is called there, with a space after it.
+        spare: parameters that are left out if the constructor does not name them.
+
+    Raises:
+        ConfigError: there is no such parameter, one is missing or out of bounds, or the constructor refuses.
+    """
+    known = parameters(made)
+    given = {name: value for name, value in given.items() if value is not None}
+    if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(made).parameters.values()):
+        given = {name: value for name, value in given.items() if name in known or name not in spare}
+        if unknown := sorted(given.keys() - known.keys()):
+            raise ConfigError(f"{what} takes no {noun}{', '.join(unknown)}")
+    try:
+        for name, value in given.items():
+            if name in known:
+                _check(name, value, known[name].kind)
+        return made(first, **given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{what}: {error}") from error
+
+
+def _check(name: str, value: object, kind: Any) -> None:
+    """Hold a value against the bounds in its annotation, of which a type without bounds has none."""
+    for alternative in alternatives(kind):
+        base, marks = unpack(alternative)
+        for mark in marks:
+            if isinstance(mark, Range):
+                _check_range(name, value, base, mark)
+            elif isinstance(mark, Like) and not (
+                isinstance(value, str) and re.fullmatch(mark.pattern, value)
+            ):
+                raise ValueError(f"{name} must be {mark.words}, not {value!r}")
+        if marks and get_origin(base) is Mapping:
+            if not isinstance(value, Mapping):
+                raise ValueError(f"{name} must be a mapping, not {value!r}")
+            for entry in value.values():
+                _check(name, entry, get_args(base)[1])
+
+
+def _check_range(name: str, value: object, base: Any, bounds: Range) -> None:
+    number = "a whole number" if base is int else "a number"
+    of_type = isinstance(value, int if base is int else (int, float)) and not isinstance(value, bool)
+    if of_type and bounds.least <= value <= bounds.most:  # type: ignore[operator]
+        return
+    within = f"of at least {bounds.least:g}"
+    if bounds.most < math.inf:
+        within = f"in [{bounds.least:g}, {bounds.most:g}]"
+    raise ValueError(f"{name} must be {number} {within}, not {value!r}")
