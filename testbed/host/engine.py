@@ -123,12 +123,7 @@ def stop_engine_if_ours(paths: Paths = HOST) -> bool:
 
 def engine_if_up() -> docker.DockerClient | None:
     """A client of the host's Docker engine if it answers; none is started."""
-    try:
-        client = docker.from_env(timeout=_ENGINE_TIMEOUT_S)
-        client.ping()
-    except (DockerException, OSError):
-        return None
-    return client
+    return _connect(HOST)[0]
 
 
 def end_engine(paths: Paths = HOST) -> bool:

@@ -97,7 +97,7 @@ def report(containers: int, rounds: int, image: str | None) -> None:
             f"  round {number}: up {done[-1].up_s:.2f} s, down {done[-1].down_s:.2f} s, "
             f"{done[-1].busy_cpus:.1f} CPUs busy (all processes) while it came up"
         )
-    best_up, best_down = min(one.up_s for one in done), min(one.down_s for one in done)
+    best_up, best_down = min(times.up_s for times in done), min(times.down_s for times in done)
     print(
         f"  best: up {best_up:.2f} s, down {best_down:.2f} s "
         "(a comparable emulator: 5.3 s and 1.6 s for 20 containers on 2 CPUs; aim: half)"

@@ -232,8 +232,9 @@ def _transfer(ends: Ends, congestion: str) -> Samples:
         done = [transfer(ends, congestion, TRANSFER_BYTES) for _ in range(TRANSFERS)]
     except FileNotFoundError:  # this kernel has no such congestion control
         done = []
-    rates = [TRANSFER_BYTES * 8 / one.seconds / MBIT for one in done]
-    return [[one.seconds for one in done], rates, [float(one.retransmissions) for one in done]]
+    rates = [TRANSFER_BYTES * 8 / transfer.seconds / MBIT for transfer in done]
+    retransmissions = [float(transfer.retransmissions) for transfer in done]
+    return [[transfer.seconds for transfer in done], rates, retransmissions]
 
 
 def main() -> None:
