@@ -1,4 +1,4 @@
-"""The command line: reads arguments, calls the part that does it, says what came of it."""
+"""The command line: reads arguments, calls the function that does the work, prints the result."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from testbed.errors import TestbedError
+from testbed.errors import TestbedError, needs_extra
 from testbed.host.processes.program import end, program
 
+if TYPE_CHECKING:
+    from testbed.results.directory import RunDirectory
+
 app = typer.Typer(
-    help="Emulated-network testbed for multi-tier LLM serving.",
+    help="Measure what multi-tier LLM serving puts on an emulated wide-area network.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models_app = typer.Typer(help="The embedded demonstration models.", no_args_is_help=True)
+models_app = typer.Typer(help="Prepare, score or train the demonstration models.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
-_ScenarioPath = Annotated[Path, typer.Argument(help="Scenario file (YAML).", show_default=False)]
-_RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.", show_default=False)]
+_ScenarioPath = Annotated[Path, typer.Argument(help="Scenario file in YAML.", show_default=False)]
+_RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.", show_default=False)]
 _NATIVELY = "every scenario now runs natively; leave it out"
 
 
@@ -42,16 +45,21 @@ _Vm = Annotated[str | None, typer.Option("--vm", hidden=True, callback=_refuse_v
 @app.command()
 def run(
     scenario: _ScenarioPath,
-    methods: Annotated[str | None, typer.Option(help="Only these of its methods: a,b")] = None,
-    requests: Annotated[int | None, typer.Option(help="Number of requests.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of trace, policies and losses.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Run only these methods, in this order: a,b")] = None,
+    requests: Annotated[int | None, typer.Option(help="Number of requests to replay.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the trace, the policies and the losses.")] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a field.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY.PATH=VALUE", help="Replace a value: links.core.loss=1%. Repeatable."
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run directory to make.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="New directory for the run; by default results/<scenario>-<UTC time>.")
+    ] = None,
     vm: _Vm = None,
 ) -> None:
-    """Run a scenario end to end and print its tables; results go to results/<scenario>-<UTC time>/."""
+    """Run a scenario and print its tables. All that was measured is kept in a run directory."""
     from testbed.orchestrator.run import run as run_scenario
     from testbed.scenario.scenario import load_scenario
 
@@ -67,7 +75,7 @@ def _names(listed: str) -> list[str]:
 
 @app.command()
 def report(run: _RunPath) -> None:
-    """Print a finished run's tables again; status 1 if a file is not as the run left it."""
+    """Print a finished run's tables again. Exit status 1 if a file has changed since the run."""
     from testbed.results.directory import RunDirectory
 
     directory = RunDirectory.open(run)
@@ -77,7 +85,7 @@ def report(run: _RunPath) -> None:
         raise TestbedError(f"{run}: {broken[0]}{others}: do not rely on what is printed above")
 
 
-def _print_run(directory: Any) -> None:
+def _print_run(directory: RunDirectory) -> None:
     from testbed.report.tables import print_run
 
     print_run(directory, Console())
@@ -91,32 +99,36 @@ def _shown(path: Path) -> Path:
 
 @app.command()
 def audit(run: _RunPath) -> None:
-    """Replay the rules over what every node recorded; status 1 if anything differs."""
+    """Compute every decision of a run again from what the nodes recorded. Exit status 1 if any differs."""
     from testbed.results.audit import audit_run
     from testbed.results.directory import RunDirectory
 
-    found = audit_run(RunDirectory.open(run))
-    for difference in found.differences:
+    audited = audit_run(RunDirectory.open(run))
+    for difference in audited.differences:
         typer.echo(difference)
-    if found.differences:
+    if audited.differences:
         raise TestbedError(
-            f"{run}: {len(found.differences)} differences in {found.decisions} decisions and the run's files"
+            f"{run}: {len(audited.differences)} differences in {audited.decisions} decisions "
+            "and the run's files"
         )
-    typer.echo(f"{found.decisions} decisions audited, no difference; every file is as the run left it")
+    typer.echo(f"{audited.decisions} decisions audited, no difference; every file is as the run left it")
 
 
 @app.command()
 def validate(
-    short: Annotated[bool, typer.Option("--short", help="The least that shows each claim.")] = False,
-    only: Annotated[str | None, typer.Option(help="Only these checks: a,b")] = None,
-    envelope: Annotated[
-        bool, typer.Option("--envelope", help="Instead: up to which load do a run's verdicts hold here?")
+    short: Annotated[
+        bool, typer.Option("--short", help="Send only as much traffic as each claim needs; about a minute.")
     ] = False,
-    budget: Annotated[str, typer.Option(help="Time for --envelope.")] = "10min",
-    out: Annotated[Path | None, typer.Option(help="Directory to make.")] = None,
+    only: Annotated[str | None, typer.Option(help="Run only these checks: a,b")] = None,
+    envelope: Annotated[
+        bool,
+        typer.Option("--envelope", help="Instead of the checks, search up to which load runs are valid."),
+    ] = False,
+    budget: Annotated[str, typer.Option(help="How long --envelope may search.")] = "10min",
+    out: Annotated[Path | None, typer.Option(help="New directory for the results.")] = None,
     vm: _Vm = None,
 ) -> None:
-    """Check the emulator against closed forms and other tools; status 1 if anything is not as it must be."""
+    """Check the emulator on this host against closed forms and known counts. Exit status 1 if any is off."""
     from testbed.console import Reporter
     from testbed.report.checks import checks_table, envelope_table
     from testbed.validation import envelope as envelopes
@@ -136,7 +148,7 @@ def validate(
         raise typer.Exit(1)
 
 
-def _print_table(table: Table, directory: Any) -> None:
+def _print_table(table: Table, directory: RunDirectory) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, 150)
@@ -145,8 +157,10 @@ def _print_table(table: Table, directory: Any) -> None:
 
 
 @app.command()
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs to read.")] = False) -> None:
-    """Say what this host can and cannot do, each lack with its mend; status 1 if nothing runs here."""
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Say what this host can do, what is missing, and how to mend it. Exit status 1 if nothing runs here."""
     from testbed.host.doctor import doctor as examine
 
     raise typer.Exit(examine(as_json=as_json))
@@ -155,10 +169,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs to
 @app.command()
 def clean(
     engine: Annotated[
-        bool, typer.Option("--engine", help="End the Docker engine that a run started, too.")
+        bool, typer.Option("--engine", help="Stop the Docker engine too, if a run started it.")
     ] = False,
 ) -> None:
-    """Remove what killed runs and earlier versions left on this host, and nothing else."""
+    """Remove what killed runs and earlier versions left on this host. What a living run uses stays."""
     from testbed.host.engine import end_engine
     from testbed.host.older import remove_older
     from testbed.host.processes.run_lock import live_runs
@@ -166,13 +180,13 @@ def clean(
 
     removed = remove_older(live_runs())
     if os.geteuid() == 0:
-        removed += [f"{one.kind} {one.name}" for one in remove_leftovers()]
+        removed += [f"{leftover.kind} {leftover.name}" for leftover in remove_leftovers()]
         if engine and end_engine():
             removed.append("engine dockerd")
     else:
-        typer.echo("only root can look for what runs left: run it with sudo for them", err=True)
-    for one in removed:
-        typer.echo(f"removed {one}")
+        typer.echo("only root can look for what runs left: use sudo to remove that too", err=True)
+    for what in removed:
+        typer.echo(f"removed {what}")
     if not removed:
         typer.echo("nothing to remove")
 
@@ -180,11 +194,11 @@ def clean(
 @app.command()
 def trace(
     scenario: _ScenarioPath,
-    out: Annotated[Path | None, typer.Option(help="File to write; standard output without it.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; by default standard output.")] = None,
     requests: Annotated[int | None, typer.Option(help="Number of requests.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the trace.")] = None,
 ) -> None:
-    """Write the trace that a scenario would replay, as JSON Lines, and summarise it."""
+    """Write the trace that a scenario would replay, as JSON Lines, and print a summary."""
     from dataclasses import asdict
 
     from testbed.scenario.requests import build_trace, summarise
@@ -211,7 +225,7 @@ def vm() -> None:
 
 @models_app.command("prepare")
 def models_prepare() -> None:
-    """Assemble the embedded checkpoints once; prints their directory."""
+    """Assemble the demonstration models, and print their directory. Done once."""
     from testbed.console import Reporter
     from testbed.host.embedded.prepare import prepare
 
@@ -220,10 +234,10 @@ def models_prepare() -> None:
 
 @models_app.command("evaluate")
 def models_evaluate(
-    dataset: Annotated[str, typer.Option(help="Data set whose held-out split is used.")] = "rotten_tomatoes",
-    limit: Annotated[int | None, typer.Option(min=1, help="Score only so many texts.")] = None,
+    dataset: Annotated[str, typer.Option(help="Data set; its held-out split is used.")] = "rotten_tomatoes",
+    limit: Annotated[int | None, typer.Option(min=1, help="Score only this many texts.")] = None,
 ) -> None:
-    """Score the demonstration models on text that none of them was trained on."""
+    """Score the demonstration models on texts that none of them was trained on."""
     from testbed.console import Reporter
     from testbed.host.embedded.evaluate import count_right
     from testbed.host.embedded.ladder import RUNGS
@@ -250,7 +264,7 @@ def models_evaluate(
 
 @models_app.command("train")
 def models_train(rung: Annotated[str, typer.Argument(help="device, edge or cloud")]) -> None:
-    """Train a rung's adapter anew (maintainers; half an hour on two cores)."""
+    """Train a model's adapter again (for maintainers; half an hour on two cores)."""
     from testbed.host.embedded.ladder import RUNGS
     from testbed.scenario.workload.datasets import load
 
@@ -286,7 +300,8 @@ def main() -> None:
     """Entry point: a user's mistake or a host's lack is one sentence and a status, never a traceback."""
     with program("testbed"):
         try:
-            status = app(standalone_mode=False)  # typer.Exit's, where a command raised it
+            with needs_extra("run"):
+                status = app(standalone_mode=False)  # typer.Exit's, where a command raised it
         except typer.Abort:
             raise KeyboardInterrupt from None
         except Exception as error:

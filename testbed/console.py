@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: bars on a terminal, a line for each step elsewhere.
+"""What a person sees while a run goes on: progress bars on a terminal, otherwise a line for each step.
 
 Progress goes to standard error; standard output is for results.
 """
@@ -21,25 +21,25 @@ from rich.progress import (
 )
 
 Count = Callable[[int, int], None]
-"""Told how many of how many are done."""
+"""Called with how many are done, and of how many."""
 
 
 class Reporter:
-    """Says what goes on now, and how far it is."""
+    """Prints what is going on, and how far it is."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
         self._started_s = time.monotonic()
 
     def say(self, text: str) -> None:
-        """One line of its own, with the time since the start."""
+        """Print one line, with the time since the start."""
         elapsed_s = time.monotonic() - self._started_s
-        with suppress(OSError):  # the terminal may be gone, and the run is to be cleaned up all the same
+        with suppress(OSError):  # the terminal may be gone, and the run must still clean up
             self.console.print(f"[dim]{elapsed_s:6.1f} s[/dim]  {escape(text)}", soft_wrap=True)
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Count]:
-        """A bar for ``what`` on a terminal; elsewhere one line when it begins and one when it is done."""
+        """Show progress of ``what``: a bar on a terminal, otherwise one line when it begins."""
         if not self.console.is_terminal:
             self.say(what)
             yield lambda _done, _total: None

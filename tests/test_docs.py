@@ -1,13 +1,35 @@
-"""What the documents show is what the code does."""
+"""What the documents show is what the code does, and what they name is there."""
 
 from __future__ import annotations
 
 import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from testbed.network.link_process.fates import Fates, Way, WayFigures
-from tests import ROOT
+from testbed.scenario.scenario import Scenario, load_scenario
+from testbed.scenario.sections.derived import section_of
+from testbed.scenario.sections.methods import Method
+from testbed.scenario.sections.models import TierModel
+from testbed.scenario.sections.section import Section
+from tests import ROOT, SCENARIOS
+from tiers.models import KINDS
+from tiers.policies import POLICIES, Place, find_policy, make_policy
+from tiers.policies.base import SEED
 
 DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "traces" / "README.md",
+    *sorted(DOCS.glob("*.md")),
+]
+README_LINES = 150
+WORKED_OUT = {"ways", "median_ms", "most_ms"}
+"""Keys that only manifests have: they are computed from files that a scenario names."""
 
 
 def test_the_example_says_which_frames_a_link_loses() -> None:
@@ -18,3 +40,144 @@ def test_the_example_says_which_frames_a_link_loses() -> None:
     way = Way(WayFigures(loss=0.10), fates)
     assert told["lost"] == [i for i in range(20) if not way.enter(i)]
     assert told["lost"]
+
+
+def code(page: Path, language: str, begins: str) -> str:
+    """The page's one code block of a language that begins like this."""
+    (block,) = re.findall(rf"```{language}\n({re.escape(begins)}.*?)```", page.read_text(), re.DOTALL)
+    return str(block)
+
+
+def test_the_readmes_scenario_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(code(ROOT / "README.md", "yaml", "name: mine"))
+    scenario = load_scenario(path, ["links.uplink.loss=2%"])
+    assert [method.name for method in scenario.methods] == ["cloud-only", "casserve", "gentle"]
+
+
+def test_the_events_of_the_page_are_events(tmp_path: Path) -> None:
+    events = code(DOCS / "SCENARIOS.md", "yaml", "events:").replace("traces/", f"{ROOT}/traces/")
+    path = tmp_path / "mine.yaml"
+    path.write_text((SCENARIOS / "smoke.yaml").read_text() + events)
+    assert len(load_scenario(path).events) == 6
+
+
+def test_the_pages_policy_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "my_policy.py"
+    path.write_text(code(DOCS / "METHODS.md", "python", "# my_policy.py"))
+    place = Place("device1", "device", ("device", "cloud"))
+    policy = make_policy({"policy": f"{path}:Margin", "margin": 0.2}, place)
+    assert [policy.decide(confidence).keep for confidence in (0.9, 0.75, 0.6)] == [True, True, False]
+
+
+def without_code(text: str) -> str:
+    """A page without its code blocks."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", without_code(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.is_file(), f"{link} leads nowhere"
+        if anchor:
+            assert anchor in anchors(target.read_text()), f"{link}: no such heading"
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [page.name for page in DOCS.glob("*.md") if f"(docs/{page.name})" not in readme] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
+
+
+@pytest.mark.parametrize("page", [*DOCS.glob("*.md"), ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_every_path_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(r"`((?:testbed|tiers|tests|docs|scenarios|traces|\.ci)/[^`\s]*)`", page.read_text())
+    real = [path for path in named if "NAME" not in path and "*" not in path and ":" not in path]
+    assert page.name != "ARCHITECTURE.md" or len(real) > 30
+    assert [path for path in real if not (ROOT / path).exists()] == []
+
+
+def test_what_the_way_of_a_prompt_names_is_in_the_files_beside_it() -> None:
+    rows = re.findall(
+        r"^\| \d+\. .*? \| (.+?) \| (.+?) \|$", (DOCS / "ARCHITECTURE.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) > 15
+    for files, names in rows:
+        paths = [ROOT / path for path in re.findall(r"`([^`]*)`", files)]
+        sources = [source for path in paths for source in ([path] if path.is_file() else path.glob("*.py"))]
+        text = "".join(source.read_text() for source in sources)
+        for name in re.findall(r"`([\w.]+)`", names):
+            last = name.rpartition(".")[2]
+            assert re.search(rf"^\s*(?:async )?(?:def|class) {last}\b", text, re.MULTILINE), (
+                f"{name} is not in {files}"
+            )
+
+
+def sections_of(annotation: object) -> Iterator[type[Section]]:
+    """All sections that a value of this type may hold, at any depth."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+        for name, field in annotation.model_fields.items():
+            if name not in WORKED_OUT:
+                yield from sections_of(field.annotation)
+        for kind in kinds_of(annotation):
+            yield from sections_of(kind)
+    for part in typing.get_args(annotation):
+        yield from sections_of(part)
+
+
+def kinds_of(section: type[Section]) -> list[type[Section]]:
+    """The kinds of a section, whose keys depend on a name in it, such as a policy's."""
+    if section is Method:
+        return [section_of(find_policy(name), Method, defaults=True, without=SEED) for name in POLICIES.names]
+    if section is TierModel:
+        for name in KINDS.names:
+            section_of(KINDS.find(name), TierModel, defaults=False)
+    return section.__subclasses__()
+
+
+def keys_of(sections: Iterator[type[Section]]) -> set[str]:
+    """The keys that a person may write in any of these sections."""
+    fields = [field for section in sections for field in section.model_fields.items()]
+    return {str(field.validation_alias or name) for name, field in fields} - WORKED_OUT
+
+
+def documented_keys() -> dict[str, set[str]]:
+    """By chapter of docs/SCENARIOS.md, the keys in the first column of its tables."""
+    chapters = re.split(r"^## ", without_code((DOCS / "SCENARIOS.md").read_text()), flags=re.MULTILINE)[1:]
+    return {
+        chapter.splitlines()[0].strip("`"): {
+            key
+            for row in re.findall(r"^\| (`.*?) \|", chapter, re.MULTILINE)
+            for key in re.findall(r"`([^`]*)`", row)
+        }
+        for chapter in chapters
+    }
+
+
+def test_every_part_of_a_scenario_has_its_chapter() -> None:
+    documented = documented_keys()
+    assert documented["The file"] == set(Scenario.model_fields)
+    assert documented.keys() - {"The file"} == Scenario.model_fields.keys() - {"name"}
+
+
+@pytest.mark.parametrize("chapter", sorted(Scenario.model_fields.keys() - {"name"}))
+def test_every_key_of_a_scenario_is_documented_and_no_other(chapter: str) -> None:
+    documented = documented_keys()
+    keys = keys_of(sections_of(Scenario.model_fields[chapter].annotation))
+    assert documented[chapter] - keys == set(), "documented, and no key"
+    elsewhere = documented["links"] if chapter == "events" else set()
+    assert keys - documented[chapter] - elsewhere == set(), "a key that is not documented"

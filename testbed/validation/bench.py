@@ -1,4 +1,4 @@
-"""Where checks measure: one WAN link of the testbed's own between two bare sites, shaped as a check asks."""
+"""Where checks measure: one WAN link of the testbed between two sites without containers."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Self
 
 from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.processes.priority import promptly
 from testbed.network.link import WanLink
-from testbed.network.measure.paths import Path, paths_of, wait_until_quiet
+from testbed.network.measure.paths import LinkPath, paths_of, wait_until_quiet
 from testbed.network.measure.traffic import PING_PAYLOAD_BYTES
 from testbed.network.measure.trains import Train, ping_socket, ping_train, run_trains
 from testbed.network.network import Network
@@ -23,34 +23,32 @@ from testbed.wire.capture import Capture
 
 LINK = "device1-edge1"
 SEED = 1
-"""Of the links' fates: what is lost is the same in every validation."""
+"""Seed of the link's fates: every validation loses the same frames."""
 MOST_WAKE_UPS_MS = 1.0
-"""No more is ever taken off a measured round trip, whatever the host needs to wake up."""
+"""The most that is taken off a measured round trip, whatever the host needs to wake up."""
 
 
 def awake_ms(times_ms: Sequence[float], wake_ups_ms: float) -> list[float]:
-    """Times without the host's waking up, of which no more than :data:`MOST_WAKE_UPS_MS` is taken off."""
+    """Times less what the host needs to wake up, of which at most :data:`MOST_WAKE_UPS_MS` is taken off."""
     return [time_ms - min(wake_ups_ms, MOST_WAKE_UPS_MS) for time_ms in times_ms]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """The link, and what else checks share.
+    """The link that checks measure on, and what else they share.
 
-    ``directory`` takes captures and other files. ``short`` asks for the least that still shows the claim.
+    ``directory`` holds captures and other files. ``short`` asks for the least that still shows the claim.
     """
 
     network: Network
-    directory: FilePath
+    directory: Path
     reporter: Reporter
     short: bool = False
 
     @classmethod
     @contextmanager
-    def open(
-        cls, run_id: str, directory: FilePath, reporter: Reporter, *, short: bool = False
-    ) -> Iterator[Self]:
-        """A bench while the context lasts.
+    def open(cls, run_id: str, directory: Path, reporter: Reporter, *, short: bool = False) -> Iterator[Self]:
+        """Set up a bench for as long as the context lasts.
 
         Raises:
             TestbedError: this kernel, or this user, cannot make a network.
@@ -62,8 +60,8 @@ class Bench:
     def link(self) -> WanLink:
         return self.network.link(LINK)
 
-    def path(self, up: Shape, down: Shape | None = None) -> Path:
-        """The link, shaped so from now on (both ways alike by default), empty and quiet.
+    def path(self, up: Shape, down: Shape | None = None) -> LinkPath:
+        """Shape the link, both directions alike by default, and return its path once it is empty and quiet.
 
         Raises:
             TestbedError: this kernel cannot shape it so, or something keeps crossing it.
@@ -77,11 +75,11 @@ class Bench:
         return path
 
     def reshape(self, up: Shape, down: Shape) -> None:
-        """Give the link its shape. A test that wants a crooked link gives it another one here."""
+        """Give the link its shape. A test that wants a wrong link overrides this."""
         self.link.reshape(up, down)
 
     def capture(self, name: str, rate_bps: int | None = None) -> Capture:
-        """A capture of the wire, both directions, into ``captures/<name>.pcap``; to be entered."""
+        """A capture of the wire, both directions, into ``captures/<name>.pcap``; it starts when entered."""
         directory = self.directory / "captures"
         directory.mkdir(parents=True, exist_ok=True)
         return Capture(
@@ -89,15 +87,15 @@ class Bench:
         )
 
     def wake_ups_ms(self) -> float:
-        """What a lone ping takes beyond its delay, on a link of unlimited rate: the median of 50.
+        """What a lone ping takes beyond its delay on a link of unlimited rate, in ms: the median of 50.
 
-        Four times in a round trip this host has something to wake up for: in each direction a frame that
-        comes to the link process, and one that is due.
+        In a round trip the link process wakes up four times: in each direction when the frame arrives, and
+        when it is due.
         """
         delay_ms = 10.0
         path = self.path(Shape(None, delay_ms=delay_ms))
         with ping_socket(path.child, path.parent) as pinger:
-            for identity in (0x7C00, 0x7C01):  # the first time for the host to get into its stride
+            for identity in (0x7C00, 0x7C01):  # the first train warms the host up
                 times_ms = send_alone(ping_train(pinger, identity, 50, 0.02, PING_PAYLOAD_BYTES))
         return statistics.median(times_ms) - 2 * delay_ms
 
@@ -108,7 +106,7 @@ class Bench:
 
 
 def send_alone(*trains: Train) -> list[float]:
-    """Send trains at the same time, and nothing else; times of the first one's datagrams, in ms."""
+    """Send trains at the same time, and nothing else; the times of the first one's datagrams, in ms."""
     with promptly():
         run_trains(trains, last_wait_s=1.0)
     return trains[0].times_ms

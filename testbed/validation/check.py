@@ -1,4 +1,4 @@
-"""One claim about the emulator, and what it is held against."""
+"""A check: one claim about the emulator, and what it is compared with."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Measure = Callable[[Bench], Iterator[Figure]]
 class Check:
     """One claim about the emulator.
 
-    ``source`` is what it is held against. ``exact`` checks leave nothing to chance, or see to it themselves,
-    and are never repeated; of the others one that fails runs again.
+    ``source`` is what it is compared with. An ``exact`` check leaves nothing to chance, or allows for it
+    itself, and is never repeated. Any other check runs again if it fails.
     """
 
     name: str

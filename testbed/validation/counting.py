@@ -1,4 +1,4 @@
-"""Is every frame counted: the capture against the kernel's counters, the account against known messages."""
+"""Checks that every frame is counted: captures against counters, accounts against known messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from testbed.network.measure.paths import Path, wait_until_quiet
+from testbed.network.measure.paths import LinkPath, wait_until_quiet
 from testbed.network.measure.traffic import UDP_HEADERS_BYTES, Burst, UdpPath
 from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
 from testbed.validation.bench import Bench
@@ -26,7 +26,7 @@ _BURST = 50
 
 
 def capture(bench: Bench) -> Iterator[Figure]:
-    """Known frames of known sizes, both ways: sent = counted by the kernel = in the pcap, size by size."""
+    """Send frames of known sizes, both ways: sent = counted by the kernel = in the pcap, for each size."""
     path = bench.path(Shape(RATE_BPS, queue_frames=1000))
     total = 500 if bench.short else 5000
     with ExitStack() as stack:
@@ -38,14 +38,14 @@ def capture(bench: Bench) -> Iterator[Figure]:
             sent += _send_known(path, udp, total)
         wait_until_quiet([path])
         after = bench.link.counters()
-        counted = {one: after[one].frames - before[one].frames for one in DIRECTIONS}
+        counted = {way: after[way].frames - before[way].frames for way in DIRECTIONS}
         report = tap.stop(sum(counted.values()))
     frames, frame_bytes = count_frames(tap.pcap)
     in_file = Counter(length for _, _, length in read_frames(tap.pcap))
     sent_bytes = sum(size * count for size, count in sent.items())
     yield exactly("frames by the kernel's counters", "frames", sent.total(), sum(counted.values()))
     yield exactly("frames in the pcap", "frames", sent.total(), frames)
-    by_counters = sum(after[one].bytes - before[one].bytes for one in DIRECTIONS)
+    by_counters = sum(after[way].bytes - before[way].bytes for way in DIRECTIONS)
     yield exactly("bytes by the kernel's counters", "bytes", sent_bytes, by_counters)
     yield exactly("bytes in the pcap", "bytes", sent_bytes, frame_bytes)
     wrong = sum(abs(in_file[size] - sent[size]) for size in {*in_file, *sent})
@@ -55,8 +55,8 @@ def capture(bench: Bench) -> Iterator[Figure]:
     )
 
 
-def _send_known(path: Path, udp: UdpPath, total: int) -> Counter[int]:
-    """``total`` frames, the sizes in turn, in bursts that the queue has room for."""
+def _send_known(path: LinkPath, udp: UdpPath, total: int) -> Counter[int]:
+    """Send ``total`` frames, of each size in turn, in bursts for which the queue has room."""
     sizes = [FRAME_SIZES[number % len(FRAME_SIZES)] for number in range(total)]
     for start in range(0, total, _BURST):
         chunk = sizes[start : start + _BURST]
@@ -68,7 +68,7 @@ def _send_known(path: Path, udp: UdpPath, total: int) -> Counter[int]:
 
 @dataclass(frozen=True)
 class Message:
-    """An HTTP message whose parts are known: head with its request id's line, body with its text."""
+    """An HTTP message as bytes, with how many of them belong to each part."""
 
     wire: bytes
     text_bytes: int
@@ -78,7 +78,7 @@ class Message:
 
 
 def message(start: str, text: str, request_id: str, wrapped: dict[str, object]) -> Message:
-    """One that carries ``text`` as content; ``wrapped`` stands beside it in the JSON, as instrumentation."""
+    """A message that carries ``text`` as content; ``wrapped`` is its instrumentation, beside the content."""
     kind = "messages" if start.startswith("POST") else "choices"
     content = {"role": "user" if kind == "messages" else "assistant", "content": text}
     entry: object = content if kind == "messages" else {"index": 0, "message": content}
@@ -98,7 +98,7 @@ def message(start: str, text: str, request_id: str, wrapped: dict[str, object]) 
 
 
 def accounting(bench: Bench) -> Iterator[Figure]:
-    """Known questions and answers over one connection, captured: each part of their bytes is found."""
+    """Capture known questions and answers over one connection, and compare each part of their bytes."""
     path = bench.path(Shape(RATE_BPS, queue_frames=1000))
     texts = ["plain", 'quotes " and \\ and \n', "Grüße – 東京 🎬", "é" * 20_000, "long " * 6_000]
     trailer: dict[str, object] = {INSTRUMENTATION_KEY: {"tier": "edge", "path": []}}
@@ -109,8 +109,8 @@ def accounting(bench: Bench) -> Iterator[Figure]:
         exchange(path, asked, replied)
         wait_until_quiet([path])
         after = bench.link.counters()
-        tap.stop(sum(after[one].frames - before[one].frames for one in DIRECTIONS))
-    counted = {one: after[one].bytes - before[one].bytes for one in DIRECTIONS}
+        tap.stop(sum(after[way].frames - before[way].frames for way in DIRECTIONS))
+    counted = {way: after[way].bytes - before[way].bytes for way in DIRECTIONS}
     yield from judge_account(asked, replied, account(tap.pcap, bench.ends), counted)
 
 
@@ -120,21 +120,21 @@ def judge_account(
     found: CaptureAccount,
     counted_bytes: Mapping[Direction, int],
 ) -> Iterator[Figure]:
-    """Hold what was found in a capture against the messages that crossed, and against the kernel's count."""
+    """Compare a capture's account with the messages that crossed, and with the kernel's count."""
     both: tuple[tuple[Direction, Sequence[Message]], ...] = (("up", asked), ("down", replied))
     for direction, messages in both:
         parts = found.parts(direction)
         what, in_file = (
             ("prompt", parts.prompt_bytes) if direction == "up" else ("answer", parts.answer_bytes)
         )
-        yield exactly(f"{what} bytes", "bytes", sum(one.text_bytes for one in messages), in_file)
+        yield exactly(f"{what} bytes", "bytes", sum(sent.text_bytes for sent in messages), in_file)
         for name in ("envelope_bytes", "http_header_bytes", "instrumentation_bytes"):
-            known = sum(getattr(one, name) for one in messages)
+            known = sum(getattr(sent, name) for sent in messages)
             yield exactly(f"{what}s' {name.replace('_', ' ')}", "bytes", known, getattr(parts, name))
         yield exactly(f"{direction}: all parts", "bytes", counted_bytes[direction], parts.accounted_bytes)
 
 
-def exchange(path: Path, asked: list[Message], replied: list[Message]) -> None:
+def exchange(path: LinkPath, asked: list[Message], replied: list[Message]) -> None:
     """Send each question up and its reply down, over one connection.
 
     Raises:

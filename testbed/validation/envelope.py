@@ -1,7 +1,7 @@
-"""``testbed validate --envelope``: how much this machine emulates before each verdict is lost.
+"""``testbed validate --envelope``: how much this machine can emulate before each verdict is lost.
 
-Real, short runs with recorded models, at ever more requests a second and then with ever more devices; each
-run's own verdicts (:mod:`testbed.results.fidelity`) say whether it still held.
+It makes short real runs with recorded models, with more and more requests a second, then with more and more
+devices. Each run's verdicts (:mod:`testbed.results.fidelity`) say whether the machine could still do it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ SCHEMA_VERSION = 1
 REPLAY_S = 8.0
 LEAST_REQUESTS, MOST_REQUESTS = 30, 8000
 NODE_MEMORY_BYTES = 128 << 20
-"""What a recorded tier's container and its share of links and captures take, and some to spare."""
+"""What a container with a recorded model and its share of links and captures take, with some to spare."""
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What grows: ``scenario`` makes a run of a value of it."""
+    """What is increased; ``scenario`` makes the scenario for a value of it."""
 
     name: str
     start: int
@@ -44,7 +44,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Trial:
-    """One run: what spoke against each claim, and how long it took."""
+    """One run: its value, what spoke against each claim, and how long it took."""
 
     quantity: str
     value: int
@@ -54,17 +54,17 @@ class Trial:
 
 
 def at_rate(rate_per_s: int) -> Scenario:
-    """Two devices, an edge and a cloud, asked so often together."""
+    """Two devices, an edge and a cloud, with so many requests a second in all."""
     return _scenario(2, rate_per_s)
 
 
 def with_devices(devices: int) -> Scenario:
-    """So many devices below an edge and a cloud, asked four times a second together."""
+    """So many devices below an edge and a cloud, with four requests a second in all."""
     return _scenario(devices, 4)
 
 
 def quantities() -> tuple[Quantity, ...]:
-    """What is searched, to where this machine's memory goes."""
+    """What is searched, up to what this machine's memory allows."""
     most = max(4, min(256, int(memory_bytes()["MemAvailable"] // NODE_MEMORY_BYTES) - 2))
     return (
         Quantity("requests a second", 32, 4096, at_rate),
@@ -73,7 +73,7 @@ def quantities() -> tuple[Quantity, ...]:
 
 
 def _scenario(devices: int, rate_per_s: int) -> Scenario:
-    """CPUs are shared out evenly, none promised twice."""
+    """A scenario with recorded models, whose tiers share the CPUs evenly: no CPU is promised twice."""
     cpus = max(0.01, math.floor(100 * usable_cpus() / (devices + 2)) / 100)
     model = {"kind": "recorded", "service": "1ms"}
     return Scenario.model_validate(
@@ -99,7 +99,7 @@ def _scenario(devices: int, rate_per_s: int) -> Scenario:
 
 
 def launch(budget: str, out: Path | None) -> RunDirectory:
-    """:func:`envelope` with the time that ``--budget`` gives.
+    """Run :func:`envelope` with the time that ``--budget`` gives.
 
     Raises:
         TestbedError: ``budget`` is no time, a run is not possible here at all, or another one is going on.
@@ -114,13 +114,13 @@ def launch(budget: str, out: Path | None) -> RunDirectory:
 def envelope(
     budget_s: float, out: Path | None, reporter: Reporter, wanted: Sequence[Quantity] | None = None
 ) -> RunDirectory:
-    """Search each quantity within its share of ``budget_s``; a run that has begun is finished.
+    """Search each quantity within its share of ``budget_s``. A run that has begun is finished.
 
     Args:
         wanted: what to search; :func:`quantities` by default.
 
     Raises:
-        TestbedError: the first run of all was not possible, or someone else's run is going on.
+        TestbedError: the very first run failed, or another run is going on.
     """
     directory = RunDirectory.create(out, "envelope")
     found = _Found(directory)
@@ -146,10 +146,11 @@ def _search(quantity: Quantity, search: Search, end_s: float, found: _Found, rep
 
 
 def _try(quantity: Quantity, value: int, found: _Found, reporter: Reporter) -> Trial:
-    """One run. One that breaks shows none of the claims; the first of all must not break.
+    """Make one run. One that fails counts against every claim.
 
     Raises:
-        AnotherRun: someone else's run is going on.
+        AnotherRun: another run is going on.
+        TestbedError: the very first run failed.
     """
     started_s = time.monotonic()
     path = found.directory.path / f"{quantity.name.split()[0]}-{value}"
@@ -165,7 +166,7 @@ def _try(quantity: Quantity, value: int, found: _Found, reporter: Reporter) -> T
 
 
 class _Found:
-    """What the search has shown, on disk after each run."""
+    """What the search has shown so far, written to disk after each run."""
 
     def __init__(self, directory: RunDirectory) -> None:
         self.directory = directory
@@ -196,7 +197,10 @@ class _Found:
             "envelope.json",
             {
                 "schema_version": SCHEMA_VERSION,
-                "brackets": {name: [asdict(one) for one in some] for name, some in self._brackets.items()},
+                "brackets": {
+                    name: [asdict(bracket) for bracket in brackets]
+                    for name, brackets in self._brackets.items()
+                },
                 "trials": [asdict(trial) for trial in self.trials],
             },
         )

@@ -1,4 +1,4 @@
-"""What a check found: one figure for each number that it holds against what it must be."""
+"""What a check measured: a figure for each number, with what it should be."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ Verdict = Literal["pass", "fail", "not run"]
 class Figure:
     """A measured number and the bounds, ends included, in which it must lie.
 
-    ``expected`` is the closed form's, ``tolerance`` says in words where the bounds come from. ``measured`` is
-    ``None`` where nothing came back, which fails. ``samples`` are the single measurements behind it, for
-    whoever wants to compute it again.
+    ``expected`` is the closed form's. ``tolerance`` says in words where the bounds come from. ``measured`` is
+    ``None`` where nothing came back, which fails. ``samples`` are the single measurements behind the number.
     """
 
     quantity: str
@@ -35,7 +34,7 @@ class Figure:
         return self.measured is not None and self.low <= self.measured <= self.high
 
     def to_json(self) -> dict[str, Any]:
-        """All but the samples, which go into a table of their own."""
+        """All but the samples, which go into a separate table."""
         return {
             "quantity": self.quantity,
             "unit": self.unit,
@@ -59,7 +58,7 @@ def within(
     samples: Sequence[float] = (),
     note: str = "",
 ) -> Figure:
-    """A figure that may be off by ``share`` of what is expected, such as 0.05."""
+    """A figure that may be off by a ``share`` of what is expected, such as 0.05."""
     slack = abs(expected) * share
     return Figure(
         quantity, unit, expected, measured, expected - slack, expected + slack,
@@ -73,13 +72,13 @@ def exactly(quantity: str, unit: str, expected: float, measured: float | None, n
 
 
 def from_finding(finding: Finding, quantity: str, tolerance: str) -> Figure:
-    """What :mod:`testbed.network.measure.measure` found of a link, as a figure.
+    """A finding of :mod:`testbed.network.measure.measure` as a figure.
 
     Raises:
-        ValueError: there was nothing to hold it against.
+        ValueError: the finding has no bounds.
     """
     if finding.configured is None or finding.low is None or finding.high is None:
-        raise ValueError(f"{finding} is held against nothing")
+        raise ValueError(f"{finding} has no bounds")
     return Figure(
         quantity, finding.unit, finding.configured, finding.measured, finding.low, finding.high, tolerance,
         finding.note,
@@ -88,7 +87,7 @@ def from_finding(finding: Finding, quantity: str, tolerance: str) -> Figure:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check's outcome. ``note`` says why it did not run, what went wrong, or that it ran twice."""
+    """One check's outcome. ``note`` says why it did not run, what went wrong, or that it ran again."""
 
     name: str
     question: str
@@ -101,7 +100,7 @@ class CheckResult:
 
     @property
     def verdict(self) -> Verdict:
-        """A check that ran and has no figure has shown nothing, and fails."""
+        """``pass`` if every figure is within its bounds. A check that ran without any figure fails."""
         if not self.ran:
             return "not run"
         return "pass" if self.figures and all(figure.ok for figure in self.figures) else "fail"

@@ -1,4 +1,4 @@
-"""Is a link what its shape says: rate, queue, loss, jitter (measured by :mod:`testbed.network.measure`)."""
+"""Checks that a link is what its shape says: rate, queue, loss, jitter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from testbed.validation.figures import Figure, exactly
 RATE_TOLERANCE = 0.001
 RATES_MBIT, SHORT_RATES_MBIT = (1, 20, 100, 300), (1, 20, 300)
 BOTH_WAYS_MBIT = 100
-"""Faster ones are measured one direction after the other: it is one process that carries them."""
+"""Faster links are measured one direction after the other, since one process carries both."""
 WAYS = (
     Shape(None, delay_ms=5, queue_frames=5000),
     Shape(None, delay_ms=5, loss=0.005, queue_frames=5000),
@@ -36,7 +36,7 @@ TOLERANCE_MS = 0.3
 
 
 def rate(bench: Bench) -> Iterator[Figure]:
-    """A bottleneck kept full by 1.2 times its rate, and the wire behind it counted."""
+    """Keep a bottleneck full with 1.2 times its rate, and count what crosses the wire behind it."""
     seconds = 2.0 if bench.short else 4.0
     for rate_mbit in SHORT_RATES_MBIT if bench.short else RATES_MBIT:
         rate_bps = rate_mbit * 10**6
@@ -52,7 +52,7 @@ def rate(bench: Bench) -> Iterator[Figure]:
 
 
 def queue(bench: Bench) -> Iterator[Figure]:
-    """Q and ten more frames at once into a queue of Q: Q cross, ten are refused, none is lost."""
+    """Send Q + 10 frames at once into a queue of Q: Q cross, ten are refused, none is lost."""
     for frames in (5, 20) if bench.short else (5, 20, 100):
         path = bench.path(Shape(1_000_000, queue_frames=frames))
         sent = frames + 10
@@ -70,28 +70,28 @@ def queue(bench: Bench) -> Iterator[Figure]:
 
 
 def loss(bench: Bench) -> Iterator[Figure]:
-    """Numbered datagrams, each held against what the seed has for the frame of that number."""
+    """Send numbered datagrams, and compare the fate of each with the seed's for that frame."""
     for way in WAYS:
         path = bench.path(way)
         least = 500 if bench.short else 5000
-        method = f"loss-{_said(way)}"
+        method = f"loss-{_words(way)}"
         tallies = count_fates([path], bench.network.link_process, SEED, method, Effort(), least)
-        seen = [copies for one in tallies for copies in one.seen]
-        due = [copies for one in tallies for copies in one.due]
-        what = f"{_said(way)}, of {len(seen):,} frames"
+        seen = [copies for tally in tallies for copies in tally.seen]
+        due = [copies for tally in tallies for copies in tally.due]
+        what = f"{_words(way)}, of {len(seen):,} frames"
         yield exactly(f"{what}: lost", "frames", due.count(0), seen.count(0))
-        otherwise = sum(one.otherwise for one in tallies)
+        otherwise = sum(tally.otherwise for tally in tallies)
         yield exactly(f"{what}: fared otherwise than by the seed", "frames", 0, otherwise)
 
 
-def _said(way: Shape) -> str:
+def _words(way: Shape) -> str:
     share = f"loss of {way.loss * 100:.3g} %"
     bursts = " in bursts" if way.bursts is not None else ""
     return share + bursts + (f", doubled {way.duplicate * 100:g} %" if way.duplicate else "")
 
 
 def jitter(bench: Bench) -> Iterator[Figure]:
-    """One-way times have the distribution asked for, each the seed's own; and no frame overtakes another."""
+    """Compare one-way times with the distribution and the seed; and see that no frame overtakes another."""
     shape = Shape(None, delay_ms=40, jitter_ms=6, queue_frames=5000)
     wake_ups_ms = bench.wake_ups_ms() / 2
     for distribution in DISTRIBUTIONS:
@@ -121,7 +121,9 @@ def _spread(bench: Bench, shape: Shape, wake_ups_ms: float) -> Iterator[Figure]:
     way = Way(figures, Fates(SEED, method, path.name, "up"))
     due_ms = [(way.enter(at_ns)[0] - at_ns) / 1e6 for at_ns in train.sent_ns.values()]
     off_ms = (
-        [abs(one - due) for one, due in zip(times_ms, due_ms, strict=True)] if len(times_ms) == count else []
+        [abs(time_ms - due) for time_ms, due in zip(times_ms, due_ms, strict=True)]
+        if len(times_ms) == count
+        else []
     )
     yield Figure(
         f"{kind}: the seed's own time, median of the deviation", "ms", 0.0,
@@ -130,7 +132,7 @@ def _spread(bench: Bench, shape: Shape, wake_ups_ms: float) -> Iterator[Figure]:
 
 
 def _p_of(standard: list[float], kind: JitterDistribution) -> float:
-    """How likely a sample is that far from its distribution, of mean 0 and standard deviation 1."""
+    """The p-value of Kolmogorov and Smirnov's test, for a distribution of mean 0 and standard deviation 1."""
     from scipy import stats
 
     if kind == "normal":
@@ -138,7 +140,7 @@ def _p_of(standard: list[float], kind: JitterDistribution) -> float:
     elif kind == "uniform":
         found = stats.kstest(standard, "uniform", args=(-math.sqrt(3), 2 * math.sqrt(3)))
     else:  # shape 3: mean 3/2, variance 3/4
-        found = stats.kstest([one * math.sqrt(0.75) + 1.5 for one in standard], "pareto", args=(3,))
+        found = stats.kstest([value * math.sqrt(0.75) + 1.5 for value in standard], "pareto", args=(3,))
     return float(found.pvalue)
 
 

@@ -1,4 +1,4 @@
-"""Queues in closed form: how long a request stays at a server with Poisson arrivals, and Lindley's recursion.
+"""Queues in closed form: mean time at a server with Poisson arrivals, and Lindley's recursion.
 
 Times of one call share a unit, whatever it is; rates are per that unit.
 """

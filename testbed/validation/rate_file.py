@@ -1,4 +1,4 @@
-"""Does a link that plays a mahimahi rate file send each frame when the file says, no other and none more."""
+"""Checks that a link which follows a mahimahi rate file sends each frame when the file says, and no other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path as FilePath
+from pathlib import Path
 
 from testbed.host.facts import REPOSITORY
 from testbed.host.processes.priority import promptly
@@ -23,19 +23,19 @@ from testbed.wire.pcap import RECORD_HEADER_BYTES, read_frames
 
 FILE = REPOSITORY / "traces" / "up-and-down.mahi"
 QUEUE_FRAMES = 400
-"""Full from the start, it bridges a time in which the sender is not given a CPU."""
+"""Long enough to keep the link busy while the sender waits for a CPU."""
 OVERLOAD = 1.2
 BIN_MS = 1000
 LATE_MS = 1.0
 BETWEEN_MS = 0.5
-"""Opportunities come at whole milliseconds: what left until half of one later left until then."""
+"""Opportunities come at whole milliseconds. A frame that leaves up to 0.5 ms after one belongs to it."""
 STANDING_BPS = 8
-"""So slow that no frame leaves before the file begins."""
+"""A rate so low that no frame leaves before the file begins."""
 
 
 @dataclass(frozen=True)
 class Played:
-    """When frames were on the wire, in order, and between which moments the file began; all in ns."""
+    """When frames were put on the wire, in order, and when the file was asked for and confirmed, in ns."""
 
     sent_ns: Sequence[int]
     asked_ns: int
@@ -43,19 +43,19 @@ class Played:
 
 
 def due_ms(trace: RateTrace, turns: int) -> list[int]:
-    """When the file has a full frame leave, from its start on; an opportunity is one such frame."""
+    """When full frames must leave, in ms from the file's start: one at each opportunity."""
     return [turn * trace.period_ms + at_ms for turn in range(turns) for at_ms in trace.opportunities_ms]
 
 
 def rate_file(bench: Bench) -> Iterator[Figure]:
-    """The bottleneck overloaded while it follows the file, the wire captured."""
+    """Overload the bottleneck while it follows the file, and capture the wire."""
     trace = read_rate_trace(FILE)
     turns = 1 if bench.short else 4
     yield from judge(play(bench, trace, turns * trace.period_ms / 1000), due_ms(trace, turns))
 
 
 def judge(played: Played, due: Sequence[int]) -> Iterator[Figure]:
-    """Hold frames against the file's times, which count from the frame that came earliest for its own."""
+    """Compare frames with the file's times. Time 0 is where the frame that came earliest was on time."""
     first = [sent_ns - 1e6 * at_ms for sent_ns, at_ms in zip(played.sent_ns, due, strict=False)]
     began_ns = min(first, default=0.0)
     left_ms = [(sent_ns - began_ns) / 1e6 for sent_ns in played.sent_ns]
@@ -72,7 +72,7 @@ def judge(played: Played, due: Sequence[int]) -> Iterator[Figure]:
         yield exactly(f"{FILE.name}: second {edge_ms // BIN_MS}", "frames", expected, counted)
     until_ms = due[-1] + BETWEEN_MS
     yield exactly(f"{FILE.name}: all of it", "frames", len(due), bisect_right(left_ms, until_ms))
-    late_ms = [(one_ns - began_ns) / 1e6 for one_ns in first]
+    late_ms = [(start_ns - began_ns) / 1e6 for start_ns in first]
     p99_ms = statistics.quantiles(late_ms, n=100)[98] if len(late_ms) > 1 else None
     yield Figure(
         f"{FILE.name}: each frame behind its own time, 99th percentile", "ms", 0.0, p99_ms, 0.0, LATE_MS,
@@ -81,7 +81,7 @@ def judge(played: Played, due: Sequence[int]) -> Iterator[Figure]:
 
 
 def play(bench: Bench, trace: RateTrace, duration_s: float) -> Played:
-    """Let an overloaded link follow the file."""
+    """Let an overloaded link follow the file for ``duration_s``, and return when frames left."""
     path = bench.path(Shape(STANDING_BPS, queue_frames=QUEUE_FRAMES), Shape(None))
     with bench.capture("rate-file", trace.peak_bps) as tap, UdpPath(path.child, path.parent) as udp:
         with promptly():
@@ -94,15 +94,15 @@ def play(bench: Bench, trace: RateTrace, duration_s: float) -> Played:
             while (left_s := end_s - time.monotonic()) > 0:
                 flood.keep_up()
                 time.sleep(min(flood.period_s, left_s))
-        bench.reshape(Shape(None), Shape(None))  # first: a frame whose sending has begun keeps its moment
+        bench.reshape(Shape(None), Shape(None))  # first, since a frame that is being sent keeps its moment
         bench.link.unfollow("up")
         wait_until_quiet([path])
         tap.stop()
     return Played(list(_stamps_ns(tap.pcap)), asked_ns, answered_ns)
 
 
-def _stamps_ns(pcap: FilePath) -> Iterator[int]:
-    """When each frame of a capture of this host's was sent, by the kernel's stamp."""
+def _stamps_ns(pcap: Path) -> Iterator[int]:
+    """When each frame of a capture was sent, by the kernel's stamp."""
     for buffer, offset, _ in read_frames(pcap):
         seconds, microseconds = struct.unpack_from("=II", buffer, offset - RECORD_HEADER_BYTES)
         yield seconds * 10**9 + microseconds * 1000

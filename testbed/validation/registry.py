@@ -1,4 +1,4 @@
-"""The checks by name. A new one is a function in a module of this package, named here."""
+"""The checks by name. A check stands in the ``CHECKS`` of a module of this package, which is named here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from testbed.validation.check import Check
 
 
 def checks() -> Mapping[str, Check]:
-    """All of them, in the order in which they run: links first, then what stands on them."""
+    """All checks in the order in which they run: links first, then what needs links."""
     from testbed.validation import counting, links, rate_file, sojourn, times, transfer, twins
 
     modules = (times, links, counting, transfer, sojourn, rate_file, twins)
@@ -17,7 +17,7 @@ def checks() -> Mapping[str, Check]:
 
 
 def select(only: Sequence[str] | None) -> list[Check]:
-    """The named checks, or all, in their own order.
+    """The named checks, or all, in the order in which they run.
 
     Raises:
         TestbedError: a name that no check has, or no name.

@@ -1,4 +1,4 @@
-"""Up to which value do claims hold: doubling, then bisection, one trial telling of all claims at once."""
+"""Searches up to which value claims hold, by doubling, then bisection. One trial tests all claims at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Bracket:
-    """A claim held at ``holds`` and at ``fails`` no more, for ``reason``; ``None`` where none was found."""
+    """A claim held at ``holds`` and failed at ``fails``, for ``reason``; ``None`` where no value is known."""
 
     claim: str
     holds: int | None
@@ -18,7 +18,7 @@ class Bracket:
 
 
 class Search:
-    """Which value to try next, and what the trials so far show.
+    """Says which value to try next, and what the trials so far show.
 
     A claim that fails at a value is taken to fail at each higher one. Values are whole numbers from 1 to
     ``most``; a bracket whose ends are within a factor of ``close`` is narrow enough.
@@ -31,11 +31,11 @@ class Search:
         self._trials: dict[int, Mapping[str, Sequence[str]]] = {}
 
     def note(self, value: int, against: Mapping[str, Sequence[str]]) -> None:
-        """What a trial at ``value`` brought up against each claim; nothing means that it holds."""
+        """Take in a trial at ``value``: what spoke against each claim. A claim without reasons holds."""
         self._trials[value] = against
 
     def bracket(self, claim: str) -> Bracket:
-        """What is known of a claim by now."""
+        """What is known of a claim so far."""
         failing = [value for value, against in self._trials.items() if against[claim]]
         fails = min(failing, default=None)
         holding = [value for value in self._trials if fails is None or value < fails]
@@ -49,26 +49,30 @@ class Search:
     def next(self) -> int | None:
         """The value to try now; ``None`` when every bracket is narrow enough, or open at an end.
 
-        Brackets are narrowed before values are doubled: where time runs out, the claim that ends first, for
-        which the search is made, is known by then.
+        Brackets are narrowed before values are doubled, so that the claim that fails first is known even if
+        time runs out.
         """
         if not self._trials:
             return self._start
         brackets = self.brackets
-        wide = [value for one in brackets if (value := self._between(one)) is not None]
+        wide = [value for bracket in brackets if (value := self._between(bracket)) is not None]
         if wide:
             return wide[0]
-        if any(one.fails is None for one in brackets) and (highest := max(self._trials)) < self._most:
+        if any(bracket.fails is None for bracket in brackets) and (highest := max(self._trials)) < self._most:
             return min(2 * highest, self._most)
         return None
 
-    def _between(self, one: Bracket) -> int | None:
-        """The geometric middle of a bracket that is too wide."""
-        if one.fails is None or one.fails == 1:
+    def _between(self, bracket: Bracket) -> int | None:
+        """The geometric middle of a bracket, ``None`` if it is narrow enough."""
+        holds, fails = bracket.holds, bracket.fails
+        if fails is None or fails == 1:
             return None
-        holds = one.holds or 1
-        if one.holds is None and one.fails <= 2:
-            return 1
-        if one.fails - holds < 2 or (one.holds is not None and one.fails <= holds * self._close):
+        if holds is None:
+            return 1 if fails <= 2 else self._middle(1, fails)
+        if fails - holds < 2 or fails <= holds * self._close:
             return None
-        return min(max(round(math.sqrt(holds * one.fails)), holds + 1), one.fails - 1)
+        return self._middle(holds, fails)
+
+    @staticmethod
+    def _middle(low: int, high: int) -> int:
+        return min(max(round(math.sqrt(low * high)), low + 1), high - 1)

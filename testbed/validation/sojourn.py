@@ -1,15 +1,15 @@
-"""Do requests queue at a tier as queueing theory says: M/M/1 and M/D/1, the tier a real server.
+"""Checks that requests queue at a tier as queueing theory says: M/M/1 and M/D/1, at a real server.
 
-Arrivals and service times are drawn by seed, so what chance has done in a run of n requests can be computed:
-Lindley's recursion gives the sojourns of exactly these arrivals and services at an ideal server. The mean of
-(measured - Lindley) added to the closed form is the estimate that is judged: a control variate (Law,
-Simulation Modeling and Analysis, 11.4) with the same expectation as the plain mean and, for lack of the
-trace's own luck, a far smaller error. Plainly, 5 % at load 0.8 would take 30,000 requests: the mean wait of
-an M/M/1 queue varies by 2,000 / n services squared. The plain mean and its batch-means error stand beside it.
+Arrivals and service times are drawn by seed, so Lindley's recursion gives the sojourns of exactly these
+arrivals and services at an ideal server. The estimate that is judged is the closed form plus the mean of
+(measured - Lindley). This is a control variate (Law, Simulation Modeling and Analysis, 11.4): it has the
+same expectation as the plain mean and a far smaller error, since the luck of the draw cancels. With the plain
+mean, 5 % at load 0.8 would take 30,000 requests, since the mean wait of an M/M/1 queue varies by 2,000 / n
+services squared. The plain mean and its batch-means error are reported beside it.
 
-A service takes the recorded time and what the server adds to it (waking up, the policy). That is measured,
-is judged by itself, and enters the closed form as what it is: a longer service, and so a higher load. A
-service in which the host stood still is told apart, and enters the recursion as long as it was.
+A service takes the recorded time and what the server adds to it (waking up, the policy). That overhead is
+measured, is judged by itself, and makes the service in the closed form longer, and so the load higher. A
+service that the host held up is counted apart, and enters the recursion with the time that it took.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ NAMES: Mapping[Service, str] = {"exponential": "M/M/1", "fixed": "M/D/1"}
 LOADS = (0.3, 0.8)
 TOLERANCE = 0.05
 OVERHEAD_SHARE = 0.03
-"""What a server may add to the mean service, before its emulation of service times is called wrong."""
+"""Of the mean service: what a server may add to it before its emulation of service times counts as wrong."""
 STALL_MS = 10.0
 STALLED_SHARE = 0.05
-"""A service that took longer by this was held up by the host, which lets few of them be: they stand
-in no mean of services, and in the recursion as long as they were."""
+"""A service that took longer by ``STALL_MS`` was held up by the host. There may be this share of them. They
+are left out of the means of services, and enter the recursion with the time that they took."""
 BATCHES = 10
 DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Requests with the time that each is to take: drawn by name and seed, the same on every host."""
+    """Requests with the time that each is to take, drawn by name and seed: the same on every host."""
 
     service: Service
     load: float
@@ -64,6 +64,12 @@ class Workload:
     @property
     def rate_per_ms(self) -> float:
         return self.load / self.mean_ms
+
+    def sojourn_ms(self, overhead_ms: float = 0.0) -> float:
+        """Mean time at the queue in closed form, if the server adds ``overhead_ms`` to each service."""
+        mean_ms = self.mean_ms + overhead_ms
+        variance = self.mean_ms**2 if self.service == "exponential" else 0.0
+        return mg1_sojourn(self.rate_per_ms, mean_ms, variance + mean_ms**2)
 
     def prompt(self, number: int) -> str:
         return f"{self.name}, request {number}"
@@ -84,7 +90,7 @@ def draw(service: Service, load: float, mean_ms: float, requests: int, seed: int
 def judge(
     workload: Workload, queue_ms: Sequence[float], inference_ms: Sequence[float], tolerance: float = TOLERANCE
 ) -> Iterator[Figure]:
-    """Hold what a tier recorded of a workload's requests, in their order, against the closed form.
+    """Compare what a tier recorded of a workload's requests, in their order, with the closed form.
 
     Args:
         queue_ms: how long each waited for its turn.
@@ -98,7 +104,7 @@ def judge(
         math.floor(count * STALLED_SHARE), f"more than {STALL_MS:g} ms, {STALLED_SHARE * 100:g} % of them",
     )  # fmt: skip
     if len(free) < count / 2:
-        return  # of what else could a mean be told
+        return  # a mean over the few that are left says nothing
     asked_ms = math.fsum(workload.services_ms[number] for number in free) / len(free)
     overhead_ms = math.fsum(extra_ms[number] for number in free) / len(free)
     yield Figure(
@@ -106,28 +112,34 @@ def judge(
         asked_ms - 0.01 * workload.mean_ms, asked_ms + OVERHEAD_SHARE * workload.mean_ms,
         f"- 1 %, + {OVERHEAD_SHARE * 100:g} %", samples=tuple(inference_ms),
     )  # fmt: skip
-    mean_ms = workload.mean_ms + overhead_ms
-    variance = workload.mean_ms**2 if workload.service == "exponential" else 0.0
-    if workload.rate_per_ms * mean_ms >= 1:
-        return  # the overhead alone overloads it, which the figure above has told
-    expected_ms = mg1_sojourn(workload.rate_per_ms, mean_ms, variance + mean_ms**2)
-    ideal = lindley_sojourns(
-        [at_s * 1000 for at_s in workload.arrivals_s],
-        [
-            asked + (overhead_ms if extra <= STALL_MS else extra)
-            for asked, extra in zip(workload.services_ms, extra_ms, strict=True)
-        ],
-    )
-    sojourns = [waited + served for waited, served in zip(queue_ms, inference_ms, strict=True)]
-    beyond = batch_means([m - i for m, i in zip(sojourns, ideal, strict=True)], BATCHES)
-    plain = batch_means(sojourns, BATCHES)
-    nominal_ms = mg1_sojourn(workload.rate_per_ms, workload.mean_ms, variance + workload.mean_ms**2)
+    if workload.rate_per_ms * (workload.mean_ms + overhead_ms) >= 1:
+        return  # the overhead alone overloads the queue, which the figure above has shown
+    services_ms = [
+        asked + (overhead_ms if extra <= STALL_MS else extra)
+        for asked, extra in zip(workload.services_ms, extra_ms, strict=True)
+    ]
+    sojourns_ms = [waited + served for waited, served in zip(queue_ms, inference_ms, strict=True)]
+    yield from _judge_sojourns(workload, sojourns_ms, services_ms, overhead_ms, tolerance)
+
+
+def _judge_sojourns(
+    workload: Workload,
+    sojourns_ms: Sequence[float],
+    services_ms: Sequence[float],
+    overhead_ms: float,
+    tolerance: float,
+) -> Iterator[Figure]:
+    """The mean sojourn, with Lindley's recursion over the actual ``services_ms`` as control variate."""
+    expected_ms = workload.sojourn_ms(overhead_ms)
+    ideal_ms = lindley_sojourns([at_s * 1000 for at_s in workload.arrivals_s], services_ms)
+    beyond = batch_means([m - i for m, i in zip(sojourns_ms, ideal_ms, strict=True)], BATCHES)
+    plain = batch_means(sojourns_ms, BATCHES)
     yield Figure(
         f"{workload.name}: mean sojourn", "ms", expected_ms, expected_ms + beyond.mean,
         expected_ms * (1 - tolerance), expected_ms * (1 + tolerance), f"± {tolerance * 100:g} %",
-        f"{nominal_ms:.2f} ms without the overhead of {overhead_ms:.2f} ms; standard error "
+        f"{workload.sojourn_ms():.2f} ms without the overhead of {overhead_ms:.2f} ms; standard error "
         f"{beyond.standard_error:.2f} ms; plain mean {plain.mean:.1f} ± {2 * plain.standard_error:.1f} ms "
-        f"of {count} requests", tuple(sojourns),
+        f"of {len(sojourns_ms)} requests", tuple(sojourns_ms),
     )  # fmt: skip
     yield Figure(
         f"{workload.name}: standard error of that", "ms", 0.0, beyond.standard_error, 0.0,
@@ -136,7 +148,7 @@ def judge(
 
 
 def sojourn(bench: Bench) -> Iterator[Figure]:
-    """At each load both queues at the same time, each at a tier of its own, in open loop."""
+    """Replay both queues at each load, at the same time, each to its own tier, in open loop."""
     mean_ms = 20.0
     requests = {0.3: 60, 0.8: 160} if bench.short else {0.3: 300, 0.8: 1500}
     workloads = [draw(service, load, mean_ms, requests[load]) for load in LOADS for service in NAMES]
@@ -164,7 +176,7 @@ def record(workloads: Sequence[Workload], path: Path) -> None:
 
 
 def tier_config(node: str, recordings: Path) -> dict[str, Any]:
-    """A tier that is all there is, and answers from ``recordings``."""
+    """Configuration of a tier without others, which answers from ``recordings``."""
     return {
         "node": node,
         "tier": "only",
@@ -198,8 +210,8 @@ def serve(
     ]
     prompts = {
         request.id: workload.prompt(request.row)
-        for workload, own in zip(workloads, requests, strict=True)
-        for request in own
+        for workload, of_workload in zip(workloads, requests, strict=True)
+        for request in of_workload
     }
     trace = sorted(itertools.chain(*requests), key=lambda request: request.at_s)
     names = " and ".join(workload.name for workload in workloads)
@@ -209,17 +221,20 @@ def serve(
             deadline_s=DEADLINE_S, progress=lambda done: progress(done, len(trace)),
         )  # fmt: skip
     _require_answered(outcomes)
-    return [_times(tier, own) for tier, own in zip(tiers, requests, strict=True)]
+    return [_times(tier, of_tier) for tier, of_tier in zip(tiers, requests, strict=True)]
 
 
 def _times(tier: NodeControl, requests: Sequence[Request]) -> tuple[list[float], list[float]]:
     records = {record["request_id"]: record for record in tier.records()}
     kept = [records[request.id] for request in requests]
-    return [float(one["queue_ms"]) for one in kept], [float(one["inference_ms"]) for one in kept]
+    queue_ms, inference_ms = (
+        [float(record[name]) for record in kept] for name in ("queue_ms", "inference_ms")
+    )
+    return queue_ms, inference_ms
 
 
 def _require_answered(outcomes: Sequence[Outcome]) -> None:
-    failed = [one for one in outcomes if one.outcome != ANSWERED]
+    failed = [outcome for outcome in outcomes if outcome.outcome != ANSWERED]
     if failed:
         raise TestbedError(f"{len(failed)} of {len(outcomes)} requests ended as {failed[0].outcome}")
 

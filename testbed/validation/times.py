@@ -1,7 +1,7 @@
-"""Does a lone frame take what its size, the rate and the delay say, on a quiet machine and on a busy one.
+"""Checks that a lone frame takes what size, rate and delay say, on a quiet machine and on a busy one.
 
-Between them lies what the host takes to wake up. It is one constant, measured on a link without a rate and
-stated as a figure of its own; what remains is held against the closed form.
+The host needs time to wake up, and adds it to every measurement. It is one constant, which is measured on a
+link without a rate and reported as a figure. The rest is compared with the closed form.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from testbed.host.facts import usable_cpus
-from testbed.network.measure.paths import Path
+from testbed.network.measure.paths import LinkPath
 from testbed.network.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, UDP_HEADERS_BYTES, UdpPath
 from testbed.network.measure.trains import Train, one_way_train, ping_socket, ping_train
 from testbed.scenario.expected import round_trip_ms, serialisation_ms
@@ -33,7 +33,7 @@ LOADED_TOLERANCE_MS = 0.5
 
 
 def round_trip(bench: Bench) -> Iterator[Figure]:
-    """Lone pings of two sizes at each rate and each delay; and none may come back before its time."""
+    """Send lone pings of two sizes at each rate and delay. None may come back before its time."""
     wake_ups_ms = bench.wake_ups_ms()
     yield Figure(
         "the host's wake-ups in a round trip", "ms", 0.0, wake_ups_ms, 0.0, MOST_WAKE_UPS_MS,
@@ -55,8 +55,8 @@ def round_trip(bench: Bench) -> Iterator[Figure]:
     )  # fmt: skip
 
 
-def _pings(path: Path, count: int) -> Iterator[tuple[int, list[float]]]:
-    """Pings of each size, so far apart that none meets another on the link."""
+def _pings(path: LinkPath, count: int) -> Iterator[tuple[int, list[float]]]:
+    """Send pings of each size, so far apart that no two meet on the link; the times in ms by size."""
     interval_s = max(0.02, 4.4 * serialisation_ms(FRAME_BYTES, path.up.rate_bps) / 1000)
     with ExitStack() as stack:
         trains: list[Train] = []
@@ -69,7 +69,7 @@ def _pings(path: Path, count: int) -> Iterator[tuple[int, list[float]]]:
 
 
 def serialisation(bench: Bench) -> Iterator[Figure]:
-    """Lone frames one way, at each rate; the delay comes off."""
+    """Send lone frames one way at each rate, and take the delay off."""
     delay_ms, wake_ups_ms = 10.0, bench.wake_ups_ms() / 2
     for rate_mbit in SHORT_RATES_MBIT if bench.short else RATES_MBIT:
         path = bench.path(Shape(rate_mbit * 10**6, delay_ms=delay_ms))
@@ -84,7 +84,7 @@ def serialisation(bench: Bench) -> Iterator[Figure]:
 
 
 def load(bench: Bench) -> Iterator[Figure]:
-    """Round trips of an idle link, by the kernel's stamps, while no CPU is idle; and before."""
+    """Compare round trips over an idle link before, and while every CPU is busy."""
     shape = Shape(None, delay_ms=20)
     path = bench.path(shape)
     count = 200 if bench.short else 1000
@@ -107,7 +107,7 @@ def load(bench: Bench) -> Iterator[Figure]:
 
 @contextmanager
 def _busy(loops: int) -> Iterator[None]:
-    """So many processes that compute and do nothing else."""
+    """Keep so many processes computing for as long as the context lasts."""
     running: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(loops):

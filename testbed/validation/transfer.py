@@ -1,4 +1,4 @@
-"""Does TCP take as long as slow start says."""
+"""Checks that TCP transfers take as long as slow start says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from testbed.host.processes.priority import promptly
-from testbed.network.measure.paths import Path, wait_until_quiet
+from testbed.network.measure.paths import LinkPath, wait_until_quiet
 from testbed.scenario.topology import Shape
 from testbed.validation.bench import Bench
 from testbed.validation.check import Check
@@ -31,7 +31,7 @@ _INFINITE_THRESHOLD = 0x7FFFFFFF
 
 @dataclass(frozen=True)
 class Transfer:
-    """One transfer as it went; ``ended_at`` is the window at which slow start ended, if it did."""
+    """One transfer. ``ended_at`` is the window, in segments, at which slow start ended, if it did."""
 
     took_ms: float
     retransmitted: int
@@ -39,14 +39,14 @@ class Transfer:
 
 
 def transfer(bench: Bench) -> Iterator[Figure]:
-    """Transfers of several sizes, each on a connection of its own, with the testbed's settings of TCP."""
+    """Time transfers of several sizes, each on a new connection, with the testbed's TCP settings."""
     for shape in LINKS[:1] if bench.short else LINKS:
         path = bench.path(shape)
         for size_kb in SIZES_KB:
             done = [transfer_once(path, size_kb * 1024) for _ in range(5 if bench.short else 10)]
             assert shape.rate_bps is not None
             link = f"{shape.rate_bps // 10**6} Mbit/s, {shape.delay_ms:g} ms"
-            times_ms = [one.took_ms for one in done]
+            times_ms = [timed.took_ms for timed in done]
             yield within(
                 f"{size_kb} KB over {link}", "ms", transfer_ms(size_kb * 1024, shape, shape),
                 statistics.median(times_ms), TOLERANCE, times_ms, _note(done),
@@ -55,14 +55,14 @@ def transfer(bench: Bench) -> Iterator[Figure]:
 
 def _note(done: list[Transfer]) -> str:
     notes = []
-    if ended := [one.ended_at for one in done if one.ended_at is not None]:
+    if ended := [timed.ended_at for timed in done if timed.ended_at is not None]:
         notes.append(f"HyStart ended slow start at {statistics.median(ended):.0f} segments")
-    if repeated := sum(one.retransmitted for one in done):
+    if repeated := sum(timed.retransmitted for timed in done):
         notes.append(f"{repeated} segments were sent again")
     return "; ".join(notes)
 
 
-def transfer_once(path: Path, size_bytes: int) -> Transfer:
+def transfer_once(path: LinkPath, size_bytes: int) -> Transfer:
     """Connect, send, and time the last byte's arrival from the call to connect(2), in ms.
 
     Raises:
@@ -86,7 +86,7 @@ def transfer_once(path: Path, size_bytes: int) -> Transfer:
 
 
 def _arrival_s(listener: socket.socket, size_bytes: int) -> float:
-    """Take one connection and that many bytes; when the last was there."""
+    """Accept one connection, receive that many bytes, and return when the last one arrived."""
     with promptly():
         server, _ = listener.accept()
         with server:

@@ -1,7 +1,7 @@
-"""A/A: one method twice under two names, by a run's own machinery, must differ in nothing but noise.
+"""Checks that one method, run twice under two names as a run would, differs in nothing but noise (A/A).
 
-The order is a, b, b, a, so that a host which slowly gets busier favours neither. Neighbouring requests share
-what the host did meanwhile, so the interval of the difference comes from the means of batches of them.
+The order is a, b, b, a, so that a host which slowly gets busier favours neither. Neighbouring requests are
+correlated, since they share what the host did meanwhile. So the interval of the difference is by batch means.
 """
 
 from __future__ import annotations
@@ -34,16 +34,15 @@ NAMES = ("a", "b")
 BATCHES = 10
 BLUR_SHARE, BLUR_MS = 0.25, 1.0
 """How far the interval of the difference may reach to either side: a quarter of the mean latency, or 1 ms if
-that is more. Where the host keeps standing still the interval reaches farther than the latency itself: it
-holds 0 whatever the difference, and has shown nothing.
+that is more. On a host that keeps pausing the interval would hold 0 whatever the difference.
 """
 DECIDED = ("path", "confidences", "thresholds", "window_seqs", "kept", "tier", "answer", "outcome")
-"""What of a request may not depend on when it ran."""
+"""Columns that may not depend on when a request ran."""
 Row = Mapping[str, Any]
 
 
 def scenario(delay: str) -> Scenario:
-    """Three tiers of recorded models, one method under two names, one request at a time."""
+    """Three tiers of recorded models, one method under two names, in lockstep."""
     links = [
         {"name": "access", "between": ["device", "edge"], "rate": "20mbit", "delay": delay},
         {"name": "core", "between": ["edge", "cloud"], "rate": "100mbit", "delay": delay},
@@ -66,7 +65,7 @@ def scenario(delay: str) -> Scenario:
 
 
 def twins(bench: Bench) -> Iterator[Figure]:
-    """Both replay the same requests in lockstep, on one network with real tiers and captures."""
+    """Replay the same requests under both names, in lockstep, on one network with real tiers and captures."""
     a, b, b_again, a_again = run_twins(bench, 25 if bench.short else 100)
     yield from judge([*a.requests, *a_again.requests], [*b.requests, *b_again.requests])
     links = [*a.links, *b.links, *b_again.links, *a_again.links]
@@ -77,7 +76,7 @@ def twins(bench: Bench) -> Iterator[Figure]:
 
 
 def run_twins(bench: Bench, requests: int) -> list[MethodResult]:
-    """What a, b, b and a leave, on a network without containers that is gone afterwards.
+    """Run a, b, b and a on a network without containers, and return the result of each.
 
     Raises:
         TestbedError: a tier did not start, or has ended.
@@ -85,7 +84,9 @@ def run_twins(bench: Bench, requests: int) -> list[MethodResult]:
     shown = scenario("5ms")
     topology = shown.topology
     trace = [Request(f"r{number}", 0.0, "device1", "", "", number) for number in range(requests)]
-    examples = {one.id: Example(one.row, f"prompt {one.row} " * 20, "positive") for one in trace}
+    examples = {
+        request.id: Example(request.row, f"prompt {request.row} " * 20, "positive") for request in trace
+    }
     inputs = Inputs(shown, trace, examples, asked_cpus={})
     environments = {spec.node: spec.env for spec in container_specs(shown, topology, None)}
     directory = RunDirectory(bench.directory)
@@ -107,7 +108,7 @@ def run_twins(bench: Bench, requests: int) -> list[MethodResult]:
 
 
 def judge(first: Sequence[Row], second: Sequence[Row]) -> Iterator[Figure]:
-    """Hold the two runs' rows of ``requests.parquet`` against each other, request by request.
+    """Compare the two runs' rows of ``requests.parquet``, request by request.
 
     Three figures: decisions that differ, the mean difference of latency, and how sharp that difference is.
 
@@ -115,13 +116,13 @@ def judge(first: Sequence[Row], second: Sequence[Row]) -> Iterator[Figure]:
         ValueError: of unequal length, or too few for batches.
     """
     pairs = list(zip(first, second, strict=True))
-    differing = sum(any(one[name] != other[name] for name in DECIDED) for one, other in pairs)
-    offloaded = sum(len(one["path"]) > 1 for one in first)
+    differing = sum(any(a[name] != b[name] for name in DECIDED) for a, b in pairs)
+    offloaded = sum(len(row["path"]) > 1 for row in first)
     yield exactly(
         f"requests of {len(pairs)} that were decided or answered otherwise", "requests", 0, differing,
         f"{offloaded} were offloaded",
     )  # fmt: skip
-    differences = [float(other["latency_ms"]) - float(one["latency_ms"]) for one, other in pairs]
+    differences = [float(b["latency_ms"]) - float(a["latency_ms"]) for a, b in pairs]
     mean, error = batch_means(differences, BATCHES)
     reach = float(stats.t.ppf(1 - CHANCE / 2, BATCHES - 1)) * error
     interval = Interval(mean - reach, mean + reach)

@@ -1,7 +1,7 @@
 """``testbed validate``: runs the checks of :mod:`testbed.validation` and keeps all that they measured.
 
-``results/validate-<UTC time>/`` then has ``manifest.json`` (host, kernel, settings), ``validation.json``
-(each check's figures and verdict), ``samples.parquet`` (the single measurements behind them), captures.
+``results/validate-<UTC time>/`` then holds ``manifest.json`` (host, kernel, settings), ``validation.json``
+(each check's figures and verdict), ``samples.parquet`` (the single measurements behind them), and captures.
 """
 
 from __future__ import annotations
@@ -44,32 +44,32 @@ MOST_ATTEMPTS = 3
 def validate(
     only: Sequence[str] | None, out: Path | None, reporter: Reporter, *, short: bool = False
 ) -> RunDirectory:
-    """Run the named checks, or all, and keep what came of them.
+    """Run the named checks, or all, and keep their results. A check that breaks is a check that fails.
 
     Raises:
         TestbedError: there is no such check, this host cannot make a network, another run is going on, or the
-            directory cannot be made. A check that breaks is a check that fails.
+            directory cannot be made.
     """
     chosen = select(only)
     run_id = new_run_id()
     with run_lock(run_id), ExitStack() as stack:
         directory = RunDirectory.create(out, "validate")
-        keeping = _Keeping(directory, short, chosen)
-        stack.callback(keeping.seal)
+        record = _Record(directory, short, chosen)
+        stack.callback(record.seal)
         reporter.say(f"{len(chosen)} checks; results go to {directory.path}")
         bench = stack.enter_context(Bench.open(run_id, directory.path, reporter, short=short))
-        keeping.manifest["network"] = bench.network.settings()
+        record.manifest["network"] = bench.network.settings()
         for number, check in enumerate(chosen, 1):
             reporter.say(f"{number} of {len(chosen)}, {check.name}: {check.question}")
             result = run_check(check, bench)
-            keeping.note(result)
-            reporter.say(f"{check.name}: {_said(result)}")
-        keeping.manifest["status"] = "finished"
+            record.note(result)
+            reporter.say(f"{check.name}: {_outcome(result)}")
+        record.manifest["status"] = "finished"
     return directory
 
 
 def run_check(check: Check, bench: Bench) -> CheckResult:
-    """One check; one that fails where chance or a busy host may be the cause runs again, and says so."""
+    """Run a check; again, if it fails and chance or a busy host may be the cause. The note says so."""
     failed: list[str] = []
     result = _run_once(check, bench)
     while result.verdict != "pass" and not check.exact and len(failed) < MOST_ATTEMPTS - 1:
@@ -104,13 +104,13 @@ def _short(measured: float | None) -> str:
     return "nothing" if measured is None else f"{measured:.6g}"
 
 
-def _said(result: CheckResult) -> str:
+def _outcome(result: CheckResult) -> str:
     complaints = _complaints(result)
-    return f"{result.verdict} in {result.seconds:.1f} s" + "".join(f"; {one}" for one in complaints[:3])
+    return f"{result.verdict} in {result.seconds:.1f} s" + "".join(f"; {text}" for text in complaints[:3])
 
 
-class _Keeping:
-    """The directory's files while checks run: whatever ends it, what was found by then is there."""
+class _Record:
+    """Writes the directory's files while checks run, so that what was measured is there whatever ends it."""
 
     def __init__(self, directory: RunDirectory, short: bool, chosen: Sequence[Check]) -> None:
         self._directory, self._short = directory, short
@@ -139,14 +139,14 @@ class _Keeping:
         self._write()
         rows = [
             {
-                "check": one.name,
+                "check": result.name,
                 "quantity": figure.quantity,
                 "unit": figure.unit,
                 "index": index,
                 "value": value,
             }
-            for one in self._results.values()
-            for figure in one.figures
+            for result in self._results.values()
+            for figure in result.figures
             for index, value in enumerate(figure.samples)
         ]
         self._directory.write_table("samples.parquet", rows, SAMPLES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from testbed.network.endpoint import Endpoint
 from testbed.network.link import WanLink
 from testbed.network.live_link import LiveLink
 from testbed.network.network import Network
@@ -17,7 +18,6 @@ from testbed.orchestrator.events.effects import (
     StillContainer,
     Traffic,
 )
-from testbed.orchestrator.events.flow import Site
 from testbed.orchestrator.nodes.control import NodeControl
 from testbed.scenario.sections.event import Event
 from testbed.scenario.sections.events import BackgroundFlow, LinkChange, LinkDown, NodeEvent, RateFile
@@ -52,9 +52,10 @@ class Stage:
         """The same links, to be changed while they carry frames."""
         return [self.live[link.name] for link in event.links(self.network.topology)]
 
-    def site(self, node: str) -> Site:
+    def endpoint(self, node: str) -> Endpoint:
         """Where an end of a flow is."""
-        return Site(self.network.net[node].netns_path, self.network.topology.node(node).ip)
+        endpoint: Endpoint = self.network.net[node].endpoint
+        return endpoint
 
 
 def _changed_figures(stage: Stage, event: LinkChange, *_: Any) -> Effect:
@@ -70,7 +71,7 @@ def _dead_link(stage: Stage, event: LinkDown, *_: Any) -> Effect:
 
 
 def _traffic(stage: Stage, event: BackgroundFlow, number: int, *_: Any) -> Effect:
-    return Traffic(event, number, stage.site(event.flow.source), stage.site(event.flow.target))
+    return Traffic(event, number, stage.endpoint(event.flow.source), stage.endpoint(event.flow.target))
 
 
 def _still_container(stage: Stage, event: NodeEvent, *_: Any) -> Effect:
