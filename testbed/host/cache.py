@@ -11,9 +11,9 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """Where downloads, prepared models and images are kept between runs and clones.
+    """The directory for what is kept between runs: ``TESTBED_CACHE``, or a default.
 
-    ``TESTBED_CACHE`` overrides it; root's default is shared by all clones on the host.
+    Root's default is shared by all clones of the repository on the host.
     """
     if override := os.environ.get("TESTBED_CACHE"):
         return Path(override).absolute()  # Docker takes a relative mount for a volume's name
@@ -24,9 +24,9 @@ def cache_dir() -> Path:
 
 @contextmanager
 def scratch_in(home: Path, prefix: str) -> Iterator[Path]:
-    """A directory for what is being made, gone at the end; what killed processes left there goes now.
+    """Make a temporary directory in ``home`` for the block, and remove those that killed processes left.
 
-    Whoever enters holds a lock on ``home``.
+    The caller holds a lock on ``home``.
     """
     for left in home.glob(f"{prefix}*"):
         shutil.rmtree(left, ignore_errors=True)

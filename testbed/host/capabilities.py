@@ -1,4 +1,4 @@
-"""Each thing that the testbed asks of a host: whether it is there, what for, and how to get it."""
+"""What the testbed needs of a host: whether the host has it, what it is needed for, and how to get it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.host.cache import cache_dir
-from testbed.host.facts import (
-    cgroup_version,
-    command_path,
-    first_line,
-    memory_bytes,
-    package_version,
-    usable_cpus,
-)
+from testbed.host.commands import command_path, first_line
+from testbed.host.facts import cgroup_version, memory_bytes, package_version, usable_cpus
 from testbed.host.kernel import TRY_TIMEOUT_S, Kernel, kernel, parse_tries
 from testbed.host.packages import package_mend
 
@@ -28,7 +22,7 @@ DISK_WANTED_BYTES = 10 * GIB
 """Image, models and the wheels they are made of, with room for captures."""
 MEMORY_WANTED_BYTES = 4 * GIB
 ENGINE_TIMEOUT_S = 10
-"""A busy engine that answers late is there all the same."""
+"""A busy engine may answer late."""
 AS_ROOT = "run it with sudo"
 
 _REAL_TIME = """
@@ -51,7 +45,7 @@ attempt("locked memory", lock_memory)
 
 @dataclass(frozen=True)
 class Capability:
-    """One need: ``detail`` is what was found, ``mend`` how to get it (empty where it is there)."""
+    """One need: ``detail`` says what the host has, ``mend`` how to get what it lacks (else empty)."""
 
     name: str
     ok: bool
@@ -61,18 +55,18 @@ class Capability:
 
 
 def capabilities() -> list[Capability]:
-    """Every need of the testbed, tried in 2 s (a busy engine takes longer); leaves nothing, needs no root."""
+    """Check every need of the testbed, in about 2 s (longer if the engine is busy) and without root."""
     return [*_kernel_capabilities(kernel()), *_host_capabilities()]
 
 
-def _kernel_capabilities(found: Kernel) -> Iterator[Capability]:
+def _kernel_capabilities(tried: Kernel) -> Iterator[Capability]:
     def part(name: str, needed_for: str, module: str = "") -> Capability:
-        if found.has(name):
+        if tried.has(name):
             return Capability(name, True, needed_for, "made and deleted again")
-        if not found.has("network namespaces") and os.geteuid() != 0:
+        if not tried.has("network namespaces") and os.geteuid() != 0:
             return Capability(name, False, needed_for, "not tried: this user may make no namespace", AS_ROOT)
         mend = f"modprobe {module}" if _module_file(module) else "another kernel"
-        return Capability(name, False, needed_for, found.said.get(name, "missing"), mend)
+        return Capability(name, False, needed_for, tried.reasons.get(name, "missing"), mend)
 
     yield part("network namespaces", "every network")
     yield part("veth", "wires, and what joins containers to sites", "veth")
@@ -185,7 +179,7 @@ def _cpus() -> Capability:
 
 
 def _real_time() -> Iterator[Capability]:
-    """What the process that is the WAN links asks of the kernel, tried in a child that ends at once."""
+    """What the link process asks of the kernel, tried in a child process that ends at once."""
     needed_for = {
         "real-time priority": "frames in time on a busy host",
         "locked memory": "frames in time on a host short of memory",
@@ -199,13 +193,13 @@ def _real_time() -> Iterator[Capability]:
         [sys.executable, "-I", "-S", "-c", _REAL_TIME],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TRY_TIMEOUT_S, check=False,
     )  # fmt: skip
-    there, said = parse_tries(done.stdout, list(needed_for), done.stderr.strip())
+    available, reasons = parse_tries(done.stdout, list(needed_for), done.stderr.strip())
     for name, purpose in needed_for.items():
-        if name in there:
+        if name in available:
             yield Capability(name, True, purpose, "had and given back")
             continue
         mend = mends[name] if os.geteuid() == 0 else AS_ROOT
-        yield Capability(name, False, purpose, f"{said[name]}: {costs}", mend)
+        yield Capability(name, False, purpose, f"{reasons[name]}: {costs}", mend)
 
 
 def _room() -> Iterator[Capability]:

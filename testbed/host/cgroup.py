@@ -1,6 +1,6 @@
-"""What a container used, as the kernel's control groups count it (cgroups(7)), version 1 and version 2.
+"""What a container used, by the kernel's control groups (cgroups(7)) of version 1 and version 2.
 
-Read from files, without the Docker engine: an engine's answer costs more than what it would measure.
+It is read from files and not asked of the Docker engine, whose answer costs much CPU time.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,17 +19,17 @@ MOUNTINFO = Path("/proc/self/mountinfo")
 N = TypeVar("N", int, float)
 _CONTROLLERS = ("memory", "cpu", "cpuacct")
 _DEPTH = 6
-"""How deep a container's group lies at most: engines nest in slices, and in containers."""
+"""How deep a container's group is looked for: engines run in slices, and in containers."""
 
 
 @dataclass(frozen=True)
 class Usage:
     """A container's anonymous memory now, and its CPU time since it was made.
 
-    ``anon_bytes`` leaves out files that the page cache holds for it. In ``throttled_periods`` of its
+    ``anon_bytes`` does not count files in the page cache. In ``throttled_periods`` of its
     ``periods`` (100 ms each, with a CPU limit) it wanted more than its quota, and waited ``throttled_s``
     in all. ``waited_s`` is how long its threads waited for a CPU that its quota allowed, since it was first
-    looked at (:class:`testbed.host.run_delay.RunDelay`). What kernel and controllers do not say is ``None``.
+    looked at (:class:`testbed.host.run_delay.RunDelay`). What the kernel does not count here is ``None``.
     """
 
     anon_bytes: int | None
@@ -40,7 +40,7 @@ class Usage:
     waited_s: float | None = None
 
     def since(self, earlier: Usage) -> Usage:
-        """The same, but for the time from ``earlier`` to now; memory stays what it is now."""
+        """The usage from ``earlier`` until now; memory is that of now."""
         return Usage(
             self.anon_bytes,
             _less(self.cpu_s, earlier.cpu_s),
@@ -50,9 +50,6 @@ class Usage:
             _less(self.waited_s, earlier.waited_s),
         )
 
-    def to_json(self) -> dict[str, int | float | None]:
-        return asdict(self)
-
 
 def _less(now: N | None, then: N | None) -> N | None:
     return None if now is None or then is None else now - then
@@ -60,7 +57,7 @@ def _less(now: N | None, then: N | None) -> N | None:
 
 @dataclass(frozen=True)
 class _Mount:
-    """Where a hierarchy is mounted, and the controllers that it has; ``unified`` is version 2."""
+    """Where a hierarchy is mounted, and its controllers; ``unified`` is version 2."""
 
     path: Path
     controllers: frozenset[str]
@@ -68,18 +65,18 @@ class _Mount:
 
 
 class ContainerGroup:
-    """The control groups of one container, found by its id.
+    """The control groups of a container.
 
     Raises:
-        TestbedError: no group bears the id; the container has ended, or is another engine's.
+        TestbedError: no group has the container's id; it has ended, or is another engine's.
     """
 
     def __init__(self, container_id: str, mountinfo: Path = MOUNTINFO) -> None:
         self._directories: dict[str, tuple[Path, bool]] = {}
         for mount in _mounts(mountinfo):
             wanted = [name for name in _CONTROLLERS if name in mount.controllers]
-            if wanted and (found := _find(mount.path, container_id)) is not None:
-                self._directories |= dict.fromkeys(wanted, (found, mount.unified))
+            if wanted and (group := _find(mount.path, container_id)) is not None:
+                self._directories |= dict.fromkeys(wanted, (group, mount.unified))
         if not self._directories:
             raise TestbedError(f"no control group of container {container_id[:12]}; has it ended?")
         self.container_id = container_id
@@ -88,7 +85,7 @@ class ContainerGroup:
         self._run_delay = RunDelay() if kernel_tells() and self._threads.exists() else None
 
     def look(self) -> None:
-        """Note how long its threads have waited for a CPU so far: one that ends takes that with it."""
+        """Read how long its threads have waited for a CPU; what a thread waited is lost when it ends."""
         if self._run_delay is None:
             return
         before_s, at_s = self._throttled_s(), time.monotonic()
@@ -96,7 +93,7 @@ class ContainerGroup:
         self._run_delay.add(Look(at_s, delays_s, before_s or 0.0, self._throttled_s() or 0.0))
 
     def usage(self) -> Usage:
-        """Read it now.
+        """Read the usage so far.
 
         Raises:
             TestbedError: the container has ended.
@@ -133,7 +130,7 @@ class ContainerGroup:
         return _scaled(int(text), 1e-9) if text else None
 
     def _table(self, controller: str, file: str) -> tuple[dict[str, int], bool]:
-        """A file of ``name value`` lines, and whether it is version 2's; empty without the controller."""
+        """A file of ``name value`` lines, empty without the controller; and whether it is version 2's."""
         if controller not in self._directories:
             return {}, False
         directory, unified = self._directories[controller]

@@ -1,4 +1,4 @@
-"""``testbed doctor``: what this host can and cannot do, each lack with its mend, and what follows of it."""
+"""``testbed doctor``: what this host has, what it lacks and how to get it, and whether scenarios run here."""
 
 from __future__ import annotations
 
@@ -30,37 +30,38 @@ INDISPENSABLE = (
 def doctor(console: Console | None = None, *, as_json: bool = False) -> int:
     """Print table and verdict, or both as JSON; the exit status is 0 if scenarios can be run here."""
     out = console or Console()
-    found = capabilities()
-    runs, sentence = verdict(found)
+    needs = capabilities()
+    runs, sentence = verdict(needs)
     if as_json:
-        told = {"runs": runs, "verdict": sentence, "capabilities": [asdict(one) for one in found]}
-        out.print(json.dumps(told, indent=2), highlight=False, markup=False, soft_wrap=True)
+        report = {"runs": runs, "verdict": sentence, "capabilities": [asdict(need) for need in needs]}
+        out.print(json.dumps(report, indent=2), highlight=False, markup=False, soft_wrap=True)
     else:
-        out.print(table(found))
+        out.print(table(needs))
         out.print(sentence, style="bold green" if runs else "bold red", highlight=False, markup=False)
     return 0 if runs else 1
 
 
-def table(found: Sequence[Capability]) -> Table:
+def table(needs: Sequence[Capability]) -> Table:
+    """One row for each need, with a mark that says whether the host has it."""
     cpus = f"{usable_cpus()} × {cpu_model()} ({virtualisation()})"
     title = f"{distribution()['name']}, kernel {platform.release()}, {cpus}"
     shown = Table(title=title, title_justify="left", show_lines=False)
     for column in ("", "what", "needed for", "found"):
         shown.add_column(column, overflow="fold")
-    for capability in found:
+    for capability in needs:
         missing = "[red]✗[/]" if capability.name in INDISPENSABLE else "[yellow]–[/]"
         mark = "[green]✓[/]" if capability.ok else missing
-        found_here = escape(capability.detail)
+        detail = escape(capability.detail)
         if capability.mend:
-            found_here += f"\n[bold]mend:[/] {escape(capability.mend)}"
-        shown.add_row(mark, escape(capability.name), escape(capability.needed_for), found_here)
+            detail += f"\n[bold]mend:[/] {escape(capability.mend)}"
+        shown.add_row(mark, escape(capability.name), escape(capability.needed_for), detail)
     return shown
 
 
-def verdict(found: Sequence[Capability]) -> tuple[bool, str]:
-    """Whether scenarios can be run here, and for lack of what they cannot."""
-    there = {capability.name for capability in found if capability.ok}
-    lacking = [name for name in INDISPENSABLE if name not in there]
+def verdict(needs: Sequence[Capability]) -> tuple[bool, str]:
+    """Whether scenarios can be run here, and a sentence that says so or what is missing."""
+    available = {capability.name for capability in needs if capability.ok}
+    lacking = [name for name in INDISPENSABLE if name not in available]
     if lacking:
         return False, f"Nothing runs here yet, for lack of: {', '.join(lacking)}."
     return True, "This host runs every scenario."

@@ -1,4 +1,4 @@
-"""What this host is, for the manifest, and why it cannot run a topology, if it cannot."""
+"""What this host is, for the manifest and the doctor."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import importlib.metadata
 import os
 import platform
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from testbed.host.kernel import SEARCH_PATH
+from testbed.host.commands import first_line, run_command
 
-COMMAND_TIMEOUT_S = 5.0
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "aiohttp", "docker", "flask", "mininet", "numpy", "pyarrow", "pydantic",
@@ -21,35 +18,8 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def command_path(name: str) -> str | None:
-    """Where a command is, looked for in the places of administration too, which a user's PATH may lack."""
-    return shutil.which(name, path=SEARCH_PATH)
-
-
-def first_line(*argv: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str | None:
-    """First line that a command prints, ``None`` where it is missing, fails or hangs."""
-    path = command_path(argv[0])
-    if path is None:
-        return None
-    try:
-        done = subprocess.run(
-            [path, *argv[1:]],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    lines = (done.stdout.strip() or done.stderr.strip()).splitlines()
-    return lines[0].strip() if done.returncode == 0 and lines else None
-
-
 def host_facts() -> dict[str, Any]:
-    """What a reader of a run must know of its host, as JSON-able values; what is unknown is ``None``."""
+    """What a reader of a run must know of its host, as values for JSON; what is unknown is ``None``."""
     return {
         "kernel": platform.release(),
         "kernel_version": platform.version(),
@@ -106,7 +76,7 @@ def cpu_model() -> str:
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may use: its affinity, not the board."""
+    """How many CPUs this process may use, by its affinity."""
     return len(os.sched_getaffinity(0))
 
 
@@ -117,16 +87,9 @@ def memory_bytes() -> dict[str, int]:
 
 
 def virtualisation() -> str:
-    """``none``, ``kvm``, ``docker``…: whose CPU time this host's really is."""
-    detected = None
-    if path := command_path("systemd-detect-virt"):  # its exit status is 1 for "none"
-        try:
-            done = subprocess.run(
-                [path], capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False
-            )
-            detected = done.stdout.strip()
-        except (OSError, subprocess.TimeoutExpired):
-            pass
+    """In what this host runs, which its CPU time depends on: ``none``, ``kvm``, ``docker``, …"""
+    done = run_command("systemd-detect-virt")
+    detected = done.stdout.strip() if done is not None else ""  # its exit status is 1 for "none"
     if not detected or detected == "none":
         flags = re.search(r"^flags\s*:.*\bhypervisor\b", _text(Path("/proc/cpuinfo")) or "", re.MULTILINE)
         return "a hypervisor" if flags else detected or "none"
@@ -134,7 +97,7 @@ def virtualisation() -> str:
 
 
 def cgroup_version() -> int | None:
-    """2 where the unified hierarchy alone has the controllers, 1 where any of version 1 has them."""
+    """The version of the control groups: 2 if only the unified hierarchy has controllers, else 1."""
     if Path("/sys/fs/cgroup/cgroup.controllers").exists():
         return 2
     return 1 if Path("/sys/fs/cgroup/memory").is_dir() or Path("/sys/fs/cgroup/cpu").is_dir() else None
@@ -152,6 +115,7 @@ def commit() -> str | None:
 
 
 def package_version(name: str) -> str | None:
+    """The version of an installed Python package, ``None`` if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -1,6 +1,6 @@
 """The tiers' image: built once for each content of ``tiers/``, without an image registry or a network.
 
-Its name says what is in it: ``llm-testbed-tier:<hash of tiers/ and of the recipe>``. Wheels are fetched
+Its name says what it contains: ``llm-testbed-tier:<hash of tiers/ and of the recipe>``. Wheels are fetched
 on the host by pip with the host's own settings, for the image's Python, and are part of the context.
 """
 
@@ -25,14 +25,15 @@ from pathlib import Path
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from testbed.errors import TestbedError
+from testbed.errors import TestbedError, is_disk_full
 from testbed.host import base_image
 from testbed.host.base_image import PYTHON_VERSION, ensure_base
 from testbed.host.cache import cache_dir
 from testbed.host.engine import engine
-from testbed.host.processes.children import REPORT_EVERY_S, Report, run_reported
+from testbed.host.processes.children import run_reported
 from testbed.host.processes.locking import exclusive
 from testbed.host.processes.program import program
+from testbed.host.processes.reporting import REPORT_EVERY_S, Report, silent
 
 TIERS = Path(__file__).resolve().parents[2] / "tiers"
 REPOSITORY = "llm-testbed-tier"
@@ -51,37 +52,35 @@ BUILD_SILENCE_S = 900
 BUILDER_NOISE = ("Removing intermediate container", "--->", "Running in")
 LOCK_TIMEOUT_S = 3600.0
 NEEDED_BYTES = 4_000_000_000
-SPARED = timedelta(hours=1)
-"""Images younger than this may be another clone's, about to be started."""
-
+PRUNED_AFTER = timedelta(hours=1)
+"""Younger images may be those of another clone, which is about to start them."""
 
 Files = dict[str, bytes]
 
 
 @dataclass(frozen=True)
 class ImageRef:
-    """An image that is there: ``tag`` for people, ``id`` (its digest) for the record, size unpacked."""
+    """An image of the engine: ``tag`` for people, ``id`` (its digest) for the record, unpacked size."""
 
     tag: str
     id: str
     size_bytes: int
 
 
-def ensure_image(report: Report | None = None, tiers: Path = TIERS) -> ImageRef:
-    """The image of ``tiers/`` as it is now, built if there is none; ``report`` gets sentences of progress.
+def ensure_image(report: Report = silent, tiers: Path = TIERS) -> ImageRef:
+    """The image of ``tiers/`` as it is now; it is built if there is none.
 
     Raises:
         TestbedError: no engine, no room, no packages to be had, or the build failed.
     """
-    report = report or _silent
     client = engine(report)
     files = context_files(tiers)  # read once: what is hashed is what is built, whoever edits meanwhile
     tag = image_tag(files)
-    if found := _find(client, tag):
-        return found
+    if image := _find(client, tag):
+        return image
     with exclusive(cache_dir() / "image.lock", "building the image", LOCK_TIMEOUT_S, report):
-        if found := _find(client, tag):
-            return found
+        if image := _find(client, tag):
+            return image
         with _scratch() as scratch:
             _require_room(client, scratch)
             with _explained(tag):
@@ -97,7 +96,7 @@ def ensure_image(report: Report | None = None, tiers: Path = TIERS) -> ImageRef:
 
 
 def image_tag(files: Files) -> str:
-    """``llm-testbed-tier:<hash>`` of all that decides what is in the image."""
+    """``llm-testbed-tier:<hash>``, of all that decides what is in the image."""
     digest = hashlib.sha256(_recipe().encode())
     for name, content in files.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
@@ -105,14 +104,14 @@ def image_tag(files: Files) -> str:
 
 
 def context_files(tiers: Path = TIERS) -> Files:
-    """Content of ``tiers/`` by name in the build's context, in order; no caches, no hidden files."""
-    found = {}
+    """The files of ``tiers/`` by their names in the build's context, in order; no caches, no hidden files."""
+    files = {}
     for path in sorted(tiers.rglob("*")):
         parts = path.relative_to(tiers).parts
         hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
         if path.is_file() and not hidden and path.suffix != ".pyc":
-            found["/".join(("tiers", *parts))] = path.read_bytes()
-    return found
+            files["/".join(("tiers", *parts))] = path.read_bytes()
+    return files
 
 
 def _packages_tag(files: Files) -> str:
@@ -149,7 +148,7 @@ def _build(client: docker.DockerClient, tag: str, files: Files, scratch: Path, r
 
 
 def _ensure_wheels(lock: bytes, scratch: Path, report: Report) -> Path:
-    """Directory of every wheel that ``lock`` names and pip's own, fetched by the host's pip."""
+    """The directory of the wheels that ``lock`` names and of pip's, fetched by the host's pip."""
     kept = cache_dir() / "wheels" / _hash(lock)
     if kept.is_dir():
         return kept
@@ -205,7 +204,7 @@ def _build_stage(
     tag: str,
     report: Report,
 ) -> None:
-    """Docker's classic builder, which every engine has; ``RUN`` gets no network, and there need be none."""
+    """Build with Docker's classic builder, which every engine has; ``RUN`` gets no network."""
     events = client.api.build(
         fileobj=context,
         custom_context=True,
@@ -219,27 +218,27 @@ def _build_stage(
         timeout=BUILD_SILENCE_S,
         decode=True,
     )
-    said, reported_at = "", time.monotonic()
+    last, reported_at = "", time.monotonic()
     for event in events:
         line = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(event.get("stream", ""))).split())
-        said = line if line and not line.startswith(BUILDER_NOISE) else said
+        last = line if line and not line.startswith(BUILDER_NOISE) else last
         if "error" in event:
-            raise TestbedError(f"the build of {tag} failed ({said[-400:]}; {str(event['error'])[-200:]})")
+            raise TestbedError(f"the build of {tag} failed ({last[-400:]}; {str(event['error'])[-200:]})")
         if time.monotonic() - reported_at >= REPORT_EVERY_S:
             reported_at = time.monotonic()
-            report(f"image: {said[:100]}")
+            report(f"image: {last[:100]}")
 
 
-def prune(client: docker.DockerClient, keep: set[str], older_than: timedelta = SPARED) -> None:
-    """Remove images of ours that nobody uses: not in ``keep``, not a container's, not younger.
+def prune(client: docker.DockerClient, keep: set[str], older_than: timedelta = PRUNED_AFTER) -> None:
+    """Remove our images that are older, not in ``keep``, and used by no container.
 
-    With them go the untagged remains of builds that failed.
+    The untagged remains of builds that failed are removed as well.
     """
     used = {container.attrs["ImageID"] for container in client.containers.list(all=True, sparse=True)}
-    found = client.images.list(filters={"dangling": True, "label": LABEL})
+    ours = client.images.list(filters={"dangling": True, "label": LABEL})
     for repository in (REPOSITORY, PACKAGES_REPOSITORY, base_image.REPOSITORY):
-        found += client.images.list(name=repository)
-    for image in found:
+        ours += client.images.list(name=repository)
+    for image in ours:
         created = datetime.fromisoformat(image.attrs["Created"][:19]).replace(tzinfo=UTC)
         if image.id in used or datetime.now(UTC) - created < older_than:
             continue
@@ -250,10 +249,11 @@ def prune(client: docker.DockerClient, keep: set[str], older_than: timedelta = S
 
 @contextlib.contextmanager
 def _explained(tag: str) -> Iterator[None]:
+    """Turn what the engine and the host raise during the build into one sentence."""
     try:
         yield
     except (TestbedError, DockerException, OSError) as error:
-        if "no space left" in str(error).lower():
+        if is_disk_full(error):
             raise TestbedError(
                 f"no space is left on the disk to build {tag}; make room under {cache_dir()} and in Docker's "
                 "data directory and try again"
@@ -274,7 +274,7 @@ def _require_room(client: docker.DockerClient, scratch: Path) -> None:
 
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
-    """A directory for large files, gone at the end; what a killed build left behind goes now."""
+    """A directory for large files, removed at the end; what a killed build left is removed now."""
     home = cache_dir() / "build"
     shutil.rmtree(home, ignore_errors=True)  # we hold the lock: nobody else is in it
     home.mkdir(parents=True)
@@ -282,10 +282,6 @@ def _scratch() -> Iterator[Path]:
         yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
-
-
-def _silent(_: str) -> None:
-    pass
 
 
 def main() -> None:

@@ -1,27 +1,26 @@
-"""What the running kernel can do for a network, tried and not guessed.
+"""What the running kernel can do for a network, which is tried out.
 
-Configuration files say what a kernel was meant to have; here each part is made once in a network and
-mount namespace without a name, which ends with the process that made it. Without root the same is tried
-in a user namespace, so that an ordinary user learns it too.
+A configuration file says what a kernel was meant to have. Here each part is made once in a nameless network
+and mount namespace, which ends with the process that made it. Without root, a user namespace is around them.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from testbed.host.commands import command_path, search_path
+
 TRY_TIMEOUT_S = 20.0
-SEARCH_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 
 _PACKET_SOCKET = "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW).bind(('wan0', 0))"
 # The order matters only where a line uses an interface of a line before.
 _TRIES = f"""
-try() {{ name=$1; shift; said=$("$@" 2>&1) && echo "$name|yes|" || echo "$name|no|$(echo $said)"; }}
+try() {{ name=$1; shift; words=$("$@" 2>&1) && echo "$name|yes|" || echo "$name|no|$(echo $words)"; }}
 overlay() {{
     mount -t tmpfs testbed /tmp && mkdir /tmp/lower /tmp/upper /tmp/work /tmp/merged &&
     mount -t overlay testbed -o lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work /tmp/merged
@@ -39,10 +38,10 @@ PARTS = (*FOR_NETWORKS, "overlayfs")
 
 @dataclass(frozen=True)
 class Kernel:
-    """Which parts this kernel has; ``said`` holds its words on each that it has not."""
+    """Which parts this kernel has, and for each part that it lacks the reason, in its words."""
 
     parts: frozenset[str]
-    said: Mapping[str, str]
+    reasons: Mapping[str, str]
 
     def has(self, *names: str) -> bool:
         return self.parts.issuperset(names)
@@ -50,8 +49,8 @@ class Kernel:
 
 @functools.cache
 def kernel() -> Kernel:
-    """The running kernel, tried once per process; about 0.1 s, and nothing of it stays."""
-    missing = [tool for tool in ("unshare", "ip") if shutil.which(tool, path=SEARCH_PATH) is None]
+    """Try the running kernel, once per process and in about 0.1 s; nothing that was made stays."""
+    missing = [tool for tool in ("unshare", "ip") if command_path(tool) is None]
     if missing:
         reason = f"not tried: {', '.join(missing)} not installed"
         return Kernel(frozenset(), dict.fromkeys(PARTS, reason))
@@ -65,7 +64,7 @@ def kernel() -> Kernel:
             errors="replace",
             timeout=TRY_TIMEOUT_S,
             check=False,
-            env={**os.environ, "PATH": SEARCH_PATH, "LC_ALL": "C"},
+            env={**os.environ, "PATH": search_path(), "LC_ALL": "C"},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Kernel(frozenset(), dict.fromkeys(PARTS, str(error)))
@@ -73,18 +72,18 @@ def kernel() -> Kernel:
 
 
 def parse_tries(lines: str, parts: Sequence[str], otherwise: str) -> tuple[frozenset[str], dict[str, str]]:
-    """Read ``part|yes or no|what was said``: the parts that are there, and what was said of the others.
+    """Read lines of ``part|yes or no|words``: the parts that are available, and the words on each other part.
 
-    Of a part without a line, ``otherwise`` is what is known.
+    ``otherwise`` stands in place of the words on a part without a line.
     """
-    said = dict.fromkeys(parts, otherwise or "not reached")
-    there = set()
+    reasons = dict.fromkeys(parts, otherwise or "not reached")
+    available = set()
     for line in lines.splitlines():
         name, _, rest = line.partition("|")
         answer, _, words = rest.partition("|")
         if answer == "yes":
-            there.add(name)
-            said.pop(name, None)
+            available.add(name)
+            reasons.pop(name, None)
         elif answer == "no":
-            said[name] = words
-    return frozenset(there), said
+            reasons[name] = words
+    return frozenset(available), reasons

@@ -1,4 +1,4 @@
-"""What earlier versions left on a host, and this one neither makes nor uses: found by its name, and removed.
+"""Removes what earlier versions left on a host and this one does not use.
 
 They ran some scenarios in user-mode Linux, with disks in the cache, could use Open vSwitch as a site's
 switch, and told network managers to leave its ports alone.
@@ -12,25 +12,27 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from testbed.host.cache import cache_dir
-from testbed.host.facts import command_path
+from testbed.host.commands import printed_by
+from testbed.host.processes import proc
+from testbed.host.processes.proc import Process
 
 MANAGERS_FILES = {
     Path("/etc/systemd/network/00-llm-testbed.network"): ("networkctl", "reload"),
     Path("/etc/NetworkManager/conf.d/00-llm-testbed.conf"): ("nmcli", "general", "reload"),
 }
+COMMAND_TIMEOUT_S = 20.0
 _MACHINE = re.compile(r"tbvm[0-9a-f]{8}")
 _BRIDGE = re.compile(r"tb([a-z0-9]{4})[a-z]\d+")
 
 
 def remove_older(live_runs: Collection[str] = ()) -> list[str]:
-    """Remove it, but for what belongs to a run that lives, and say what it was.
+    """Remove what no live run uses, and return what it was.
 
-    An ordinary user's machines and cache go; all else only if the user is root.
+    Machines and their disks are the calling user's; all else is removed only if that is root.
     """
     removed = [*_machines()]
     if os.geteuid() == 0:
@@ -39,7 +41,7 @@ def remove_older(live_runs: Collection[str] = ()) -> list[str]:
 
 
 def _machines() -> Iterator[str]:
-    """Machines whose owner is gone, and the disks if no machine is left that may use them."""
+    """Remove machines whose owner has ended, and the disks if no machine is left that may use them."""
     home, in_use = cache_dir() / "machines", False
     processes = _processes()
     for machine in sorted({*processes, *home.glob("tbvm*")}):
@@ -62,51 +64,40 @@ def _machines() -> Iterator[str]:
 
 
 def _processes() -> dict[Path, list[int]]:
-    """This user's processes of machines, by the machine's directory, which all their command lines name."""
-    found: dict[Path, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            program, *arguments = (path / "cmdline").read_text(errors="replace").split("\0")
-            machine = Path(next((a[8:] for a in arguments if a.startswith("uml_dir=")), ""))
-            named = _MACHINE.fullmatch(machine.name) and f"umid={machine.name}" in arguments
-            if named and Path(program).name == "linux.uml" and path.stat().st_uid == os.geteuid():
-                found.setdefault(machine, []).append(int(path.name))
-    return found
+    """This user's processes of machines, by the machine's directory, which is in their command lines."""
+    processes: dict[Path, list[int]] = {}
+    for pid in proc.process_ids():
+        program, *arguments = proc.command_line(pid) or [""]
+        option = next((argument for argument in arguments if argument.startswith("uml_dir=")), "")
+        machine = Path(option.removeprefix("uml_dir="))
+        named = _MACHINE.fullmatch(machine.name) and f"umid={machine.name}" in arguments
+        if named and Path(program).name == "linux.uml" and proc.user_id(pid) == os.geteuid():
+            processes.setdefault(machine, []).append(pid)
+    return processes
 
 
 def _owned(machine: Path) -> bool:
-    """Whether the process that booted it lives: the one of that id that started at that time (proc(5))."""
+    """Whether the process that booted the machine lives."""
     try:
         state = json.loads((machine / "machine.json").read_text())
-        fields = Path(f"/proc/{int(state['owner'])}/stat").read_text().rpartition(")")[2].split()
+        return Process(int(state["owner"]), state["owner_started"]).lives
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return fields[0] != "Z" and int(fields[19]) == state.get("owner_started")
 
 
 def _bridges(live_runs: Collection[str]) -> Iterator[str]:
-    """Open vSwitch's, with a run's name; without its daemon nothing is known of them."""
-    if command_path("ovs-vsctl") is None:
-        return
-    for name in _said("ovs-vsctl", "--timeout=5", "list-br").split():
+    """Remove Open vSwitch's bridges with the name of a run that has ended."""
+    for name in printed_by("ovs-vsctl", "--timeout=5", "list-br", timeout_s=COMMAND_TIMEOUT_S).split():
         match = _BRIDGE.fullmatch(name)
         if match and match[1] not in live_runs:
-            _said("ovs-vsctl", "--timeout=5", "--if-exists", "del-br", name)
+            printed_by("ovs-vsctl", "--timeout=5", "--if-exists", "del-br", name, timeout_s=COMMAND_TIMEOUT_S)
             yield f"bridge {name}"
 
 
 def _managers_files() -> Iterator[str]:
+    """Remove the files that told network managers to leave the switches' ports alone."""
     for path, reload in MANAGERS_FILES.items():
         if path.exists():
             path.unlink()
-            _said(*reload)
+            printed_by(*reload, timeout_s=COMMAND_TIMEOUT_S)
             yield f"file {path}"
-
-
-def _said(*argv: str) -> str:
-    """What a command prints, nothing if it is missing or fails."""
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""

@@ -1,4 +1,4 @@
-"""Which package of which distribution brings what a host lacks."""
+"""Which package of a distribution installs a command."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _DNF = {
 
 
 def package_mend(command: str) -> str:
-    """How this distribution installs what holds ``command``."""
-    known = distribution()
-    family = f"{known['id']} {known['like']}"
+    """How to install ``command`` on this distribution."""
+    release = distribution()
+    family = f"{release['id']} {release['like']}"
     if re.search(r"\b(debian|ubuntu)\b", family) and command in _APT:
         return f"apt-get install {_APT[command]}"
     if re.search(r"\b(fedora|rhel|centos)\b", family) and command in _DNF:

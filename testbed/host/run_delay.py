@@ -2,9 +2,9 @@
 
 The kernel counts for each thread how long it was ready to run and did not (*run delay*, the second figure of
 /proc/TID/schedstat, proc_pid_schedstat(5)). While a quota throttles the container its threads are ready and
-do not run either, and that counts as well; it is the emulation at work. How much of a delay it was cannot be
-told for certain (a thread that Linux 6.18 throttled was said to have waited while it slept), so that what a
-thread waited while its container was throttled is left out altogether.
+do not run either. That counts as well, though it is what the quota is for. How much of a delay it was cannot
+be known for certain (Linux 6.18 counted a throttled thread as waiting while it slept). So what a thread
+waited while its container was throttled is left out altogether.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Run delays of a container's threads at one moment, and how long the container had been throttled right
-    before and after they were read; all in seconds.
+    """Run delays of a container's threads at one moment, in seconds.
+
+    The container had been throttled for ``throttled_before_s`` and ``throttled_after_s`` in all right before
+    and after they were read.
     """
 
     at_s: float
@@ -32,7 +34,7 @@ class Look:
 
 
 class RunDelay:
-    """The waiting of one container, summed over its threads; each look adds what came since the last.
+    """How long a container's threads waited in all; each look adds what they waited since the last one.
 
     What a thread's delay grew by counts if its container was not throttled since the delay last grew. So the
     sum is never too high, and is exact where nothing was throttled. What a thread waited since the last look
@@ -51,6 +53,7 @@ class RunDelay:
         """When each thread's delay was seen to have grown."""
 
     def add(self, look: Look) -> None:
+        """Add what the threads waited since the last look."""
         if self._last is not None:
             self.waited_s += sum(self._grown_s(thread, look, self._last) for thread in look.delays_s)
         self._last = look
@@ -59,8 +62,10 @@ class RunDelay:
         self._grew = {thread: grew for thread, grew in self._grew.items() if thread in self._seen}
 
     def _grown_s(self, thread: int, look: Look, last: Look) -> float:
-        """Not more than the time since the thread was seen, or since the last look if it is new: in trials
-        (Linux 6.18) a container's sum grew by 17 to 37 s within one second, which nobody can have waited.
+        """By how much a thread's delay grew that counts.
+
+        It is not more than the time since the thread was seen, or since the last look if it is new: in trials
+        (Linux 6.18) a container's sum grew by 17 to 37 s within one second.
         """
         seen = self._seen.get(thread, last)
         grown_s = look.delays_s[thread] - seen.delays_s.get(thread, 0.0)
@@ -89,7 +94,7 @@ def thread_delays(threads: Iterable[int], proc: Path = PROC) -> dict[int, float]
 
 
 def kernel_tells(proc: Path = PROC) -> bool:
-    """Whether this kernel counts run delays: one that does not says that this process never ran."""
+    """Whether this kernel counts run delays; if not, it shows that this process never ran."""
     try:
         return int((proc / "self" / "schedstat").read_text().split()[0]) > 0
     except (OSError, IndexError, ValueError):

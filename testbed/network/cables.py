@@ -1,4 +1,4 @@
-"""Links without a shape, and the ports that all links end in."""
+"""Cables, which are links without a shape, and the ports in which all links end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from testbed.network.wiring import HOST_INTERFACE
 
 
 class Port(Intf):
-    """An interface that knows its addresses without asking ifconfig; the plan configures it."""
+    """An interface that knows its addresses without asking ifconfig; the wiring configures it."""
 
     mac: str | None
 
@@ -23,47 +23,48 @@ class Port(Intf):
         return {}
 
     def delete(self) -> None:
-        """Forget it; the kernel's interface goes with its namespace."""
+        """Forget the interface; the kernel removes it with its namespace."""
         if self.node is not None:
             self.node.delIntf(self)
         self.link = None
 
 
-class PlannedLink(MininetLink):
-    """A veth pair that a plan makes."""
+class WiredLink(MininetLink):
+    """A veth pair that :class:`Wiring <testbed.network.wiring.Wiring>` makes."""
 
     @classmethod
     def makeIntfPair(cls, *_args: Any, **_params: Any) -> tuple[None, None]:
-        """Nothing: the plan has it."""
+        """Make nothing: the wiring does."""
         return None, None
 
 
-class SiteLink(PlannedLink):
-    """Between a host and the switch of its site: a cable of a room, unshaped (TCP's back-pressure would hide
-    the WAN's congestion in a shaped one)."""
+class SiteLink(WiredLink):
+    """The cable between a host and the switch of its site.
+
+    It is unshaped: in a shaped cable TCP's back-pressure would hide the WAN's congestion.
+    """
 
     def __init__(self, node1: SiteHost, node2: SiteSwitch, *, port_name: str, **params: Any) -> None:
-        plan = node2.plan
-        plan.create.append(
-            f"link add name {port_name} txqueuelen 1000 type veth peer name {HOST_INTERFACE} "
-            f"address {node1.tier_node.mac} txqueuelen 1000 netns {node1.netns_path}"
-        )
+        host_options = f"address {node1.tier_node.mac} netns {node1.netns_path}"
+        node2.wiring.add_veth(port_name, HOST_INTERFACE, peer_options=host_options)
         node2.add_port(port_name, node1.tier_node.mac, isolated=False)
         params1 = {"ip": f"{node1.tier_node.ip}/32"}
         params.update(intf=Port, addr1=node1.tier_node.mac, addr2=None, params1=params1)
         super().__init__(node1, node2, intfName1=HOST_INTERFACE, intfName2=port_name, **params)
 
 
-class CableLink(PlannedLink):
-    """From the switch of a child's site to the one where a shared link begins, unshaped: what its children
-    share is the link's own bottleneck."""
+class CableLink(WiredLink):
+    """The cable from the switch of a child's site to the switch at which a shared link begins.
+
+    It is unshaped: the children share the link's bottleneck.
+    """
 
     def __init__(
         self, node1: SiteSwitch, node2: SiteSwitch, *, macs: tuple[str, str], number: int, **params: Any
     ) -> None:
-        plan = node1.plan
-        near, far = (f"{plan.prefix}a{number}{side}" for side in "cp")
-        plan.create.append(f"link add name {near} txqueuelen 1000 type veth peer name {far} txqueuelen 1000")
+        wiring = node1.wiring
+        near, far = (f"{wiring.prefix}a{number}{side}" for side in "cp")
+        wiring.add_veth(near, far)
         child_mac, parent_mac = macs
         node1.add_port(near, parent_mac, isolated=True)
         node2.add_port(far, child_mac, isolated=True)

@@ -1,32 +1,32 @@
-"""A node that is a container: a Mininet host whose processes Docker started."""
+"""A node that is a container, as a Mininet host."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import LogConfig
 from docker.types import Mount as DockerMount
 
 from testbed.errors import TestbedError
+from testbed.host.processes.proc import network_namespace
+from testbed.host.processes.reporting import last_line
+from testbed.host.processes.waiting import wait_until
+from testbed.network.containers import RUN_LABEL, Containers
 from testbed.network.kernel.settings import configure_namespace
 from testbed.network.node import SiteHost
+from testbed.network.wiring import kernel_name
 
-RUN_LABEL = "llm-testbed.run"
 NODE_LABEL = "llm-testbed.node"
 USER_ID = 65532
-"""The container's user and group: nobody's, with no name on either side."""
+"""User and group of a container's processes, which have a name neither inside nor on the host."""
 CPU_PERIOD_US = 100_000
-"""Processes and threads of a container: those for requests, and the model's."""
 _ENGINE_NOTICES_S = 10.0
 
 
@@ -54,7 +54,7 @@ class Cancelled(Exception):
 class TierHost(SiteHost):
     """The container of a tier's node as a Mininet host: network mode none, no rights, read-only.
 
-    It starts in a thread of ``pool`` as soon as it is made; :meth:`wait_ready` returns when it runs.
+    It begins to start as soon as it is made; :meth:`wait_ready` returns when it runs.
 
     Attributes:
         container: Docker SDK's object.
@@ -66,26 +66,18 @@ class TierHost(SiteHost):
         self,
         name: str,
         *,
-        client: docker.DockerClient,
-        image: str,
+        containers: Containers,
         spec: ContainerSpec,
-        run_id: str,
-        pool: Executor,
-        ending: threading.Event,
-        started: Callable[[Future[Any]], None],
         **params: Any,
     ) -> None:
         self.spec = spec
-        self._client = client
-        self._ending = ending
-        self._pool = pool
+        self._containers = containers
         self._container: Container | None = None
         self._pid: int | None = None
         self._removal: Future[None] | None = None
         super().__init__(name, **params)
-        options = container_options(f"tb{run_id}-{name}", run_id, name, image, spec)
-        self._start: Future[Container] = pool.submit(self._bring_up, options)
-        self._start.add_done_callback(started)
+        options = container_options(containers.run_id, name, containers.image, spec)
+        self._start = containers.start(lambda: self._bring_up(options))
 
     @property
     def container(self) -> Container:
@@ -93,7 +85,7 @@ class TierHost(SiteHost):
 
     @property
     def started(self) -> bool:
-        """Whether the container has come to run at all."""
+        """Whether the container has run at all."""
         return self._pid is not None
 
     @property
@@ -110,7 +102,7 @@ class TierHost(SiteHost):
 
     @property
     def netns_path(self) -> str:  # type: ignore[override]
-        return f"/proc/{self.pid}/ns/net"
+        return network_namespace(self.pid or 0)  # there is no process 0
 
     def wait_ready(self) -> None:
         """Return when the container runs.
@@ -138,12 +130,13 @@ class TierHost(SiteHost):
         try:
             self.container.update(cpu_period=CPU_PERIOD_US, cpu_quota=quota)
         except DockerException as error:
-            raise TestbedError(f"{self.name} cannot be limited to {cpus} CPUs: {_said(error)}") from error
+            reason = _explained(error)
+            raise TestbedError(f"{self.name} cannot be limited to {cpus} CPUs: {reason}") from error
 
     def begin_removal(self) -> None:
-        """Start to remove the container, running or not, in a thread of the pool."""
+        """Start to remove the container, running or not; :meth:`terminate` waits for it."""
         if self._removal is None:
-            self._removal = self._pool.submit(self._remove)
+            self._removal = self._containers.pool.submit(self._remove)
 
     def terminate(self) -> None:
         """Remove the container, and end the shell."""
@@ -154,11 +147,9 @@ class TierHost(SiteHost):
 
     def _bring_up(self, options: Mapping[str, Any]) -> Container:
         try:
-            if self._ending.is_set():
-                raise Cancelled
-            self._container = container = self._client.containers.create(**options)
-            if self._ending.is_set():
-                raise Cancelled
+            self._require_going_on()
+            self._container = container = self._containers.client.containers.create(**options)
+            self._require_going_on()
             container.start()
             container.reload()
         except ImageNotFound as error:
@@ -166,22 +157,26 @@ class TierHost(SiteHost):
                 f"image {options['image']} is not in this Docker engine; build it with `make prepared`"
             ) from error
         except DockerException as error:
-            raise TestbedError(f"the container of {self.name} did not start: {_said(error)}") from error
+            raise TestbedError(f"the container of {self.name} did not start: {_explained(error)}") from error
         pid = container.attrs["State"]["Pid"]
         if not container.attrs["State"]["Running"] or not pid:
             raise TestbedError(f"the container of {self.name} ended at once: {self._last_words(container)}")
         self._pid = pid
         try:
-            configure_namespace(f"/proc/{pid}/ns/net")
+            configure_namespace(network_namespace(pid))
         except TestbedError as error:
             raise TestbedError(
                 f"the container of {self.name} ended at once: {self._last_words(container)}"
             ) from error
         return container
 
+    def _require_going_on(self) -> None:
+        if self._containers.ending.is_set():
+            raise Cancelled
+
     def _remove(self) -> None:
         self._start.cancel()
-        with contextlib.suppress(BaseException):  # whoever waits for the start hears of it
+        with contextlib.suppress(BaseException):  # it is raised where the start is waited for
             self._start.result()
         if self._container is not None:
             with contextlib.suppress(NotFound):
@@ -189,24 +184,23 @@ class TierHost(SiteHost):
 
     @staticmethod
     def _last_words(container: Container) -> str:
-        """What a container whose process is gone said last; the engine may be yet to notice."""
-        deadline = time.monotonic() + _ENGINE_NOTICES_S
-        with contextlib.suppress(DockerException):
+        """What a container printed last whose process has ended, be it unnoticed by the engine yet."""
+
+        def has_ended() -> bool:
             container.reload()
-            while container.attrs["State"]["Running"] and time.monotonic() < deadline:
-                time.sleep(0.05)
-                container.reload()
+            return not container.attrs["State"]["Running"]
+
+        with contextlib.suppress(DockerException):
+            wait_until(has_ended, _ENGINE_NOTICES_S, 0.05)
             state = container.attrs["State"]
-            lines = container.logs(tail=5).decode(errors="replace").strip().splitlines()
-            said = lines[-1][:300] if lines else state.get("Error") or "it said nothing"
+            printed = container.logs(tail=5).strip()
+            words = last_line(printed or state.get("Error") or "")[:300]
             killed = ", out of memory" if state.get("OOMKilled") else ""
-            return f"{said} (exit status {state.get('ExitCode')}{killed})"
+            return f"{words} (exit status {state.get('ExitCode')}{killed})"
         return "its log cannot be read"
 
 
-def container_options(
-    container: str, run_id: str, node: str, image: str, spec: ContainerSpec
-) -> dict[str, Any]:
+def container_options(run_id: str, node: str, image: str, spec: ContainerSpec) -> dict[str, Any]:
     """Options of Docker SDK's ``containers.create``: no rights, nothing to write on but ``/tmp``."""
     for path in spec.mounts:
         if not Path(path).exists():
@@ -214,7 +208,7 @@ def container_options(
     return {
         "image": image,
         "command": list(spec.command) if spec.command is not None else None,
-        "name": container,
+        "name": kernel_name(run_id, node),
         "hostname": node,
         "labels": {RUN_LABEL: run_id, NODE_LABEL: node},
         "environment": dict(spec.env),
@@ -236,7 +230,7 @@ def container_options(
     }
 
 
-def _said(error: DockerException) -> str:
+def _explained(error: DockerException) -> str:
     """A Docker error in one line."""
-    said = error.explanation if isinstance(error, APIError) and error.explanation else str(error)
-    return " ".join(str(said).split())[:300]
+    reason = error.explanation if isinstance(error, APIError) and error.explanation else str(error)
+    return " ".join(str(reason).split())[:300]

@@ -9,15 +9,15 @@ from testbed.network.kernel import congestion
 from testbed.scenario.topology import Topology
 
 
-def host_lacks(topology: Topology, having: Kernel | None = None) -> list[str]:
+def host_lacks(topology: Topology, tried: Kernel | None = None) -> list[str]:
     """Why this host cannot run the topology, a sentence each; empty if it can."""
-    found = having or kernel()
-    lacking = [part for part in FOR_NETWORKS if not found.has(part)]
+    tried = tried or kernel()
+    lacking = [part for part in FOR_NETWORKS if not tried.has(part)]
     reasons = []
     if lacking:
-        said = found.said.get(lacking[0], "missing")
+        reason = tried.reasons.get(lacking[0], "missing")
         reasons.append(
-            f"this kernel, or this user on it, cannot make a network ({', '.join(lacking)}: {said})"
+            f"this kernel, or this user on it, cannot make a network ({', '.join(lacking)}: {reason})"
         )
     if os.geteuid() != 0:
         reasons.append("only root can put a container on a network of ours; run as root or with sudo")

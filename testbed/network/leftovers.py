@@ -1,7 +1,7 @@
-"""Who runs now, and what a run that was killed has left in the kernel and in Docker.
+"""What runs that were killed have left in the kernel and in Docker: found by their prefix and label, removed.
 
-A run holds a lock on its file in :data:`RUNS` as long as it lives. The file of a run that was killed stays,
-unlocked: what carries that run's prefix or label is then a leftover, and nothing else is.
+A run holds a lock on its file as long as it lives (:mod:`testbed.host.processes.run_lock`). The file of a run
+that was killed stays, unlocked: what carries that run's prefix or label is then a leftover, and nothing else.
 """
 
 from __future__ import annotations
@@ -10,28 +10,27 @@ import contextlib
 import os
 import re
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import docker
-from docker.errors import NotFound
 
 from testbed.errors import TestbedError
 from testbed.host.engine import engine_if_up
+from testbed.host.processes import proc
 from testbed.host.processes.run_lock import gate, known_runs, lock_file
-from testbed.network.container import RUN_LABEL
-from testbed.network.kernel.netns import HERE, NAMED, delete_namespaces, named, processes_in, run_in
-from testbed.network.wiring import KIND_LETTERS
-
-PREFIX = "tb"
+from testbed.network.containers import RUN_LABEL, labelled_containers, remove_containers
+from testbed.network.kernel.netns import HERE, NAMED, delete_namespaces, named, run_in
+from testbed.network.wiring import KIND_LETTERS, kernel_name
 
 Kind = Literal["process", "container", "namespace", "interface", "lock"]
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something of a run that no longer lives; a process by its id, all else by name."""
+    """Something that a run which has ended left: a process, by its id, or another thing, by its name."""
 
     kind: Kind
     name: str
@@ -39,26 +38,26 @@ class Leftover:
 
 
 def find_leftovers(run_id: str | None = None) -> list[Leftover]:
-    """Everything left by runs that were killed (or by that one run), in the order in which to remove it.
+    """Everything left by runs that were killed (or by the given run), in the order in which to remove it.
 
     Raises:
         TestbedError: the user is not root.
     """
     client = engine_if_up()
-    containers = _containers(client)
+    containers = labelled_containers(client)
     with gate():
         runs = known_runs()
     dead = {name for name, (alive, _) in runs.items() if not alive}
     dead |= {owner for owner, _ in containers} - runs.keys()
     if run_id is not None:
         dead = {run_id}  # asked by the run itself, which lives
-    found = [Leftover("container", name, owner) for owner, name in containers if owner in dead]
-    for one in sorted(dead):
-        found += _in_kernel(one, client)
-        if run_id is None and lock_file(one).exists():
-            found.append(Leftover("lock", lock_file(one).name, one))
+    leftovers = [Leftover("container", name, owner) for owner, name in containers if owner in dead]
+    for dead_id in sorted(dead):
+        leftovers += _in_kernel(dead_id, client)
+        if run_id is None and lock_file(dead_id).exists():
+            leftovers.append(Leftover("lock", lock_file(dead_id).name, dead_id))
     order = ("process", "container", "interface", "namespace", "lock")
-    return sorted(found, key=lambda leftover: order.index(leftover.kind))
+    return sorted(leftovers, key=lambda leftover: order.index(leftover.kind))
 
 
 def remove_leftovers(run_id: str | None = None) -> list[Leftover]:
@@ -67,50 +66,41 @@ def remove_leftovers(run_id: str | None = None) -> list[Leftover]:
     Raises:
         TestbedError: the user is not root.
     """
-    found = find_leftovers(run_id)
-    for leftover in found:
+    leftovers = find_leftovers(run_id)
+    for leftover in leftovers:
         _remove(leftover)
-    return found
-
-
-def _containers(client: docker.DockerClient | None) -> list[tuple[str, str]]:
-    """Run id and name of every container that carries our label."""
-    if client is None:
-        return []
-    listed = client.api.containers(all=True, filters={"label": RUN_LABEL})
-    return [(one["Labels"][RUN_LABEL], one["Names"][0].lstrip("/")) for one in listed]
+    return leftovers
 
 
 def _in_kernel(run_id: str, client: docker.DockerClient | None) -> list[Leftover]:
-    prefix = f"{PREFIX}{run_id}"
+    """Namespaces, interfaces and processes of a run."""
+    prefix = kernel_name(run_id)
     interface = re.compile(rf"{prefix}[{KIND_LETTERS}]\d+[cp]?")
-    namespaces = [
-        p.name for p in NAMED.glob(f"{prefix}*") if p.name == prefix or p.name.startswith(f"{prefix}-")
+    namespaces = [path.name for path in NAMED.glob(f"{prefix}*") if re.match(rf"{prefix}(-|$)", path.name)]
+    interfaces = [path.name for path in Path("/sys/class/net").iterdir() if interface.fullmatch(path.name)]
+    entered = [*map(named, namespaces), *_container_namespaces(run_id, client)]
+    processes = sorted({*proc.in_network_namespaces(entered), *_captures(interface)})
+    return [
+        *(Leftover("namespace", name, run_id) for name in namespaces),
+        *(Leftover("interface", name, run_id) for name in sorted(interfaces)),
+        *(Leftover("process", str(pid), run_id) for pid in processes),
     ]
-    found = [Leftover("namespace", name, run_id) for name in namespaces]
-    present = sorted(path.name for path in Path("/sys/class/net").iterdir())
-    found += [Leftover("interface", name, run_id) for name in present if interface.fullmatch(name)]
-    pids = {*processes_in(*map(named, namespaces)), *_taps(interface), *_in_containers(run_id, client)}
-    return found + [Leftover("process", str(pid), run_id) for pid in sorted(pids)]
 
 
-def _taps(interface: re.Pattern[str]) -> set[int]:
-    """Processes started to capture on one of the run's interfaces (its name is one of their arguments)."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            program, *arguments = path.read_text(errors="replace").split("\0")
-            if Path(program).name in ("tcpdump", "dumpcap") and any(map(interface.fullmatch, arguments)):
-                found.add(int(path.parent.name))
-    return found
+def _captures(interface: re.Pattern[str]) -> Iterator[int]:
+    """Processes that capture on one of the run's interfaces, whose name is one of their arguments."""
+    for pid in proc.process_ids():
+        program, *arguments = proc.command_line(pid) or [""]
+        if Path(program).name in ("tcpdump", "dumpcap") and any(map(interface.fullmatch, arguments)):
+            yield pid
 
 
-def _in_containers(run_id: str, client: docker.DockerClient | None) -> list[int]:
-    """Processes in the network namespaces of the run's containers, those of the host among them."""
+def _container_namespaces(run_id: str, client: docker.DockerClient | None) -> list[str]:
+    """The network namespaces of the run's containers, in which processes of the host may be as well."""
     if client is None:
         return []
     running = client.containers.list(filters={"label": f"{RUN_LABEL}={run_id}"}, ignore_removed=True)
-    return processes_in(*(f"/proc/{one.attrs['State']['Pid']}/ns/net" for one in running))
+    return [proc.network_namespace(container.attrs["State"]["Pid"]) for container in running]
 
 
 def _remove(leftover: Leftover) -> None:
@@ -126,11 +116,3 @@ def _remove(leftover: Leftover) -> None:
         delete_namespaces([leftover.name])
     else:
         lock_file(leftover.run_id).unlink(missing_ok=True)
-
-
-def remove_containers(client: docker.DockerClient | None, run_id: str, name: str | None = None) -> None:
-    """Remove the containers of a run that are still there (or only ``name``), running or not."""
-    for owner, one in _containers(client):
-        if client is not None and owner == run_id and name in (None, one):
-            with contextlib.suppress(NotFound):
-                client.api.remove_container(one, force=True, v=True)

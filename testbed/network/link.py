@@ -1,7 +1,7 @@
 """The links of the network as Mininet links: a site's own, unshaped, and the WAN link.
 
-Stock ``TCLink`` loses frames where no tap sees them, lets a burst pass unshaped and does not go back to 0. In
-ours bottleneck, wire and way are apart, and the run's link process is all three (docs/LINK.md).
+Mininet's ``TCLink`` loses frames where no tap sees them, lets a burst pass unshaped and cannot go back to 0.
+Here the run's link process emulates bottleneck, wire and way one after the other (docs/LINK.md).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from testbed.network.cables import PlannedLink, Port
+from testbed.network.cables import Port, WiredLink
 from testbed.network.kernel.counters import CounterReader, Counters
 from testbed.network.link_process.client import LinkProcess
 from testbed.network.link_process.ring import FIRST_PORT_INDEX
@@ -31,18 +31,18 @@ class LinkEnd:
     wire: str
 
 
-class WanLink(PlannedLink):
-    """Between two sites: for each direction bottleneck, wire, way.
+class WanLink(WiredLink):
+    """A WAN link between two sites: in each direction a bottleneck, a wire and a way.
 
-    A frame that a site sends goes through the cable ``outer``-``port`` to the link process. That lets it
-    wait for the bottleneck, puts it on the wire, and hands it to the other site's port when its way is over.
+    A frame that a site sends goes through the cable ``outer``-``port`` to the link process. The process lets
+    it wait for the bottleneck, puts it on the wire, and hands it to the other site's port after its way.
     Nobody reads the wire's other end: there the kernel counts and a capture sees what was sent.
 
-    A shared link begins at a switch before which its children's sites are; all else is as with one child.
+    A shared link begins at a switch to which its children's sites are cabled.
 
     Attributes:
-        spec: what the scenario asks for; :meth:`reshape` does not change it.
-        shapes: what the link is now.
+        spec: the link of the scenario; :meth:`reshape` does not change it.
+        shapes: those of now.
         capture_interface: the wire's end below. A tap there sees both directions as sent.
         netns_path: the namespace in which that interface is.
     """
@@ -58,27 +58,21 @@ class WanLink(PlannedLink):
         **params: Any,
     ) -> None:
         self.spec = spec
-        plan = node1.plan
+        wiring = node1.wiring
         self.shapes: dict[Direction, Shape] = {"up": spec.up, "down": spec.down}
         self.child, self.parent = (
-            LinkEnd(*(f"{plan.prefix}{letter}{number}{side}" for letter in "opw")) for side in "cp"
+            LinkEnd(*(f"{wiring.prefix}{letter}{number}{side}" for letter in "opw")) for side in "cp"
         )
-        self.capture_interface, self.netns_path = self.child.wire, plan.netns_path
+        self.capture_interface, self.netns_path = self.child.wire, wiring.netns_path
         self._process: LinkProcess | None = None
         self._reader: CounterReader | None = None
         self._passages: Passages = {}
         self._following: set[Direction] = set()
-        plan.create.append(
-            f"link add name {self.child.wire} txqueuelen 1000 "
-            f"type veth peer name {self.parent.wire} txqueuelen 1000"
-        )
+        wiring.add_veth(self.child.wire, self.parent.wire)
         for place, end in enumerate((self.child, self.parent)):
             index = FIRST_PORT_INDEX + 2 * number + place
-            plan.create.append(
-                f"link add name {end.port} index {index} txqueuelen 1000 "
-                f"type veth peer name {end.outer} txqueuelen 1000"
-            )
-            plan.interfaces += [end.port, end.wire]
+            wiring.add_veth(end.port, end.outer, options=f"index {index}")
+            wiring.interfaces += [end.port, end.wire]
         children_macs, parent_mac = macs
         node1.add_port(self.child.outer, parent_mac, isolated=not spec.shared)
         node2.add_port(self.parent.outer, *children_macs, isolated=True)
@@ -90,11 +84,11 @@ class WanLink(PlannedLink):
         return self.spec.name
 
     def attach(self, process: LinkProcess, reader: CounterReader, passages: Passages) -> None:
-        """Carry frames from now on; to be called once the link's interfaces are there.
+        """Carry frames from now on; to be called when the link's interfaces exist.
 
         Args:
             reader: of the link's namespace.
-            passages: in each direction, what else sends its frames on, between the two sites' containers.
+            passages: in each direction, the other interfaces that frames pass between the two hosts.
         """
         self._process, self._reader, self._passages = process, reader, passages
         child, parent = ((end.port, end.wire) for end in (self.child, self.parent))
@@ -106,27 +100,27 @@ class WanLink(PlannedLink):
         return {"up": interface.sent, "down": interface.received}
 
     def counts(self) -> dict[Direction, LinkCounts]:
-        """What the link process says of each direction."""
+        """What the link process counts in each direction."""
         return {direction: self._links.counts(self.name, direction) for direction in DIRECTIONS}
 
     def read(self) -> dict[Direction, DirectionReading]:
-        """All counters of both directions; of one moment only if the link is quiet."""
-        wire, counts, found = self.counters(), self.counts(), {}
+        """All counters of both directions; they are of the same moment only if the link is quiet."""
+        wire, counts, readings = self.counters(), self.counts(), {}
         for direction in DIRECTIONS:
             near, far = (self.child, self.parent) if direction == "up" else (self.parent, self.child)
             senders = [(self._kernel, end) for end in (near.outer, near.wire, far.port)]
             senders += self._passages[direction]
-            found[direction] = DirectionReading(
+            readings[direction] = DirectionReading(
                 wire=wire[direction],
                 port_in=self._kernel.interface(near.port).received,
                 port_out=self._kernel.interface(far.port).sent,
                 process=counts[direction],
                 dropped_frames=sum(reader.interface(name).dropped_frames for reader, name in senders),
             )
-        return found
+        return readings
 
     def reshape(self, up: Shape, down: Shape) -> None:
-        """Change the link under way: frames in it stay, and those that wait feel it at once."""
+        """Change the link's shapes at once, also for frames that wait; no frame is lost by it."""
         for direction, shape in (("up", up), ("down", down)):
             self._change(direction, shape)  # type: ignore[arg-type]
 
@@ -143,7 +137,7 @@ class WanLink(PlannedLink):
         self._links.change(self.name, direction, self.shapes[direction], same_delays=True)
 
     def cut(self) -> None:
-        """Lose every frame behind the wire from now on, both ways. What is on its way arrives."""
+        """Lose every frame after the wire from now on, in both directions. What is on its way arrives."""
         self._links.cut(self.name, cut=True)
 
     def mend(self) -> None:

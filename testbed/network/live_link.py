@@ -1,4 +1,4 @@
-"""A WAN link whose figures change on the way, and go back to the scenario's."""
+"""A WAN link whose figures events change and put back."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from testbed.scenario.topology import DIRECTIONS, Direction
 
 
 class LiveLink:
-    """The scenario's figures of a link, and on top of them those that events have given it.
+    """A link with the scenario's figures, and on top of them those that events have set.
 
-    May be used from several threads: each call is one change of the link.
+    It may be used from several threads: each call is one change of the link.
     """
 
     def __init__(self, link: WanLink) -> None:
@@ -23,7 +23,7 @@ class LiveLink:
         self._lock = threading.Lock()
 
     def change(self, directions: Iterable[Direction], figures: Mapping[str, Any]) -> None:
-        """Give figures, by their names in :class:`testbed.scenario.topology.Shape`; others stay."""
+        """Set figures, by their names in :class:`testbed.scenario.topology.Shape`; others stay."""
         with self._lock:
             for direction in directions:
                 self._given[direction].update(figures)
@@ -42,7 +42,7 @@ class LiveLink:
                 self.link.unfollow(direction)
 
     def put_back(self, directions: Iterable[Direction], names: Iterable[str]) -> None:
-        """Figures are as the scenario has them again."""
+        """Set figures back to the scenario's."""
         names = list(names)
         with self._lock:
             for direction in directions:
@@ -51,4 +51,5 @@ class LiveLink:
             self._reshape()
 
     def _reshape(self) -> None:
-        self.link.reshape(*(replace(self.link.spec.shape(one), **self._given[one]) for one in DIRECTIONS))
+        spec = self.link.spec
+        self.link.reshape(*(replace(spec.shape(way), **self._given[way]) for way in DIRECTIONS))

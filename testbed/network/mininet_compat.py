@@ -1,4 +1,4 @@
-"""Mininet's classes, importable under every Python that we support.
+"""Mininet's classes, made importable under every Python that we support.
 
 Mininet 2.3.0.dev6 imports ``distutils.version``, which Python 3.12 no longer has. It compares versions of
 Open vSwitch with it, for a switch class that we do not use.

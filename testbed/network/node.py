@@ -1,27 +1,28 @@
-"""A tier's container as a Mininet host; and a host that is a bare network namespace, for tests."""
+"""A node as a Mininet host: what containers and bare network namespaces have in common, and the latter."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from testbed.network.endpoint import Endpoint
 from testbed.network.kernel.netns import named
 from testbed.network.kernel.settings import ROUTE_SETTINGS, configure_namespace
 from testbed.network.lazy_shell import LazyShell
 from testbed.network.mininet_compat import Host
-from testbed.network.wiring import HOST_INTERFACE, Plan
+from testbed.network.wiring import HOST_INTERFACE, Wiring
 from testbed.scenario.topology import Node as TierNode
 
 
 class SiteHost(LazyShell, Host):
-    """A host with one interface, which knows its neighbours in the tree and no one else."""
+    """A host with one interface and routes to its neighbours in the tree."""
 
     def __init__(
-        self, name: str, *, tier_node: TierNode, neighbours: Sequence[TierNode], plan: Plan, **params: Any
+        self, name: str, *, tier_node: TierNode, neighbours: Sequence[TierNode], wiring: Wiring, **params: Any
     ):
         self.tier_node = tier_node
         self.neighbours = tuple(neighbours)
-        self.plan = plan
+        self.wiring = wiring
         super().__init__(name, ip=tier_node.ip, mac=tier_node.mac, inNamespace=True)
 
     def config(self, **_params: Any) -> dict[str, Any]:
@@ -35,18 +36,23 @@ class SiteHost(LazyShell, Host):
                 f"neigh replace {other.ip} lladdr {other.mac} dev {HOST_INTERFACE} nud permanent",
                 f"route replace {other.ip}/32 dev {HOST_INTERFACE} src {self.tier_node.ip} {settings}",
             ]
-        self.plan.hosts[self.netns_path] = lines
+        self.wiring.hosts[self.netns_path] = lines
         return {}
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where its neighbours reach it."""
+        return Endpoint(self.netns_path, self.tier_node.ip)
 
     def wait_ready(self) -> None:
         """Return when the namespace is there and has its settings."""
 
     def begin_removal(self) -> None:
-        """Start what :meth:`terminate` waits for."""
+        """Start a removal that :meth:`terminate` waits for, if it takes long."""
 
 
 class NamespaceHost(SiteHost):
-    """A host that is a named network namespace and nothing else, made by the network."""
+    """A host that is only a named network namespace, which the network makes."""
 
     def __init__(self, name: str, *, namespace: str, **params: Any) -> None:
         self.netns_path = named(namespace)

@@ -1,4 +1,4 @@
-"""What kernel and link process say of a link, as plain data: counters at one moment, a report of a method."""
+"""The counters of a link at one moment, by the kernel and by the link process, as plain data."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LinkCounts:
 
 @dataclass(frozen=True, slots=True)
 class DirectionReading:
-    """All counters of one direction of a link at one quiet moment; all but ``process`` are the kernel's.
+    """All counters of one direction of a link at a quiet moment; all but ``process`` are the kernel's.
 
     ``wire`` is counted at the child's end of the wire; ``port_in`` is what the near port received from its
     site, ``port_out`` what the far port was given to send. ``dropped_frames`` were dropped by any interface

@@ -1,9 +1,8 @@
-"""The switch of a site, as a Mininet switch that knows beforehand who is behind which port.
+"""The switch of a site, as a Mininet switch that is told which address is behind which port.
 
 Nothing is learnt and nothing flooded: the host of the site reaches its neighbours in the tree, each through
-the port of its link, and they reach the host. No way leads from one link to another, so none past a tier.
-Where siblings share a link, another switch stands before it: what they reach is the link, and not one
-another.
+the port of its link, and they reach the host. No frame goes from one link to another, so none passes a tier.
+Where siblings share a link, another switch stands before it, at which they reach the link and not each other.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 
 from testbed.network.lazy_shell import LazyShell
 from testbed.network.mininet_compat import Switch
-from testbed.network.wiring import Plan
+from testbed.network.wiring import Wiring
 
 
 class SiteSwitch(LazyShell, Switch):
@@ -21,33 +20,33 @@ class SiteSwitch(LazyShell, Switch):
 
     controlIntf = None  # Mininet's name; there is no controller
 
-    def __init__(self, name: str, *, interface: str, plan: Plan, number: int, **params: Any) -> None:
+    def __init__(self, name: str, *, interface: str, wiring: Wiring, number: int, **params: Any) -> None:
         self.interface = interface
-        self.plan = plan
-        self.netns_path = plan.netns_path
-        params["inNamespace"] = True  # the plan's: Mininet moves nothing and looks for no loopback
+        self.wiring = wiring
+        self.netns_path = wiring.netns_path
+        params["inNamespace"] = True  # the wiring's: Mininet moves nothing and looks for no loopback
         super().__init__(name, dpid=f"{number:x}", **params)
-        plan.create.append(
+        wiring.create.append(
             f"link add name {interface} type bridge stp_state 0 forward_delay 0 mcast_snooping 0 "
             "mcast_querier 0 nf_call_iptables 0 nf_call_arptables 0"
         )
-        plan.interfaces.append(interface)
+        wiring.interfaces.append(interface)
 
     def add_port(self, interface: str, *macs: str, isolated: bool) -> None:
         """Make an interface a port behind which ``macs`` are, and no other address.
 
-        An isolated port reaches the one that is not, and no other.
+        An isolated port reaches the port that is not isolated, and no other.
         """
-        self.plan.interfaces.append(interface)
-        self.plan.create += [
+        self.wiring.interfaces.append(interface)
+        self.wiring.create += [
             f"link set dev {interface} master {self.interface}",
             f"link set dev {interface} type bridge_slave learning off flood off mcast_flood off "
             f"bcast_flood off isolated {'on' if isolated else 'off'}",
         ]
-        self.plan.forward += [f"fdb replace {mac} dev {interface} master static" for mac in macs]
+        self.wiring.forward += [f"fdb replace {mac} dev {interface} master static" for mac in macs]
 
     def start(self, controllers: Sequence[Any]) -> None:
-        """Do nothing: the plan brings the bridge up with all others."""
+        """Do nothing: the wiring brings the bridge up with all others."""
 
     def stop(self, deleteIntfs: bool = True) -> None:
         """End the shell; interfaces go with the run's namespace."""

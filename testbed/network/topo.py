@@ -15,7 +15,7 @@ from testbed.scenario.topology import Link, Node
 class SiteTopo(Topo):
     """A host and a switch for each node, and a WAN link between the switches of a child and its parent.
 
-    Children that share a link have one more switch before it, to which their own are cabled.
+    Children that share a link have one more switch before it, to which their switches are cabled.
     """
 
     def build(
@@ -28,13 +28,16 @@ class SiteTopo(Topo):
         host: Callable[[Node], Mapping[str, Any]],
         switch: Mapping[str, Any],
     ) -> None:
-        """Mininet's hook. ``host`` and ``switch`` are class and options of each; nothing is made yet.
+        """Mininet's hook: describe the network; nothing is made yet.
 
-        Switches and links are numbered on from ``first_number``, for their names in the kernel.
+        Args:
+            first_number: from which on switches and links are numbered, for their names in the kernel.
+            host: class and options of a node's host.
+            switch: class and options of every switch.
         """
         named = {node.name: node for node in nodes}
         for number, node in enumerate(nodes, first_number):
-            ends = [(child, one.parent) for one in links for child in one.children]
+            ends = [(child, link.parent) for link in links for child in link.children]
             neighbours = [
                 named[parent if child == node.name else child]
                 for child, parent in ends

@@ -1,7 +1,7 @@
-"""What is to be done to the kernel for a part of the network, gathered first and done in few processes.
+"""What the kernel is to make for a part of the network: names, and commands to be run in few processes.
 
 Mininet runs a shell for each node and a process for each step. With twenty containers that is most of the
-time it takes to start; so our Mininet classes only note their steps here.
+time it takes to start; so our Mininet classes only note their commands here.
 """
 
 from __future__ import annotations
@@ -11,18 +11,29 @@ from dataclasses import dataclass, field
 from testbed.network.kernel.interfaces import quieten_interfaces, wait_running
 from testbed.network.kernel.netns import batch
 
+PREFIX = "tb"
+"""With this begins the name of everything that a run makes in the kernel and in Docker."""
 HOST_INTERFACE = "eth0"
+"""The interface of a node."""
 KIND_LETTERS = "shopwa"
-"""First letter after the run's prefix: switch, port to a host, outer end of a link's port, that port, wire's
-end, and cable to a shared link."""
+"""The letter after the run's prefix in an interface's name: switch, port to a host, outer end of a link's
+port, that port, end of a wire, and cable to a shared link."""
+
+
+def kernel_name(run_id: str, node: str | None = None) -> str:
+    """The prefix of a run's interfaces, which also is the name of its namespace; or the name of a node's
+    namespace and container.
+    """
+    prefix = f"{PREFIX}{run_id}"
+    return prefix if node is None else f"{prefix}-{node}"
 
 
 @dataclass
-class Plan:
-    """Steps in the run's namespace at ``netns_path``, in the order of the fields, then those of each host.
+class Wiring:
+    """Commands for the run's namespace at ``netns_path``, in the order of the fields, then for each host.
 
-    Every interface is down until it is part of a switch that neither learns nor floods, and has IPv6 and
-    offloads off: so no frame that nobody sent ever crosses a link.
+    Every interface is down until it is part of a switch that neither learns nor floods, and until its IPv6
+    and offloads are off: so no frame that nobody sent ever crosses a link.
     """
 
     netns_path: str
@@ -30,20 +41,28 @@ class Plan:
     create: list[str] = field(default_factory=list)
     """ip(8): interfaces, into their switches."""
     interfaces: list[str] = field(default_factory=list)
-    """Those that ``create`` makes, but for those of hosts."""
+    """The interfaces that ``create`` makes, except those of hosts."""
     forward: list[str] = field(default_factory=list)
-    """bridge(8): who is behind which port."""
+    """bridge(8): which address is behind which port."""
     hosts: dict[str, list[str]] = field(default_factory=dict)
     """ip(8) for each host, by the path of its namespace: address, neighbours, routes."""
 
+    def add_veth(self, name: str, peer: str, *, options: str = "", peer_options: str = "") -> None:
+        """Make a pair of interfaces; ``options`` are those of ip-link(8) for one end each."""
+        self.create.append(
+            f"link add name {name} {options} txqueuelen 1000 "
+            f"type veth peer name {peer} {peer_options} txqueuelen 1000"
+        )
+
     def create_interfaces(self) -> None:
+        """Make all interfaces, and leave them down."""
         batch(self.netns_path, "ip", self.create)
         quieten_interfaces(self.netns_path, self.interfaces)
 
     def bring_up(self) -> None:
-        """Connect what :meth:`create_interfaces` made.
+        """Bring up what :meth:`create_interfaces` made, and return when all of it carries frames.
 
-        Hosts come first: one without routes has nothing to send that a port could carry.
+        Hosts get their routes before ports come up: a host without routes has nothing to send.
         """
         batch(self.netns_path, "bridge", self.forward)
         for path, lines in self.hosts.items():

@@ -6,11 +6,12 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from testbed.network.endpoint import Endpoint
 from testbed.network.measure.loss import CASES, LEAST_DATAGRAMS, MOST_DATAGRAMS, MOST_SENDING_S
-from testbed.network.measure.paths import Effort, Path
+from testbed.network.measure.paths import Effort, LinkPath
 from testbed.network.measure.rate import rate_groups
 from testbed.network.measure.times import FRAME_PINGS, PINGS, ping_interval_s
-from testbed.network.measure.traffic import PING_FRAME_BYTES, SMALL_FRAME_BYTES, End
+from testbed.network.measure.traffic import PING_FRAME_BYTES, SMALL_FRAME_BYTES
 from testbed.scenario.expected import rate_window_s
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.methods import Method
@@ -111,8 +112,8 @@ def _measuring_s(topology: Topology) -> float:
     """One measurement of all links, as :func:`testbed.network.measure.measure.measure` goes about it."""
     if not topology.links:
         return 0.0
-    nowhere = End("", "")
-    paths = [Path(link.name, link.up, link.down, nowhere, nowhere, dict, dict) for link in topology.links]
+    nowhere = Endpoint("", "")
+    paths = [LinkPath(link.name, link.up, link.down, nowhere, nowhere, dict, dict) for link in topology.links]
     effort = Effort()
     batches = [
         paths[start : start + effort.timed_together] for start in range(0, len(paths), effort.timed_together)
@@ -130,7 +131,7 @@ def _measuring_s(topology: Topology) -> float:
     return times_s + _loss_s(shapes, effort) + sum(windows_s) + QUIET_S * len(windows_s)
 
 
-def _times_s(path: Path) -> float:
+def _times_s(path: LinkPath) -> float:
     """Three trains of pings and datagrams, and their last answers."""
     more = 2 if path.jitter_ms else 1
     pings_s = PINGS * ping_interval_s(path, PING_FRAME_BYTES)

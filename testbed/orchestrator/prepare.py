@@ -11,7 +11,7 @@ from pathlib import Path
 from testbed.errors import TestbedError
 from testbed.host.facts import usable_cpus
 from testbed.host.image import ImageRef, ensure_image
-from testbed.host.processes.children import Report
+from testbed.host.processes.reporting import Report
 from testbed.network.feasibility import host_lacks
 from testbed.orchestrator.events.flow import flow_ports, require_iperf3
 from testbed.scenario.capacity import capacity_notes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from testbed.network.kernel.connections import unsettled, wait_until_closed
-from testbed.network.measure.measure import paths_of, wait_until_quiet
+from testbed.network.measure.paths import paths_of, wait_until_quiet
 from testbed.network.network import Network
 from testbed.orchestrator.rows.links import Reading
 

@@ -19,7 +19,8 @@ from testbed.host.processes.run_lock import new_run_id, run_lock
 from testbed.host.processes.signals import Terminated, undisturbed
 from testbed.network.container import TierHost
 from testbed.network.link_process.client import LinkProcess
-from testbed.network.measure.measure import measure, paths_of, probe_path
+from testbed.network.measure.measure import measure
+from testbed.network.measure.paths import paths_of, probe_path
 from testbed.network.network import Network
 from testbed.orchestrator.conclude import Measured, conclude, save_tables
 from testbed.orchestrator.estimate import estimated_seconds

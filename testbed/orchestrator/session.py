@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from testbed.console import Reporter
 from testbed.host.cgroup import ContainerGroup
 from testbed.network.link import WanLink
-from testbed.network.measure.paths import Path
+from testbed.network.measure.paths import LinkPath
 from testbed.network.network import Network
 from testbed.orchestrator.events.stage import Stage
 from testbed.orchestrator.nodes.control import NodeControl
@@ -34,5 +34,5 @@ class Session:
     directory: RunDirectory
     reporter: Reporter
     groups: Mapping[str, ContainerGroup] = field(default_factory=dict)
-    probes: Sequence[Path] = ()
+    probes: Sequence[LinkPath] = ()
     stage: Stage | None = None

@@ -10,7 +10,6 @@ Direction = Literal["up", "down"]
 DIRECTIONS: tuple[Direction, Direction] = ("up", "down")
 """``up`` is towards the cloud: from a link's child to its parent."""
 
-SUBNET_BITS = 16
 FRAME_BYTES = 1514
 """A full Ethernet frame as the kernel counts it: header and 1,500 bytes, no FCS."""
 MIN_QUEUE_FRAMES = 100

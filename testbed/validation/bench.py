@@ -6,14 +6,14 @@ import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Self
 
 from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.processes.priority import promptly
 from testbed.network.link import WanLink
-from testbed.network.measure.paths import Path, paths_of, wait_until_quiet
+from testbed.network.measure.paths import LinkPath, paths_of, wait_until_quiet
 from testbed.network.measure.traffic import PING_PAYLOAD_BYTES
 from testbed.network.measure.trains import Train, ping_socket, ping_train, run_trains
 from testbed.network.network import Network
@@ -41,15 +41,13 @@ class Bench:
     """
 
     network: Network
-    directory: FilePath
+    directory: Path
     reporter: Reporter
     short: bool = False
 
     @classmethod
     @contextmanager
-    def open(
-        cls, run_id: str, directory: FilePath, reporter: Reporter, *, short: bool = False
-    ) -> Iterator[Self]:
+    def open(cls, run_id: str, directory: Path, reporter: Reporter, *, short: bool = False) -> Iterator[Self]:
         """Set up a bench for as long as the context lasts.
 
         Raises:
@@ -62,7 +60,7 @@ class Bench:
     def link(self) -> WanLink:
         return self.network.link(LINK)
 
-    def path(self, up: Shape, down: Shape | None = None) -> Path:
+    def path(self, up: Shape, down: Shape | None = None) -> LinkPath:
         """Shape the link, both directions alike by default, and return its path once it is empty and quiet.
 
         Raises:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from testbed.network.measure.paths import Path, wait_until_quiet
+from testbed.network.measure.paths import LinkPath, wait_until_quiet
 from testbed.network.measure.traffic import UDP_HEADERS_BYTES, Burst, UdpPath
 from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
 from testbed.validation.bench import Bench
@@ -55,7 +55,7 @@ def capture(bench: Bench) -> Iterator[Figure]:
     )
 
 
-def _send_known(path: Path, udp: UdpPath, total: int) -> Counter[int]:
+def _send_known(path: LinkPath, udp: UdpPath, total: int) -> Counter[int]:
     """Send ``total`` frames, of each size in turn, in bursts for which the queue has room."""
     sizes = [FRAME_SIZES[number % len(FRAME_SIZES)] for number in range(total)]
     for start in range(0, total, _BURST):
@@ -134,7 +134,7 @@ def judge_account(
         yield exactly(f"{direction}: all parts", "bytes", counted_bytes[direction], parts.accounted_bytes)
 
 
-def exchange(path: Path, asked: list[Message], replied: list[Message]) -> None:
+def exchange(path: LinkPath, asked: list[Message], replied: list[Message]) -> None:
     """Send each question up and its reply down, over one connection.
 
     Raises:

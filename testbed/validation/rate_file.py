@@ -8,7 +8,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path as FilePath
+from pathlib import Path
 
 from testbed.host.facts import REPOSITORY
 from testbed.host.processes.priority import promptly
@@ -101,7 +101,7 @@ def play(bench: Bench, trace: RateTrace, duration_s: float) -> Played:
     return Played(list(_stamps_ns(tap.pcap)), asked_ns, answered_ns)
 
 
-def _stamps_ns(pcap: FilePath) -> Iterator[int]:
+def _stamps_ns(pcap: Path) -> Iterator[int]:
     """When each frame of a capture was sent, by the kernel's stamp."""
     for buffer, offset, _ in read_frames(pcap):
         seconds, microseconds = struct.unpack_from("=II", buffer, offset - RECORD_HEADER_BYTES)

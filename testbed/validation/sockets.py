@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 
+from testbed.network.endpoint import Endpoint
 from testbed.network.kernel.netns import socket_in
-from testbed.network.measure.traffic import End
 from tiers.protocol import TIER_PORT
 
 TIMEOUT_S = 30.0
@@ -24,7 +24,7 @@ def receive_all(receiver: socket.socket, size_bytes: int) -> None:
         size_bytes -= len(piece)
 
 
-def listening(end: End) -> socket.socket:
+def listening(end: Endpoint) -> socket.socket:
     """A listening socket at ``end``."""
     listener = socket_in(end.netns_path)
     listener.settimeout(TIMEOUT_S)
@@ -34,7 +34,7 @@ def listening(end: End) -> socket.socket:
     return listener
 
 
-def connecting(end: End) -> socket.socket:
+def connecting(end: Endpoint) -> socket.socket:
     """A socket at ``end`` that is to connect."""
     client = socket_in(end.netns_path)
     client.settimeout(TIMEOUT_S)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from testbed.host.facts import usable_cpus
-from testbed.network.measure.paths import Path
+from testbed.network.measure.paths import LinkPath
 from testbed.network.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, UDP_HEADERS_BYTES, UdpPath
 from testbed.network.measure.trains import Train, one_way_train, ping_socket, ping_train
 from testbed.scenario.expected import round_trip_ms, serialisation_ms
@@ -55,7 +55,7 @@ def round_trip(bench: Bench) -> Iterator[Figure]:
     )  # fmt: skip
 
 
-def _pings(path: Path, count: int) -> Iterator[tuple[int, list[float]]]:
+def _pings(path: LinkPath, count: int) -> Iterator[tuple[int, list[float]]]:
     """Send pings of each size, so far apart that no two meet on the link; the times in ms by size."""
     interval_s = max(0.02, 4.4 * serialisation_ms(FRAME_BYTES, path.up.rate_bps) / 1000)
     with ExitStack() as stack:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from testbed.host.processes.priority import promptly
-from testbed.network.measure.paths import Path, wait_until_quiet
+from testbed.network.measure.paths import LinkPath, wait_until_quiet
 from testbed.scenario.topology import Shape
 from testbed.validation.bench import Bench
 from testbed.validation.check import Check
@@ -62,7 +62,7 @@ def _note(done: list[Transfer]) -> str:
     return "; ".join(notes)
 
 
-def transfer_once(path: Path, size_bytes: int) -> Transfer:
+def transfer_once(path: LinkPath, size_bytes: int) -> Transfer:
     """Connect, send, and time the last byte's arrival from the call to connect(2), in ms.
 
     Raises:

@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 
 from testbed.host.processes.priority import promptly
+from testbed.network.endpoint import Endpoint
 from testbed.network.link_process.client import LinkProcess
-from testbed.network.measure.traffic import Burst, End, Flood, UdpPath
+from testbed.network.measure.traffic import Burst, Flood, UdpPath
 from testbed.network.network import Network
 from testbed.scenario.topology import FRAME_BYTES, Shape, Topology
 from tests.bench.network_bench import tree as big_tree
@@ -33,9 +34,9 @@ def cpu_s(process: LinkProcess) -> float:
     return int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-def ends(network: Network) -> tuple[End, End]:
+def ends(network: Network) -> tuple[Endpoint, Endpoint]:
     child, parent = (network.net[name] for name in ("device1", "edge1"))
-    return End(child.netns_path, child.IP()), End(parent.netns_path, parent.IP())
+    return child.endpoint, parent.endpoint
 
 
 def carry(network: Network, frames_per_s: int, burst: int, seconds: float) -> str:

@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 
 from testbed.host.engine import engine
 from testbed.host.processes.run_lock import live_runs
-from testbed.network.container import RUN_LABEL
-from testbed.network.leftovers import PREFIX, find_leftovers
+from testbed.network.containers import RUN_LABEL
+from testbed.network.leftovers import find_leftovers
+from testbed.network.wiring import PREFIX
 from tests import ROOT
 
 SMOKE = ROOT / "scenarios" / "smoke.yaml"

@@ -21,7 +21,7 @@ from scapy.utils import PcapReader
 
 from testbed.errors import TestbedError
 from testbed.host.engine import engine
-from testbed.network.container import RUN_LABEL
+from testbed.network.containers import RUN_LABEL
 from testbed.results.columns import LINKS, REQUESTS, TIERS
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.datasets import load

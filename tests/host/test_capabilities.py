@@ -127,7 +127,7 @@ def test_a_package_is_named_as_the_distribution_names_it(monkeypatch: pytest.Mon
 
 @pytest.mark.root
 def test_an_ordinary_user_learns_what_the_kernel_has_too() -> None:
-    code = "from testbed.host.kernel import kernel; k = kernel(); print(sorted(k.parts), dict(k.said))"
+    code = "from testbed.host.kernel import kernel; k = kernel(); print(sorted(k.parts), dict(k.reasons))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True, text=True, timeout=60, check=False, user=65534, group=65534, extra_groups=[],

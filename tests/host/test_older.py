@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -124,6 +123,5 @@ def test_bridges_of_open_vswitch_go_unless_their_run_lives(
     script.write_text(f'#!/bin/sh\necho "$@" >>{asked}\n[ "$2" != list-br ] || echo tbaaaas1 tbbbbbs2 br0\n')
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(older, "command_path", shutil.which)
     assert remove_older({"bbbb"}) == ["bridge tbaaaas1"]
     assert asked.read_text().splitlines()[1:] == ["--timeout=5 --if-exists del-br tbaaaas1"]

@@ -18,6 +18,7 @@ from testbed.network.container import ContainerSpec
 from testbed.network.kernel.netns import socket_in
 from testbed.network.link import WanLink
 from testbed.network.network import Network
+from testbed.scenario.reports import Finding
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.topology import Direction, Link, Node, Shape, Topology, node_ip, node_mac
 
@@ -254,6 +255,11 @@ def settle(value: Callable[[], object], quiet_s: float = 0.6, timeout_s: float =
         time.sleep(0.05)
         if (now := value()) != last:
             last, since = now, time.monotonic()
+
+
+def failures(findings: Sequence[Finding]) -> list[Finding]:
+    """Measurements that were not as configured."""
+    return [finding for finding in findings if finding.ok is False]
 
 
 def frames(network: Network) -> dict[str, tuple[int, int]]:

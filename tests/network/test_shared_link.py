@@ -128,7 +128,7 @@ def test_probes_find_names_of_their_own_beside_a_shared_link_above_others() -> N
     with up(laid_out(tiers, links)) as network:
         probes = [network.add_probe(Shape(None)) for _ in range(2)]
         for probe in probes:
-            run_in(probe.near_netns, ["ping", "-c", "1", "-W", "5", probe.far_ip])
+            run_in(probe.near.netns_path, ["ping", "-c", "1", "-W", "5", probe.far.ip])
         with path(network, "edge2", "cloud1") as way:
             way.burst(5)
             settle(lambda: len(way.receiver.arrivals))

@@ -7,17 +7,18 @@ import random
 import statistics
 from dataclasses import replace
 from itertools import accumulate, islice
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from testbed.network.endpoint import Endpoint
 from testbed.network.link_process.fates import Fates, Way, WayFigures, standardised
 from testbed.network.measure.loss import NOT_TOLD_FROM_NONE, Counting, Tally, copies_by_seed, planned
-from testbed.network.measure.paths import Path
+from testbed.network.measure.paths import LinkPath
 from testbed.network.measure.rate import rate_groups, unlimited
 from testbed.network.measure.times import JITTERS_APART, ping_interval_s
-from testbed.network.measure.traffic import End, UdpPath
+from testbed.network.measure.traffic import UdpPath
 from testbed.network.measure.trains import internet_checksum
 from testbed.scenario.expected import (
     CHANCE,
@@ -40,9 +41,9 @@ from testbed.scenario.reports import Finding
 from testbed.scenario.topology import JitterDistribution, Shape
 
 
-def path(name: str, up_bps: int | None, down_bps: int | None) -> Path:
-    nowhere = End("/proc/self/ns/net", "10.77.0.1")
-    return Path(name, Shape(up_bps), Shape(down_bps), nowhere, nowhere, counters=dict, counts=dict)
+def path(name: str, up_bps: int | None, down_bps: int | None) -> LinkPath:
+    nowhere = Endpoint("/proc/self/ns/net", "10.77.0.1")
+    return LinkPath(name, Shape(up_bps), Shape(down_bps), nowhere, nowhere, counters=dict, counts=dict)
 
 
 def test_a_full_frame_at_one_megabit_takes_12_ms() -> None:
@@ -179,7 +180,7 @@ def test_jitter_as_large_as_the_delay_spreads_less_for_nothing_arrives_before_it
     assert spread_expected_ms(replace(near, delay_ms=60)) == pytest.approx(10)
 
 
-def test_a_few_frames_of_a_delay_file_may_have_another_median_than_all(tmp_path: FilePath) -> None:
+def test_a_few_frames_of_a_delay_file_may_have_another_median_than_all(tmp_path: Path) -> None:
     file = tmp_path / "slowly.delays"
     file.write_text("\n".join(str(10 + number / 50) for number in range(1001)))
     shape = Shape(None, delay_ms=20, delay_file=str(file))
@@ -244,8 +245,8 @@ def test_a_rate_may_be_off_by_1_percent_and_a_frame() -> None:
 
 
 def test_a_sender_that_was_held_up_sends_no_more_at_once_than_a_short_queue_has_room_for() -> None:
-    here = End("/proc/self/ns/net", "127.0.0.1")
-    link = Path("a", Shape(10**6, queue_frames=10), Shape(10**6), here, here, counters=dict, counts=dict)
+    here = Endpoint("/proc/self/ns/net", "127.0.0.1")
+    link = LinkPath("a", Shape(10**6, queue_frames=10), Shape(10**6), here, here, counters=dict, counts=dict)
     with UdpPath(here, here) as udp:
         counting = Counting(link, "up", udp, total=20, per_s=500)
         sent = []

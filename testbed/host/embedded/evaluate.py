@@ -11,9 +11,9 @@ BATCH = 32
 def count_right(
     checkpoint: Path, examples: Sequence[tuple[str, str]], progress: Callable[[int, int], None]
 ) -> int:
-    """How many of ``examples``, pairs of text and label, a checkpoint labels right.
+    """How many of ``examples``, pairs of text and label, a checkpoint labels correctly.
 
-    It is asked through Transformers' own pipeline.
+    It is asked through the pipeline of Transformers.
     """
     from transformers import pipeline
     from transformers.utils import logging

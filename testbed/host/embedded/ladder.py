@@ -2,7 +2,7 @@
 
 A rung is a base model from a PyPI package, cut to its lowest layers, with a low-rank adapter (PEFT)
 and a classification head trained on the ``train`` split. They are small models that
-run anywhere and grow honestly from tier to tier; they are not the paper's models.
+run anywhere, each more accurate than the one below; they are not the paper's models.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Assemble the embedded tiers' checkpoints: base, adapter and head merged into plain directories.
+"""Assembles the embedded tiers' checkpoints: base, adapter and head merged into plain directories.
 
-What comes out is an ordinary Transformers checkpoint, which ``transformers.pipeline`` opens as it is.
+The result is an ordinary Transformers checkpoint, which ``transformers.pipeline`` opens.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pathlib import Path
 from testbed.host.assets import MINILM, SMOLLM2, fetch
 from testbed.host.cache import cache_dir, scratch_in
 from testbed.host.embedded.ladder import LABELS, MAX_TOKENS, RUNGS, WEIGHTS, Rung
-from testbed.host.processes.children import Report
 from testbed.host.processes.locking import exclusive
+from testbed.host.processes.reporting import Report, silent
 
 LIBRARIES = ("transformers", "peft")
 _LOCK_TIMEOUT_S = 900
 
 
-def prepare(report: Report = lambda _: None) -> Path:
-    """Return the directory that holds one checkpoint for each rung, making it the first time.
+def prepare(report: Report = silent) -> Path:
+    """The directory that holds one checkpoint for each rung; it is made the first time.
 
-    It is addressed by its content's recipe (:func:`recipe_hash`), so a change makes a new one.
+    Its name is the hash of its recipe (:func:`recipe_hash`), so that a change makes a new one.
 
     Raises:
         TestbedError: a base model cannot be fetched.
@@ -73,8 +73,8 @@ def _assemble(rung: Rung, into: Path) -> None:
 
 
 def recipe_hash(weights: Path = WEIGHTS) -> str:
-    """Of all that a checkpoint comes from: bases, this code, labels, the libraries that write it, and every
-    file below ``weights``. An adapter's configuration changes the merged weights as its tensors do.
+    """The hash of all that a checkpoint is made from: bases, this code, labels, the libraries that write it,
+    and every file below ``weights``: an adapter's configuration changes the merged weights, too.
     """
     parts = [asset.sha256.encode() for asset in (MINILM, SMOLLM2)]
     code = (Path(__file__), Path(__file__).with_name("base.py"), Path(__file__).with_name("ladder.py"))

@@ -1,1 +1,1 @@
-"""Child processes, signals, priorities and locks."""
+"""Processes: children, /proc, signals, priorities, locks, waiting and reports of progress."""

@@ -1,4 +1,4 @@
-"""Other programs that take long: watched, and ended with us however we end."""
+"""Child processes that take long: run to their end with reports, and killed when we end, however we end."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from testbed.errors import TestbedError
+from testbed.host.processes.reporting import REPORT_EVERY_S, Report
 
-Report = Callable[[str], None]
-Process = subprocess.Popen[str] | subprocess.Popen[bytes]
+Child = subprocess.Popen[str] | subprocess.Popen[bytes]
 
-REPORT_EVERY_S = 10.0
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
-"""Before a command: the kernel kills it when the thread that started it ends (prctl(2)): wait there."""
+"""Put before a command: the kernel kills it when the thread that started it ends (prctl(2)), so wait for it
+in that thread."""
 
 
 def run_reported(
@@ -59,8 +59,8 @@ def run_reported(
 
 
 @contextmanager
-def killed_at_the_end(process: Process) -> Iterator[None]:
-    """An exception in the block ends ``process``, and all of its session's group with it."""
+def killed_at_the_end(process: Child) -> Iterator[None]:
+    """Kill ``process`` and its process group if the block raises."""
     try:
         yield
     except BaseException:
@@ -68,6 +68,7 @@ def killed_at_the_end(process: Process) -> Iterator[None]:
         raise
 
 
-def kill(process: Process) -> None:
+def kill(process: Child) -> None:
+    """Kill a process that leads a session, and its process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,20 +1,21 @@
-"""One process at a time, across processes and clones; a process that dies lets go."""
+"""A lock file that one process at a time holds, released when the process ends."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from testbed.errors import TestbedError
+from testbed.host.processes.reporting import Report
+from testbed.host.processes.waiting import wait_until
 
 _POLL_S = 0.2
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, what: str, timeout_s: float, report: Callable[[str], None]) -> Iterator[None]:
+def exclusive(path: Path, what: str, timeout_s: float, report: Report) -> Iterator[None]:
     """Hold the lock file ``path`` (flock(2)) while the block runs; ``what`` says in words what it guards.
 
     Raises:
@@ -26,17 +27,12 @@ def exclusive(path: Path, what: str, timeout_s: float, report: Callable[[str], N
     except OSError as error:
         raise TestbedError(f"cannot write {path} ({error.strerror}); make its directory writable") from error
     with lock:
-        deadline = time.monotonic() + timeout_s
-        waiting = False
-        while not _taken(lock.fileno()):
-            if not waiting:
-                report(f"another process is {what}: waiting for it")
-                waiting = True
-            if time.monotonic() > deadline:
-                raise TestbedError(
-                    f"another process has been {what} for {timeout_s:.0f} s (`fuser {path}` names it); end it"
-                )
-            time.sleep(_POLL_S)
+        if not _taken(lock.fileno()):
+            report(f"another process is {what}: waiting for it")
+            sentence = (
+                f"another process has been {what} for {timeout_s:.0f} s (`fuser {path}` names it); end it"
+            )
+            wait_until(lambda: _taken(lock.fileno()), timeout_s, _POLL_S, or_raise=sentence)
         yield
 
 

@@ -1,4 +1,4 @@
-"""This process before all others, while it must be on time."""
+"""Real-time priority for threads that must be on time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _THREADS = Path("/proc/self/task")
 
 @contextlib.contextmanager
 def all_threads_promptly() -> Iterator[None]:
-    """Let every thread of this process run before all other processes meanwhile (sched(7)), where it may.
+    """Give every thread of this process real-time priority in the block (sched(7)), if the host grants it.
 
-    All of them: one that held the interpreter's lock and waited for a CPU would hold up the others. What is
-    started meanwhile, processes and threads, gets no part of it. Only for work that sleeps most of the time.
+    All need it: a thread that held the interpreter's lock and waited for a CPU would hold up the others. What
+    is started meanwhile does not get it. Only for work that sleeps most of the time.
     """
     policy, parameters = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1)
     before: dict[int, tuple[int, os.sched_param]] = {}
@@ -34,10 +34,10 @@ def all_threads_promptly() -> Iterator[None]:
 
 @contextlib.contextmanager
 def promptly() -> Iterator[None]:
-    """Let the calling thread run before all others meanwhile (sched(7)), where it may.
+    """Give the calling thread real-time priority in the block (sched(7)), if the host grants it.
 
-    A sender that waits for a CPU lets a short queue run dry, and the link would look slow. Whether the
-    machine is short of CPU is asked elsewhere; here it must not blur the answer.
+    A sender that waits for a CPU lets a short queue run dry, and the link would look slow. Whether the host
+    is short of CPU is measured elsewhere.
     """
     policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
     with contextlib.suppress(OSError):  # not root, or a control group without real time

@@ -1,4 +1,4 @@
-"""Around a whole program: what ends it is one sentence and a status; a defect alone is a traceback."""
+"""Runs a whole program: errors and signals end it with a sentence and a status, defects with a traceback."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from subprocess import TimeoutExpired
 from typing import NoReturn
 
-from testbed.errors import TestbedError
+from testbed.errors import TestbedError, is_disk_full
 from testbed.host.processes.signals import Terminated, terminable
 
 
 @contextmanager
 def program(name: str) -> Iterator[None]:
-    """Run the block to its end, where SIGTERM and SIGHUP clean up as Ctrl-C does.
+    """Run the block to its end; SIGTERM and SIGHUP unwind it as Ctrl-C does.
 
     Raises:
-        SystemExit: a mistake of the user's, a lack of the host's or a signal ended it; the sentence is said.
+        SystemExit: a mistake of the user, a lack of the host or a signal ended it; the sentence was printed.
     """
     try:
         with terminable():
@@ -40,11 +40,11 @@ def program(name: str) -> Iterator[None]:
 
 
 def explained(error: Exception) -> str | None:
-    """What happened, in one sentence, where the user or the host is to mend it; None for a defect."""
+    """What happened, in one sentence, if user or host can mend it; ``None`` for a defect."""
     if isinstance(error, TestbedError):
         return str(error)
     place = getattr(error, "filename", None)
-    if "no space left" in str(error).lower():  # of any class: Docker, safetensors and Arrow have their own
+    if is_disk_full(error):
         return f"{place or 'the disk'}: no space left; free some and run again"
     if isinstance(error, TimeoutExpired):
         command = error.cmd if isinstance(error.cmd, str) else error.cmd[0]
@@ -55,7 +55,8 @@ def explained(error: Exception) -> str | None:
 
 
 def end(name: str, sentence: str, status: int) -> NoReturn:
-    if sentence:  # where the help was printed there is none
+    """Print the sentence, if there is one, and exit with the status."""
+    if sentence:
         with contextlib.suppress(OSError):  # the terminal may be what went away
             print(f"{name}: {sentence}", file=sys.stderr)
     sys.exit(status)

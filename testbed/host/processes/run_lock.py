@@ -1,6 +1,6 @@
-"""One run at a time on a host: who lives is told by locks on files in :data:`RUNS`.
+"""Locks on files in :data:`RUNS`, which let one run at a time go on and show which runs live.
 
-A run holds the lock on its file as long as it lives; the file of one that was killed stays, unlocked.
+A run holds the lock on its file as long as it lives. The file of a run that was killed stays, unlocked.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _holding = threading.RLock()
 
 
 class AnotherRun(TestbedError):
-    """Another run lives, so that this one cannot begin; later it may."""
+    """Another run lives, so that this one cannot begin now."""
 
 
 @contextlib.contextmanager
 def run_lock(run_id: str, *, allow_others: bool = False) -> Iterator[None]:
-    """Be the run ``run_id`` meanwhile; a run may enter more than once.
+    """Hold the lock of the run ``run_id`` in the block; the process that holds it may enter again.
 
     Raises:
         AnotherRun: another run lives (its process id is named) and ``allow_others`` is false, or this one
@@ -41,14 +41,13 @@ def run_lock(run_id: str, *, allow_others: bool = False) -> Iterator[None]:
     if not _RUN_ID.fullmatch(run_id):
         raise TestbedError(f"run id {run_id!r} is not four letters or digits")
     with _holding:
-        if run_id in _held:
-            mine = None
-        else:
-            mine = _held[run_id] = _acquire(run_id, allow_others)
+        is_outermost = run_id not in _held
+        if is_outermost:
+            _held[run_id] = _acquire(run_id, allow_others)
     try:
         yield
     finally:
-        if mine is not None:
+        if is_outermost:
             with _holding:
                 lock_file(run_id).unlink(missing_ok=True)
                 _held.pop(run_id).close()
@@ -78,7 +77,7 @@ def _acquire(run_id: str, allow_others: bool) -> IO[str]:
 
 @contextlib.contextmanager
 def gate() -> Iterator[None]:
-    """Be the only one who looks at lock files or makes one: held for that moment alone."""
+    """Hold the lock under which lock files are read and made; only for a moment."""
     try:
         RUNS.mkdir(parents=True, exist_ok=True)
         file = (RUNS / "gate").open("w")
@@ -106,8 +105,10 @@ def known_runs() -> dict[str, tuple[bool, int]]:
 
 
 def lock_file(run_id: str) -> Path:
+    """The file of a run, locked while the run lives."""
     return RUNS / f"{run_id}.lock"
 
 
 def new_run_id() -> str:
+    """Four random letters or digits."""
     return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(4))

@@ -1,4 +1,4 @@
-"""What ends a program from outside: SIGTERM, and SIGHUP when its terminal goes away."""
+"""Handling of the signals that end a program: SIGINT, SIGTERM, and SIGHUP when its terminal goes away."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP, whose ``number`` it has: ends what goes on as Ctrl-C does."""
+    """Raised on SIGTERM and SIGHUP, as KeyboardInterrupt is on Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -32,7 +32,7 @@ def terminable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, end) for number in _heeded(signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, end) for number in _not_ignored(signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
@@ -41,7 +41,7 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP wait until a clean-up is done; they take effect right after it."""
+    """Hold SIGINT, SIGTERM and SIGHUP back in the block; the first that came takes effect after it."""
     arrived: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
@@ -50,7 +50,7 @@ def undisturbed() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are handled by the main thread alone
         return
-    numbers = _heeded(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = _not_ignored(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield
@@ -60,8 +60,8 @@ def undisturbed() -> Iterator[None]:
             signal.raise_signal(arrival)
 
 
-def _heeded(*numbers: int) -> list[int]:
-    """Those that are not ignored, as SIGHUP is under nohup(1): they stay so."""
+def _not_ignored(*numbers: int) -> list[int]:
+    """The signals that are not ignored. SIGHUP is under nohup(1), and stays so."""
     return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
 

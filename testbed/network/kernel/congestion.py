@@ -1,4 +1,4 @@
-"""Which congestion controls of TCP this kernel has, found out by asking it."""
+"""Which of TCP's congestion controls this kernel has."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _AVAILABLE = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 
 
 def available() -> list[str]:
-    """Those that are loaded (tcp(7)); others may be there as modules."""
+    """The congestion controls that are loaded (tcp(7)); others may be available as modules."""
     return _AVAILABLE.read_text().split()
 
 
 @functools.cache
 def kernel_has(name: str) -> bool:
-    """Whether a route may ask for it; the kernel then loads its module. Needs root."""
+    """Whether a route may have a congestion control, whose module the kernel then loads. Needs root."""
     if name in available():
         return True
     with in_new_namespace():
@@ -32,11 +32,11 @@ def kernel_has(name: str) -> bool:
 
 
 def lacking(topology: Topology) -> list[str]:
-    """A sentence for each tier whose congestion control this kernel has not."""
-    asked = {node.tier: node.congestion for node in topology.nodes}
+    """A sentence for each tier whose congestion control this kernel lacks."""
+    wanted = {node.tier: node.congestion for node in topology.nodes}
     has = ", ".join(available())
     return [
         f"tier {tier} has congestion control {name}, which this kernel lacks (it has {has})"
-        for tier, name in asked.items()
+        for tier, name in wanted.items()
         if not kernel_has(name)
     ]

@@ -1,4 +1,4 @@
-"""TCP connections of a network namespace, from proc(5)'s ``net/tcp``: who listens, what is not over yet."""
+"""TCP connections of a network namespace, from ``net/tcp`` of proc(5): what listens, what is open."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.host.processes.waiting import wait_until
 from testbed.network.kernel.netns import in_namespace
 
 _TABLE = Path("/proc/thread-self/net/tcp")
@@ -18,7 +19,7 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A socket: its own port, whether it is this node's with itself, and what it may still send."""
+    """A socket: its local port, whether both its ends are on this node, and what it may still send."""
 
     port: int
     loopback: bool
@@ -39,31 +40,31 @@ def connections(netns_path: str) -> list[Connection]:
 
 
 def unsettled(netns_path: str) -> int:
-    """Connections that may still send something of their own accord: being opened or closed, or in which
-    something is not acknowledged.
+    """How many connections may still send something: they are being opened or closed, or something in them is
+    not acknowledged.
 
-    Delayed acknowledgements are no connection's own, but what they acknowledge waits at its sender.
+    A delayed acknowledgement does not show in its connection, but what it acknowledges does at the sender.
     """
-    return sum(one.changing or one.sending for one in connections(netns_path))
+    return sum(connection.changing or connection.sending for connection in connections(netns_path))
 
 
 def wait_until_closed(netns_paths: Sequence[str], timeout_s: float, least_s: float) -> bool:
-    """Wait until no connection between the namespaces is open; whether nothing more is to be expected of TCP.
+    """Wait until no connection between the namespaces is open; return whether TCP has nothing more to send.
 
-    A connection whose other end was killed behind a dead link stays open for ever and is silent; so after
-    ``least_s`` it is enough if none has anything to send, and after ``timeout_s`` the answer is no.
+    A connection whose other end was killed behind a dead link stays open for ever and is silent. So after
+    ``least_s`` it is enough if none has anything to send.
     """
     start_s = time.monotonic()
-    while True:
-        found = [one for path in netns_paths for one in connections(path) if not one.loopback]
-        if not any(one.open for one in found):
-            return True
-        spent_s = time.monotonic() - start_s
-        if spent_s > least_s and not any(one.sending for one in found):
-            return True
-        if spent_s > timeout_s:
-            return False
-        time.sleep(_POLL_S)
+
+    def are_closed() -> bool:
+        outward = [
+            connection for path in netns_paths for connection in connections(path) if not connection.loopback
+        ]
+        silent = not any(connection.sending for connection in outward)
+        is_late = time.monotonic() - start_s > least_s
+        return not any(connection.open for connection in outward) or (silent and is_late)
+
+    return wait_until(are_closed, timeout_s, _POLL_S)
 
 
 def _parse(lines: Sequence[str]) -> Iterator[Connection]:

@@ -1,6 +1,6 @@
-"""The kernel's own counters of interfaces, read by rtnetlink(7).
+"""The kernel's counters of interfaces, read by rtnetlink(7).
 
-Read often (a link is quiet when they stand still), so without a process or a dump: one request, one answer.
+They are read often, so without a process and without a dump: one request, one answer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Frames and their bytes, Ethernet header included and FCS not, since the interface was made."""
+    """Frames and their bytes, with Ethernet header and without FCS, since the interface was made."""
 
     frames: int
     bytes: int
@@ -38,7 +38,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class InterfaceCounters:
-    """An interface's 64-bit counters; ``dropped_frames`` are those that the other end had no room for."""
+    """An interface's 64-bit counters; ``dropped_frames`` found no room at the other end."""
 
     sent: Counters
     received: Counters
@@ -46,9 +46,9 @@ class InterfaceCounters:
 
 
 class CounterReader:
-    """Counters of the interfaces of one network namespace, by a socket that stays open.
+    """Counters of the interfaces of one network namespace, read by a socket that stays open.
 
-    May be used from several threads. It holds the namespace alive until it is closed.
+    It may be used from several threads. It keeps the namespace alive until it is closed.
     """
 
     def __init__(self, netns_path: str) -> None:
@@ -64,7 +64,7 @@ class CounterReader:
         self._socket.close()
 
     def interface(self, name: str) -> InterfaceCounters:
-        """Counters of an interface, read at one moment.
+        """Counters of an interface, all of the same moment.
 
         Raises:
             TestbedError: there is no such interface.

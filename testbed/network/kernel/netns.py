@@ -1,8 +1,8 @@
 """Network namespaces: entering one with a thread, a socket or a process, and its settings.
 
 A node's container has a namespace of its own; switches and WAN links live in one namespace of the run,
-where neither the host's firewall nor its settings touch them. Only the *network* namespace is ever
-entered: a lean image has no ``ip`` or ``bridge`` in its file system.
+where neither the host's firewall nor its settings touch them. Only the *network* namespace is entered: a lean
+image has no ``ip`` or ``bridge`` in its file system.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from testbed.errors import TestbedError
+from testbed.host.processes.proc import in_network_namespaces
 
 NAMED = Path("/run/netns")
 """Where ip-netns(8) keeps namespaces that have a name."""
 
 HERE = "/proc/thread-self/ns/net"
-"""The calling thread's own namespace."""
+"""The namespace of the calling thread."""
 
 COMMAND_TIMEOUT_S = 120.0
 """For one batch of commands; a busy host is slow to start processes."""
@@ -35,12 +36,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextlib.contextmanager
 def in_namespace(path: str) -> Iterator[None]:
-    """Let the calling thread be in the network namespace at ``path`` meanwhile (setns(2)).
+    """Put the calling thread into the network namespace at ``path`` for the block (setns(2)).
 
     Sockets made and processes started inside belong to that namespace for good.
 
     Raises:
-        TestbedError: there is no such namespace any more.
+        TestbedError: there is no such namespace.
     """
     try:
         there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -60,7 +61,7 @@ def in_namespace(path: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def in_new_namespace() -> Iterator[None]:
-    """Let the calling thread be in a new network namespace, which is gone afterwards (unshare(2))."""
+    """Put the calling thread into a new network namespace for the block (unshare(2))."""
     here = os.open(HERE, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _check(_libc.unshare(_CLONE_NEWNET), "unshare")
@@ -122,7 +123,7 @@ def batch(path: str, program: str, lines: Sequence[str]) -> None:
     """Run many commands of ``ip`` or ``bridge`` in one process, in the namespace at ``path``.
 
     Raises:
-        TestbedError: one was refused; the message quotes it and the kernel's answer.
+        TestbedError: a command was refused; the message quotes it and the kernel's answer.
     """
     if lines:
         run_in(path, [program, "-batch", "-"], stdin="".join(f"{line}\n" for line in lines))
@@ -130,13 +131,13 @@ def batch(path: str, program: str, lines: Sequence[str]) -> None:
 
 def _reason(stderr: str, stdin: str) -> str:
     """What iproute2 said, with the command in place of its "Command failed -:12"."""
-    said = [line for line in stderr.strip().splitlines() if line]
+    messages = [line for line in stderr.strip().splitlines() if line]
     lines = stdin.splitlines()
-    failed = next((line for line in said if line.startswith("Command failed -:")), None)
+    failed = next((line for line in messages if line.startswith("Command failed -:")), None)
     if failed is None:
-        return " ".join(said[:3]) or "it said nothing"
+        return " ".join(messages[:3]) or "it said nothing"
     number = int(failed.rpartition(":")[2])
-    others = " ".join(line for line in said if line != failed)
+    others = " ".join(line for line in messages if line != failed)
     return f"{others} (at {lines[number - 1]!r})" if 0 < number <= len(lines) else others
 
 
@@ -161,39 +162,19 @@ def delete_namespaces(names: Iterable[str]) -> None:
 
 
 def named(name: str) -> str:
-    """Path of a namespace that has a name."""
+    """The path of a namespace that has a name."""
     return str(NAMED / name)
 
 
-def processes_in(*paths: str) -> list[int]:
-    """Processes in the network namespaces at ``paths`` that still are, this one excepted."""
-    wanted = set()
-    for path in paths:
-        with contextlib.suppress(OSError):
-            wanted.add(_identity(path))
-    found = []
-    for entry in Path("/proc").iterdir() if wanted else ():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):  # ended meanwhile
-                if _identity(f"/proc/{entry.name}/ns/net") in wanted:
-                    found.append(int(entry.name))
-    return sorted(found)
-
-
 def kill_processes_in(*paths: str) -> None:
-    """End what still runs in the namespaces at ``paths``."""
-    for pid in processes_in(*paths):
+    """Kill what still runs in the namespaces at ``paths``, this process excepted."""
+    for pid in in_network_namespaces(paths):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
-def _identity(path: str) -> tuple[int, int]:
-    status = Path(path).stat()
-    return status.st_dev, status.st_ino
-
-
 def disable_ipv6(path: str) -> None:
-    """Switch IPv6 off in the namespace at ``path``, for interfaces that are yet to come too."""
+    """Switch IPv6 off in the namespace at ``path``, also for interfaces that are yet to come."""
     with in_namespace(path):
         _disable_ipv6(["all", "default"])
 

@@ -1,4 +1,4 @@
-"""Settings of a node's namespace that change what TCP sends, chosen on purpose and told."""
+"""Settings of a node's namespace that change what TCP sends: set here, and recorded in the manifest."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ ROUTE_SETTINGS: Mapping[str, str] = {
     "initcwnd": "10",
     "initrwnd": "10",
 }
-"""What every route of a node sets (ip-route(8)), for the manifest. Congestion control is set there too, by
-tier (``congctl``): a namespace may only choose what the host has allowed, a route may any."""
+"""What every route of a node sets (ip-route(8)), for the manifest. Congestion control is set there, too, by
+tier (``congctl``): a namespace may only choose what the host has allowed, a route may choose any."""
 
 
 def configure_namespace(path: str) -> None:
@@ -47,7 +47,7 @@ def configure_namespace(path: str) -> None:
 
 
 def namespace_settings(path: str) -> dict[str, str]:
-    """What :data:`HOST_SYSCTLS` are now in the namespace at ``path``, and routes' settings (manifest)."""
+    """The settings in the namespace at ``path`` and those of its routes, for the manifest."""
     settings = {f"route.{name}": value for name, value in ROUTE_SETTINGS.items()}
     with in_namespace(path):
         for name in (*HOST_SYSCTLS, "net.ipv6.conf.all.disable_ipv6"):

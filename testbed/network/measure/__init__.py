@@ -1,1 +1,1 @@
-"""Every link measured and held against its scenario."""
+"""Measures links, and compares each with its scenario."""

@@ -1,7 +1,7 @@
-"""Loss and duplication: small datagrams below the rate, numbered, each held against its fate by the seed.
+"""Measures loss and duplication: small numbered datagrams, each compared with its fate by the seed.
 
-What becomes of the i-th frame on a wire is the seed's (:mod:`testbed.network.link_process.fates`). A
-measurement begins those fates anew and then sends datagrams alone, so that the i-th one is the i-th frame.
+The seed decides what becomes of the i-th frame on a wire (:mod:`testbed.network.link_process.fates`). A
+measurement begins a method and then sends nothing but its datagrams, so that the i-th one is the i-th frame.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from testbed.host.processes.priority import promptly
 from testbed.network.link_process.client import LinkProcess
 from testbed.network.link_process.fates import Fates, Way, WayFigures
-from testbed.network.measure.paths import Effort, Path, wait_until_quiet
+from testbed.network.measure.paths import Effort, LinkPath, wait_until_quiet
 from testbed.network.measure.traffic import LEAST_PAYLOAD_BYTES, SMALL_FRAME_BYTES, Burst, UdpPath
 from testbed.scenario.expected import held
 from testbed.scenario.reports import Finding
@@ -23,20 +23,20 @@ from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 
 LEAST_DATAGRAMS, MOST_DATAGRAMS = 300, 3000
 CASES = 5
-"""So many losses, and second copies, are to be among the datagrams where a link makes any."""
+"""So many losses and so many second copies are wanted among the datagrams of a link that makes any."""
 MOST_SENDING_S = 20.0
-"""How long datagrams are sent at most, where a slow link asks for longer."""
+"""How long datagrams are sent at most, even if a slow link needs longer."""
 PAUSE_S = 0.004
 """Between bursts."""
 SENDING_SLACK_S = 10.0
-"""How much longer than planned the sending may take, before what was sent has to do."""
+"""How much longer than planned the sending may take; what was not sent by then is left out."""
 NOT_TOLD_FROM_NONE = "the seed has none among so few"
 OTHERWISE = "{} of {} frames fared otherwise than the seed has it"
 REFUSED = "the queue refused {} datagrams, so that the seed's numbers are not theirs"
 
 
 def copies_by_seed(shape: Shape, seed: int, method: str, link: str, direction: Direction) -> Iterator[int]:
-    """How many copies of each frame on a direction's wire arrive: 0, 1 or 2, for one after the other."""
+    """How many copies of each frame on a direction's wire arrive by the seed: 0, 1 or 2 of the first, …"""
     bursts = shape.bursts
     figures = WayFigures(
         loss=shape.loss,
@@ -50,12 +50,12 @@ def copies_by_seed(shape: Shape, seed: int, method: str, link: str, direction: D
 
 @dataclass(frozen=True)
 class Tally:
-    """How many copies came of each datagram of one direction, and how many the seed has it.
+    """How many copies of each datagram of a direction came (``seen``), and should have by the seed (``due``).
 
-    ``refused`` had no room in the bottleneck's queue.
+    ``refused`` datagrams had no room in the bottleneck's queue.
     """
 
-    path: Path
+    path: LinkPath
     direction: Direction
     seen: Sequence[int]
     due: Sequence[int]
@@ -63,7 +63,7 @@ class Tally:
 
     @property
     def otherwise(self) -> int:
-        """Frames of which not as many copies came as the seed has it."""
+        """How many frames did not fare as by the seed."""
         return sum(came != due for came, due in zip(self.seen, self.due, strict=True))
 
     def findings(self) -> Iterator[Finding]:
@@ -77,7 +77,7 @@ class Tally:
         self, quantity: str, configured: float, seen: Sequence[bool], due: Sequence[bool]
     ) -> Finding:
         sent = len(seen)
-        other = sum(one != expected for one, expected in zip(seen, due, strict=True))
+        other = sum(came != expected for came, expected in zip(seen, due, strict=True))
         share = sum(due) / max(1, sent)
         notes = [OTHERWISE.format(other, sent)] if other else []
         if self.refused:
@@ -93,12 +93,12 @@ class Tally:
 
 @dataclass
 class Counting:
-    """Numbered datagrams of one direction, ``per_s`` of them, in bursts that its queue has room for.
+    """Numbered datagrams of a direction, ``per_s`` of them, in bursts for which its queue has room.
 
-    What a sender who is late owes is forgone, beyond one burst: sent at once it would overfill a short queue.
+    A sender that is late sends one burst at most of what is due: more would overfill a short queue.
     """
 
-    path: Path
+    path: LinkPath
     direction: Direction
     udp: UdpPath
     total: int
@@ -109,7 +109,7 @@ class Counting:
 
     @property
     def room(self) -> int:
-        """Most datagrams of a burst."""
+        """How many datagrams a burst has at most."""
         return max(1, min(16, self.path.shape(self.direction).queue_frames // 4))
 
     @property
@@ -117,7 +117,7 @@ class Counting:
         return max(self.total / self.per_s, self.total / self.room * PAUSE_S)
 
     def send_due(self, elapsed_s: float) -> None:
-        """Send what falls due since the last call; ``elapsed_s`` counts from the first."""
+        """Send what is due since the last call; ``elapsed_s`` is the time since the first one."""
         self._allowed = min(self.room, self._allowed + (elapsed_s - self._last_s) * self.per_s)
         self._last_s = elapsed_s
         numbers = range(self.sent, min(self.total, self.sent + int(self._allowed)))
@@ -143,15 +143,15 @@ def _received(udp: UdpPath) -> bytes:
 
 
 def measure_loss(
-    paths: Sequence[Path], process: LinkProcess, seed: int, method: str, effort: Effort
+    paths: Sequence[LinkPath], process: LinkProcess, seed: int, method: str, effort: Effort
 ) -> list[Finding]:
     """Loss and duplication of each direction (:func:`count_fates`)."""
     tallies = count_fates(paths, process, seed, method, effort)
-    return [finding for one in tallies for finding in one.findings()]
+    return [finding for tally in tallies for finding in tally.findings()]
 
 
 def count_fates(
-    paths: Sequence[Path],
+    paths: Sequence[LinkPath],
     process: LinkProcess,
     seed: int,
     method: str,
@@ -161,8 +161,8 @@ def count_fates(
     """Send datagrams in each direction, and count what comes of each.
 
     Args:
-        process: in which the links are; a method of that name begins there.
-        least: so many datagrams at least; more, up to a bound, where the seed has few losses among them.
+        process: the link process, in which a method of that name begins.
+        least: how many datagrams to send at least; more, up to a bound, if few of them are lost by the seed.
     """
     directions = [(path, direction) for path in paths for direction in DIRECTIONS]
     due = [_due(path, direction, seed, method, least) for path, direction in directions]
@@ -180,25 +180,25 @@ def count_fates(
         wait_until_quiet(paths)
         return [
             Tally(
-                one.path, one.direction, one.seen(), copies[: one.sent],
-                one.path.counts()[one.direction].refused_frames - before,
+                counting.path, counting.direction, counting.seen(), copies[: counting.sent],
+                counting.path.counts()[counting.direction].refused_frames - before,
             )
-            for one, copies, before in zip(countings, due, refused, strict=True)
+            for counting, copies, before in zip(countings, due, refused, strict=True)
         ]  # fmt: skip
 
 
 def _send(countings: Sequence[Counting]) -> None:
     start_s = time.monotonic()
-    end_s = start_s + 2 * max((one.planned_s for one in countings), default=0) + SENDING_SLACK_S
+    end_s = start_s + 2 * max((counting.planned_s for counting in countings), default=0) + SENDING_SLACK_S
     with promptly():
-        while any(one.sent < one.total for one in countings) and time.monotonic() < end_s:
-            for one in countings:
-                one.send_due(time.monotonic() - start_s)
+        while any(counting.sent < counting.total for counting in countings) and time.monotonic() < end_s:
+            for counting in countings:
+                counting.send_due(time.monotonic() - start_s)
             time.sleep(PAUSE_S)
 
 
-def _due(path: Path, direction: Direction, seed: int, method: str, least: int) -> list[int]:
-    """What becomes of each datagram that shows what the direction does, and no more of them than that."""
+def _due(path: LinkPath, direction: Direction, seed: int, method: str, least: int) -> list[int]:
+    """How many copies of each datagram arrive by the seed, for as many as show what the direction does."""
     shape = path.shape(direction)
     lost = doubled = 0
     due = []
@@ -211,13 +211,14 @@ def _due(path: Path, direction: Direction, seed: int, method: str, least: int) -
     return due
 
 
-def planned(path: Path, direction: Direction, wanted: int, share_per_s: float) -> tuple[int, float]:
-    """How many datagrams are sent, and how many a second: so that all directions are done at the same time,
-    or as fast and for as long as may be, where that is too few.
+def planned(path: LinkPath, direction: Direction, wanted: int, share_per_s: float) -> tuple[int, float]:
+    """How many datagrams are sent, and how many per second, so that all directions end at the same time.
+
+    Where that is too few for a slow link, as many as it carries in :data:`MOST_SENDING_S`.
 
     Args:
         wanted: how many the direction needs.
-        share_per_s: how large a part of that the host sends in a second.
+        share_per_s: which share of that the host sends in a second.
     """
     rate_bps = path.shape(direction).rate_bps
     per_s = min(wanted * share_per_s, 2000.0)

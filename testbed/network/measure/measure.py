@@ -1,31 +1,31 @@
-"""WAN links measured, before and after a replay, and held against the scenario.
+"""Measures WAN links, before and after a replay, and compares them with the scenario.
 
-Rates by UDP at 1.2 times the configured one, from the counter of the wire behind the bottleneck; times by
-pings and by one-way datagrams (both ends have one clock); loss frame by frame, since the seed says which ones
-are lost. All links are timed at once; rates are taken together only as far as the host can carry their sum.
+Rates are measured by UDP at 1.2 times the configured one, from the counter of the wire behind the bottleneck;
+times by pings and by one-way datagrams (both ends have the same clock); loss frame by frame, since the seed
+decides which ones are lost. All links are timed at once; rates are measured together only as far as the host
+can carry their sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from testbed.host.processes.reporting import Report, silent
 from testbed.network.link_process.client import LinkProcess
 from testbed.network.measure.loss import measure_loss
-from testbed.network.measure.paths import Effort, Path, paths_of, probe_path, wait_until_quiet
+from testbed.network.measure.paths import Effort, LinkPath
 from testbed.network.measure.rate import measure_rates, rate_groups, unlimited
 from testbed.network.measure.times import measure_times
 from testbed.scenario.reports import Finding
 
-Report = Callable[[str], None]
-
 
 def measure(
-    paths: Sequence[Path],
+    paths: Sequence[LinkPath],
     process: LinkProcess,
     seed: int,
     method: str,
     effort: Effort | None = None,
-    report: Report | None = None,
+    report: Report = silent,
 ) -> list[Finding]:
     """Measure every link; when this returns the links are empty and quiet.
 
@@ -33,38 +33,19 @@ def measure(
     else may be sent meanwhile.
 
     Args:
-        process: in which the links are. Its fates are begun anew for the datagrams that show losses.
-        seed, method: of those fates.
+        process: the link process; a method begins in it, so that it is known which datagrams are lost.
+        seed, method: by which it draws them.
     """
     effort = effort or Effort()
-    say = report or (lambda _: None)
     findings = []
     for start in range(0, len(paths), effort.timed_together):
-        say("round trips, delay and jitter")
+        report("round trips, delay and jitter")
         findings += measure_times(paths[start : start + effort.timed_together])
-    say("loss")
+    report("loss")
     findings += measure_loss(paths, process, seed, method, effort)
     for group in rate_groups(paths, effort.rate_budget_bps, effort.rate_seconds):
-        say("rate of " + ", ".join(f"{path.name} {direction}" for path, direction in group))
+        report("rate of " + ", ".join(f"{path.name} {direction}" for path, direction in group))
         findings += measure_rates(group, effort.rate_seconds)
     findings += unlimited(paths)
     order = {path.name: index for index, path in enumerate(paths)}
     return sorted(findings, key=lambda finding: order[finding.link])
-
-
-def failures(findings: Sequence[Finding]) -> list[Finding]:
-    """Those that were not as configured."""
-    return [finding for finding in findings if finding.ok is False]
-
-
-__all__ = [
-    "Effort",
-    "Finding",
-    "Path",
-    "Report",
-    "failures",
-    "measure",
-    "paths_of",
-    "probe_path",
-    "wait_until_quiet",
-]

@@ -1,13 +1,14 @@
-"""Rates: a bottleneck kept full, and the wire behind it counted over a known time."""
+"""Measures rates: keeps a bottleneck full, and counts frames on the wire behind it over a known time."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from testbed.host.processes.priority import promptly
-from testbed.network.measure.paths import FrameCount, Path, wait_until_quiet
+from testbed.network.measure.paths import FrameCount, LinkPath, wait_until_quiet
 from testbed.network.measure.traffic import Flood, UdpPath
 from testbed.scenario.expected import RATE_TOLERANCE, held, rate_bounds, rate_window_s
 from testbed.scenario.reports import Finding
@@ -16,16 +17,16 @@ from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Direction
 OVERLOAD = 1.2
 COARSE = "a frame is {:.1%} of what crosses meanwhile"
 NOT_KEPT_FULL = "its queue is too short to be kept full from here"
-"""Said of a rate that was too low and may be right. It was not shown, and does not count as shown."""
+"""A note on a rate that came out low while the queue may have been empty; it counts as not shown."""
 
 
 def rate_groups(
-    paths: Sequence[Path], budget_bps: float, least_s: float
-) -> list[list[tuple[Path, Direction]]]:
-    """Directions whose rates are measured at the same time: together within the budget, or alone.
+    paths: Sequence[LinkPath], budget_bps: float, least_s: float
+) -> list[list[tuple[LinkPath, Direction]]]:
+    """Groups of directions whose rates are measured at the same time: together within the budget, or alone.
 
-    Slow ones, which are watched for longer than ``least_s``, keep to themselves: no fast one is flooded for
-    as long.
+    Slow ones, which are measured for longer than ``least_s``, are not grouped with fast ones, which would be
+    flooded for as long.
     """
     limited = [
         (rate, path, direction)
@@ -33,8 +34,8 @@ def rate_groups(
         for direction in DIRECTIONS
         if (rate := path.shape(direction).rate_bps) is not None
     ]
-    groups: list[tuple[bool, float, list[tuple[Path, Direction]]]] = []
-    for rate, path, direction in sorted(limited, key=lambda one: -one[0]):
+    groups: list[tuple[bool, float, list[tuple[LinkPath, Direction]]]] = []
+    for rate, path, direction in sorted(limited, key=lambda entry: -entry[0]):
         slow = rate_window_s(rate, least_s) > least_s
         for index, (slow_too, total, members) in enumerate(groups):
             if slow == slow_too and total + rate <= budget_bps:
@@ -45,8 +46,8 @@ def rate_groups(
     return [members for _, _, members in groups]
 
 
-def unlimited(paths: Sequence[Path]) -> list[Finding]:
-    """What is said of directions without a rate: there is nothing to hold a measurement against."""
+def unlimited(paths: Sequence[LinkPath]) -> list[Finding]:
+    """A finding for each direction without a rate, which there is nothing to compare with."""
     return [
         Finding(path.name, direction, "rate", "bit/s", None, None, None, None, 0, None, "it is unlimited")
         for path in paths
@@ -55,27 +56,27 @@ def unlimited(paths: Sequence[Path]) -> list[Finding]:
     ]
 
 
-def measure_rates(group: Sequence[tuple[Path, Direction]], least_s: float) -> list[Finding]:
-    """Rates of some directions, flooded at the same time, for as long as the slowest needs.
+def measure_rates(group: Sequence[tuple[LinkPath, Direction]], least_s: float) -> list[Finding]:
+    """Measure the rates of some directions at the same time, for as long as the slowest needs.
 
-    One that comes out low is taken once more by itself: a sender that the host kept waiting looks like a
-    slow link the first time, a slow link does so every time.
+    A rate that comes out low is measured once more by itself: a sender that the host kept waiting looks like
+    a slow link once, a slow link does so every time.
     """
-    seconds = max(rate_window_s(_rate_bps(*one), least_s) for one in group)
+    seconds = max(rate_window_s(_rate_bps(path, direction), least_s) for path, direction in group)
     findings = _flood(group, seconds)
-    for index, (one, finding) in enumerate(zip(group, findings, strict=True)):
+    for index, finding in enumerate(findings):
         if finding.measured is not None and finding.low is not None and finding.measured < finding.low:
-            findings[index] = _flood([one], seconds)[0]
+            findings[index] = _flood([group[index]], seconds)[0]
     return findings
 
 
-def _rate_bps(path: Path, direction: Direction) -> int:
+def _rate_bps(path: LinkPath, direction: Direction) -> int:
     rate = path.shape(direction).rate_bps
     assert rate is not None, "only limited directions are flooded"
     return rate
 
 
-def _flood(group: Sequence[tuple[Path, Direction]], seconds: float) -> list[Finding]:
+def _flood(group: Sequence[tuple[LinkPath, Direction]], seconds: float) -> list[Finding]:
     with promptly(), ExitStack() as stack:
         floods = []
         for path, direction in group:
@@ -95,8 +96,8 @@ def _flood(group: Sequence[tuple[Path, Direction]], seconds: float) -> list[Find
         after = [_counted(path, direction) for path, direction in group]
         wait_until_quiet([path for path, _ in group])
     return [
-        _rate_finding(path, direction, empty_s, *one, *other)
-        for (path, direction), empty_s, one, other in zip(group, starved_s, before, after, strict=True)
+        _rate_finding(path, direction, empty_s, first, last)
+        for (path, direction), empty_s, first, last in zip(group, starved_s, before, after, strict=True)
     ]
 
 
@@ -109,37 +110,45 @@ def _keep_up(floods: Sequence[Flood], seconds: float) -> None:
         time.sleep(min(period_s, left_s))
 
 
-def _counted(path: Path, direction: Direction) -> tuple[float, int, int]:
-    """Time, frames and bytes of the wire, read close together: again if the reader was interrupted."""
-    best: tuple[float, float, FrameCount] | None = None
-    for _ in range(5):
-        before_s = time.monotonic()
-        count = path.counters()[direction]
-        took_s = time.monotonic() - before_s
-        if best is None or took_s < best[0]:
-            best = (took_s, before_s + took_s / 2, count)
-        if took_s < 0.001:
+@dataclass(frozen=True)
+class _Count:
+    """The wire's counters, the moment at which they were read, and how long that took."""
+
+    count: FrameCount
+    at_s: float
+    took_s: float
+
+
+def _count(path: LinkPath, direction: Direction) -> _Count:
+    before_s = time.monotonic()
+    count = path.counters()[direction]
+    took_s = time.monotonic() - before_s
+    return _Count(count, before_s + took_s / 2, took_s)
+
+
+def _counted(path: LinkPath, direction: Direction) -> _Count:
+    """Read the wire's counters and the time close together: again if the reader was interrupted."""
+    best = _count(path, direction)
+    for _ in range(4):
+        if best.took_s < 0.001:
             break
-    assert best is not None
-    return best[1], best[2].frames, best[2].bytes
+        best = min(best, _count(path, direction), key=lambda count: count.took_s)
+    return best
 
 
 def _rate_finding(
-    path: Path,
+    path: LinkPath,
     direction: Direction,
     starved_s: float,
-    t0: float,
-    frames0: int,
-    bytes0: int,
-    t1: float,
-    frames1: int,
-    bytes1: int,
+    first: _Count,
+    last: _Count,
 ) -> Finding:
-    rate, seconds, frames = _rate_bps(path, direction), t1 - t0, frames1 - frames0
+    rate, seconds = _rate_bps(path, direction), last.at_s - first.at_s
+    frames = last.count.frames - first.count.frames
     share = FRAME_BYTES * 8 / (rate * seconds)
-    # The window is never quite as asked.
+    # The window is never exactly as long as it should be.
     notes = [COARSE.format(share)] if share > RATE_TOLERANCE * 1.02 else []
-    measured = (bytes1 - bytes0) * 8 / seconds
+    measured = (last.count.bytes - first.count.bytes) * 8 / seconds
     bounds = rate_bounds(rate, seconds)
     if measured < bounds[0] <= measured * seconds / max(1e-9, seconds - starved_s):
         notes.append(NOT_KEPT_FULL)

@@ -1,4 +1,4 @@
-"""Times: pings for the round trip, datagrams one way for each direction's delay and jitter."""
+"""Measures times: round trips by pings, each direction's delay and jitter by one-way datagrams."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path as FilePath
+from pathlib import Path
 
 from testbed.host.processes.priority import promptly
-from testbed.network.measure.paths import Path, wait_until_quiet
+from testbed.network.measure.paths import LinkPath, wait_until_quiet
 from testbed.network.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, SMALL_FRAME_BYTES, UdpPath
 from testbed.network.measure.trains import Train, one_way_train, ping_socket, ping_train, run_trains
 from testbed.scenario.expected import (
@@ -33,20 +33,20 @@ PINGS = 50
 FRAME_PINGS = 10
 LEAST_ANSWERS = 8
 SIDE_BY_SIDE_BPS = 10_000_000
-"""From this rate on a small frame is gone in less than 0.1 ms."""
+"""From this rate on a small frame is serialised in less than 0.1 ms."""
 JITTERS_APART = 4
-"""Standard deviations between datagrams where there is jitter. The way keeps the order, so that one that is
-held up holds up those behind it: sent closer together they would be later at the median than the delay says.
+"""Standard deviations between datagrams where there is jitter. The way keeps the order, so that a datagram
+that is held up holds up those behind it: sent closer together, their median would exceed the delay.
 """
 MOST_APART_S = 0.1
-"""Datagrams whose delays a file has are no farther apart than that, however much its delays fall."""
+"""Datagrams on a link with a file of delays are no farther apart, however much its delays fall."""
 
 
 @dataclass
 class _Timed:
     """The trains of one path."""
 
-    path: Path
+    path: LinkPath
     pings: Train
     frame_pings: Train
     one_way: dict[Direction, Train]
@@ -97,11 +97,11 @@ def _median(times_ms: Sequence[float], train: Train) -> tuple[float | None, str]
     return statistics.median(times_ms), ""
 
 
-def measure_times(paths: Sequence[Path]) -> list[Finding]:
-    """Round trip, one-way time and jitter of each path, all paths at the same time.
+def measure_times(paths: Sequence[LinkPath]) -> list[Finding]:
+    """Measure round trip, one-way time and jitter of each path, all paths at the same time.
 
-    A path that does not come out as configured is taken once more, and says so: a host that paused for a
-    moment looks like a shaky link the first time, a shaky link does so every time.
+    A path that does not come out as configured is measured once more, and its note says so: a host that
+    paused looks like an unsteady link once, an unsteady link does so every time.
     """
     findings = _measure_once(paths)
     again = {finding.link for finding in findings if finding.ok is False}
@@ -112,7 +112,7 @@ def measure_times(paths: Sequence[Path]) -> list[Finding]:
     ]
 
 
-def _measure_once(paths: Sequence[Path]) -> list[Finding]:
+def _measure_once(paths: Sequence[LinkPath]) -> list[Finding]:
     if not paths:
         return []
     with promptly(), ExitStack() as stack:
@@ -121,23 +121,23 @@ def _measure_once(paths: Sequence[Path]) -> list[Finding]:
             round_trip_ms(path.up, path.down, FRAME_BYTES) + 6 * path.jitter_ms for path in paths
         )
         last_wait_s = 0.3 + 2 * longest_ms / 1000
-        pings = [one.pings for one in timed]
-        one_way = [train for one in timed for train in one.one_way.values()]
-        for trains in [[*pings, *one_way]] if _side_by_side(paths) else [pings, one_way]:
-            run_trains(trains, last_wait_s)
-        run_trains([one.frame_pings for one in timed], last_wait_s)
+        pings = [trains.pings for trains in timed]
+        one_way = [train for trains in timed for train in trains.one_way.values()]
+        for together in [[*pings, *one_way]] if _side_by_side(paths) else [pings, one_way]:
+            run_trains(together, last_wait_s)
+        run_trains([trains.frame_pings for trains in timed], last_wait_s)
         wait_until_quiet(paths)
-    return [finding for one in timed for finding in one.findings()]
+    return [finding for trains in timed for finding in trains.findings()]
 
 
-def _side_by_side(paths: Sequence[Path]) -> bool:
-    """Whether small frames some ms apart never wait for one another: at no bottleneck, and on no way."""
+def _side_by_side(paths: Sequence[LinkPath]) -> bool:
+    """Whether small frames some ms apart never wait for each other, at a bottleneck or on a way."""
     shapes = [shape for path in paths for shape in (path.up, path.down)]
     slowest_bps = min((shape.rate_bps for shape in shapes if shape.rate_bps), default=SIDE_BY_SIDE_BPS)
     return slowest_bps >= SIDE_BY_SIDE_BPS and all(shape == shape.still for shape in shapes)
 
 
-def ping_interval_s(path: Path, frame_bytes: int) -> float:
+def ping_interval_s(path: LinkPath, frame_bytes: int) -> float:
     """How far apart pings of a size are sent: none waits for the one before, neither at the bottleneck nor,
     but seldom, on the way, which keeps the order (:data:`JITTERS_APART`).
     """
@@ -148,7 +148,7 @@ def ping_interval_s(path: Path, frame_bytes: int) -> float:
 def _file_fall_s(shape: Shape) -> float:
     """How far apart datagrams of a direction must be, if none is to wait for the one before it, whose delay
     in the file was longer."""
-    return 0.0 if shape.delay_file is None else greatest_fall_ms(FilePath(shape.delay_file)) / 1000
+    return 0.0 if shape.delay_file is None else greatest_fall_ms(Path(shape.delay_file)) / 1000
 
 
 def _apart_s(shape: Shape) -> float:
@@ -161,12 +161,12 @@ def _with_files(bounds: tuple[float, float], shapes: Sequence[Shape], samples: i
     return low, high + sum(1000 * (_file_fall_s(shape) - _apart_s(shape)) for shape in shapes)
 
 
-def _serialised_s(path: Path, frame_bytes: int) -> float:
+def _serialised_s(path: LinkPath, frame_bytes: int) -> float:
     """Of a round trip."""
     return (round_trip_ms(path.up, path.down, frame_bytes) - path.up.delay_ms - path.down.delay_ms) / 1000
 
 
-def _trains(path: Path, identity: int, stack: ExitStack) -> _Timed:
+def _trains(path: LinkPath, identity: int, stack: ExitStack) -> _Timed:
     small_s, full_s = (ping_interval_s(path, size) for size in (PING_FRAME_BYTES, FRAME_BYTES))
     pinger = stack.enter_context(ping_socket(path.child, path.parent))
     full_pinger = stack.enter_context(ping_socket(path.child, path.parent))

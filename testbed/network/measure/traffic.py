@@ -1,8 +1,7 @@
 """Traffic that measures a link: datagrams between its two ends, in bursts, and a flood that fills it.
 
-All of it is UDP on sockets made inside the two namespaces, sent from one thread here: no process
-is started in a container, and one call sends many full-size datagrams (sendmmsg(2)) of which none is ever
-fragmented.
+It is UDP on sockets made inside the two namespaces and sent from a thread of this process: no process is
+started in a container, and one call sends many full-size datagrams (sendmmsg(2)), none of them fragmented.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
 
+from testbed.network.endpoint import Endpoint
 from testbed.network.kernel.netns import socket_in
 from testbed.scenario.topology import FRAME_BYTES
 
 UDP_HEADERS_BYTES = 42
-"""Ethernet, IPv4 and UDP headers of a datagram, as the kernel counts a frame."""
+"""The Ethernet, IPv4 and UDP headers of a datagram, as the kernel counts a frame."""
 FULL_PAYLOAD_BYTES = FRAME_BYTES - UDP_HEADERS_BYTES
 LEAST_PAYLOAD_BYTES = 18
-"""Fills a minimal Ethernet frame of 60 bytes, FCS not counted."""
+"""The payload that fills a minimal Ethernet frame of 60 bytes without FCS."""
 SMALL_FRAME_BYTES = UDP_HEADERS_BYTES + LEAST_PAYLOAD_BYTES
 PING_PAYLOAD_BYTES = 56
 PING_FRAME_BYTES = UDP_HEADERS_BYTES + PING_PAYLOAD_BYTES
@@ -32,14 +31,6 @@ PING_FRAME_BYTES = UDP_HEADERS_BYTES + PING_PAYLOAD_BYTES
 _libc = ctypes.CDLL(None, use_errno=True)
 _SO_RCVBUFFORCE = 33
 _BURST = 64
-
-
-@dataclass(frozen=True)
-class End:
-    """One end of a path: a network namespace and the address in it that the other end reaches."""
-
-    netns_path: str
-    ip: str
 
 
 class _IoVec(ctypes.Structure):
@@ -75,7 +66,7 @@ class Burst:
             message.header.vectors, message.header.vector_count = ctypes.pointer(vector), 1
 
     def send(self, sender: socket.socket, count: int | None = None) -> int:
-        """Send the first ``count`` of them; returns how many the kernel took."""
+        """Send the first ``count`` datagrams; return how many the kernel took."""
         wanted = len(self._messages) if count is None else min(count, len(self._messages))
         sent = int(_libc.sendmmsg(sender.fileno(), self._messages, wanted, 0))
         if sent >= 0:
@@ -87,10 +78,13 @@ class Burst:
 
 
 class UdpPath:
-    """A socket at ``source`` connected to one at ``sink``. Close it only when the path is empty:
-    a datagram that finds no socket is answered by an ICMP error across the link."""
+    """A UDP socket at ``source`` that is connected to a UDP socket at ``sink``.
 
-    def __init__(self, source: End, sink: End, *, sink_buffer_bytes: int = 1 << 12) -> None:
+    Close it only when the path is empty: a datagram that finds no socket is answered by an ICMP error across
+    the link.
+    """
+
+    def __init__(self, source: Endpoint, sink: Endpoint, *, sink_buffer_bytes: int = 1 << 12) -> None:
         self.sender = socket_in(source.netns_path, socket.AF_INET, socket.SOCK_DGRAM)
         self.receiver = socket_in(sink.netns_path, socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -126,8 +120,8 @@ class Flood:
     """Full-size datagrams at ``overload`` times a bottleneck's rate; :meth:`keep_up` sends what is due.
 
     Attributes:
-        frames_per_s: how many fall due.
-        starved_s: for how long the bottleneck's queue may have been empty, since :meth:`keep_up` came late.
+        frames_per_s: how many are due in a second.
+        starved_s: for how long the bottleneck's queue may have been empty because :meth:`keep_up` was late.
     """
 
     def __init__(self, path: UdpPath, rate_bps: float, overload: float, queue_frames: int) -> None:
@@ -142,17 +136,17 @@ class Flood:
 
     @property
     def period_s(self) -> float:
-        """How often to call :meth:`keep_up`: for a few frames each, and for half of what the queue holds.
+        """How long to pause between calls of :meth:`keep_up`: for a few frames, and for half a queue at most.
 
-        Not oftener than 50 µs: that would be a spin, which the kernel stops now and then (sched(7)).
+        It is at least 50 µs: a thread that never sleeps is stopped by the kernel now and then (sched(7)).
         """
         few_frames_s = min(max(8 / self.frames_per_s, 0.002), 0.02)
         return max(min(few_frames_s, 0.5 * self._queue_frames / self.frames_per_s), 50e-6)
 
     def keep_up(self, ahead: int = 0) -> None:
-        """Send what is due by now, and once ``ahead`` frames on top of it.
+        """Send what is due by now, and ``ahead`` frames more.
 
-        After a pause longer than a tenth of a second the rest is forgone: the queue would refuse it anyway.
+        After a pause of more than a tenth of a second the rest is not sent: the queue would refuse it anyway.
         """
         now_s = time.monotonic()
         self.starved_s += max(0.0, now_s - self._called_s - self._lasts_s)

@@ -1,4 +1,4 @@
-"""Trains of datagrams that measure times: numbered, at an interval, stamped by the kernel that gets them."""
+"""Trains of numbered datagrams that measure times: sent at an interval, stamped by the receiving kernel."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from testbed.network.endpoint import Endpoint
 from testbed.network.kernel.netns import socket_in
-from testbed.network.measure.traffic import LEAST_PAYLOAD_BYTES, End, UdpPath
+from testbed.network.measure.traffic import LEAST_PAYLOAD_BYTES, UdpPath
 
 _SO_TIMESTAMPNS = 35
 _SOL_RAW, _ICMP_FILTER = 255, 1
@@ -22,9 +23,9 @@ _SEQUENCE = struct.Struct("!I")
 
 @dataclass
 class Train:
-    """Datagrams sent ``interval_s`` apart and looked out for at ``receiver``, one after the other.
+    """Datagrams that are sent ``interval_s`` apart and received at ``receiver``.
 
-    ``build`` gives the bytes of the datagram with a number, ``number_of`` the number of one that came.
+    ``build`` gives the bytes of the datagram with a number, ``number_of`` the number of a datagram that came.
     """
 
     sender: socket.socket
@@ -40,13 +41,14 @@ class Train:
     _highest: int = -1
 
     def send(self, number: int) -> None:
+        """Send the datagram with that number, and note when."""
         data = self.build(number)
         self.sent_ns[number] = time.time_ns()
         with contextlib.suppress(BlockingIOError, TimeoutError):  # then it is missing at the other end
             self.sender.send(data)
 
     def receive(self) -> None:
-        """Take all that is there, with the kernel's own time of arrival (SO_TIMESTAMPNS)."""
+        """Take all datagrams that have come, with the kernel's time of arrival (SO_TIMESTAMPNS)."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 data, control, _, _ = self.receiver.recvmsg(2048, 64)
@@ -69,7 +71,7 @@ class Train:
 
     @property
     def times_ms(self) -> list[float]:
-        """Time of each datagram that came, in the order of sending."""
+        """The time of each datagram that came, in the order of sending."""
         return [(self.arrived_ns[n] - sent) / 1e6 for n, sent in self.sent_ns.items() if n in self.arrived_ns]
 
     @property
@@ -80,7 +82,7 @@ class Train:
 def one_way_train(
     path: UdpPath, count: int, interval_s: float, payload_bytes: int = LEAST_PAYLOAD_BYTES
 ) -> Train:
-    """Datagrams, small by default, timed from here to the kernel at the other end: both have one clock."""
+    """Datagrams, small by default, timed from here to the other end's kernel, which has the same clock."""
     _want_stamps(path.receiver)
     padding = bytes(payload_bytes - _SEQUENCE.size)
     return Train(
@@ -90,8 +92,8 @@ def one_way_train(
     )  # fmt: skip
 
 
-def ping_socket(source: End, sink: End) -> socket.socket:
-    """A raw ICMP socket at ``source`` that sees echo replies of ``sink`` only."""
+def ping_socket(source: Endpoint, sink: Endpoint) -> socket.socket:
+    """A raw ICMP socket at ``source`` that receives echo replies of ``sink`` only."""
     pinger = socket_in(source.netns_path, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     try:
         pinger.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~(1 << _ECHO_REPLY) & 0xFFFFFFFF))
@@ -108,7 +110,7 @@ def ping_socket(source: End, sink: End) -> socket.socket:
 def ping_train(
     pinger: socket.socket, identity: int, count: int, interval_s: float, payload_bytes: int
 ) -> Train:
-    """Echo requests (RFC 792) with an identifier of their own; the other kernel answers by itself."""
+    """Echo requests (RFC 792) with the identifier ``identity``, which the other kernel answers."""
     padding = bytes(payload_bytes)
 
     def build(number: int) -> bytes:
@@ -126,7 +128,7 @@ def ping_train(
 
 
 def internet_checksum(data: bytes) -> int:
-    """RFC 1071."""
+    """The checksum of RFC 1071."""
     padded = data + b"\0" * (len(data) % 2)
     total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
     total = (total >> 16) + (total & 0xFFFF)
@@ -134,9 +136,9 @@ def internet_checksum(data: bytes) -> int:
 
 
 def run_trains(trains: Sequence[Train], last_wait_s: float) -> None:
-    """Send all trains at the same time, and return ``last_wait_s`` after the last datagram, or when all came.
+    """Send all trains at the same time; return ``last_wait_s`` after the last datagram, or when all came.
 
-    Trains start spread over their interval, so that datagrams of different ones do not meet.
+    Their starts are spread over the interval, so that datagrams of different trains do not meet.
     """
     start_s = time.monotonic() + 0.01
     due = [(start_s + index * train.interval_s / len(trains), index, 0) for index, train in enumerate(trains)]

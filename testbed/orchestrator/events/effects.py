@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from testbed.errors import TestbedError
+from testbed.host.processes.proc import children, exists
+from testbed.host.processes.waiting import wait_until
+from testbed.network.endpoint import Endpoint
 from testbed.network.link import WanLink
 from testbed.network.live_link import LiveLink
-from testbed.orchestrator.events.flow import Flow, Site, flow_port
+from testbed.orchestrator.events.flow import Flow, flow_port
 from testbed.orchestrator.nodes.control import NodeControl
 from testbed.scenario.reading.rate_file import read_rate_trace
 from testbed.scenario.sections.events import BackgroundFlow, LinkChange, RateFile
@@ -101,7 +104,7 @@ class FollowedFile:
 class Traffic:
     """A background flow; its server listens from the start."""
 
-    def __init__(self, event: BackgroundFlow, number: int, source: Site, target: Site) -> None:
+    def __init__(self, event: BackgroundFlow, number: int, source: Endpoint, target: Endpoint) -> None:
         self._flow = Flow(event, flow_port(number), source, target)
         self._told: dict[str, Any] = {}
 
@@ -144,7 +147,7 @@ class StillContainer:
 
     def _signal(self, number: signal.Signals) -> None:
         first = _first_process(self._node)
-        for pid in (first, *_children(first)):
+        for pid in (first, *children(first)):
             os.kill(pid, number)
 
 
@@ -163,13 +166,14 @@ class KilledTier:
     def begin(self) -> None:
         self._keep(self._node.records())
         first = _first_process(self._node)
-        tiers = _children(first)
+        tiers = children(first)
         os.kill(first, signal.SIGUSR1)
-        deadline = time.monotonic() + _GONE_TIMEOUT_S
-        while any(pid in _children(first) for pid in tiers):
-            if time.monotonic() > deadline:
-                raise TestbedError(f"the tier of {self._node.name} did not end when it was killed")
-            time.sleep(0.001)
+        wait_until(
+            lambda: not set(tiers) & set(children(first)),
+            _GONE_TIMEOUT_S,
+            0.001,
+            or_raise=f"the tier of {self._node.name} did not end when it was killed",
+        )
 
     def end(self) -> None:
         first = _first_process(self._node)
@@ -187,22 +191,17 @@ class KilledTier:
 
     def _wait(self) -> None:
         start_s = time.monotonic()
-        while time.monotonic() - start_s < READY_TIMEOUT_S:
-            with contextlib.suppress(TestbedError):
-                if self._node.ready():
-                    self._ready_after_s = time.monotonic() - start_s
-                    return
-            time.sleep(_READY_POLL_S)
+        if wait_until(self._is_ready, READY_TIMEOUT_S, _READY_POLL_S):
+            self._ready_after_s = time.monotonic() - start_s
+
+    def _is_ready(self) -> bool:
+        with contextlib.suppress(TestbedError):
+            return self._node.ready()
+        return False
 
 
 def _first_process(node: NodeControl) -> int:
     pid = node.host.pid
-    if pid is None or not Path(f"/proc/{pid}").exists():
+    if pid is None or not exists(pid):
         raise TestbedError(f"the container of {node.name} has ended")
     return pid
-
-
-def _children(pid: int) -> list[int]:
-    """Processes that ``pid`` has started (proc(5))."""
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(word) for word in text.split()]

@@ -11,12 +11,13 @@ import json
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from testbed.errors import TestbedError
+from testbed.host.processes.waiting import wait_until
+from testbed.network.endpoint import Endpoint
 from testbed.network.kernel.connections import connections
 from testbed.network.kernel.netns import Popen_in
 from testbed.scenario.sections.events import AnyEvent, BackgroundFlow
@@ -64,14 +65,6 @@ def require_iperf3(events: tuple[AnyEvent, ...]) -> None:
         raise TestbedError("events: background flows need iperf3; install it (testbed/provision.sh does)")
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where one end of a flow is."""
-
-    netns_path: str
-    ip: str
-
-
 class Flow:
     """A flow to be: its server listens as soon as it is made, and nothing has crossed a link yet.
 
@@ -79,17 +72,16 @@ class Flow:
         TestbedError: the server did not come to listen.
     """
 
-    def __init__(self, event: BackgroundFlow, port: int, source: Site, target: Site) -> None:
+    def __init__(self, event: BackgroundFlow, port: int, source: Endpoint, target: Endpoint) -> None:
         self._event, self._port, self._source, self._target = event, port, source, target
         self._started = False
         self._server = self._iperf3(target, "--server", "--one-off", "--bind", target.ip)
         self._client = self._waiting_client()
-        deadline = time.monotonic() + _LISTEN_TIMEOUT_S
-        while not any(one.port == port and one.listening for one in connections(target.netns_path)):
-            if self._server.poll() is not None or time.monotonic() > deadline:
-                self.close()
-                raise TestbedError(f"iperf3 did not come to listen on {target.ip} port {port}")
-            time.sleep(0.01)
+        if not wait_until(
+            self._is_listening, _LISTEN_TIMEOUT_S, 0.01, possible=lambda: self._server.poll() is None
+        ):
+            self.close()
+            raise TestbedError(f"iperf3 did not come to listen on {target.ip} port {port}")
 
     def start(self) -> None:
         """Begin to send; the flow ends by itself."""
@@ -121,6 +113,10 @@ class Flow:
                 process.kill()
             process.communicate()
 
+    def _is_listening(self) -> bool:
+        sockets = connections(self._target.netns_path)
+        return any(socket.listening and socket.port == self._port for socket in sockets)
+
     def _waiting_client(self) -> subprocess.Popen[bytes]:
         """A client that needs but a word to begin: on a busy host a new process takes its time."""
         flow = self._event.flow
@@ -130,13 +126,13 @@ class Flow:
         words += ["--udp"] if flow.protocol == "udp" else []
         return self._iperf3(self._source, *words, first=["sh", "-c", 'read -r go && exec "$@"', "sh"])
 
-    def _iperf3(self, site: Site, *words: str, first: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    def _iperf3(self, endpoint: Endpoint, *words: str, first: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         # As nobody, and ended with the thread that started it, whatever ends that.
         drop = ["setpriv", "--reuid", _NOBODY, "--regid", _NOBODY, "--clear-groups", "--no-new-privs"]
         drop += ["--inh-caps=-all", "--bounding-set=-all", "--pdeathsig", "KILL", "--"]
         command = ["iperf3", "--json", "--interval", "0", "--port", str(self._port), *words]
         return Popen_in(
-            site.netns_path,
+            endpoint.netns_path,
             [*drop, *first, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

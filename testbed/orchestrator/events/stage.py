@@ -16,7 +16,6 @@ from testbed.orchestrator.events.effects import (
     StillContainer,
     Traffic,
 )
-from testbed.orchestrator.events.flow import Site
 from testbed.orchestrator.nodes.control import NodeControl
 from testbed.scenario.sections.events import (
     AnyEvent,
@@ -50,7 +49,10 @@ class Stage:
         if isinstance(event, LinkDown):
             return DeadLink([self.network.link(link) for link in self._links(event)])
         if isinstance(event, BackgroundFlow):
-            return Traffic(event, number, self._site(event.flow.source), self._site(event.flow.target))
+            source, target = (
+                self.network.net[node].endpoint for node in (event.flow.source, event.flow.target)
+            )
+            return Traffic(event, number, source, target)
         if isinstance(event, NodeEvent):
             node = self.nodes[event.node]
             if event.do == "pause":
@@ -60,6 +62,3 @@ class Stage:
 
     def _links(self, event: AnyEvent) -> list[str]:
         return [link.name for link in links_of(event, self.network.topology)]
-
-    def _site(self, node: str) -> Site:
-        return Site(self.network.net[node].netns_path, self.network.topology.node(node).ip)

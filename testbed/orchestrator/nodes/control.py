@@ -5,12 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from testbed.errors import TestbedError
+from testbed.host.processes.waiting import wait_until
 from testbed.network.container import TierHost
 from testbed.network.kernel.netns import socket_in
 from tiers.protocol import CONTROL_PREFIX, TIER_PORT, encode_json
@@ -108,20 +108,19 @@ def wait_ready(nodes: Sequence[NodeControl], timeout_s: float, progress: Callabl
     Raises:
         TestbedError: a container has ended, or a model is not loaded in time.
     """
-    deadline = time.monotonic() + timeout_s
     waiting = list(nodes)
-    while True:
-        waiting = [node for node in waiting if not node.ready()]
+
+    def are_ready() -> bool:
+        waiting[:] = [node for node in waiting if not node.ready()]
         progress(len(nodes) - len(waiting), len(nodes))
-        if not waiting:
-            return
-        if time.monotonic() > deadline:
-            names = ", ".join(node.name for node in waiting)
-            raise TestbedError(
-                f"the models of {names} were not loaded after {timeout_s:.0f} s; "
-                "give the tiers more memory or the machine less to do"
-            )
-        time.sleep(READY_POLL_S)
+        return not waiting
+
+    if not wait_until(are_ready, timeout_s, READY_POLL_S):
+        names = ", ".join(node.name for node in waiting)
+        raise TestbedError(
+            f"the models of {names} were not loaded after {timeout_s:.0f} s; "
+            "give the tiers more memory or the machine less to do"
+        )
 
 
 def on_all(nodes: Sequence[NodeControl], act: Callable[[NodeControl], Any]) -> dict[str, Any]:

@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from testbed.errors import TestbedError
 from testbed.host.facts import REPOSITORY
+from testbed.host.processes.reporting import last_line
+from testbed.host.processes.waiting import wait_until
 from testbed.network.kernel.netns import Popen_in
 from testbed.orchestrator.nodes.control import NodeControl
 from tiers.config import NODE_VARIABLE
@@ -31,7 +32,7 @@ class TierProcess:
 
     def __init__(self, name: str, netns_path: str, environment: Mapping[str, str]) -> None:
         self.name, self.netns_path = name, netns_path
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by end())
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by end())
         self.process = Popen_in(
             netns_path,
             [sys.executable, "-m", "tiers.server"],
@@ -39,22 +40,20 @@ class TierProcess:
             cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=self._said,
+            stderr=self._errors,
             start_new_session=True,  # Ctrl-C is for whoever started it to handle
         )
 
     def require_running(self) -> None:
         """Raise a TestbedError with its last words if it has ended."""
         if self.process.poll() is not None:
-            self._said.seek(0)
-            lines = self._said.read().decode(errors="replace").strip().splitlines()
-            words = lines[-1] if lines else "it said nothing"
-            raise TestbedError(f"the tier {self.name} has ended: {words}")
+            self._errors.seek(0)
+            raise TestbedError(f"the tier {self.name} has ended: {last_line(self._errors.read())}")
 
     def end(self) -> None:
         self.process.kill()
         self.process.wait(_END_TIMEOUT_S)
-        self._said.close()
+        self._errors.close()
 
 
 @contextmanager
@@ -82,12 +81,9 @@ def wait_until_ready(nodes: Sequence[NodeControl]) -> None:
     Raises:
         TestbedError: one ended, or was not ready in time.
     """
-    end_s = time.monotonic() + START_TIMEOUT_S
-    waiting = list(nodes)
-    while waiting := [node for node in waiting if not node.ready()]:
-        if time.monotonic() > end_s:
-            raise TestbedError(f"the tier {waiting[0].name} did not start in {START_TIMEOUT_S:.0f} s")
-        time.sleep(_POLL_S)
+    for node in nodes:
+        sentence = f"the tier {node.name} did not start in {START_TIMEOUT_S:.0f} s"
+        wait_until(node.ready, START_TIMEOUT_S, _POLL_S, or_raise=sentence)
 
 
 def environment(config: Mapping[str, Any]) -> dict[str, str]:

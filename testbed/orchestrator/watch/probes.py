@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from testbed.errors import TestbedError
-from testbed.network.measure.paths import Path
+from testbed.network.measure.paths import LinkPath
 from testbed.network.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES
 from testbed.network.measure.trains import ping_socket
 from testbed.orchestrator.watch import probe_process as probe
@@ -27,7 +27,7 @@ PROBE_END_TIMEOUT_S = 20.0
 
 
 def probe_report(
-    path: Path,
+    path: LinkPath,
     sent: int,
     seen_ms: Sequence[float],
     felt_ms: Sequence[float],
@@ -63,7 +63,7 @@ class ProbeWatch:
         TestbedError: the probing process did not start.
     """
 
-    def __init__(self, paths: Sequence[Path], interval_s: float = PROBE_INTERVAL_S) -> None:
+    def __init__(self, paths: Sequence[LinkPath], interval_s: float = PROBE_INTERVAL_S) -> None:
         self._paths = list(paths)
         self._interval_s = interval_s
         self.reports: list[ProbeReport] = []

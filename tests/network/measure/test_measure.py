@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path as FilePath
+from pathlib import Path
 
 import pytest
 
@@ -18,8 +18,8 @@ from testbed.host.facts import usable_cpus
 from testbed.network.link import WanLink
 from testbed.network.link_process.client import LinkProcess
 from testbed.network.measure.loss import measure_loss
-from testbed.network.measure.measure import Finding, Path, failures, measure, paths_of
-from testbed.network.measure.paths import Effort, wait_until_quiet
+from testbed.network.measure.measure import measure
+from testbed.network.measure.paths import Effort, LinkPath, paths_of, wait_until_quiet
 from testbed.network.measure.rate import NOT_KEPT_FULL, measure_rates
 from testbed.network.measure.times import measure_times
 from testbed.network.network import Network
@@ -28,8 +28,9 @@ from testbed.orchestrator.watch.probe_process import __file__ as PROBE_FILE
 from testbed.orchestrator.watch.probes import ProbeWatch
 from testbed.results.evidence import Evidence, LinkAccount
 from testbed.results.fidelity import judge
+from testbed.scenario.reports import Finding
 from testbed.scenario.topology import DIRECTIONS, Bursts, Shape
-from tests.network.lab import run_id, tree
+from tests.network.lab import failures, run_id, tree
 
 QUICK = Effort(rate_seconds=1.0, rate_budget_bps=130e6, timed_together=6)
 SEED = 3
@@ -51,7 +52,7 @@ def off(finding: Finding) -> float:
 class Measured:
     """A link, what it is said to be, and the process that it is in."""
 
-    path: Path
+    path: LinkPath
     link: WanLink
     process: LinkProcess
 
@@ -143,7 +144,7 @@ def test_a_probe_of_an_idle_link_sees_little_else_than_the_link() -> None:
 def test_a_probe_that_is_killed_says_that_it_broke_off() -> None:
     with wan(Shape(20_000_000)) as measured:
         with ProbeWatch([measured.path], interval_s=0.02) as probe:
-            for entry in FilePath("/proc").glob("[0-9]*"):
+            for entry in Path("/proc").glob("[0-9]*"):
                 with suppress(OSError):
                     own = f"\nPPid:\t{os.getpid()}\n" in (entry / "status").read_text()
                     if own and PROBE_FILE.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
@@ -193,7 +194,7 @@ def test_an_idle_thread_is_not_contention() -> None:
 
 
 @pytest.mark.root
-def test_true_links_are_found_true(tmp_path: FilePath) -> None:
+def test_true_links_are_found_true(tmp_path: Path) -> None:
     delays = tmp_path / "delays"
     delays.write_text("8\n9\n12\n11\n10.5\n10\n")
     shapes = (

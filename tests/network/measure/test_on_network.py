@@ -6,11 +6,12 @@ import time
 
 import pytest
 
-from testbed.network.measure.measure import Path, failures, measure, paths_of, probe_path
-from testbed.network.measure.paths import Effort
+from testbed.network.measure.measure import measure
+from testbed.network.measure.paths import Effort, LinkPath, paths_of, probe_path
 from testbed.network.network import Network
 from testbed.orchestrator.watch.probes import ProbeWatch
 from testbed.scenario.topology import Link, Node, Shape, Topology
+from tests.network.lab import failures
 
 QUICK = Effort(rate_seconds=1.0, rate_budget_bps=130e6, timed_together=6)
 
@@ -31,7 +32,7 @@ def chain(access: Shape, core: Shape) -> Topology:
     return Topology(nodes, links)
 
 
-def measured(access: Shape, core: Shape, run_id: str) -> tuple[list[str], list[Path]]:
+def measured(access: Shape, core: Shape, run_id: str) -> tuple[list[str], list[LinkPath]]:
     with Network(chain(access, core), run_id, hosts="namespace") as network:
         paths = paths_of(network)
         wrong = [

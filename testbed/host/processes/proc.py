@@ -1,0 +1,98 @@
+"""Processes as the kernel shows them in /proc (proc(5)). One that has ended is absent, and never an error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that cannot be mistaken for a later one with the same id.
+
+    Attributes:
+        starttime: when it started, in clock ticks since boot.
+    """
+
+    pid: int
+    starttime: int
+
+    @classmethod
+    def of(cls, pid: int) -> Process | None:
+        """The process that has the id now; ``None`` if there is none or it is a zombie."""
+        fields = _read(pid, "stat").rpartition(")")[2].split()
+        return cls(pid, int(fields[19])) if fields and fields[0] != "Z" else None
+
+    @property
+    def lives(self) -> bool:
+        return self.of(self.pid) == self
+
+
+def process_ids() -> list[int]:
+    """The ids of all processes."""
+    return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
+
+
+def exists(pid: int) -> bool:
+    """Whether there is a process with this id, be it a zombie."""
+    return (PROC / str(pid)).exists()
+
+
+def children(pid: int) -> list[int]:
+    """The ids of the processes that the first thread of ``pid`` has started."""
+    return [int(word) for word in _read(pid, f"task/{pid}/children").split()]
+
+
+def command_line(pid: int) -> list[str]:
+    """The program and its arguments; empty for a thread of the kernel."""
+    return _read(pid, "cmdline").split("\0")[:-1]
+
+
+def command_name(pid: int) -> str:
+    """The name of its executable, cut to 15 characters."""
+    return _read(pid, "comm").rstrip("\n")
+
+
+def user_id(pid: int) -> int | None:
+    """The user as whom it runs."""
+    try:
+        return (PROC / str(pid)).stat().st_uid
+    except OSError:
+        return None
+
+
+def cpu_time_ns(pid: int) -> int | None:
+    """How long the first thread of ``pid`` has run on a CPU (proc_pid_schedstat(5))."""
+    fields = _read(pid, "schedstat").split()
+    return int(fields[0]) if fields else None
+
+
+def network_namespace(pid: int) -> str:
+    """The path by which its network namespace can be entered as long as it lives."""
+    return f"{PROC}/{pid}/ns/net"
+
+
+def in_network_namespaces(paths: Iterable[str]) -> list[int]:
+    """The ids of the processes in the network namespaces at ``paths`` that exist, this process excepted."""
+    wanted = {_identity(path) for path in paths} - {None}
+    others = sorted(set(process_ids()) - {os.getpid()}) if wanted else []
+    return [pid for pid in others if _identity(network_namespace(pid)) in wanted]
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _read(pid: int, file: str) -> str:
+    try:
+        return (PROC / str(pid) / file).read_text(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,75 @@
+"""What all containers of a run share: engine, image, the threads that start them, and the end of them all."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
+
+import docker
+from docker.errors import NotFound
+from docker.models.containers import Container
+
+RUN_LABEL = "llm-testbed.run"
+"""A label of every container; its value is the id of the container's run."""
+STARTS_AT_A_TIME = 8
+
+
+class Containers:
+    """The containers of a run. It is a context manager: left, none of them exists any more.
+
+    Args:
+        client: of the engine in which they are made.
+        started: called with the number of containers that run by now, from several threads.
+
+    Attributes:
+        ending: set when the run ends; no further container is started then.
+        pool: the threads in which containers are started and removed.
+    """
+
+    def __init__(
+        self, client: docker.DockerClient, image: str, run_id: str, started: Callable[[int], None]
+    ) -> None:
+        self.client, self.image, self.run_id = client, image, run_id
+        self.ending = threading.Event()
+        self.pool = ThreadPoolExecutor(STARTS_AT_A_TIME, thread_name_prefix="container")
+        self._started, self._numbers = started, itertools.count(1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ending.set()
+        try:
+            self.pool.shutdown(wait=True, cancel_futures=True)
+        finally:
+            remove_containers(self.client, self.run_id)  # made while an interrupt was on its way
+
+    def start(self, bring_up: Callable[[], Container]) -> Future[Container]:
+        """Have a container brought up in a thread of the pool."""
+        future = self.pool.submit(bring_up)
+        future.add_done_callback(self._count)
+        return future
+
+    def _count(self, future: Future[Container]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self._started(next(self._numbers))
+
+
+def labelled_containers(client: docker.DockerClient | None) -> list[tuple[str, str]]:
+    """Run id and name of each container, running or not, that carries :data:`RUN_LABEL`."""
+    if client is None:
+        return []
+    listed = client.api.containers(all=True, filters={"label": RUN_LABEL})
+    return [(entry["Labels"][RUN_LABEL], entry["Names"][0].lstrip("/")) for entry in listed]
+
+
+def remove_containers(client: docker.DockerClient | None, run_id: str, name: str | None = None) -> None:
+    """Remove the containers of a run that still exist (or only ``name``), running or not."""
+    for owner, container in labelled_containers(client):
+        if client is not None and owner == run_id and name in (None, container):
+            with contextlib.suppress(NotFound):
+                client.api.remove_container(container, force=True, v=True)
