@@ -7,14 +7,17 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from testbed.errors import TestbedError
+from testbed.errors import TestbedError, needs_extra
 from testbed.host.processes.program import end, program
+
+if TYPE_CHECKING:
+    from testbed.results.directory import RunDirectory
 
 app = typer.Typer(
     help="Measure what multi-tier LLM serving puts on an emulated wide-area network.",
@@ -58,9 +61,16 @@ def run(
 ) -> None:
     """Run a scenario and print its tables. All that was measured is kept in a run directory."""
     from testbed.orchestrator.run import run as run_scenario
-    from testbed.scenario.scenario import load
+    from testbed.scenario.scenario import load_scenario
 
-    _print_run(run_scenario(load(scenario, methods, requests, seed, overrides or []), out))
+    names = None if methods is None else _names(methods)
+    loaded = load_scenario(scenario, overrides or (), methods=names, requests=requests, seed=seed)
+    _print_run(run_scenario(loaded, out))
+
+
+def _names(listed: str) -> list[str]:
+    """The names in a list like ``a,b``."""
+    return [name.strip() for name in listed.split(",") if name.strip()]
 
 
 @app.command()
@@ -75,7 +85,7 @@ def report(run: _RunPath) -> None:
         raise TestbedError(f"{run}: {broken[0]}{others}: do not rely on what is printed above")
 
 
-def _print_run(directory: Any) -> None:
+def _print_run(directory: RunDirectory) -> None:
     from testbed.report.tables import print_run
 
     print_run(directory, Console())
@@ -93,14 +103,15 @@ def audit(run: _RunPath) -> None:
     from testbed.results.audit import audit_run
     from testbed.results.directory import RunDirectory
 
-    found = audit_run(RunDirectory.open(run))
-    for difference in found.differences:
+    audited = audit_run(RunDirectory.open(run))
+    for difference in audited.differences:
         typer.echo(difference)
-    if found.differences:
+    if audited.differences:
         raise TestbedError(
-            f"{run}: {len(found.differences)} differences in {found.decisions} decisions and the run's files"
+            f"{run}: {len(audited.differences)} differences in {audited.decisions} decisions "
+            "and the run's files"
         )
-    typer.echo(f"{found.decisions} decisions audited, no difference; every file is as the run left it")
+    typer.echo(f"{audited.decisions} decisions audited, no difference; every file is as the run left it")
 
 
 @app.command()
@@ -129,7 +140,7 @@ def validate(
         directory = envelopes.launch(budget, out)
         _print_table(envelope_table(directory.read_json("envelope.json")), directory)
         return
-    names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
+    names = None if only is None else _names(only)
     directory = validate(names, out, Reporter(), short=short)
     found = directory.read_json("validation.json")
     _print_table(checks_table(found), directory)
@@ -137,7 +148,7 @@ def validate(
         raise typer.Exit(1)
 
 
-def _print_table(table: Table, directory: Any) -> None:
+def _print_table(table: Table, directory: RunDirectory) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, 150)
@@ -191,10 +202,10 @@ def trace(
     from dataclasses import asdict
 
     from testbed.scenario.requests import build_trace, summarise
-    from testbed.scenario.scenario import load
+    from testbed.scenario.scenario import load_scenario
     from testbed.scenario.workload.trace_file import trace_line, write_trace
 
-    built = build_trace(load(scenario, None, requests, seed, []))
+    built = build_trace(load_scenario(scenario, requests=requests, seed=seed))
     if out is None:
         sys.stdout.writelines(map(trace_line, built))
     else:
@@ -289,7 +300,8 @@ def main() -> None:
     """Entry point: a user's mistake or a host's lack is one sentence and a status, never a traceback."""
     with program("testbed"):
         try:
-            status = app(standalone_mode=False)  # typer.Exit's, where a command raised it
+            with needs_extra("run"):
+                status = app(standalone_mode=False)  # typer.Exit's, where a command raised it
         except typer.Abort:
             raise KeyboardInterrupt from None
         except Exception as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class TestbedError(Exception):
     """A mistake or a lack that its message explains: where it is, what it is, how to mend it.
@@ -15,3 +18,19 @@ class TestbedError(Exception):
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error means that a disk is full; Docker, safetensors and Arrow have classes of their own."""
     return "no space left" in str(error).lower()
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Say which extra of the package is to be installed, where an import in the block fails for want of it.
+
+    Raises:
+        TestbedError: another project's package is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("testbed", "tiers"):
+            raise
+        raise TestbedError(f"the package {package} is missing; install llm-testbed[{extra}]") from error

@@ -14,8 +14,8 @@ from tiers.protocol import TIER_PORT
 
 NODE_VARIABLE = "TESTBED_NODE"
 REQUEST_THREADS = 1000
-"""Requests that a node handles at a time, unless told otherwise. Each holds a thread for as long as the tier
-above is waited for; a thread is made when one is needed, and takes some 60 KiB.
+"""Requests that a node handles at a time, unless its configuration says otherwise. Each holds a thread for as
+long as the tier above is waited for; a thread is made when one is needed, and takes some 60 KiB.
 """
 _KNOWN = {
     "node", "tier", "tiers", "model", "task", "parent", "threads", "plugins", "policy",
@@ -62,7 +62,8 @@ def read_config(environment: Mapping[str, str]) -> NodeConfig:
 
 
 def parse_config(raw: Mapping[str, Any]) -> NodeConfig:
-    """
+    """The configuration in a JSON object.
+
     Raises:
         ConfigError: a field is missing, unknown or wrong.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 TIER_PORT = 8000
 """Every node listens here: on its WAN address for its children, on loopback for its own users."""
@@ -16,6 +16,14 @@ REQUEST_ID_HEADER = "X-Request-Id"
 REQUEST_ID_MAX_LENGTH = 12
 DEADLINE_HEADER = "X-Deadline-Ms"
 """Time that remains for the request, in whole milliseconds, when the sender wrote it."""
+
+ANSWERED = "answered"
+"""How a request ended that got an answer; one that got none ended as an :data:`ErrorKind`."""
+ErrorKind = Literal[
+    "invalid_request", "not_ready", "conflict", "deadline", "unreachable", "upstream", "inference",
+    "forbidden", "not_found", "internal",
+]  # fmt: skip
+"""The ``type`` in the JSON of an error, by which results keep apart how requests fail."""
 
 INSTRUMENTATION_KEY = "recserve"
 """Key of the object that an answer carries beside the OpenAI fields."""

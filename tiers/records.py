@@ -14,7 +14,6 @@ from tiers.errors import RequestError, deadline_passed
 
 MAX_RECORDS = 200_000
 MAX_REPLIES = 4096
-ANSWERED = "answered"
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -30,7 +29,7 @@ class Record:
     where the node handled as many requests as it does at a time; of it ``thread_ms``: for the thread.
     ``inference_ms``: model, confidence and policy; ``upstream_ms``: from ``forward_began_s`` until the answer
     from above was there or given up. ``repeats``: how often this node sent the request up again.
-    ``outcome``: ``answered``, or the kind of the error.
+    ``outcome``: :data:`~tiers.protocol.ANSWERED`, or the kind of the error.
 
     Moments (``_s``) are ``time.monotonic()``'s, the same for every node of a kernel: the request's last byte
     arrived; forwarding began, with the connecting if need be; the last byte of the answer from above arrived,
@@ -59,8 +58,8 @@ class Record:
 
     @property
     def own_ms(self) -> float:
-        """What is left of the time between the request's last byte and the answer's first: waiting for a
-        CPU, HTTP, JSON.
+        """The rest of the time between the request's last byte and the answer's first: waiting for a CPU,
+        HTTP, JSON.
         """
         total_ms = (self.handed_over_s - self.arrived_s) * 1000
         return total_ms - math.fsum((self.queue_ms, self.inference_ms, self.upstream_ms or 0.0))
@@ -114,7 +113,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back to the sender; ``record`` is that of the request, which a repeat of it has not."""
+    """What goes back to the sender; ``record`` is the request's, and ``None`` for a repeat of it."""
 
     status: int
     body: bytes
@@ -139,9 +138,10 @@ class Pending:
         self._done.set()
 
     def wait(self, timeout_s: float) -> Reply:
-        """
+        """Wait until the request is served, and return its reply.
+
         Raises:
-            RequestError: it is not done in time.
+            RequestError: it is not served in time.
         """
         if not self._done.wait(max(0.0, timeout_s)) or self._reply is None:
             raise deadline_passed("while the first request of this id was being served")

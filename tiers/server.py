@@ -30,6 +30,7 @@ from tiers.protocol import (
     DEADLINE_HEADER,
     REQUEST_ID_HEADER,
     REQUEST_ID_MAX_LENGTH,
+    ErrorKind,
     decode_deadline,
     encode_json,
 )
@@ -187,7 +188,7 @@ def _reply(body: bytes, status: int) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
-    kind = "not_found" if error.code == 404 else "invalid_request"
+    kind: ErrorKind = "not_found" if error.code == 404 else "invalid_request"
     return _reply(error_body(kind, f"{error.name}: {request.method} {request.path}"), error.code or 500)
 
 
@@ -200,7 +201,8 @@ class Node:
     """A node that listens, loads its model meanwhile, and serves."""
 
     def __init__(self, config: NodeConfig) -> None:
-        """
+        """Listen; nothing is answered before :meth:`run`.
+
         Raises:
             ConfigError: the policy cannot be made.
             OSError: its address is in use.

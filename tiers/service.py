@@ -14,7 +14,8 @@ from tiers.errors import RequestError, deadline_passed
 from tiers.inference import Inference, InferenceQueue
 from tiers.metrics import Metrics
 from tiers.policies import Policy, make_policy
-from tiers.records import ANSWERED, Record, Records, Replies, Reply
+from tiers.protocol import ANSWERED
+from tiers.records import Record, Records, Replies, Reply
 from tiers.upstream import Answer, Crossing, Upstream, UpstreamError
 
 MAX_REQUEST_S = 600.0

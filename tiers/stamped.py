@@ -23,9 +23,9 @@ _LEAST_WAIT_S = 0.001
 """0 would make the socket a non-blocking one."""
 
 
-def stamp_arrivals(one: socket.socket) -> None:
-    """Let the kernel stamp what comes in by a socket; connections of a listening one inherit it."""
-    one.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+def stamp_arrivals(sock: socket.socket) -> None:
+    """Let the kernel stamp what comes in by a socket; connections of a listening socket inherit it."""
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
 
 
 class StampedSocket(socket.socket):

@@ -1,8 +1,8 @@
-"""First process of a container whose tier is to be killed and to return: the network namespace stays.
+"""The first process of a container whose tier is to be killed and to return: the network namespace stays.
 
-SIGUSR1 kills the tier, SIGUSR2 starts it again, with
-the policy that ``/tmp/policy.json`` holds by then. A tier that ends by itself ends the container, with its
-status. A killed tier's connections are closed by the kernel, as those of any process that dies.
+SIGUSR1 kills the tier. SIGUSR2 starts it again, with the policy that ``/tmp/policy.json`` holds by then. A
+tier that ends by itself ends the container, with its status. A killed tier's connections are closed by the
+kernel, as those of any process that dies.
 """
 
 import json

@@ -20,6 +20,7 @@ from tiers.protocol import (
     DEADLINE_HEADER,
     REQUEST_ID_HEADER,
     TIER_PORT,
+    ErrorKind,
     encode_deadline,
 )
 from tiers.stamped import StampedSocket
@@ -116,7 +117,7 @@ class Answer:
 
 
 class UpstreamError(RequestError):
-    """A :class:`RequestError` of the way up, with the number of repeats that did not help."""
+    """A failure of the way up, with the number of repeats that did not help."""
 
     repeats = 0
 
@@ -125,9 +126,10 @@ class Upstream:
     """The parent of a node and the connections to it, at most ``connections`` at a time."""
 
     def __init__(self, parent: str, connections: int) -> None:
-        """
+        """Note where the parent is; :meth:`forward` connects to it.
+
         Args:
-            parent: ``host`` or ``host:port``; the port is the tiers' own unless given.
+            parent: ``host`` or ``host:port``; the port is :data:`~tiers.protocol.TIER_PORT` unless given.
             connections: upper bound on open connections; further requests wait for one.
         """
         host, _, port = parent.partition(":")
@@ -208,7 +210,7 @@ class Upstream:
             return _late(repeats)
         return self._error(502, "upstream", f"broke off its answer ({error})", repeats)
 
-    def _error(self, status: int, kind: str, what: str, repeats: int) -> UpstreamError:
+    def _error(self, status: int, kind: ErrorKind, what: str, repeats: int) -> UpstreamError:
         host, port = self._address
         error = UpstreamError(status, kind, f"the tier above, {host}:{port}, {what}")
         error.repeats = repeats

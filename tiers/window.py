@@ -14,7 +14,8 @@ class SlidingWindow:
     """
 
     def __init__(self, capacity: int) -> None:
-        """
+        """Begin with no value.
+
         Raises:
             ValueError: ``capacity`` is less than 1.
         """

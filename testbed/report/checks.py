@@ -1,4 +1,4 @@
-"""What a validation found, as a table."""
+"""A validation's and an envelope's results, as tables."""
 
 from __future__ import annotations
 
@@ -64,17 +64,16 @@ def _shown(value: float | None, unit: str) -> str:
     return f"{value:,.2f} {unit}"
 
 
-def envelope_table(found: Mapping[str, Any]) -> Table:
+def envelope_table(envelope: Mapping[str, Any]) -> Table:
     """``envelope.json`` as a table: up to where each verdict holds, and what ends it."""
-    title = f"Up to where each verdict holds ({len(found['trials'])} runs)"
+    title = f"Up to where each verdict holds ({len(envelope['trials'])} runs)"
     table = Table(title=title, title_justify="left")
     for column in ("", "verdict", "holds at", "fails at", "first reason"):
         table.add_column(column, justify="right" if column.endswith(" at") else "left")
-    for name, brackets in found["brackets"].items():
-        for one in brackets:
-            ends = (one["holds"], one["fails"])
-            holds, fails = ("-" if end is None else str(end) for end in ends)
-            table.add_row(name, one["claim"], holds, fails, escape(one["reason"]))
+    for name, brackets in envelope["brackets"].items():
+        for bracket in brackets:
+            holds, fails = ("-" if bracket[end] is None else str(bracket[end]) for end in ("holds", "fails"))
+            table.add_row(name, bracket["claim"], holds, fails, escape(bracket["reason"]))
             name = ""
         table.add_section()
     return table

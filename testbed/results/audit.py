@@ -1,19 +1,19 @@
-"""Were the decisions right: the methods' rules once more, over what every node recorded, from files alone.
+"""Audits a run's decisions: applies the methods' rules again to what every node recorded, from files alone.
 
-Nothing of the tiers' code takes part: thresholds come from ``numpy.percentile``, as in the authors' code,
-over a window that is rebuilt here in the order in which values entered it.
+No code of the tiers takes part. Thresholds come from ``numpy.percentile``, as in the authors' code, over a
+window that is rebuilt here in the order in which values entered it.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import replace
-from itertools import count, pairwise
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from itertools import chain, count, pairwise
 
 import numpy as np
 
+from testbed.results.columns import Row
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import Audit
 from testbed.scenario.scenario import Scenario
@@ -21,28 +21,26 @@ from testbed.scenario.sections.events import NodeEvent
 from testbed.scenario.sections.methods import Method
 from testbed.scenario.topology import Topology
 
-Row = Mapping[str, Any]
 MAX_DIFFERENCES = 50
 
 
 def audit_run(directory: RunDirectory) -> Audit:
-    """Audit a finished run: its files as it left them, and each decision as the rules have it.
+    """Audit a finished run: are its files as it left them, and does each decision follow the rules.
 
     Raises:
         TestbedError: the directory lacks a file or holds a damaged one.
     """
     broken = directory.broken_seals()
-    manifest = directory.read_json("manifest.json")
-    scenario = Scenario.model_validate(manifest["scenario"])
-    found = audit(scenario, directory.read_table("requests.parquet"))
-    return replace(found, differences=(*broken, *found.differences))
+    scenario = Scenario.model_validate(directory.read_json("manifest.json")["scenario"])
+    audited = audit(scenario, directory.read_table("requests.parquet"))
+    return replace(audited, differences=(*broken, *audited.differences))
 
 
 def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
     """Hold every decision in the rows of ``requests.parquet`` against the scenario's methods.
 
-    A node that an event killed took with it what it had not told yet: the last records of that life are
-    missing, and from the first gap on its thresholds cannot be shown.
+    A node that an event killed lost the records that it had not handed over yet: the last ones of that life
+    are missing, and from the first gap on its thresholds cannot be shown.
     """
     topology = scenario.topology
     killed = Counter(
@@ -52,28 +50,20 @@ def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
     differences: list[str] = []
     decisions = not_shown = 0
     for method in scenario.methods:
-        own = [row for row in rows if row["method"] == method.name]
-        steps = list(_steps(own, topology))
-        decided = [step for step in steps if not step.undecided]
-        differences += [f"{method.name}: {text}" for text in _each_once(own, asked)]
+        method_rows = [row for row in rows if row["method"] == method.name]
+        steps = shown = list(_steps(method_rows, topology))
+        rule = _rule_of(method.policy)
+        if rule.rests_on_earlier:
+            shown = _without_gaps(steps, killed)
         decisions += sum(step.confidence is not None for step in steps)
-        differences += [f"{method.name}: {text}" for text in _paths(own, topology, set(killed))]
-        differences += [
-            f"{method.name}: {step.request} at {step.node}: recorded after {step.life} kills, which were not"
-            for step in steps
-            if step.life > killed[step.node]
-        ]
-        if method.policy == "recserve":
-            shown = _without_gaps(decided, killed)
-            not_shown += len(decided) - len(shown)
-            found = _recserve(method, shown, topology)
-        elif method.policy == "casserve":
-            found = _casserve(method, decided, topology)
-        elif method.only_tier is not None:
-            found = _tier_only(method, steps, topology)
-        else:
-            found = iter([f"policy {method.policy} has no rules here, so its decisions are not shown"])
-        differences += [f"{method.name}: {text}" for text in found]
+        not_shown += len(steps) - len(shown)
+        sentences = chain(
+            _each_once(method_rows, asked),
+            _paths(method_rows, topology, set(killed)),
+            _lives(steps, killed),
+            rule.differences(method, shown, topology),
+        )
+        differences += [f"{method.name}: {text}" for text in sentences]
     if len(differences) > MAX_DIFFERENCES:
         left = len(differences) - MAX_DIFFERENCES
         differences = [*differences[:MAX_DIFFERENCES], f"and {left} more"]
@@ -81,7 +71,7 @@ def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
 
 
 def _each_once(rows: Sequence[Row], asked: Set[str]) -> Iterator[str]:
-    """Every method got the same trace: each has one row of each request that any of them has."""
+    """Where a method has not one row of each request that any method has: all replay the same trace."""
     seen = Counter(row["request_id"] for row in rows)
     if missing := len(asked - seen.keys()):
         yield f"{missing} of {len(asked)} requests have no row, and have one under other methods"
@@ -91,9 +81,9 @@ def _each_once(rows: Sequence[Row], asked: Set[str]) -> Iterator[str]:
 class _Step:
     """What one node recorded of one request.
 
-    ``undecided``: it came to no inference (the deadline passed in the queue, the model was not ready or
-    failed), so that there was no decision. Such a node is the last on the way, has no answer and no value in
-    a window, and whoever asked it was told of an error.
+    ``undecided`` says that the node made no inference, so that there was no decision: the deadline passed in
+    the queue, or the model was not ready or failed. Such a node is the last on the path, has no answer and no
+    value in a window, and whoever asked it got an error.
     """
 
     __slots__ = (
@@ -113,8 +103,8 @@ class _Step:
         self.top = top
         last = at == len(row["path"]) - 1
         failed = row["outcome"] != "answered" or (at > 0 and row["forward_errors"][at - 1] is not None)
-        told = (self.confidence, self.threshold, self.sequence, self.length, row["node_answers"][at])
-        self.undecided = last and failed and not self.kept and told == (None,) * len(told)
+        decided = (self.confidence, self.threshold, self.sequence, self.length, row["node_answers"][at])
+        self.undecided = last and failed and not self.kept and decided == (None,) * len(decided)
 
 
 def _steps(rows: Sequence[Row], topology: Topology) -> Iterator[_Step]:
@@ -124,8 +114,15 @@ def _steps(rows: Sequence[Row], topology: Topology) -> Iterator[_Step]:
             yield _Step(row, at, node in tops)
 
 
+def _lives(steps: Sequence[_Step], killed: Mapping[str, int]) -> Iterator[str]:
+    """Where a record says that its node was killed more often than the scenario's events kill it."""
+    for step in steps:
+        if step.life > killed[step.node]:
+            yield f"{step.request} at {step.node}: recorded after {step.life} kills, which were not"
+
+
 def _without_gaps(steps: Sequence[_Step], killed: Mapping[str, int]) -> list[_Step]:
-    """Of each life that ended by a kill only what comes before the first gap in its window's numbers."""
+    """Leave out, of each life that ended by a kill, what follows the first gap in its window's numbers."""
     first_gaps: dict[tuple[str, int], int] = {}
     for node, times in killed.items():
         for life in range(times):
@@ -140,11 +137,11 @@ def _without_gaps(steps: Sequence[_Step], killed: Mapping[str, int]) -> list[_St
 
 
 def _paths(rows: Sequence[Row], topology: Topology, killed: Set[str]) -> Iterator[str]:
-    """Each request went from its device to its parent and so on; who kept it answered it."""
+    """Where a request did not go from its device to the parent and so on, or another node answered it."""
     for row in rows:
         name, path = row["request_id"], row["path"]
         if killed and killed & set(topology.way_up(row["device"])) - set(path):
-            continue  # who was killed may have had a part in it, and cannot tell
+            continue  # a killed node may have had a part in it, and its record is lost
         answered = row["outcome"] == "answered"
         if answered and (not path or path[0] != row["device"]):
             yield f"{name}: answered, and its device {row['device']} has no record of it"
@@ -160,7 +157,7 @@ def _paths(rows: Sequence[Row], topology: Topology, killed: Set[str]) -> Iterato
 
 
 def _served(row: Row, topology: Topology) -> Iterator[str]:
-    """The answer is that of the node that kept the request, or of one whose way up failed."""
+    """Where the answer is not that of the node that kept the request, or of one whose way up failed."""
     name, path = row["request_id"], row["path"]
     candidates = [
         at
@@ -177,20 +174,22 @@ def _served(row: Row, topology: Topology) -> Iterator[str]:
 
 
 def _recserve(method: Method, steps: Sequence[_Step], topology: Topology) -> Iterator[str]:
+    """Keep what reaches the ``beta`` quantile of the node's last confidences (arXiv:2505.16502)."""
+    beta, window = method.parameters["beta"], method.parameters["window"]
     for node in topology.nodes:
-        own = [step for step in steps if step.node == node.name]
+        of_node = [step for step in steps if step.node == node.name and not step.undecided]
         if node.parent is None:
-            yield from _always(own)
+            yield from _top(of_node)
             continue
-        for life in sorted({step.life for step in own}):
-            yield from _window(method, [step for step in own if step.life == life])
+        for life in sorted({step.life for step in of_node}):
+            yield from _windowed([step for step in of_node if step.life == life], beta, window)
 
 
-def _window(method: Method, own: list[_Step]) -> Iterator[str]:
-    """What one node decided, from an empty window on."""
-    own.sort(key=lambda step: -1 if step.sequence is None else step.sequence)
-    window: deque[float] = deque(maxlen=method.parameters["window"])
-    for expected, step in enumerate(own):
+def _windowed(steps: list[_Step], beta: float, size: int) -> Iterator[str]:
+    """What one node decided in one life, from an empty window on."""
+    steps.sort(key=lambda step: -1 if step.sequence is None else step.sequence)
+    window: deque[float] = deque(maxlen=size)
+    for expected, step in enumerate(steps):
         where = f"{step.request} at {step.node}"
         if step.sequence != expected or step.confidence is None:
             yield f"{where}: entered the window as number {step.sequence}, expected {expected}"
@@ -198,35 +197,45 @@ def _window(method: Method, own: list[_Step]) -> Iterator[str]:
         window.append(step.confidence)
         threshold = None
         if len(window) >= 2:
-            threshold = float(np.percentile(np.fromiter(window, float), 100 * method.parameters["beta"]))
+            threshold = float(np.percentile(np.fromiter(window, float), 100 * beta))
         if step.length != len(window):
             yield f"{where}: window of {step.length} values, expected {len(window)}"
-        yield from _decided(step, threshold)
+        yield from _by_threshold(step, threshold)
 
 
 def _casserve(method: Method, steps: Sequence[_Step], topology: Topology) -> Iterator[str]:
+    """Keep what reaches the threshold of the node's tier."""
+    thresholds = method.parameters["thresholds"]
     for step in steps:
+        if step.undecided:
+            continue
         if step.top:
-            yield from _always([step])
+            yield from _top([step])
         elif step.confidence is None:
             yield f"{step.request} at {step.node}: no confidence recorded"
         else:
-            yield from _decided(step, method.parameters["thresholds"][topology.node(step.node).tier])
+            yield from _by_threshold(step, thresholds[topology.node(step.node).tier])
 
 
 def _tier_only(method: Method, steps: Sequence[_Step], topology: Topology) -> Iterator[str]:
-    serving = next(node.level for node in topology.nodes if node.tier == method.only_tier)
+    """One tier infers and keeps, and those below it relay."""
+    tier = method.only_tier
+    serving = next(node.level for node in topology.nodes if node.tier == tier)
     for step in steps:
         level = topology.node(step.node).level
         if level > serving:
-            yield f"{step.request} at {step.node}: went above tier {method.only_tier}"
+            yield f"{step.request} at {step.node}: went above tier {tier}"
         elif step.undecided:
             continue
         elif (step.confidence is not None) != (level == serving) or step.kept != (level == serving):
-            yield f"{step.request} at {step.node}: not served by tier {method.only_tier} alone"
+            yield f"{step.request} at {step.node}: not served by tier {tier} alone"
 
 
-def _always(steps: Sequence[_Step]) -> Iterator[str]:
+def _unknown(method: Method, _steps: Sequence[_Step], _topology: Topology) -> Iterator[str]:
+    yield f"policy {method.policy} has no rules here, so its decisions are not shown"
+
+
+def _top(steps: Sequence[_Step]) -> Iterator[str]:
     """The top tier infers and keeps, by no threshold and no window."""
     for step in steps:
         where = f"{step.request} at {step.node}"
@@ -238,12 +247,40 @@ def _always(steps: Sequence[_Step]) -> Iterator[str]:
             yield f"{where}: the top tier recorded a threshold or a window, and has neither"
 
 
-def _decided(step: _Step, threshold: float | None) -> Iterator[str]:
+def _by_threshold(step: _Step, threshold: float | None) -> Iterator[str]:
+    """Keep what reaches ``threshold``; without one, keep everything."""
     where = f"{step.request} at {step.node}"
     if step.threshold != threshold:
         yield f"{where}: threshold {step.threshold!r}, expected {threshold!r}"
     assert step.confidence is not None
     keep = threshold is None or not step.confidence < threshold
     if step.kept != keep:
-        said, right = ("kept", "offloaded") if step.kept else ("offloaded", "kept")
-        yield f"{where}: {said} at confidence {step.confidence!r}, the rule has it {right}"
+        did, right = ("kept", "offloaded") if step.kept else ("offloaded", "kept")
+        yield f"{where}: {did} at confidence {step.confidence!r}, the rule has it {right}"
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """How one policy's decisions are audited.
+
+    ``differences(method, steps, topology)`` gives a sentence for each decision that the rule has otherwise.
+    ``rests_on_earlier`` says that a decision depends on the node's earlier ones, so that none can be shown
+    behind a gap in the records.
+    """
+
+    differences: Callable[[Method, Sequence[_Step], Topology], Iterator[str]]
+    rests_on_earlier: bool = False
+
+
+_RULES = {
+    "recserve": _Rule(_recserve, rests_on_earlier=True),
+    "casserve": _Rule(_casserve),
+    "TIER-only": _Rule(_tier_only),
+}
+"""By policy name. They share no code with the policies of the tiers, which they audit."""
+
+
+def _rule_of(policy: str) -> _Rule:
+    """The rule of a policy; a policy without one has a rule that says so."""
+    name = policy if policy in _RULES or not policy.endswith("-only") else "TIER-only"
+    return _RULES.get(name, _Rule(_unknown))

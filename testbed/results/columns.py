@@ -54,15 +54,19 @@ class RequestRow:
     """At which number, from 0, the confidence entered the node's window."""
     window_lengths: list[int | None]
     kept: list[bool]
-    """Whether the node answered by itself and did not send the request up."""
+    """The policy's decision: to keep the node's own answer, or to send the request up."""
     node_answers: list[str | None]
+    """What the node's own model answered."""
     queue_ms: list[float]
+    """Wait for the model, and before that for a free thread."""
     inference_ms: list[float]
+    """Model, confidence and policy."""
     own_ms: list[float]
-    """What a node spent beside queue, inference and the wait for the node above."""
+    """The rest of the node's time: waiting for a CPU, HTTP, JSON."""
     upstream_ms: list[float | None]
     """The whole wait for the node above: the hop up, all that happened above, and the hop down."""
     forward_errors: list[str | None]
+    """Why the way up failed; null where it did not."""
     repeats: list[int]
     """How often the node sent the request up again."""
     hops: list[str]
@@ -226,10 +230,8 @@ def _schema(row_class: type) -> pa.Schema:
     return pa.schema([(name, _arrow_type(hint)) for name, hint in get_type_hints(row_class).items()])
 
 
-REQUESTS = _schema(RequestRow)
-LINKS = _schema(LinkRow)
-TIERS = _schema(TierRow)
-EVENTS = _schema(EventRow)
+ROWS = (RequestRow, LinkRow, TierRow, EventRow)
+REQUESTS, LINKS, TIERS, EVENTS = map(_schema, ROWS)
 
 TABLES = {
     "requests.parquet": REQUESTS,

@@ -1,4 +1,4 @@
-"""The run directory: what a run leaves on disk, and how it is read again."""
+"""Writes and reads the run directory: all that a run leaves on disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,48 +31,39 @@ class RunDirectory:
 
     @classmethod
     def check(cls, out: Path | None) -> None:
-        """See before long work that :meth:`create` will take ``out``; nothing is made.
+        """Tell before long work whether :meth:`create` can make ``out``; make nothing.
 
         Raises:
             TestbedError: it holds something already, or cannot be made.
         """
         path = (out or Path("results")).absolute()
-        try:
-            if out is not None and path.exists() and any(path.iterdir()):
-                raise TestbedError(f"--out: {path} is not empty; name a new directory")
-            nearest = next(one for one in (path, *path.parents) if one.exists())
+        with _making(path):
+            if out is not None and path.exists():
+                _require_empty(path)
+            nearest = next(parent for parent in (path, *path.parents) if parent.exists())
             if not nearest.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             if not os.access(nearest, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, f"{nearest} is not to be written to")
-        except OSError as error:
-            raise TestbedError(
-                f"--out: {path} cannot be made ({error.strerror}); name another directory"
-            ) from error
 
     @classmethod
     def create(cls, out: Path | None, scenario_name: str) -> RunDirectory:
-        """A new directory: ``out``, or ``results/<scenario>-<UTC time>`` here.
+        """Make a new directory: ``out``, or ``results/<scenario>-<UTC time>`` here.
 
         Raises:
             TestbedError: it holds something already, or cannot be made.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         path = out if out is not None else Path("results") / f"{scenario_name}-{stamp}"
-        try:
+        with _making(path):
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
-                raise TestbedError(f"--out: {path} is not empty; name a new directory")
+            _require_empty(path)
             (path / "captures").mkdir()
-        except OSError as error:
-            raise TestbedError(
-                f"--out: {path} cannot be made ({error.strerror}); name another directory"
-            ) from error
         return cls(path.resolve())
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """An existing run.
+        """Open a run that exists.
 
         Raises:
             TestbedError: there is none.
@@ -81,6 +73,7 @@ class RunDirectory:
         return cls(path)
 
     def pcap(self, method: str, link: str) -> Path:
+        """Where the capture of a link under a method is; its directory is made."""
         directory = self.path / "captures" / method
         directory.mkdir(parents=True, exist_ok=True)
         return directory / f"{link}.pcap"
@@ -90,7 +83,8 @@ class RunDirectory:
         self._replace(name, text.encode())
 
     def read_json(self, name: str) -> Any:
-        """
+        """Read a JSON file.
+
         Raises:
             TestbedError: there is no such file, or it is no JSON.
         """
@@ -108,7 +102,7 @@ class RunDirectory:
         scratch.replace(self.path / name)
 
     def read_table(self, name: str) -> list[dict[str, Any]]:
-        """Its rows; a column that the table of an older run lacks is null.
+        """Read a table's rows; a column that the table of an older run lacks is null.
 
         Raises:
             TestbedError: there is no such table, or it is damaged.
@@ -140,21 +134,21 @@ class RunDirectory:
         self._replace(SUMS, "".join(lines).encode())
 
     def broken_seals(self) -> list[str]:
-        """Files that are not as the run left them, in sentences; a run that was never sealed has one."""
+        """What of the files is not as the run left it, in sentences; that a run was never sealed is one."""
         sums = self.path / SUMS
         if not sums.is_file():
             return [f"{SUMS} is missing: the run did not end, or was tampered with"]
-        told = {}
+        sealed = {}
         for line in sums.read_text(errors="replace").splitlines():
             digest, _, name = line.partition("  ")
-            told[name] = digest
-        found = {str(path.relative_to(self.path)): path for path in self._files()}
-        wrong = [f"{name} is missing" for name in told if name not in found]
-        wrong += [f"{name} is not in {SUMS}" for name in found if name not in told]
+            sealed[name] = digest
+        present = {str(path.relative_to(self.path)): path for path in self._files()}
+        wrong = [f"{name} is missing" for name in sealed if name not in present]
+        wrong += [f"{name} is not in {SUMS}" for name in present if name not in sealed]
         wrong += [
             f"{name} is not as the run left it (its SHA-256 differs)"
-            for name, path in found.items()
-            if name in told and _sha256(path) != told[name]
+            for name, path in present.items()
+            if name in sealed and _sha256(path) != sealed[name]
         ]
         return sorted(wrong)
 
@@ -170,6 +164,22 @@ class RunDirectory:
         scratch = self.path / f".{name}"
         scratch.write_bytes(content)
         scratch.replace(self.path / name)
+
+
+@contextmanager
+def _making(path: Path) -> Iterator[None]:
+    """Explain why a directory cannot be made."""
+    try:
+        yield
+    except OSError as error:
+        raise TestbedError(
+            f"--out: {path} cannot be made ({error.strerror}); name another directory"
+        ) from error
+
+
+def _require_empty(path: Path) -> None:
+    if any(path.iterdir()):
+        raise TestbedError(f"--out: {path} is not empty; name a new directory")
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a run shows of itself, as plain data: all that :mod:`testbed.results.fidelity` judges it by."""
+"""Holds, as plain data, all that :mod:`testbed.results.fidelity` judges a run by."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class CpuReport:
 class ProbeReport:
     """Round trips over an idle link during a replay, in ms.
 
-    ``median_ms`` is the network's own (to the kernel's stamp); ``felt_p99_ms`` and ``felt_max_ms`` include
-    how long the waiting process took to be given a CPU, and ``late`` is how long after its time it was woken
-    to send. ``None`` where nothing came back. ``ended_early``: the probing process died, or did not end when
-    it was told to, and what it saw until then is gone.
+    ``median_ms`` is the network's alone, up to the kernel's stamp. ``felt_…`` include how long the probing
+    process waited for a CPU then, and ``late_…`` is how long after its time it was woken to send. ``None``
+    where nothing came back. ``ended_early``: the probing process died, or did not end when it should, and
+    what it saw until then is lost.
     """
 
     link: str
@@ -58,15 +58,16 @@ class ProbeReport:
 
 @dataclass(frozen=True)
 class LinkAccount:
-    """A link's bytes under one method in one direction: the kernel's count, and what the capture left of it.
+    """One direction of a link under one method: the kernel's count, and what the capture does not explain.
 
-    ``quiet`` says that the counters stood still before and after, so that the sum's ends are sharp;
-    ``faults`` are the capture's own reasons for doubt. ``unattributed_bytes``: of prompts and answers, what
-    is of no request of the trace. One capture holds both directions: its faults and the frames that it lost
+    ``quiet`` says that the counters stood still before and after, so that no frame was counted by half;
+    ``faults`` are the capture's reasons for doubt. ``unattributed_bytes``: of prompts and answers, what is of
+    no request of the trace. One capture holds both directions: its faults and the frames that it lost
     (``capture_dropped_frames``) stand with the way up alone.
 
-    ``dropped_frames`` the kernel dropped between the two sites' containers, ``process_dropped_frames`` the
-    link process could not carry; ``contradictions`` say where its counts and the kernel's do not add up.
+    ``dropped_frames`` were dropped by the kernel between the two sites' containers,
+    ``process_dropped_frames`` by the link process; ``contradictions`` say where the link process's counts and
+    the kernel's do not add up.
     """
 
     method: str
@@ -89,8 +90,9 @@ class LinkAccount:
 
 @dataclass(frozen=True)
 class BacklogReport:
-    """The fullest that a bottleneck's queue was under a method in one direction, and what it has room for at
-    the method's end.
+    """How full a bottleneck's queue was at most under a method in one direction.
+
+    ``queue_frames`` is what it has room for at the method's end.
     """
 
     link: str
@@ -102,9 +104,9 @@ class BacklogReport:
 
 @dataclass(frozen=True)
 class Audit:
-    """What ``testbed audit`` found: decisions replayed, and a sentence for each that came out otherwise.
+    """What ``testbed audit`` tells: decisions audited, and a sentence for each that came out otherwise.
 
-    ``not_shown`` of the decisions rest on what a killed node took with it.
+    ``not_shown``: decisions that rest on records which a killed node lost.
     """
 
     decisions: int
@@ -114,7 +116,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class Overflow:
-    """What a node had no room for under one method: a record it forgot, a request that found no free thread.
+    """What a node had no room for under one method.
 
     ``waited``: requests that waited for a thread, because as many as the node handles at a time were
     outstanding; ``waited_max_ms``: the longest wait. ``forgotten``: records beyond those that a node keeps.
@@ -131,7 +133,8 @@ class Overflow:
 class Outcomes:
     """How the requests of one method ended: ``ended`` counts by outcome, ``repeated`` those with several.
 
-    ``strange_answers`` are none of the task's labels, where it has labels; ``strange_answer`` is one of them.
+    ``strange_answers``: answers that are none of the task's labels, where it has labels; ``strange_answer``
+    is the first of them.
     """
 
     method: str
@@ -154,7 +157,7 @@ class Lateness:
 
     @classmethod
     def of(cls, method: str, times_ms: Sequence[float]) -> Self:
-        """Of each request's time; of no request at all, 0."""
+        """The lateness of requests from each one's time; 0 without requests."""
         ordered = sorted(times_ms) or [0.0]
         p50_ms, p99_ms = (nearest_rank(ordered, share) for share in (0.5, 0.99))
         return cls(method, len(times_ms), p50_ms, p99_ms, ordered[-1])
@@ -162,11 +165,11 @@ class Lateness:
 
 @dataclass(frozen=True)
 class Unexplained:
-    """What of a request's latency is no tier's and no hop's: the orchestrator's exchange with the device.
+    """What of requests' latencies is no tier's and no hop's: the orchestrator's exchange with the device.
 
     ``requests`` are those of which everything was recorded, ``expected`` those of which it should have been
     (``is_explained`` and ``should_be_explained`` in :mod:`testbed.results.times`). Times in ms, ``None``
-    where there are none; one below 0 was given to a tier or a hop twice.
+    without requests; a time below 0 was given to a tier or a hop twice.
     """
 
     method: str
@@ -208,11 +211,11 @@ class TierLimit:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that the verdicts rest on. ``None`` means that it was not looked at, an empty sequence that it was.
+    """All that the verdicts rest on. ``None``: it was not looked at; an empty sequence: it was.
 
-    ``lateness`` is ``None`` where nothing can be late: in lockstep a request has no time of its own.
-    ``link_process`` has what the link process said of itself under each method, ``None`` where it said
-    nothing; it is empty where there are no links.
+    ``lateness`` is ``None`` in lockstep, where no request has a time at which it should be sent.
+    ``link_process`` has the link process's report under each method, ``None`` where there is none; it is
+    empty where there are no links.
     """
 
     accounts: Sequence[LinkAccount] | None = None

@@ -1,14 +1,13 @@
-"""May a run be believed: four verdicts of different strength, each with its reasons.
+"""Judges whether a run may be believed: four verdicts of different strength, each with its reasons.
 
-Evidence comes in as plain data and goes out again in ``fidelity.json``, beside what was made of it; the
-rules are pure functions. What was not shown does not count as shown: a verdict without its evidence is
-false and says so.
+Evidence comes in as plain data and goes out again in ``fidelity.json``, beside the verdicts; the rules are
+pure functions. A verdict without its evidence is false and says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, Literal
 
 from testbed.results.evidence import Audit, Evidence, Outcomes, Overflow
@@ -22,8 +21,8 @@ from testbed.results.latency import (
 )
 
 SCHEMA = 2
-MOST_SHOWN = 40
-"""Characters of a strange answer."""
+MAX_ANSWER_CHARACTERS = 40
+"""How much of a strange answer a reason shows."""
 Claim = Literal["bytes", "decisions", "quality", "latency"]
 CLAIMS: tuple[Claim, ...] = ("bytes", "decisions", "quality", "latency")
 
@@ -51,33 +50,31 @@ class Fidelity:
             "notes": list(self.notes),
             "limits": asdict(self.limits),
             "bytes": _plain(seen.accounts),
-            "audit": None if seen.audit is None else asdict(seen.audit),
+            "audit": _plain(seen.audit),
             "outcomes": _plain(seen.outcomes),
             "links": {"before": _plain(seen.links_before), "after": _plain(seen.links_after)},
             "lateness": _plain(seen.lateness),
             "unexplained": _plain(seen.unexplained),
-            "backlog": _plain_each(seen.backlog),
-            "cpu": _plain_reports(seen.cpu),
-            "probes": _plain_each(seen.probes),
+            "backlog": _plain(seen.backlog),
+            "cpu": _plain(seen.cpu),
+            "probes": _plain(seen.probes),
             "tiers": _plain(seen.tiers),
             "events": _plain(seen.events),
             "overflows": _plain(seen.overflows),
-            "link_process": _plain_reports(seen.link_process),
+            "link_process": _plain(seen.link_process),
             "machine": {"cpus": seen.machine_cpus},
         }  # fmt: skip
 
 
-def _plain(items: Sequence[Any] | None) -> list[dict[str, Any]] | None:
-    return None if items is None else [asdict(item) for item in items]
-
-
-def _plain_each(items: Mapping[str, Sequence[Any]] | None) -> dict[str, Any] | None:
-    return None if items is None else {name: _plain(some) for name, some in items.items()}
-
-
-def _plain_reports(reports: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """By method; ``None`` stays what it is."""
-    return None if reports is None else {name: one and asdict(one) for name, one in reports.items()}
+def _plain(evidence: Any) -> Any:
+    """Evidence as JSON has it: reports become dictionaries, whether alone, in sequences or by name."""
+    if evidence is None:
+        return None
+    if isinstance(evidence, Mapping):
+        return {name: _plain(value) for name, value in evidence.items()}
+    if is_dataclass(evidence) and not isinstance(evidence, type):
+        return asdict(evidence)
+    return [_plain(item) for item in evidence]
 
 
 def judge(evidence: Evidence, limits: Limits | None = None) -> Fidelity:
@@ -93,65 +90,70 @@ def judge(evidence: Evidence, limits: Limits | None = None) -> Fidelity:
 
 
 def against_bytes(evidence: Evidence) -> Iterator[str]:
-    """Nothing unaccounted, no text of a stranger's (burdens are sums over requests), no frame lost by a
-    capture, counting that began and ended on a quiet link, and a link process whose counts are the kernel's.
+    """Each reason why the bytes by cause, or what requests put on links, may be wrong.
 
-    What crossed is counted exactly where frames were dropped too; but a link as asked for would have carried
-    more.
+    Required are: nothing unaccounted; no text of other requests than the trace's, for burdens are sums over
+    those; no frame lost by a capture; counting that began and ended on a quiet link; and a link process whose
+    counts are the kernel's. Dropped frames are a reason although what crossed is counted exactly: the link
+    that was asked for would have carried more.
     """
     if evidence.accounts is None:
         yield "no link was captured"
-    for one in evidence.accounts or ():
-        where = f"{one.method}, {one.link} {one.direction}"
-        if one.unaccounted_bytes or one.unaccounted_frames:
+    for account in evidence.accounts or ():
+        link = f"{account.method}, {account.link}"
+        where = f"{link} {account.direction}"
+        if account.unaccounted_bytes or account.unaccounted_frames:
             yield (
-                f"{where}: {one.unaccounted_bytes} of {one.frame_bytes} bytes "
-                f"and {one.unaccounted_frames} of {one.frames} frames are not accounted for"
+                f"{where}: {account.unaccounted_bytes} of {account.frame_bytes} bytes "
+                f"and {account.unaccounted_frames} of {account.frames} frames are not accounted for"
             )
-        if one.unattributed_bytes:
-            yield f"{where}: {one.unattributed_bytes} bytes of text belong to no request of the trace"
-        if one.capture_dropped_frames:
-            yield f"{one.method}, {one.link}: the capture lost {one.capture_dropped_frames} frames"
-        for fault in one.faults:
-            yield f"{one.method}, {one.link}: {fault}"
-        for text in one.contradictions:
+        if account.unattributed_bytes:
+            yield f"{where}: {account.unattributed_bytes} bytes of text belong to no request of the trace"
+        if account.capture_dropped_frames:
+            yield f"{link}: the capture lost {account.capture_dropped_frames} frames"
+        for fault in account.faults:
+            yield f"{link}: {fault}"
+        for text in account.contradictions:
             yield f"{where}: {text}"
-        if not one.quiet:
+        if not account.quiet:
             yield f"{where}: the link never came to rest, so that frames of something else may be counted"
     yield from dropped_frames(evidence)
 
 
 def against_decisions(audit: Audit | None, overflows: Sequence[Overflow] = ()) -> Iterator[str]:
-    """Every threshold and decision comes out the same when the rules are replayed over all the records."""
+    """Each threshold and decision that the rules, applied to all the records, give otherwise."""
     if audit is None:
         yield "decisions were not audited"
         return
     yield from audit.differences
-    for one in overflows:
-        if one.forgotten:
-            yield f"{one.method}: {one.node} had no room for {one.forgotten} of its records and forgot them"
+    for overflow in overflows:
+        if overflow.forgotten:
+            yield (
+                f"{overflow.method}: {overflow.node} had no room for {overflow.forgotten} of its records "
+                "and forgot them"
+            )
 
 
 def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
-    """Every request of the trace has exactly one outcome, and every answer is one that can be right."""
+    """Each method in which a request has not exactly one outcome, or an answer is none of the labels."""
     if outcomes is None:
         yield "outcomes were not counted"
         return
-    for one in outcomes:
-        ended = sum(one.ended.values())
-        if one.repeated:
-            yield f"{one.method}: {one.repeated} requests have more than one outcome"
-        if ended != one.requests:
-            yield f"{one.method}: {one.requests} requests have {ended} outcomes"
-        if one.strange_answers:
+    for outcome in outcomes:
+        ended = sum(outcome.ended.values())
+        if outcome.repeated:
+            yield f"{outcome.method}: {outcome.repeated} requests have more than one outcome"
+        if ended != outcome.requests:
+            yield f"{outcome.method}: {outcome.requests} requests have {ended} outcomes"
+        if outcome.strange_answers:
             yield (
-                f"{one.method}: {one.strange_answers} answers are none of the task's labels, "
-                f"{(one.strange_answer or '')[:MOST_SHOWN]!r} for one"
+                f"{outcome.method}: {outcome.strange_answers} answers are none of the task's labels, "
+                f"{(outcome.strange_answer or '')[:MAX_ANSWER_CHARACTERS]!r} for one"
             )
 
 
 def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:
-    """What a reader should know and what decides nothing."""
+    """What a reader should know although it decides nothing."""
     if (audit := evidence.audit) is not None and audit.not_shown:
         yield (
             f"{audit.not_shown} of {audit.decisions} decisions are not audited: they rest on what a killed "

@@ -1,4 +1,4 @@
-"""What speaks against a run's latencies: links, sender, clocks, CPUs: why they are not the WAN's."""
+"""Collects what speaks against a run's latencies: links, sender, clocks and CPUs not as they should be."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from testbed.scenario.reports import Finding, ProcessReport
 
 @dataclass(frozen=True)
 class Limits:
-    """Where the emulator's own doing begins to show in latencies; shares in [0, 1].
+    """From where on the emulator itself shows in latencies; shares in [0, 1].
 
-    A probe may feel ``probe_slack_ms``, or ``probe_slack_share`` of its round trip if that is more, on top of
-    what the link gives it: how long a process that becomes ready may wait for a CPU. A container may wait
-    for a CPU for ``waited_share`` of the time that it ran or waited, and in any case for ``waited_ms`` a
-    request and ``waited_least_s`` in all: beside short work the few waits of an idle host weigh much.
+    A probe may take ``probe_slack_ms`` longer than the link, or ``probe_slack_share`` of its round trip if
+    that is more: so long may a process that becomes ready wait for a CPU. A container may wait for a CPU for
+    ``waited_share`` of the time that it ran or waited, and in any case for ``waited_ms`` a request and
+    ``waited_least_s`` in all, for beside short work the few waits of an idle host weigh much.
     """
 
     lateness_p99_ms: float = 10.0
@@ -39,7 +39,11 @@ class Limits:
 
 
 def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:
-    """Links as configured before and after, requests sent on time, an emulator that is not short of CPU."""
+    """Each reason why latencies may not be the emulated network's.
+
+    Required are links as configured before and after, requests sent on time, and an emulator that is not
+    short of CPU.
+    """
     yield from _links("before", evidence.links_before)
     yield from _links("after", evidence.links_after)
     yield from _link_process(evidence.link_process, limits)
@@ -52,11 +56,12 @@ def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:
     yield from _probes(evidence.probes, limits)
     yield from _tiers(evidence, limits)
     yield from _events(evidence.events, limits)
-    for full in evidence.overflows:
-        if full.waited:
+    for overflow in evidence.overflows:
+        if overflow.waited:
             yield (
-                f"{full.method}: at {full.node} {full.waited} requests waited for a thread, "
-                f"{full.waited_max_ms:.0f} ms at most: more were outstanding than a node handles at a time"
+                f"{overflow.method}: at {overflow.node} {overflow.waited} requests waited for a thread, "
+                f"{overflow.waited_max_ms:.0f} ms at most: more were outstanding than a node handles at a "
+                "time"
             )
 
 
@@ -97,15 +102,15 @@ def _link_process(reports: Mapping[str, ProcessReport | None] | None, limits: Li
 
 
 def dropped_frames(evidence: Evidence) -> Iterator[str]:
-    """Frames that no link as asked for would have dropped: they speak against bytes and latency."""
-    for one in evidence.accounts or ():
-        where = f"{one.method}, {one.link} {one.direction}"
-        if one.dropped_frames:
-            yield f"{where}: the kernel had no room for {one.dropped_frames} frames and dropped them"
-        if one.process_dropped_frames:
+    """Frames that only the emulator dropped; they speak against bytes and latency."""
+    for account in evidence.accounts or ():
+        where = f"{account.method}, {account.link} {account.direction}"
+        if account.dropped_frames:
+            yield f"{where}: the kernel had no room for {account.dropped_frames} frames and dropped them"
+        if account.process_dropped_frames:
             yield (
-                f"{where}: the link process dropped {one.process_dropped_frames} frames, which it could not "
-                "carry"
+                f"{where}: the link process dropped {account.process_dropped_frames} frames, which it could "
+                "not carry"
             )
     for method, report in (evidence.link_process or {}).items():
         if report is not None and report.socket_dropped_frames:
@@ -116,7 +121,7 @@ def dropped_frames(evidence: Evidence) -> Iterator[str]:
 
 
 def link_process_notes(reports: Mapping[str, ProcessReport | None]) -> Iterator[str]:
-    """What the host did not let the link process have, and what that costs."""
+    """What the host denied the link process, and what that costs."""
     shown = [report for report in reports.values() if report is not None]
     if not all(report.real_time for report in shown):
         yield (
@@ -136,11 +141,11 @@ def _lateness(evidence: Evidence, limits: Limits) -> Iterator[str]:
     if evidence.lateness is None:
         yield "the orchestrator's lateness was not recorded"
         return
-    for one in evidence.lateness:
-        if one.p99_ms > limits.lateness_p99_ms:
+    for lateness in evidence.lateness:
+        if lateness.p99_ms > limits.lateness_p99_ms:
             yield (
-                f"{one.method}: requests were sent late, p99 {one.p99_ms:.1f} ms and {one.max_ms:.1f} ms "
-                f"at most, with {limits.lateness_p99_ms:g} ms allowed at p99"
+                f"{lateness.method}: requests were sent late, p99 {lateness.p99_ms:.1f} ms and "
+                f"{lateness.max_ms:.1f} ms at most, with {limits.lateness_p99_ms:g} ms allowed at p99"
             )
 
 
@@ -148,26 +153,26 @@ def _unexplained(spreads: Sequence[Unexplained] | None, limits: Limits) -> Itera
     if spreads is None:
         yield "what of the latencies is no tier's and no link's was not worked out"
         return
-    for one in spreads:
-        if one.p99_ms is not None and one.p99_ms > limits.unexplained_p99_ms:
+    for spread in spreads:
+        if spread.p99_ms is not None and spread.p99_ms > limits.unexplained_p99_ms:
             yield (
-                f"{one.method}: {one.p99_ms:.1f} ms of the latencies at p99 are no tier's and no link's, "
-                f"with {limits.unexplained_p99_ms:g} ms allowed"
+                f"{spread.method}: {spread.p99_ms:.1f} ms of the latencies at p99 are no tier's and no "
+                f"link's, with {limits.unexplained_p99_ms:g} ms allowed"
             )
-        if one.p1_ms is not None and one.p1_ms < -limits.unexplained_p99_ms:
+        if spread.p1_ms is not None and spread.p1_ms < -limits.unexplained_p99_ms:
             yield (
-                f"{one.method}: tiers and links recorded {-one.p1_ms:.1f} ms more than latencies hold at p1, "
-                f"with {limits.unexplained_p99_ms:g} ms allowed"
+                f"{spread.method}: tiers and links recorded {-spread.p1_ms:.1f} ms more than latencies hold "
+                f"at p1, with {limits.unexplained_p99_ms:g} ms allowed"
             )
 
 
 def explained_too_few(spreads: Sequence[Unexplained], limits: Limits) -> Iterator[str]:
-    """Of too many requests it is not known where the time went: a reason, and with events a note."""
-    for one in spreads:
-        if one.requests < limits.explained_share * one.expected:
+    """Methods in which the time of too many requests is not explained: a reason, and with events a note."""
+    for spread in spreads:
+        if spread.requests < limits.explained_share * spread.expected:
             yield (
-                f"{one.method}: where the time went is known of {one.requests} of {one.expected} requests, "
-                f"with {limits.explained_share:.0%} asked for"
+                f"{spread.method}: where the time went is known of {spread.requests} of {spread.expected} "
+                f"requests, with {limits.explained_share:.0%} asked for"
             )
 
 
@@ -175,18 +180,19 @@ def _cpu(reports: Mapping[str, CpuReport] | None, limits: Limits) -> Iterator[st
     if reports is None:
         yield "the machine's CPUs were not watched"
         return
-    for method, one in reports.items():
-        if one.samples == 0:
+    for method, report in reports.items():
+        if report.samples == 0:
             continue  # over before the first look: too short to be short of anything
-        if one.contended > limits.contended:
+        if report.contended > limits.contended:
             yield (
-                f"{method}: {one.contended:.0%} of the time more was runnable than the machine's "
-                f"{one.cpus} CPU{'s' if one.cpus > 1 else ''} could run, with {limits.contended:.0%} allowed"
+                f"{method}: {report.contended:.0%} of the time more was runnable than the machine's "
+                f"{report.cpus} CPU{'s' if report.cpus > 1 else ''} could run, with {limits.contended:.0%} "
+                "allowed"
             )
-        if one.busy > limits.busy:
-            yield f"{method}: the machine's CPUs were busy for {one.busy:.0%} of the time"
-        if one.steal > limits.steal:
-            yield f"{method}: the hypervisor took away {one.steal:.1%} of the machine's CPU time"
+        if report.busy > limits.busy:
+            yield f"{method}: the machine's CPUs were busy for {report.busy:.0%} of the time"
+        if report.steal > limits.steal:
+            yield f"{method}: the hypervisor took away {report.steal:.1%} of the machine's CPU time"
 
 
 def _probes(probes: Mapping[str, Sequence[ProbeReport]] | None, limits: Limits) -> Iterator[str]:
@@ -194,36 +200,38 @@ def _probes(probes: Mapping[str, Sequence[ProbeReport]] | None, limits: Limits) 
         yield "no idle link was probed"
         return
     for method, reports in probes.items():
-        for one in reports:
-            for complaint in _probe(one, limits):
-                yield f"{method}: an idle link like {one.link} {complaint}"
+        for report in reports:
+            for complaint in _probe(report, limits):
+                yield f"{method}: an idle link like {report.link} {complaint}"
 
 
-def _probe(one: ProbeReport, limits: Limits) -> Iterator[str]:
-    if one.ended_early:
+def _probe(report: ProbeReport, limits: Limits) -> Iterator[str]:
+    if report.ended_early:
         yield "was not watched to the end: the probe broke off"
         return
-    if one.sent < limits.probe_least_answers:
+    if report.sent < limits.probe_least_answers:
         return  # a method of two seconds: the measurements before and after speak for it
-    if one.median_ms is None or one.felt_p99_ms is None or one.felt_median_ms is None:
-        yield f"answered none of {one.sent} pings"
+    if report.median_ms is None or report.felt_p99_ms is None or report.felt_median_ms is None:
+        yield f"answered none of {report.sent} pings"
         return
-    if one.loss == 0 and one.answered < one.sent:
-        yield f"lost {one.sent - one.answered} of {one.sent} pings"
-    low, high = time_bounds(one.expected_ms, one.jitter_ms, one.answered)
-    if not low <= one.median_ms <= high:
-        yield f"had a median round trip of {one.median_ms:.2f} ms, expected {low:.2f} to {high:.2f}"
-    slack_ms = max(limits.probe_slack_ms, limits.probe_slack_share * one.expected_ms)
-    latest_ms = one.expected_ms + 3.5 * one.jitter_ms + slack_ms
-    if one.felt_p99_ms > latest_ms:
-        yield f"had a p99 round trip of {one.felt_p99_ms:.2f} ms, expected {latest_ms:.2f} at most"
-    if one.late_p99_ms is not None and one.late_p99_ms > limits.probe_slack_ms:
-        yield f"was pinged {one.late_p99_ms:.2f} ms late at p99: the machine itself stood still"
+    if report.loss == 0 and report.answered < report.sent:
+        yield f"lost {report.sent - report.answered} of {report.sent} pings"
+    low, high = time_bounds(report.expected_ms, report.jitter_ms, report.answered)
+    if not low <= report.median_ms <= high:
+        yield f"had a median round trip of {report.median_ms:.2f} ms, expected {low:.2f} to {high:.2f}"
+    slack_ms = max(limits.probe_slack_ms, limits.probe_slack_share * report.expected_ms)
+    latest_ms = report.expected_ms + 3.5 * report.jitter_ms + slack_ms
+    if report.felt_p99_ms > latest_ms:
+        yield f"had a p99 round trip of {report.felt_p99_ms:.2f} ms, expected {latest_ms:.2f} at most"
+    if report.late_p99_ms is not None and report.late_p99_ms > limits.probe_slack_ms:
+        yield f"was pinged {report.late_p99_ms:.2f} ms late at p99: the machine itself stood still"
 
 
 def _tiers(evidence: Evidence, limits: Limits) -> Iterator[str]:
-    """A node got what it was to have, and waited for no CPU that its limit allowed. Where the kernel does not
-    tell how long a container waited, the tiers' limits together must fit the machine.
+    """Nodes that got fewer CPUs than asked for, or waited for a CPU that their limit allowed.
+
+    Where the kernel does not tell how long a container waited, the tiers' limits together must fit the
+    machine.
     """
     if evidence.tiers is None:
         yield "the tiers' CPU limits are not known"
@@ -232,9 +240,9 @@ def _tiers(evidence: Evidence, limits: Limits) -> Iterator[str]:
         if tier.cpus < tier.cpus_asked:
             yield f"{tier.node} was to have {tier.cpus_asked:g} CPUs and got {tier.cpus:g}: there are no more"
         yield from _waited(tier, limits)
-    told = all(waited_s is not None for tier in evidence.tiers for waited_s in tier.waited_s.values())
+    is_known = all(waited_s is not None for tier in evidence.tiers for waited_s in tier.waited_s.values())
     total = _cpus_together(evidence.tiers)
-    if not told and total > evidence.machine_cpus:
+    if not is_known and total > evidence.machine_cpus:
         yield (
             f"this kernel does not tell how long containers waited for a CPU, and the tiers may use "
             f"{total:g} CPUs together, where the machine has {evidence.machine_cpus}"
@@ -278,9 +286,11 @@ def _cpus_together(tiers: Sequence[TierLimit]) -> float:
 
 
 def _events(events: Sequence[EventRow], limits: Limits) -> Iterator[str]:
-    for one in events:
-        if one.error is not None:
-            yield f"{one.method}: {one} failed: {one.error}"
-        late_ms = max(one.late_ms or 0.0, one.end_late_ms or 0.0, one.steps_late_p99_ms or 0.0)
+    for event in events:
+        if event.error is not None:
+            yield f"{event.method}: {event} failed: {event.error}"
+        late_ms = max(event.late_ms or 0.0, event.end_late_ms or 0.0, event.steps_late_p99_ms or 0.0)
         if late_ms > limits.event_late_ms:
-            yield (f"{one.method}: {one} was {late_ms:.0f} ms late, with {limits.event_late_ms:g} ms allowed")
+            yield (
+                f"{event.method}: {event} was {late_ms:.0f} ms late, with {limits.event_late_ms:g} ms allowed"
+            )

@@ -1,4 +1,4 @@
-"""How good answers are. ``None`` stands for a request that ended in an error: it counts as wrong."""
+"""Measures how good answers are. ``None`` stands for a request without an answer: it counts as wrong."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Bleu(NamedTuple):
 def bleu(answers: Answers, references: Sequence[str]) -> Bleu | None:
     """Corpus BLEU by sacrebleu's defaults (13a tokens, exponential smoothing; Post, WMT 2018).
 
-    A request without an answer is an empty hypothesis. ``None`` if there are no requests. The interval is of
-    requests drawn anew (Koehn, EMNLP 2004; percentile method, fixed seed).
+    A request without an answer is an empty hypothesis. ``None`` if there are no requests. The interval is by
+    resampling requests (Koehn, EMNLP 2004; percentile method, fixed seed).
 
     Raises:
         ValueError: not as many answers as references.
@@ -70,30 +70,29 @@ def bleu(answers: Answers, references: Sequence[str]) -> Bleu | None:
     counts = _matches(answers, references)
     if not len(counts):
         return None
-    return Bleu(
-        _score(counts.sum(axis=0)), _interval([_score(one) for one in _drawn_anew(counts)], len(counts))
-    )
+    resampled = [_score(drawn) for drawn in _resampled(counts)]
+    return Bleu(_score(counts.sum(axis=0)), _interval(resampled, len(counts)))
 
 
 def bleu_difference(first: Answers, second: Answers, references: Sequence[str]) -> Bleu | None:
-    """The second's BLEU less the first's over the same requests; both are drawn together, so it is paired."""
-    one, other = _matches(first, references), _matches(second, references)
-    if not len(one):
+    """The second's BLEU less the first's over the same requests; resampled alike, so it is paired."""
+    counts_1, counts_2 = _matches(first, references), _matches(second, references)
+    if not len(counts_1):
         return None
-    drawn = zip(_drawn_anew(one), _drawn_anew(other), strict=True)
-    differences = [_score(b) - _score(a) for a, b in drawn]
-    return Bleu(_score(other.sum(axis=0)) - _score(one.sum(axis=0)), _interval(differences, len(one)))
+    resampled = zip(_resampled(counts_1), _resampled(counts_2), strict=True)
+    differences = [_score(drawn_2) - _score(drawn_1) for drawn_1, drawn_2 in resampled]
+    difference = _score(counts_2.sum(axis=0)) - _score(counts_1.sum(axis=0))
+    return Bleu(difference, _interval(differences, len(counts_1)))
 
 
 def _matches(answers: Answers, references: Sequence[str]) -> NDArray[np.int64]:
     """A row for each request: n-grams that match, n-grams that there are (n from 1 to 4), both lengths."""
     from sacrebleu.metrics import BLEU  # late: it is large, and classification has no use for it
 
-    # Of one sentence only the counts are taken, so that how it would be smoothed is of no matter.
-    metric = BLEU(effective_order=True)
+    metric = BLEU(effective_order=True)  # only a sentence's counts are used, which no smoothing changes
     pairs = zip(answers, references, strict=True)
-    found = [metric.sentence_score(answer or "", [reference]) for answer, reference in pairs]
-    rows = [[*one.counts, *one.totals, one.sys_len, one.ref_len] for one in found]
+    scores = [metric.sentence_score(answer or "", [reference]) for answer, reference in pairs]
+    rows = [[*score.counts, *score.totals, score.sys_len, score.ref_len] for score in scores]
     return np.array(rows, dtype=np.int64).reshape(len(rows), 10)
 
 
@@ -101,21 +100,21 @@ def _score(counts: NDArray[np.int64]) -> float:
     from sacrebleu.metrics import BLEU
 
     *ngrams, answer_length, reference_length = map(int, counts)
-    found = BLEU.compute_bleu(ngrams[:4], ngrams[4:], answer_length, reference_length, smooth_method="exp")
-    return float(found.score)
+    bleu = BLEU.compute_bleu(ngrams[:4], ngrams[4:], answer_length, reference_length, smooth_method="exp")
+    return float(bleu.score)
 
 
-def _drawn_anew(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sums over as many requests, drawn with replacement: the same draws for all of as many rows."""
+def _resampled(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums over as many requests, drawn with replacement; the draws are the same for equally many rows."""
     requests = len(counts)
     chance, alike = np.random.default_rng(0), np.full(requests, 1 / requests)
     return np.array([chance.multinomial(requests, alike) @ counts for _ in range(RESAMPLES)], dtype=np.int64)
 
 
-def _interval(drawn: Sequence[float], requests: int) -> Interval | None:
+def _interval(resampled: Sequence[float], requests: int) -> Interval | None:
     if requests < LEAST_RESAMPLED:
         return None
-    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(low), float(high))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 LEAST_RESAMPLED = 10
-"""Of fewer values an interval by resampling is too narrow."""
+"""An interval by resampling fewer values is too narrow."""
 
 
 class Interval(NamedTuple):
@@ -25,6 +25,11 @@ class Interval(NamedTuple):
 
     def __contains__(self, value: object) -> bool:
         return isinstance(value, int | float) and self.low <= value <= self.high
+
+
+def interval_to_json(interval: Interval | None) -> list[float | None] | None:
+    """An interval as a run's JSON files have it: an end at infinity is null."""
+    return None if interval is None else [end if math.isfinite(end) else None for end in interval]
 
 
 class PairedDifference(NamedTuple):
@@ -50,8 +55,8 @@ def share_interval(successes: int, total: int, confidence: float = CONFIDENCE) -
     """
     from scipy import stats
 
-    found = stats.binomtest(successes, total).proportion_ci(confidence, method="wilson")
-    return Interval(float(found.low), float(found.high))
+    interval = stats.binomtest(successes, total).proportion_ci(confidence, method="wilson")
+    return Interval(float(interval.low), float(interval.high))
 
 
 def paired_difference(
@@ -78,17 +83,17 @@ def paired_difference(
     difference = (only_second - only_first) / total
     discordant = only_first + only_second
     p_value = float(stats.binomtest(only_second, discordant).pvalue) if discordant else 1.0
-    one, two = (both + only_first) / total, (both + only_second) / total
-    ones = share_interval(both + only_first, total, confidence)
-    twos = share_interval(both + only_second, total, confidence)
+    share_1, share_2 = (both + only_first) / total, (both + only_second) / total
+    interval_1 = share_interval(both + only_first, total, confidence)
+    interval_2 = share_interval(both + only_second, total, confidence)
     phi = _phi(both, only_first, only_second, neither)
 
     def reach(a: float, b: float) -> float:
         return math.sqrt(max(0.0, a * a - 2 * phi * a * b + b * b))
 
     interval = Interval(
-        difference - reach(two - twos.low, ones.high - one),
-        difference + reach(twos.high - two, one - ones.low),
+        difference - reach(share_2 - interval_2.low, interval_1.high - share_1),
+        difference + reach(interval_2.high - share_2, share_1 - interval_1.low),
     )
     return PairedDifference(difference, interval, p_value)
 
@@ -96,7 +101,7 @@ def paired_difference(
 def paired_mean_difference(
     first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE
 ) -> Interval | None:
-    """Interval of the mean of ``second - first`` over the same requests, such as latencies in ms.
+    """The interval of the mean of ``second - first`` over the same requests, such as latencies in ms.
 
     By bootstrap (percentile method, fixed seed). ``None`` for fewer than 10 pairs.
 
@@ -179,5 +184,5 @@ def _phi(both: int, only_first: int, only_second: int, neither: int) -> float:
 
 
 def nearest_rank(ordered: Sequence[float], share: float) -> float:
-    """The smallest of some ascending values that ``share`` of them do not exceed."""
+    """The smallest of these ascending values that ``share`` of them do not exceed."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

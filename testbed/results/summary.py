@@ -1,32 +1,33 @@
-"""A run in figures: the content of ``summary.json``, from the rows of its tables alone."""
+"""Sums up a run: makes the content of ``summary.json`` from the rows of its tables alone."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from testbed.results.columns import Row
 from testbed.results.fidelity import Claim
-from testbed.results.quality import accuracy, accuracy_answered, bleu, bleu_difference
-from testbed.results.statistics import (
-    Interval,
-    paired_difference,
-    paired_mean_difference,
-    percentile,
-    share_interval,
-)
+from testbed.results.scorers import SCORERS, Scorer
+from testbed.results.statistics import interval_to_json, paired_mean_difference, percentile
 from testbed.results.times import HOP_COLUMNS, NODE_COLUMNS, is_explained
 from testbed.scenario.scenario import Scenario
-
-Row = Mapping[str, Any]
 
 NO_CLOUD_ONLY = "the run has no method in which the top tier alone serves"
 NONE_IN_COMMON = "no request was answered under both"
 NOTHING_CROSSED = "no prompt of theirs crossed a link under it"
 PERCENTILES = (50, 95, 99)
+BURDENS = ("burden_vs_cloud_only", "burden_vs_direct_cloud", "frame_bytes_vs_cloud_only")
+
+
+class _Method(NamedTuple):
+    """One method: its rows of ``requests.parquet``, and its figures so far."""
+
+    rows: Sequence[Row]
+    figures: dict[str, Any]
 
 
 def summarise(
@@ -39,58 +40,46 @@ def summarise(
 
     Burdens count prompt bytes over the requests that the method and cloud-only both answered.
     """
-    rows = {
-        method.name: [row for row in requests if row["method"] == method.name] for method in scenario.methods
+    scorer = SCORERS[scenario.task.kind]
+    methods: dict[str, _Method] = {}
+    for name in (method.name for method in scenario.methods):
+        rows = [row for row in requests if row["method"] == name]
+        if rows:
+            crossed = [row for row in links if row["method"] == name]
+            methods[name] = _Method(rows, _figures(scorer, scenario.tier_names, rows, crossed))
+    cloud_only = _cloud_only(scenario, methods)
+    for method in methods.values():
+        method.figures.update(_against_cloud_only(scorer, method, cloud_only))
+    return {
+        "methods": {name: method.figures for name, method in methods.items()},
+        "faithful": dict(faithful),
     }
-    reference = _cloud_only(scenario, rows)
-    methods = {
-        name: _method(scenario, own, [row for row in links if row["method"] == name])
-        for name, own in rows.items()
-        if own
-    }
-    for name, figures in methods.items():
-        figures |= _against_cloud_only(scenario, name, reference, rows, methods)
-    return {"methods": methods, "faithful": dict(faithful)}
 
 
-def _cloud_only(scenario: Scenario, rows: Mapping[str, Sequence[Row]]) -> str | None:
-    top = scenario.tier_names[-1]
-    return next(
-        (method.name for method in scenario.methods if method.only_tier == top and rows[method.name]),
-        None,
-    )
+def _cloud_only(scenario: Scenario, methods: Mapping[str, _Method]) -> _Method | None:
+    """The first method in which the top tier alone serves."""
+    policy = f"{scenario.tier_names[-1]}-only"
+    names = (method.name for method in scenario.methods if method.policy == policy and method.name in methods)
+    return next((methods[name] for name in names), None)
 
 
-def _method(scenario: Scenario, rows: Sequence[Row], links: Sequence[Row]) -> dict[str, Any]:
+def _figures(
+    scorer: Scorer, tiers: Sequence[str], rows: Sequence[Row], links: Sequence[Row]
+) -> dict[str, Any]:
+    """What a method achieved by itself."""
     ended = Counter(row["outcome"] for row in rows)
     answered = [row for row in rows if row["outcome"] == "answered"]
     return {
         "requests": len(rows),
         "answered": len(answered),
         "errors": {name: count for name, count in sorted(ended.items()) if name != "answered"},
-        **_quality(scenario, rows),
+        **scorer.score(_answers(rows), _references(rows)),
         **_latency(rows),
-        "spent_ms": _spent(rows),
+        "spent_ms": _spent_ms(rows),
         "spent_requests": len(_explained(rows)),
-        "served_by": {tier: sum(row["tier"] == tier for row in answered) for tier in scenario.tier_names},
+        "served_by": {tier: sum(row["tier"] == tier for row in answered) for tier in tiers},
         **{name: sum(row[name] for row in links) for name in ("frame_bytes", "prompt_bytes", "answer_bytes")},
         "unaccounted_bytes": sum(abs(row["unaccounted_bytes"]) for row in links),
-    }
-
-
-def _quality(scenario: Scenario, rows: Sequence[Row]) -> dict[str, Any]:
-    answers, references = _answers(rows), [row["reference"] for row in rows]
-    if scenario.task.kind != "classification":
-        found = bleu(answers, references)
-        return {
-            "bleu": None if found is None else found.score,
-            "bleu_ci": None if found is None else _ends(found.interval),
-        }
-    low, high = share_interval(sum(map(bool, _correct(rows))), len(rows))
-    return {
-        "accuracy": accuracy(answers, references),
-        "accuracy_ci": [low, high],
-        "accuracy_answered": accuracy_answered(answers, references),
     }
 
 
@@ -98,84 +87,72 @@ def _answers(rows: Sequence[Row]) -> list[str | None]:
     return [row["answer"] if row["outcome"] == "answered" else None for row in rows]
 
 
-def _ends(interval: Interval | None) -> list[float | None] | None:
-    """An interval as JSON has it: an end at infinity is null."""
-    return None if interval is None else [end if math.isfinite(end) else None for end in interval]
-
-
-def _correct(rows: Sequence[Row]) -> list[bool]:
-    return [bool(row["correct"]) and row["outcome"] == "answered" for row in rows]
+def _references(rows: Sequence[Row]) -> list[str]:
+    return [row["reference"] for row in rows]
 
 
 def _latency(rows: Sequence[Row]) -> dict[str, Any]:
-    """Over all requests: one that failed took as long as it took, and never less than infinity if unanswered.
+    """Percentiles over all requests; one without an answer took for ever.
 
-    A percentile that an unanswered request falls into, or that the sample is too small for, is ``None``, and
-    so is its interval in ``latency_ms_ci``; an upper end among the unanswered is ``None`` by itself.
+    A percentile that falls among the unanswered, or that the sample is too small for, is ``None``, and so is
+    its interval in ``latency_ms_ci``; an upper end among the unanswered is ``None`` by itself.
     """
-    values = [row["latency_ms"] if row["outcome"] == "answered" else math.inf for row in rows]
-    found, intervals = {}, {}
+    latencies_ms = [row["latency_ms"] if row["outcome"] == "answered" else math.inf for row in rows]
+    values: dict[str, float | None] = {}
+    intervals: dict[str, list[float | None] | None] = {}
     for percent in PERCENTILES:
         with np.errstate(invalid="ignore"):  # between two that never came
-            one = percentile(values, percent) if values else None
-        shown = one if one is not None and math.isfinite(one.value) else None
-        found[f"p{percent}"] = None if shown is None else shown.value
-        intervals[f"p{percent}"] = None if shown is None else _ends(shown.interval)
-    return {"latency_ms": found, "latency_ms_ci": intervals}
+            latency = percentile(latencies_ms, percent)
+        if latency is not None and not math.isfinite(latency.value):
+            latency = None
+        values[f"p{percent}"] = latency and latency.value
+        intervals[f"p{percent}"] = interval_to_json(latency and latency.interval)
+    return {"latency_ms": values, "latency_ms_ci": intervals}
 
 
 def _explained(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["outcome"] == "answered" and is_explained(row)]
 
 
-def _spent(rows: Sequence[Row]) -> dict[str, float] | None:
+def _spent_ms(rows: Sequence[Row]) -> dict[str, float] | None:
     """Mean time by cause of the answered requests of which everything was recorded; sums to their latency."""
-    counted = _explained(rows)
-    if not counted:
+    explained = _explained(rows)
+    if not explained:
         return None
     by_cause = {
-        "lateness": [row["lateness_ms"] for row in counted],
+        "lateness": [row["lateness_ms"] for row in explained],
         **{
-            name.removesuffix("_ms"): [math.fsum(row[name]) for row in counted]
+            name.removesuffix("_ms"): [math.fsum(row[name]) for row in explained]
             for name in NODE_COLUMNS + HOP_COLUMNS
         },
-        "unexplained": [row["unexplained_ms"] for row in counted],
+        "unexplained": [row["unexplained_ms"] for row in explained],
     }
-    return {cause: math.fsum(times_ms) / len(counted) for cause, times_ms in by_cause.items()}
+    return {cause: math.fsum(times_ms) / len(explained) for cause, times_ms in by_cause.items()}
 
 
-def _against_cloud_only(
-    scenario: Scenario,
-    name: str,
-    reference: str | None,
-    rows: Mapping[str, Sequence[Row]],
-    methods: Mapping[str, Mapping[str, Any]],
-) -> dict[str, Any]:
-    """What is null has its reason; that cloud-only is not held against itself needs none."""
-    compared = "accuracy" if scenario.task.kind == "classification" else "bleu"
-    keys = ("burden_vs_cloud_only", "burden_vs_direct_cloud", "frame_bytes_vs_cloud_only")
-    differences = (f"{compared}_vs_cloud_only", "latency_vs_cloud_only")
-    if reference is None:
-        return {**dict.fromkeys((*keys, *differences)), "vs_cloud_only_reason": NO_CLOUD_ONLY}
-    both = _answered(rows[name]) & _answered(rows[reference])
-    own = sum(map(sum, _hop_prompts(rows[name], both)))
-    whole = _hop_prompts(rows[reference], both)
-    every_hop = sum(map(sum, whole))
-    once = sum(max(hops, default=0) for hops in whole)
-    frames = methods[reference]["frame_bytes"]
-    found: dict[str, Any] = {
-        "burden_vs_cloud_only": own / every_hop if every_hop else None,
-        "burden_vs_direct_cloud": own / once if once else None,
-        "frame_bytes_vs_cloud_only": methods[name]["frame_bytes"] / frames if frames else None,
-        **dict.fromkeys(differences),
-    }
-    if not every_hop:
-        found["vs_cloud_only_reason"] = NOTHING_CROSSED if both else NONE_IN_COMMON
-    if name != reference:
-        quality = _paired_accuracy if compared == "accuracy" else _paired_bleu
-        found[differences[0]] = quality(rows[reference], rows[name])
-        found[differences[1]] = _paired_latency(rows[reference], rows[name], both)
-    return found
+def _against_cloud_only(scorer: Scorer, method: _Method, cloud_only: _Method | None) -> dict[str, Any]:
+    """How a method differs from cloud-only.
+
+    A burden that is null has its reason. Cloud-only does not differ from itself, which needs none.
+    """
+    figures: dict[str, Any] = dict.fromkeys((*BURDENS, scorer.difference_key, "latency_vs_cloud_only"))
+    if cloud_only is None:
+        return {**figures, "vs_cloud_only_reason": NO_CLOUD_ONLY}
+    both = _answered(method.rows) & _answered(cloud_only.rows)
+    crossed = _hop_prompts(cloud_only.rows, both)
+    every_hop = sum(map(sum, crossed))
+    if every_hop:
+        sent = sum(map(sum, _hop_prompts(method.rows, both)))
+        figures["burden_vs_cloud_only"] = sent / every_hop
+        figures["burden_vs_direct_cloud"] = sent / sum(max(hops, default=0) for hops in crossed)
+    else:
+        figures["vs_cloud_only_reason"] = NOTHING_CROSSED if both else NONE_IN_COMMON
+    if frame_bytes := cloud_only.figures["frame_bytes"]:
+        figures["frame_bytes_vs_cloud_only"] = method.figures["frame_bytes"] / frame_bytes
+    if method is not cloud_only:
+        figures[scorer.difference_key] = _quality_difference(scorer, cloud_only.rows, method.rows)
+        figures["latency_vs_cloud_only"] = _latency_difference(cloud_only.rows, method.rows, both)
+    return figures
 
 
 def _answered(rows: Iterable[Row]) -> set[str]:
@@ -187,46 +164,30 @@ def _hop_prompts(rows: Iterable[Row], requests: Container[str]) -> list[Sequence
     return [row["hop_prompt_bytes"] for row in rows if row["request_id"] in requests]
 
 
-def _same_requests(reference: Sequence[Row], own: Sequence[Row]) -> list[tuple[Row, Row]] | None:
-    """Rows of the same request under both; ``None`` where one is missing, as in a run cut off."""
-    first = {row["request_id"]: row for row in reference}
-    second = {row["request_id"]: row for row in own}
-    if first.keys() != second.keys() or not first:
-        return None
-    return [(row, second[request_id]) for request_id, row in first.items()]
-
-
-def _paired_accuracy(reference: Sequence[Row], own: Sequence[Row]) -> dict[str, Any] | None:
-    """Difference in accuracy on the same requests with its paired interval."""
-    if (pairs := _same_requests(reference, own)) is None:
-        return None
-    first, second = zip(*pairs, strict=True)
-    found = paired_difference(_correct(first), _correct(second))
-    return {"difference": found.difference, "ci": list(found.interval), "p_value": found.p_value}
-
-
-def _paired_bleu(reference: Sequence[Row], own: Sequence[Row]) -> dict[str, Any] | None:
-    """Difference in BLEU on the same requests with its paired interval."""
-    if (pairs := _same_requests(reference, own)) is None:
-        return None
-    first, second = zip(*pairs, strict=True)
-    found = bleu_difference(_answers(first), _answers(second), [row["reference"] for row in first])
-    return None if found is None else {"difference": found.score, "ci": _ends(found.interval)}
-
-
-def _paired_latency(
-    reference: Sequence[Row], own: Sequence[Row], both: Container[str]
+def _quality_difference(
+    scorer: Scorer, cloud_only: Sequence[Row], rows: Sequence[Row]
 ) -> dict[str, Any] | None:
-    """Difference in mean latency, in ms, over the requests that both answered, with its paired interval."""
-    first, second = (
-        {row["request_id"]: row["latency_ms"] for row in rows if row["request_id"] in both}
-        for rows in (reference, own)
-    )
-    if not first:
+    """Difference in quality on the same requests; ``None`` where one is missing, as in a run cut off."""
+    by_request = {row["request_id"]: row for row in rows}
+    if by_request.keys() != {row["request_id"] for row in cloud_only}:
         return None
-    one, other = list(first.values()), [second[request_id] for request_id in first]
+    paired = [by_request[row["request_id"]] for row in cloud_only]
+    return scorer.difference(_answers(cloud_only), _answers(paired), _references(cloud_only))
+
+
+def _latency_difference(
+    cloud_only: Sequence[Row], rows: Sequence[Row], both: Container[str]
+) -> dict[str, Any] | None:
+    """Difference in mean latency over the requests that both answered, with its paired interval, in ms."""
+    by_request = {row["request_id"]: row["latency_ms"] for row in rows}
+    common = [row for row in cloud_only if row["request_id"] in both]
+    if not common:
+        return None
+    first_ms = [row["latency_ms"] for row in common]
+    second_ms = [by_request[row["request_id"]] for row in common]
+    later_ms = [second - first for first, second in zip(first_ms, second_ms, strict=True)]
     return {
-        "difference_ms": math.fsum(b - a for a, b in zip(one, other, strict=True)) / len(one),
-        "ci_ms": _ends(paired_mean_difference(one, other)),
-        "requests": len(one),
+        "difference_ms": math.fsum(later_ms) / len(later_ms),
+        "ci_ms": interval_to_json(paired_mean_difference(first_ms, second_ms)),
+        "requests": len(later_ms),
     }

@@ -1,4 +1,4 @@
-"""Whether a request's time is explained by its parts, and what of it is not."""
+"""Tells whether a request's time is explained by its parts, and what of it is not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from testbed.results.evidence import Unexplained
 NODE_COLUMNS = ("queue_ms", "inference_ms", "own_ms")
 HOP_COLUMNS = ("hop_up_ms", "hop_down_ms")
 NO_REPLY = frozenset({"timeout", "connection"})
-"""Outcomes in which no reply came, so that when the request ended was the orchestrator's doing."""
+"""Outcomes without a reply: the orchestrator decided when the request ended."""
 
 
 def is_explained(row: Mapping[str, Any]) -> bool:
@@ -24,12 +24,12 @@ def is_explained(row: Mapping[str, Any]) -> bool:
 
 
 def should_be_explained(row: Mapping[str, Any]) -> bool:
-    """Whether a reply came and no node gave up on the one above, so that nothing excuses a missing record."""
+    """Whether nothing excuses a missing record: a reply came, and no node gave up on the node above."""
     return row["outcome"] not in NO_REPLY and not any(row["forward_errors"])
 
 
 def unexplained(method: str, rows: Sequence[Mapping[str, Any]]) -> Unexplained:
-    """``unexplained_ms`` of the requests of which everything was recorded, and of how many it should be."""
+    """How ``unexplained_ms`` spreads over the requests of which everything was recorded."""
     times_ms = [row["unexplained_ms"] for row in rows if is_explained(row)]
     return Unexplained.of(
         method, times_ms, sum(is_explained(row) or should_be_explained(row) for row in rows)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from testbed.scenario.reading.mistakes import mistake
-from testbed.scenario.sections.events import AnyEvent, LinkChange
+from testbed.scenario.sections.event import Event
+from testbed.scenario.sections.events import LinkChange
 from testbed.scenario.sections.link_figures import DelayFile
 from testbed.scenario.sections.links import LinkEntry, WireFigures
 from testbed.scenario.timeline import shapes_of_rate_files, shapes_under
@@ -31,7 +32,7 @@ _Need = tuple[float, int | None]
 """Bytes, and the number of the event that brings them."""
 
 
-def check_memory(links: Sequence[LinkEntry], events: Sequence[AnyEvent], topology: Topology) -> None:
+def check_memory(links: Sequence[LinkEntry], events: Sequence[Event], topology: Topology) -> None:
     """Full queues and full ways of all directions, each at its fullest under any event, fit the memory."""
     longest_of = {delay.file: delay.most_ms for delay in _delay_files(links, events)}
     queues: dict[_Where, _Need] = {}
@@ -48,7 +49,7 @@ def check_memory(links: Sequence[LinkEntry], events: Sequence[AnyEvent], topolog
     on_way_bytes = min(sum(need[0] for need in ways.values()), _on_way_bytes(MOST_BPS, longest_ms))
     if queued_bytes + on_way_bytes > MEMORY_BYTES:
         needs, what = (queues, "in its queue") if queued_bytes >= on_way_bytes else (ways, "on the way")
-        where = max(needs, key=lambda one: needs[one][0])
+        where = max(needs, key=lambda way: needs[way][0])
         size_bytes, event = needs[where]
         field, mend = _asks(links, events, topology, where, event, queue=needs is queues)
         raise mistake(
@@ -67,7 +68,7 @@ def _on_way_bytes(rate_bps: float, delay_ms: float) -> float:
     return rate_bps * delay_ms / 8000 / FRAME_BYTES * HELD_FRAME_BYTES
 
 
-def _all_shapes(events: Sequence[AnyEvent], topology: Topology) -> Iterator[tuple[int | None, _Where, Shape]]:
+def _all_shapes(events: Sequence[Event], topology: Topology) -> Iterator[tuple[int | None, _Where, Shape]]:
     """Every shape that a direction has or gets, with the number of the event that gives it."""
     for link in topology.links:
         for direction in DIRECTIONS:
@@ -75,18 +76,18 @@ def _all_shapes(events: Sequence[AnyEvent], topology: Topology) -> Iterator[tupl
     yield from chain(shapes_under(events, topology), shapes_of_rate_files(events, topology))
 
 
-def _delay_files(links: Sequence[LinkEntry], events: Sequence[AnyEvent]) -> Iterator[DelayFile]:
+def _delay_files(links: Sequence[LinkEntry], events: Sequence[Event]) -> Iterator[DelayFile]:
     figures: list[WireFigures] = [event.figures for event in events if isinstance(event, LinkChange)]
     for entry in links:
-        figures += [one for one in (entry.up, entry.down) if one is not None]
-    for delay in chain((one.delay_ms for one in figures), (entry.delay_ms for entry in links)):
+        figures += [given for given in (entry.up, entry.down) if given is not None]
+    for delay in chain((given.delay_ms for given in figures), (entry.delay_ms for entry in links)):
         if isinstance(delay, DelayFile):
             yield delay
 
 
 def _asks(
     links: Sequence[LinkEntry],
-    events: Sequence[AnyEvent],
+    events: Sequence[Event],
     topology: Topology,
     where: _Where,
     event: int | None,
@@ -97,8 +98,7 @@ def _asks(
     link = next(link for link in topology.links if link.name == where[0])
     entry = next(entry for entry in links if entry.name == link.entry)
     if event is not None:
-        of_link = isinstance(events[event], LinkChange)
-        return f"events.{event + 1}." + ("set" if of_link else "rate_file"), "ask for less"
+        return f"events.{event + 1}.{events[event].key}", "ask for less"
     if not queue:
         return entry.where(where[1], "delay_ms"), "lower it, or the rate"
     if isinstance(entry.figure(where[1], "queue"), int):
@@ -107,7 +107,7 @@ def _asks(
 
 
 def capacity_notes(topology: Topology) -> list[str]:
-    """What is to be said of links that may carry more than the link process is known to.
+    """A note for each link that may carry more than the link process is known to.
 
     Args:
         topology: with all shapes that events bring (:func:`testbed.scenario.timeline.under_events`).

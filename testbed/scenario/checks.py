@@ -122,9 +122,9 @@ def _check_way(graph: GraphEntry, entry: LinkEntry, link: Link, topology: Topolo
         )
     for direction in DIRECTIONS:
         if entry.figure(direction, "delay_ms"):
-            told = "write delay: 0ms beside the profile" if entry.profile else "remove it"
+            mend = "write delay: 0ms beside the profile" if entry.profile else "remove it"
             raise mistake(
-                f"comes from graph, where {' and '.join(entry.between)} have places; {told}",
+                f"comes from graph, where {' and '.join(entry.between)} have places; {mend}",
                 f"links.{entry.name}.delay",
             )
         rate_bps = link.shape(direction).rate_bps

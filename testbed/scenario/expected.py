@@ -38,7 +38,7 @@ _PARETO_QUARTILES: float = (0.25 ** (-1 / 3) - 0.75 ** (-1 / 3)) / math.sqrt(0.7
 _PARETO_SPREAD = 1.79
 """Relative standard error of that distance, in a sample of n, times √n."""
 FROM_FILE = "the delays are the file's, in its order"
-"""Said of a spread that nothing is held against."""
+"""The note on a spread that has no bounds."""
 
 
 def held(
@@ -97,7 +97,7 @@ def _median_jitter_ms(jitters: tuple[tuple[float, JitterDistribution], ...]) -> 
     shares = [(number + 0.5) / 400 for number in range(400)] if len(jitters) > 1 else [0.5]
     sums = [0.0]
     for sd_ms, kind in jitters:
-        sums = [one + sd_ms * jitter_quantile(share, kind) for one in sums for share in shares]
+        sums = [sum_ms + sd_ms * jitter_quantile(share, kind) for sum_ms in sums for share in shares]
     return statistics.median(sums)
 
 
@@ -108,7 +108,7 @@ def one_way_ms(shape: Shape, frame_bytes: int) -> float:
 
 
 def round_trip_ms(up: Shape, down: Shape, frame_bytes: int) -> float:
-    """Likewise there and back; a median of two skewed jitters is not the sum of their medians."""
+    """The median time of a lone frame there and back; with two skewed jitters it is not the sum of both."""
     jitters = tuple((shape.jitter_ms, shape.jitter_distribution) for shape in (up, down))
     still_ms = sum(shape.delay_ms + serialisation_ms(frame_bytes, shape.rate_bps) for shape in (up, down))
     return still_ms + _median_jitter_ms(jitters)
@@ -125,7 +125,7 @@ def time_bounds(
     """
     slack = max(expected_ms * TIME_TOLERANCE, TIME_TOLERANCE_MS)
     if jitter_ms and samples:
-        spread = max(_MEDIAN_SPREAD[one] for one in distributions or ("normal",))
+        spread = max(_MEDIAN_SPREAD[distribution] for distribution in distributions or ("normal",))
         slack += _DEVIATIONS * spread * jitter_ms / math.sqrt(samples)
     return max(0.0, expected_ms - slack), expected_ms + slack
 
@@ -162,7 +162,7 @@ def spread_expected_ms(shape: Shape) -> float:
         return shape.jitter_ms
     shares = [(number + 0.5) / 1000 for number in range(1000)]
     drawn_ms = [shape.jitter_ms * jitter_quantile(share, shape.jitter_distribution) for share in shares]
-    seen_ms = [max(-shape.delay_ms, one_ms) for one_ms in drawn_ms]
+    seen_ms = [max(-shape.delay_ms, jitter_ms) for jitter_ms in drawn_ms]
     return shape.jitter_ms * statistics.pstdev(seen_ms) / statistics.pstdev(drawn_ms)
 
 

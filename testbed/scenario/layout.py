@@ -54,10 +54,11 @@ def _node(tier: Tier, above: Tier | None, level: int, child: int, number: int) -
 def _links(
     entry: LinkEntry, graph: GraphEntry | None, children: Sequence[Node], nodes: Sequence[Node]
 ) -> list[Link]:
-    """Those of an entry, in the order of their first children."""
+    """The links of an entry, in the order of their first children."""
     named = {node.name: node for node in nodes}
-    found = graph.ways if graph else ()
-    ways: dict[tuple[str | None, str | None], GraphWay] = {(way.lower, way.upper): way for way in found}
+    ways: dict[tuple[str | None, str | None], GraphWay] = {
+        (way.lower, way.upper): way for way in (graph.ways if graph else ())
+    }
     families: dict[str, list[Node]] = {}
     for node in children:
         families.setdefault(f"{entry.name if entry.shared else node.name}-{node.parent}", []).append(node)
@@ -76,14 +77,19 @@ def _links(
 def _shapes(entry: LinkEntry, way: GraphWay | None) -> tuple[Shape, Shape]:
     """Shapes up and down. An entry's figures hold in each direction that has none of its own; a way through a
     graph gives the delay, and the rate where the entry has none."""
-    figures = {one: entry.shape_fields(one) for one in DIRECTIONS}
-    for own in figures.values():
+    fields = {direction: entry.shape_fields(direction) for direction in DIRECTIONS}
+    for of_direction in fields.values():
         if way is not None:
-            own["delay_ms"] = way.delay_ms
-            own["rate_bps"] = own["rate_bps"] or way.rate_bps
-    round_trip_ms = sum(own["delay_ms"] for own in figures.values())
+            of_direction["delay_ms"] = way.delay_ms
+            of_direction["rate_bps"] = of_direction["rate_bps"] or way.rate_bps
+    round_trip_ms = sum(of_direction["delay_ms"] for of_direction in fields.values())
     up, down = (
-        Shape(**own, queue_frames=queue_frames(entry.figure(one, "queue"), own["rate_bps"], round_trip_ms))
-        for one, own in figures.items()
+        Shape(
+            **of_direction,
+            queue_frames=queue_frames(
+                entry.figure(direction, "queue"), of_direction["rate_bps"], round_trip_ms
+            ),
+        )
+        for direction, of_direction in fields.items()
     )
     return up, down

@@ -16,7 +16,7 @@ from testbed.scenario.layout import build_topology, lay_out
 from testbed.scenario.reading.mistakes import explain, nearest
 from testbed.scenario.reading.overrides import apply_overrides, overridden
 from testbed.scenario.reading.yamlfile import read_yaml
-from testbed.scenario.sections.events import Event
+from testbed.scenario.sections.events import AnyEvent
 from testbed.scenario.sections.graph import GraphEntry, check_places, with_ways
 from testbed.scenario.sections.links import LinkEntry
 from testbed.scenario.sections.methods import AnyMethod, Method, check_methods
@@ -42,7 +42,7 @@ class Scenario(Section):
     methods: Annotated[tuple[AnyMethod, ...], Field(min_length=1)]
     trace: Trace
     replay: Replay = Replay()
-    events: tuple[Event, ...] = ()
+    events: tuple[AnyEvent, ...] = ()
     graph: GraphEntry | None = None
 
     @property
@@ -88,13 +88,35 @@ class Scenario(Section):
         return scenario
 
 
-def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:
+def load_scenario(
+    path: Path | str,
+    overrides: Sequence[str] = (),
+    *,
+    methods: Sequence[str] | None = None,
+    requests: int | None = None,
+    seed: int | None = None,
+) -> Scenario:
     """Read and check a scenario's file, after ``key.path=value`` overrides.
+
+    Args:
+        methods: only these of its methods, in this order (:func:`with_methods`).
+        requests: another number of requests (:func:`with_requests`).
+        seed: another seed (:func:`with_seed`).
 
     Raises:
         TestbedError: naming the file (or the override), the field, what is wrong and how to mend it.
     """
-    path = Path(path)
+    scenario = _read(Path(path), overrides)
+    if methods is not None:
+        scenario = with_methods(scenario, methods)
+    if requests is not None:
+        scenario = with_requests(scenario, requests)
+    if seed is not None:
+        scenario = with_seed(scenario, seed)
+    return scenario
+
+
+def _read(path: Path, overrides: Sequence[str]) -> Scenario:
     data = read_yaml(path)
     if not isinstance(data, dict):
         raise TestbedError(f"{path}: must be a mapping with {', '.join(Scenario.model_fields)}")
@@ -160,21 +182,3 @@ def clamp_cpus(scenario: Scenario, cpu_count: int) -> tuple[Scenario, list[str]]
         for tier in scenario.tiers
     )
     return scenario.model_copy(update={"tiers": tiers}), notes
-
-
-def load(
-    path: Path, methods: str | None, requests: int | None, seed: int | None, overrides: Sequence[str]
-) -> Scenario:
-    """The scenario as the command line has it.
-
-    Raises:
-        TestbedError: in one sentence, before anything starts.
-    """
-    scenario = load_scenario(path, overrides)
-    if methods is not None:
-        scenario = with_methods(scenario, [name.strip() for name in methods.split(",") if name.strip()])
-    if requests is not None:
-        scenario = with_requests(scenario, requests)
-    if seed is not None:
-        scenario = with_seed(scenario, seed)
-    return scenario

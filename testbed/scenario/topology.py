@@ -111,7 +111,14 @@ class Link:
         """All nodes below it, of which only a shared link has several."""
         return (self.child, *self.siblings)
 
+    def across(self, node: str) -> tuple[str, ...]:
+        """Whom a node reaches over it."""
+        if node == self.parent:
+            return self.children
+        return (self.parent,) if node in self.children else ()
+
     def shape(self, direction: Direction) -> Shape:
+        """The figures of one direction."""
         return self.up if direction == "up" else self.down
 
 
@@ -123,6 +130,7 @@ class Topology:
     links: tuple[Link, ...]
 
     def node(self, name: str) -> Node:
+        """The node of that name, which must be there."""
         return next(node for node in self.nodes if node.name == name)
 
     def link_up(self, node: str) -> Link | None:

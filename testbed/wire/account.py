@@ -1,7 +1,6 @@
-"""From a pcap to bytes by cause: every frame of a WAN link, by direction, accounted to the byte.
+"""Accounts for every byte of a WAN link's capture by cause, in each direction.
 
-Frames → TCP streams (``tcp_stream``) → HTTP messages (``http_stream``) → texts (``json_bytes``,
-``exchange``).
+Frames → TCP streams (``tcp_stream``) → HTTP messages (``http_stream``) → texts (``exchange``, ``texts``).
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ def account(pcap: Path, ends: LinkEnds, progress: Progress | None = None) -> Cap
     """Account for every byte of a capture that holds both directions of a link.
 
     Memory is bounded by the connections, the requests and what is in flight, not by the file. ``progress`` is
-    told how many bytes of the file have been read.
+    called with the bytes of the file that have been read.
 
     Raises:
         TestbedError: the file is no Ethernet pcap, or is truncated.
@@ -114,7 +113,7 @@ class _Half(TcpHalf):
         self.in_order_frames = self.in_order_bytes = self.in_order_payload_bytes = 0
 
     def settle(self) -> None:
-        """Tell the lane, once, of the frames that were taken at once."""
+        """Add the frames that were taken at once to the lane's; to be called once."""
         parts, frames = self.lane.parts, self.bare_frames + self.in_order_frames
         frame_bytes = self.bare_bytes + self.in_order_bytes
         self.frames += frames
@@ -232,7 +231,7 @@ class _Accountant:
         return lane
 
     def _tcp(self, frame: bytes, lane: _Lane) -> str:
-        """Account a TCP segment; or say what else the frame is."""
+        """Account for a TCP segment; return what else the frame is, empty if it is one."""
         segment = parse_segment(frame)
         if isinstance(segment, str):
             return segment
@@ -266,8 +265,9 @@ class _Accountant:
             parts.repeated_control_frames += repeated
 
     def _half(self, flow: bytes, lane: _Lane, seq: int, flags: int) -> _Half:
-        """The stream of a segment. A SYN with another initial number than before begins a new one on the same
-        ports.
+        """The stream of a segment.
+
+        A SYN with another initial sequence number than before begins a new stream on the same ports.
         """
         half = self._halves.get(flow)
         if half is not None and flags & _SYN and half.begins_anew(seq):
@@ -284,18 +284,18 @@ class _Accountant:
         return half
 
     def _finish(self, half: _Half) -> None:
-        """The capture ends, or the ports are used again. The second time it does nothing."""
+        """End a connection: the capture ends, or its ports are used again. Does nothing the second time."""
         if half.conversation.closed:
             return
-        for one in (half, half.peer):
-            one.settle()
-            missing = one.missing_before(one.peer.ack) if one.peer.ack is not None else 0
-            one.finish()
-            one.side.close()
-            if one.early_bytes:
-                self._notes.add("repeats of bytes from before the capture", one.early_bytes)
-            if one.gap_bytes:
-                self._notes.add("holes in TCP streams that were never filled", one.gap_bytes)
+        for stream in (half, half.peer):
+            stream.settle()
+            missing = stream.missing_before(stream.peer.ack) if stream.peer.ack is not None else 0
+            stream.finish()
+            stream.side.close()
+            if stream.early_bytes:
+                self._notes.add("repeats of bytes from before the capture", stream.early_bytes)
+            if stream.gap_bytes:
+                self._notes.add("holes in TCP streams that were never filled", stream.gap_bytes)
             if missing:
                 self._notes.add(
                     "TCP payload that its receiver acknowledged and the capture lacks", missing, doubt=True

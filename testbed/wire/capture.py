@@ -1,9 +1,8 @@
 """Captures one WAN link into a pcap, and proves that it holds all that the kernel saw.
 
-scapy starts the capture, and the kernel's ring buffer feeds tcpdump, which writes the file: a sniffer that
-handles each frame in Python loses most of a fast link and does not say so. tcpdump stopped at once leaves
-what is still in the ring and reports none of it as dropped; :meth:`Capture.stop` therefore waits until the
-numbers meet.
+The kernel's ring buffer feeds tcpdump, which writes the file: a sniffer that handles each frame in Python
+loses most of a fast link and does not say so. tcpdump stopped at once leaves what is still in the ring and
+reports none of it as dropped; :meth:`Capture.stop` therefore waits until the numbers meet.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -27,19 +27,27 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
 
 _RING_SECONDS = 2.0
-"""How long tcpdump may get no CPU at the link's full rate in both directions."""
+"""How long tcpdump may wait for a CPU while the link carries its full rate in both directions."""
 _RING_BYTES = (2 << 20, 64 << 20)
 _POLL_S = 0.05
 _NOBODY = "65534"
-_PROGRAMS = {"tcpdump": "tcpdump", "nsenter": "util-linux", "setpriv": "util-linux", "setsid": "util-linux"}
+_PROGRAMS = {"tcpdump": "tcpdump", "nsenter": "util-linux", "setpriv": "util-linux"}
+"""Each with the Debian package that has it."""
 _COUNTS = re.compile(
     rb"(\d+) packets? captured[,\n]\s*"
     rb"(\d+) packets? received by filter[,\n]\s*"
     rb"(\d+) packets? dropped by kernel"
 )
 
-# PR_SET_PDEATHSIG (prctl(2)) fires when the thread that forked ends: one thread that lasts forks them all.
-_LAUNCHER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="capture")
+
+@cache
+def _launcher() -> ThreadPoolExecutor:
+    """The thread that starts every tcpdump.
+
+    A process that asked for PR_SET_PDEATHSIG (prctl(2)) gets the signal when the thread that started it ends,
+    and not only when its parent does: this thread lasts as long as the program.
+    """
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="capture")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ class _Counts:
 
 
 def ring_bytes(rate_bps: int | None) -> int:
-    """Size of the kernel's ring for a link of this rate in each direction: 2 s of it, from 2 to 64 MiB."""
+    """Size of the kernel's ring for a link of this rate in each direction: 2 s of it, 2 to 64 MiB."""
     least, most = _RING_BYTES
     if rate_bps is None:
         return most
@@ -81,12 +89,11 @@ def ring_bytes(rate_bps: int | None) -> int:
 
 
 class Capture:
-    """A capture of ``interface`` in the network namespace at ``netns_path`` into ``pcap``; both directions,
-    whole frames.
+    """A capture of an interface into a pcap file: both directions, whole frames.
 
-    A context manager: entered it is live, left it is gone, whether :meth:`stop` was called or not. tcpdump
-    runs in that network namespace alone, as nobody with CAP_NET_RAW only (its file is opened for it), in a
-    session of its own so that Ctrl-C does not end it first, and dies with this process.
+    A context manager: it captures from its start to its end, whether :meth:`stop` was called or not. tcpdump
+    runs in the network namespace at ``netns_path`` alone, as nobody with CAP_NET_RAW only (its file is opened
+    for it), in a session of its own so that Ctrl-C does not end it first, and dies with this process.
     """
 
     def __init__(
@@ -94,7 +101,7 @@ class Capture:
     ) -> None:
         self.interface, self.netns_path, self.pcap, self.rate_bps = interface, str(netns_path), pcap, rate_bps
         self._process: subprocess.Popen[bytes] | None = None
-        self._said = b""
+        self._printed = b""
 
     @property
     def pid(self) -> int | None:
@@ -106,7 +113,7 @@ class Capture:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> Capture:
-        """Return when the tap is live: every frame that crosses from now on will be in the file.
+        """Start capturing; every frame that crosses after the return will be in the file.
 
         Raises:
             TestbedError: a program or the interface is missing, or the file cannot be written.
@@ -117,25 +124,30 @@ class Capture:
             if shutil.which(program) is None:
                 raise TestbedError(f"{program} is missing; install the package {package}.")
         deadline = time.monotonic() + START_TIMEOUT_S
-        launched = _LAUNCHER.submit(_launch, self._command(), self.pcap)
+        launched = _launcher().submit(_launch, self._command(), self.pcap)
         try:
             self._process = launched.result(START_TIMEOUT_S)
         except TimeoutError as error:
             launched.add_done_callback(lambda late: late.result().kill())
             raise TestbedError(f"capture on {self.interface}: no process in {START_TIMEOUT_S:g} s") from error
-        while b"listening on" not in self._said:
+        except OSError as error:
+            raise self._not_started(f"{error.filename}: {error.strerror}") from error
+        while b"listening on" not in self._printed:
             if not self._listen(deadline):
-                said = self._reason()
+                reason = self._reason()
                 self.abort()
-                raise TestbedError(f"capture on {self.interface}: {said}; check the interface and the disk.")
+                raise self._not_started(reason)
         return self
 
+    def _not_started(self, reason: str) -> TestbedError:
+        return TestbedError(f"capture on {self.interface}: {reason}; check the interface and the disk.")
+
     def stop(self, expected_frames: int = 0, timeout_s: float = STOP_TIMEOUT_S) -> CaptureReport:
-        """End the capture once the file holds all that the kernel received for it.
+        """End the capture as soon as the file holds all that the kernel received for it.
 
         Args:
             expected_frames: by how much the interface's counters (sent and received) rose since the start.
-            timeout_s: how long frames may be waited for; what is missing then is a fault.
+            timeout_s: how long to wait for frames; what is missing then is a fault.
         """
         if self._process is None:
             raise RuntimeError(f"the capture on {self.interface} was not started")
@@ -165,7 +177,7 @@ class Capture:
             self.abort()
 
     def _command(self) -> list[str]:
-        enter = ["setsid", "nsenter", f"--net={self.netns_path}", "--"]
+        enter = ["nsenter", f"--net={self.netns_path}", "--"]
         drop = ["setpriv", "--reuid", _NOBODY, "--regid", _NOBODY, "--clear-groups", "--no-new-privs"]
         drop += ["--inh-caps=-all,+net_raw", "--ambient-caps=-all,+net_raw", "--bounding-set=-all,+net_raw"]
         drop += ["--pdeathsig", "TERM", "--"]
@@ -175,27 +187,27 @@ class Capture:
         return [*enter, *drop, "tcpdump", *options]
 
     def _listen(self, deadline: float) -> bool:
-        """Read what tcpdump says next; False if it says no more, or not by ``deadline``."""
+        """Read what tcpdump prints next; False if it prints no more, or nothing by ``deadline``."""
         process = self._process
-        if process is None or process.stdout is None or process.stdout.closed:
+        if process is None or process.stderr is None or process.stderr.closed:
             return False
-        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
-        said = os.read(process.stdout.fileno(), 65536) if ready else b""
-        self._said += said
-        return bool(said)
+        ready, _, _ = select.select([process.stderr], [], [], max(0.0, deadline - time.monotonic()))
+        printed = os.read(process.stderr.fileno(), 65536) if ready else b""
+        self._printed += printed
+        return bool(printed)
 
     def _counts(self) -> _Counts:
         """The last figures that tcpdump has printed."""
-        found = _COUNTS.findall(self._said)
-        return _Counts(*(int(figure) for figure in found[-1])) if found else _Counts()
+        printed = _COUNTS.findall(self._printed)
+        return _Counts(*map(int, printed[-1])) if printed else _Counts()
 
     def _ask(self, deadline: float) -> _Counts | None:
         """tcpdump's figures as of now (SIGUSR1, tcpdump(8)); ``None`` if it does not answer."""
-        seen = len(_COUNTS.findall(self._said))
+        seen = len(_COUNTS.findall(self._printed))
         if not self.alive or self._process is None:
             return None
         self._process.send_signal(signal.SIGUSR1)
-        while len(_COUNTS.findall(self._said)) == seen:
+        while len(_COUNTS.findall(self._printed)) == seen:
             if not self._listen(deadline):
                 return None
         return self._counts()
@@ -214,9 +226,9 @@ class Capture:
             time.sleep(_POLL_S)
 
     def _end(self) -> None:
-        """Take what tcpdump still says, and wait for its end."""
+        """Read what tcpdump still prints, and wait for its end."""
         process = self._process
-        if process is None or process.stdout is None:
+        if process is None or process.stderr is None:
             return
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while self._listen(deadline):
@@ -231,18 +243,19 @@ class Capture:
                 raise TestbedError(
                     f"tcpdump on {self.interface} cannot be ended; does the disk hang?"
                 ) from error
-        process.stdout.close()
+        process.stderr.close()
 
     def _reason(self) -> str:
-        """Why tcpdump ended, or what it said last."""
+        """Why tcpdump ended, or what it printed last."""
         while self._listen(time.monotonic()):
             pass
-        notes = [line for line in self._said.decode(errors="replace").splitlines() if not _is_routine(line)]
+        lines = self._printed.decode(errors="replace").splitlines()
+        notes = [line for line in lines if not _is_routine(line)]
         status = None if self._process is None else self._process.poll()
         if status is not None and status < 0:
             notes.append(signal.Signals(-status).name)
-        said = "; ".join(note.removeprefix("tcpdump: ") for note in notes)
-        return said or ("it said nothing" if status is None else f"exit status {status}")
+        reason = "; ".join(note.removeprefix("tcpdump: ") for note in notes)
+        return reason or ("it said nothing" if status is None else f"exit status {status}")
 
     def _report(self, expected_frames: int, faults: list[str]) -> CaptureReport:
         counts = self._counts()
@@ -268,14 +281,15 @@ class Capture:
 
 
 def _launch(command: list[str], pcap: Path) -> subprocess.Popen[bytes]:
-    """scapy starts the command, its output in the file and its notes in the pipe that scapy gives back."""
-    from scapy.utils import tcpdump  # takes a second to import
-
-    shell = 'exec "$@" 2>&1 >"$0"'
-    process: subprocess.Popen[bytes] = tcpdump(
-        prog="sh", args=["-c", shell, str(pcap), *command], getproc=True
-    )
-    return process
+    """Start tcpdump with its output in the file and its notes in a pipe."""
+    with pcap.open("wb") as file:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
 
 
 def _is_routine(line: str) -> bool:

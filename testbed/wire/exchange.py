@@ -1,6 +1,4 @@
-"""Requests and answers of a connection: which bytes of theirs are prompt, answer, envelope, instrumentation
-or headers.
-"""
+"""Books what a connection's requests and answers hold: prompt, answer, envelope, instrumentation, headers."""
 
 from __future__ import annotations
 
@@ -9,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from testbed.scenario.topology import Direction
-from testbed.wire.http_stream import HttpParser, Message
+from testbed.wire.http_message import Message
+from testbed.wire.http_stream import HttpParser
 from testbed.wire.parts import Notes, Parts, RequestBytes
 from testbed.wire.texts import answer_bytes, prompt_bytes
 from tiers.protocol import COMPLETIONS_PATH
@@ -29,8 +28,9 @@ class Ledger:
         return entry
 
     def prompt(self, parts: Parts, request_id: str, size_bytes: int) -> None:
-        """One sending of a prompt. Of repeats the longest counts as the prompt, since earlier ones may have
-        been cut.
+        """Book one sending of a prompt.
+
+        Of several sendings the longest counts as the prompt, since others may have been cut.
         """
         entry = self.entry(request_id)
         again = _repeated(request_id, entry.prompts, entry.prompt_bytes, size_bytes)
@@ -42,7 +42,7 @@ class Ledger:
         parts.other_bytes += again
 
     def answer(self, parts: Parts, request_id: str, size_bytes: int) -> None:
-        """One sending of an answer; repeats as with prompts."""
+        """Book one sending of an answer, as :meth:`prompt` does."""
         entry = self.entry(request_id)
         again = _repeated(request_id, entry.answers, entry.answer_bytes, size_bytes)
         entry.answers += 1
@@ -59,7 +59,7 @@ def _repeated(request_id: str, times: int, had_bytes: int, size_bytes: int) -> i
 
 @dataclass(slots=True)
 class Exchange:
-    """A request and its answer; the answer may be seen first, in a capture whose order is not the wire's."""
+    """A request and its answer; the answer comes first where the capture's order is not the wire's."""
 
     request: Message | None = None
     settle: Callable[[str], None] | None = None
@@ -159,10 +159,10 @@ class HttpSide:
         parts.envelope_bytes += message.body_bytes - text_bytes - instrumentation
 
         def settle(request_id: str) -> None:
-            own = message.request_id
-            if own is not None and request_id and own != request_id:
+            answers_id = message.request_id
+            if answers_id is not None and request_id and answers_id != request_id:
                 self._notes.add("answers whose request id is not their request's", doubt=True)
-            request_id = own if own is not None else request_id
+            request_id = answers_id if answers_id is not None else request_id
             self._book_http(message, request_id)
             self._ledger.answer(parts, request_id, text_bytes)
 

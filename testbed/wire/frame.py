@@ -1,4 +1,4 @@
-"""An Ethernet frame taken apart without haste: any frame at all, IP options, padding and damage included."""
+"""Parses any Ethernet frame at all, IP options, padding and damage included; ``account`` has a faster way."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Segment(NamedTuple):
 
 
 def parse_segment(frame: bytes) -> Segment | str:
-    """The TCP segment over IPv4 in a frame (RFC 791, RFC 9293); or what else the frame is, in a word."""
+    """The TCP segment over IPv4 in a frame (RFC 791, RFC 9293), or the kind of frame that it is instead."""
     if len(frame) < ETHERNET_BYTES:
         return "malformed"
     kind = int.from_bytes(frame[12:14], "big")
@@ -58,7 +58,7 @@ def parse_segment(frame: bytes) -> Segment | str:
 
 
 def ports(frame: bytes) -> tuple[int, ...]:
-    """Source and target port of a whole TCP or UDP packet over IPv4; none of any other frame."""
+    """Source and target port of a whole TCP or UDP packet over IPv4; empty for any other frame."""
     if len(frame) < ETHERNET_BYTES + 24 or frame[12:14] != b"\x08\x00":
         return ()
     version, _, fragment, protocol, _ = _IPV4.unpack_from(frame, ETHERNET_BYTES)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 messages of one direction of a connection, from its bytes in order (RFC 9112).
+"""Splits one direction of a connection, its bytes in order, into HTTP/1.1 messages (RFC 9112).
 
 Every byte goes to exactly one place: a message's head, its chunk framing, its body, or ``foreign`` (what is
 no HTTP, or lies between a hole in the stream and the next message's start line).
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import lru_cache
+from enum import Enum, auto
 
+from testbed.wire.http_message import Message, parse_head
 from testbed.wire.tcp_stream import START_LINE
-from tiers.protocol import REQUEST_ID_HEADER
 
 LARGEST_HEAD_BYTES = 64 << 10
 LARGEST_BODY_BYTES = 64 << 20
@@ -24,40 +23,26 @@ _MOST_DIGITS = 18
 _PLAUSIBLE = re.compile(rb"[A-Z]{1,7}(?:[ /]|\Z)")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;|\Z)")
 """RFC 9112, section 7.1."""
-_ID_NAME = REQUEST_ID_HEADER.lower().encode()
-_FIELD = re.compile(
-    rb"\r\n(%s|content-length|transfer-encoding|content-encoding)[ \t]*:([^\r\n]*)" % re.escape(_ID_NAME),
-    re.IGNORECASE,
-)
-"""The header lines that matter here, each with the line break before it."""
 
 
-@dataclass(slots=True)
-class Message:
-    """One request or response, filled as its bytes arrive."""
+class State(Enum):
+    """What the next bytes of a stream belong to."""
 
-    method: str = ""
-    """Empty in a response."""
-    target: str = ""
-    status: int = 0
-    """0 in a request."""
-    request_id: str | None = None
-    header_bytes: int = 0
-    """Start line, header lines, trailers and chunk framing, without the request-id lines."""
-    id_line_bytes: int = 0
-    body_bytes: int = 0
-    body: bytearray = field(default_factory=bytearray)
-    """Without chunk framing; empty if it was too long to keep."""
-    whole: bool = False
-    json: bool = True
-    """False if a content coding hides the text."""
-    length: bytes | None = None
-    """Content-Length as it stands."""
-    chunked: bool = False
+    HEAD = auto()
+    """Start line and header lines of the next message."""
+    BODY = auto()
+    """The rest of a body whose length is known."""
+    BODY_UNTIL_CLOSE = auto()
+    """A body that the end of the connection ends."""
+    CHUNK_SIZE = auto()
+    CHUNK = auto()
+    """The rest of a chunk, and the line break after it."""
+    TRAILER = auto()
+    """The lines after the last chunk, up to an empty line."""
+    SEARCH = auto()
+    """Unknown: bytes are missing or make no sense. The next start line is looked for."""
 
-    @property
-    def kept(self) -> bool:
-        return len(self.body) == self.body_bytes
+    __hash__ = object.__hash__  # by identity: Enum's own is slow, and states are looked up often
 
 
 class HttpParser:
@@ -66,6 +51,18 @@ class HttpParser:
     ``on_head(message)`` is called when a head is complete and returns whether a body may follow it (none
     follows the answer to HEAD); ``on_end(message)`` when the message is, or is cut; ``on_foreign(count)`` for
     bytes of no message.
+
+    A stream begins in HEAD and goes from state to state::
+
+        HEAD ─┬─ no body ────────────────────────────────┬─▶ HEAD
+              ├─ Content-Length ─▶ BODY ─────────────────┤
+              ├─ chunked ─▶ CHUNK_SIZE ─ 0 ─▶ TRAILER ───┘
+              │                │   ▲
+              │                ▼   │
+              │                CHUNK
+              └─ otherwise, in an answer ─▶ BODY_UNTIL_CLOSE
+
+        any state ── bytes are missing, or make no sense ──▶ SEARCH ── start line ──▶ HEAD
     """
 
     def __init__(
@@ -79,44 +76,54 @@ class HttpParser:
         self._searched = 0
         self._message: Message | None = None
         self._left = 0  # of the body or the chunk
-        self._step: Callable[[], bool] = self._head
+        self._state = State.HEAD
+        self._steps: dict[State, Callable[[], bool]] = {
+            State.HEAD: self._head,
+            State.BODY: self._body,
+            State.BODY_UNTIL_CLOSE: self._body_until_close,
+            State.CHUNK_SIZE: self._chunk_size,
+            State.CHUNK: self._chunk,
+            State.TRAILER: self._trailer,
+            State.SEARCH: self._search,
+        }
+        """By state: take what can be taken from the buffer; ``False`` if more bytes are needed."""
 
     def feed(self, data: bytes) -> None:
         if not self._buffer:
-            if self._step == self._head:
+            if self._state is State.HEAD:
                 data = self._begin_at_once(data)
-            if self._step == self._body and len(data) <= self._left:
+            if self._state is State.BODY and len(data) <= self._left:
                 self._add(data)
                 if not self._left:
                     self._end()
                 return
         self._buffer += data
-        while self._buffer and self._step():
+        while self._buffer and self._steps[self._state]():
             pass
 
     def _begin_at_once(self, data: bytes) -> bytes:
-        """Take a head that is whole in its segment, as nearly all are; what follows it."""
+        """Take a head that is whole in its segment, as nearly all are; return what follows it."""
         end = data.find(b"\r\n\r\n")
         if end < 0 or not START_LINE.match(data):
             return data
-        self._begin(_parse_head(data[: end + 2], 2))
+        self._begin(parse_head(data[: end + 2], 2))
         return data[end + 4 :]
 
     def lost(self) -> None:
         """Bytes are missing before the next ones: what was begun is cut."""
         self._cut()
-        self._step = self._search
+        self._state = State.SEARCH
 
     def close(self) -> None:
         """No more bytes. Only a body that lasts until the connection closes is whole by that."""
-        if self._step == self._until_close and self._message is not None:
+        if self._state is State.BODY_UNTIL_CLOSE and self._message is not None:
             self._end()
         self._cut()
 
     def _cut(self) -> None:
         self._break_off()
         self._foreign(len(self._buffer))
-        self._step = self._head
+        self._state = State.HEAD
 
     def _break_off(self) -> None:
         if self._message is not None:
@@ -126,7 +133,7 @@ class HttpParser:
     def _stray(self) -> None:
         """The framing makes no sense (RFC 9112, section 6.3): where the message ends cannot be known."""
         self._break_off()
-        self._step = self._search
+        self._state = State.SEARCH
 
     def _foreign(self, count: int) -> None:
         if count:
@@ -135,14 +142,14 @@ class HttpParser:
         self._searched = 0
 
     def _search(self) -> bool:
-        """Lost: look for the next start line."""
+        """Look for the next start line; what lies before it is foreign."""
         version = self._buffer.find(b"HTTP/1.")  # thirty times as fast as the expression on what is no HTTP
-        found = (
+        start_line = (
             START_LINE.search(self._buffer, max(0, version - _LONGEST_START_LINE)) if version >= 0 else None
         )
-        if found:
-            self._foreign(found.start())
-            self._step = self._head
+        if start_line:
+            self._foreign(start_line.start())
+            self._state = State.HEAD
             return True
         self._foreign(max(0, len(self._buffer) - _LONGEST_START_LINE))
         return False
@@ -157,16 +164,16 @@ class HttpParser:
             self._searched = max(0, len(buffer) - 3)
             rest = bytes(buffer[skipped : skipped + 8])
             if (rest and rest != b"\r" and not _PLAUSIBLE.match(rest)) or len(buffer) > LARGEST_HEAD_BYTES:
-                self._step = self._search
+                self._state = State.SEARCH
                 return True
             return False
         if not START_LINE.match(buffer, skipped):
-            self._step = self._search
+            self._state = State.SEARCH
             return True
         head = bytes(buffer[skipped : end + 2])
         del buffer[: end + 4]
         self._searched = 0
-        self._begin(_parse_head(head, skipped + 2))
+        self._begin(parse_head(head, skipped + 2))
         return True
 
     def _begin(self, message: Message) -> None:
@@ -176,22 +183,22 @@ class HttpParser:
         if not body_may_follow or 100 <= status < 200 or status in (204, 304):
             self._end()
         elif message.chunked:
-            self._step = self._chunk_size
+            self._state = State.CHUNK_SIZE
         elif length is not None and not (length.isdigit() and len(length) <= _MOST_DIGITS):
             self._stray()
         elif length is not None:
             self._left = int(length)
-            self._step = self._body
+            self._state = State.BODY
             if not self._left:
                 self._end()
         elif status:
-            self._step = self._until_close
+            self._state = State.BODY_UNTIL_CLOSE
         else:
             self._end()
 
     def _end(self) -> None:
         message, self._message = self._message, None
-        self._step = self._head
+        self._state = State.HEAD
         if message is not None:
             message.whole = True
             self._on_end(message)
@@ -220,12 +227,12 @@ class HttpParser:
         self._end()
         return True
 
-    def _until_close(self) -> bool:
+    def _body_until_close(self) -> bool:
         self._take(len(self._buffer))
         return False
 
     def _line(self) -> bytes | None:
-        """Take one line of framing; a line without an end is none."""
+        """Take one line of framing; ``None`` while its end is missing."""
         end = self._buffer.find(b"\r\n", 0, LARGEST_HEAD_BYTES)
         if end < 0 or self._message is None:
             if len(self._buffer) >= LARGEST_HEAD_BYTES:
@@ -245,7 +252,7 @@ class HttpParser:
             self._stray()
             return True
         self._left = int(size[1], 16)
-        self._step = self._chunk if self._left else self._trailer
+        self._state = State.CHUNK if self._left else State.TRAILER
         return True
 
     def _chunk(self) -> bool:
@@ -254,7 +261,7 @@ class HttpParser:
             return False
         if self._buffer.startswith(b"\r\n"):
             self._line()
-            self._step = self._chunk_size
+            self._state = State.CHUNK_SIZE
         else:
             self._stray()
         return True
@@ -264,31 +271,3 @@ class HttpParser:
         if line == b"":
             self._end()
         return line is not None
-
-
-@lru_cache(1024)
-def _parse_start(line: bytes) -> tuple[str, str, int]:
-    """Method, target and status of a start line; there are few of them."""
-    first, second, *_ = line.split(b" ")
-    return ("", "", int(second[:3])) if first.startswith(b"HTTP/") else (first.decode(), second.decode(), 0)
-
-
-def _parse_head(head: bytes, extra: int) -> Message:
-    """``head`` is start line and header lines, each with its line break; ``extra`` other line breaks around
-    them.
-    """
-    method, target, status = _parse_start(head[: head.index(b"\r\n")])
-    message = Message(method, target, status)
-    for line in _FIELD.finditer(head):
-        name, value = line[1].lower(), line[2].strip()
-        if name == b"content-length":
-            message.length = value
-        elif name == _ID_NAME:
-            message.request_id = value.decode("latin-1")
-            message.id_line_bytes += line.end() - line.start()
-        elif name == b"transfer-encoding":
-            message.chunked = value.lower().endswith(b"chunked")
-        else:
-            message.json = value.lower() == b"identity"
-    message.header_bytes = len(head) + extra - message.id_line_bytes
-    return message

@@ -1,4 +1,4 @@
-"""Bytes by cause: the data that accounting of a link gives back."""
+"""Bytes by cause: what accounting for a capture returns."""
 
 from __future__ import annotations
 

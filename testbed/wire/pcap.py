@@ -1,4 +1,4 @@
-"""Frames of a pcap file, as fast as plain Python reads them: slices of large chunks, nothing dissected.
+"""Reads the frames of a pcap file, as fast as plain Python can: slices of large chunks, nothing dissected.
 
 Format: https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-04.html (libpcap's savefile, pcap-savefile(5)).
 """

@@ -1,4 +1,4 @@
-"""One direction of a TCP connection, put back in order from its segments as a tap saw them.
+"""Puts one direction of a TCP connection back in order, from its segments as a tap saw them.
 
 Every payload byte is either new (its sequence range had not crossed the tap before) or a repeat. New bytes
 reach the sink once and in order; sequence numbers may wrap around (RFC 9293, section 3.4). Memory is bounded
@@ -95,9 +95,7 @@ class TcpHalf:
         self._release()
 
     def begins_anew(self, isn: int) -> bool:
-        """Whether a SYN with this number opens another connection on the same ports, not this one again or
-        late.
-        """
+        """Whether a SYN with this number opens another connection on the same ports, and is no repeat."""
         if self.isn is not None:
             return self.isn != isn
         if not self._synced and not self._runs:
@@ -112,8 +110,9 @@ class TcpHalf:
         self.feed(data)
 
     def segment(self, seq: int, data: bytes, acked: int | None) -> int:
-        """Take any segment; return how many of its bytes are new. ``acked`` is the other end's
-        acknowledgement so far.
+        """Take any segment; return how many of its bytes are new.
+
+        ``acked`` is the other end's acknowledgement so far.
         """
         if not self._synced and not self._runs:
             self.position, self.next_seq = 0, seq

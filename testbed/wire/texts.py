@@ -1,4 +1,4 @@
-"""What of a JSON body is the user's text, the answer's text, or instrumentation, in bytes.
+"""Counts the bytes of a JSON body that are the user's text, the answer's text, or instrumentation.
 
 The bodies are those of the OpenAI chat-completions API. Texts count as UTF-8 after decoding, so that the
 figure is the same whichever serialiser escaped them; spans count as they stand, white space included.
@@ -38,8 +38,10 @@ def prompt_bytes(body: bytes, *, cut: bool = False) -> int:
 
 
 def answer_bytes(body: bytes, *, cut: bool = False) -> tuple[int, int]:
-    """``(answer, instrumentation)`` of an answer: the choices' texts in UTF-8, and the raw bytes of the
-    instrumentation object with its key. Raises as :func:`prompt_bytes`.
+    """``(answer, instrumentation)`` of an answer.
+
+    The first are the choices' texts in UTF-8, the second the raw bytes of the instrumentation object with its
+    key. Raises as :func:`prompt_bytes`.
     """
     text = _text(body, cut)
     simple = "\\u" not in text and text.count(_KEY) <= 1 and text.count(_CHOICES) <= 1
@@ -48,7 +50,7 @@ def answer_bytes(body: bytes, *, cut: bool = False) -> tuple[int, int]:
 
 
 def _answer_at_once(text: str) -> tuple[int, int]:
-    """Where neither key stands twice nor behind an escape, as in nearly every answer; that is faster."""
+    """The fast way, for bodies in which neither key stands twice or is escaped, as in nearly all."""
     opening = _OPENING.match(text)
     if opening is None:
         raise ValueError("the body is no JSON object")

@@ -19,7 +19,7 @@ from testbed.orchestrator.events.flow import flow_ports
 from testbed.orchestrator.events.player import EventPlayer
 from testbed.orchestrator.events.stage import Stage
 from testbed.results.columns import EventRow
-from testbed.scenario.sections.events import Event
+from testbed.scenario.sections.events import AnyEvent
 from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 from testbed.wire.account import LinkEnds, account
 from testbed.wire.capture import Capture
@@ -34,7 +34,7 @@ RATE = Shape(20 * 10**6)
 
 
 def events_of(*entries: dict[str, Any]) -> tuple[Any, ...]:
-    checked: tuple[Any, ...] = TypeAdapter(tuple[Event, ...]).validate_python(entries)
+    checked: tuple[Any, ...] = TypeAdapter(tuple[AnyEvent, ...]).validate_python(entries)
     return checked
 
 

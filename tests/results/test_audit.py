@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,6 +185,14 @@ def test_an_answer_from_below_is_right_where_the_way_up_failed(scenario: Scenari
     row["node_answers"], row["forward_errors"] = row["node_answers"][:2], [None, "unreachable"]
     row |= {"answer": row["node_answers"][1], "tier": "edge"}
     assert audit(scenario, changed).differences == ()
+
+
+def test_a_policy_without_a_rule_is_not_audited_and_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("class Mine: ...\n")
+    text = TEXT.replace("methods:\n", "methods:\n  - {name: mine, policy: 'mine.py:Mine'}\n")
+    (tmp_path / "mine.yaml").write_text(text)
+    (difference,) = audit(load_scenario(tmp_path / "mine.yaml"), []).differences
+    assert re.fullmatch(r"mine: policy .*mine.py:Mine has no rules here, .* not shown", difference)
 
 
 @pytest.fixture

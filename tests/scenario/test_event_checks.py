@@ -9,14 +9,8 @@ import pytest
 from testbed.errors import TestbedError
 from testbed.results.columns import EventRow
 from testbed.scenario.scenario import Scenario, load_scenario
-from testbed.scenario.sections.events import (
-    BackgroundFlow,
-    LinkChange,
-    RateFile,
-    kind_of,
-    target_of,
-)
-from testbed.scenario.timeline import late_events, links_of, moments, shapes_under, under_events
+from testbed.scenario.sections.events import BackgroundFlow, LinkChange, RateFile
+from testbed.scenario.timeline import late_events, moments, shapes_under, under_events
 from testbed.scenario.topology import Bursts
 from tests import ROOT
 
@@ -40,8 +34,8 @@ def with_events(text: str) -> Scenario:
 def test_every_kind_is_read_and_a_manifest_reads_back_as_it_was() -> None:
     scenario = with_events(ALL)
     kinds = ["set", "set", "down", "down", "up", "rate_file", "flow", "flow", "pause", "kill"]
-    assert [kind_of(event) for event in scenario.events] == kinds
-    assert target_of(scenario.events[6]) == "device1-edge1"
+    assert [event.kind for event in scenario.events] == kinds
+    assert scenario.events[6].target == "device1-edge1"
     change, flow = scenario.events[0], scenario.events[7]
     assert isinstance(change, LinkChange)
     assert change.figures.given == {
@@ -81,7 +75,7 @@ def test_events_happen_in_order_of_time_whatever_the_order_of_the_file() -> None
         "[{at: 9s, link: core, set: {rate: 1mbit}}, {at: 2s, node: edge1, do: pause, for: 3s},"
         " {at: 5s, node: edge1, do: pause, for: 1s}]"
     )
-    happening = [(one.at_s, one.number, one.begins) for one in moments(scenario.events)]
+    happening = [(moment.at_s, moment.number, moment.begins) for moment in moments(scenario.events)]
     assert happening == [(2, 1, True), (5, 1, False), (5, 2, True), (6, 2, False), (9, 0, True)]
 
 
@@ -89,7 +83,7 @@ def test_what_follows_exactly_begins_after_the_end_of_what_was_before() -> None:
     scenario = with_events(
         "[{at: 3.3s, link: core, set: {rate: 1mbit}}, {at: 1.1s, link: core, set: {rate: 5mbit}, for: 2.2s}]"
     )
-    happening = [(one.at_s, one.number, one.begins) for one in moments(scenario.events)]
+    happening = [(moment.at_s, moment.number, moment.begins) for moment in moments(scenario.events)]
     assert happening == [(1.1, 1, True), (3.3, 1, False), (3.3, 0, True)]
 
 
@@ -103,7 +97,7 @@ def test_a_link_that_goes_down_twice_comes_up_twice() -> None:
 def test_an_entry_stands_for_all_of_its_links_and_a_link_for_itself() -> None:
     scenario = with_events(ALL)
     topology = scenario.topology
-    named = [[link.name for link in links_of(event, topology)] for event in scenario.events]
+    named = [[link.name for link in event.links(topology)] for event in scenario.events]
     assert named[2] == ["device1-edge1", "device2-edge1"]
     assert named[1] == ["device1-edge1"]
     assert named[7] == ["edge1-cloud1"]
@@ -114,7 +108,7 @@ def test_a_flow_of_any_sibling_uses_the_link_that_they_share() -> None:
     flow = "{at: 1s, flow: {from: edge1, to: device2, rate: 1mbit}, for: 1s}"
     scenario = load_scenario(QUICKSTART, ["links.access.shared=true", f"events=[{flow}]"])
     topology = scenario.topology
-    assert [link.name for link in links_of(scenario.events[0], topology)] == ["access-edge1"]
+    assert [link.name for link in scenario.events[0].links(topology)] == ["access-edge1"]
 
 
 WRONG = {

@@ -110,7 +110,7 @@ def test_as_many_requests_as_are_outstanding_are_inferred_while_the_tier_above_i
             asked = [crowd.submit(ask, device.port, f"n {n}", f"r{n}") for n in range(count)]
             wait_until(lambda: len(seen.requests) == count)
             gate.set()
-            assert {one.result().status for one in asked} == {200}
+            assert {answer.result().status for answer in asked} == {200}
         assert {record["inferred"] for record in records(device)} == {True}
         assert {record["thread_ms"] for record in records(device)} == {0}
 
@@ -130,7 +130,7 @@ def test_where_more_requests_are_outstanding_than_a_node_handles_their_wait_is_a
             wait_until(lambda: len(edge.server.threads.queue) == 6)
             time.sleep(held_s)
             gate.set()
-            assert {one.result().status for one in asked} == {200}
+            assert {answer.result().status for answer in asked} == {200}
         waits_ms = sorted(record["thread_ms"] for record in records(edge))
         assert waits_ms[:3] == [0, 0, 0]
         assert waits_ms[3] >= held_s * 1000

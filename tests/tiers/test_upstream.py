@@ -76,7 +76,7 @@ def test_open_connections_are_bounded() -> None:
             asked = [crowd.submit(ask, edge.port, f"n {number}") for number in range(9)]
             wait_until(lambda: len(edge.server.threads.queue) == 6)
             gate.set()
-            assert [one.result().status for one in asked] == [200] * 9
+            assert [answer.result().status for answer in asked] == [200] * 9
         assert seen.connections == 3
 
 

@@ -130,7 +130,7 @@ def test_what_cannot_start_says_why(pair: Veth, tmp_path: Path, monkeypatch: pyt
 def test_one_that_never_begins_is_given_up(
     pair: Veth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stub = tmp_path / "setsid"
+    stub = tmp_path / "nsenter"
     stub.write_text("#!/bin/sh\nexec sleep 60\n")
     stub.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")

@@ -27,7 +27,7 @@ Variable = Annotated[str, Like(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an enviro
 
 
 class EngineError(Exception):
-    """What the engine did, in a sentence; the request ends as ``inference``."""
+    """The engine gave no answer; the message says what it did. The request ends as ``inference``."""
 
 
 class OpenAIModel(Model):
@@ -107,8 +107,8 @@ class OpenAIModel(Model):
     def _as_label(self, text: str) -> str:
         if self.config.task != "classification":
             return text
-        said = text.casefold()
-        return next((label for label in self.config.labels if said.startswith(label.casefold())), text)
+        answer = text.casefold()
+        return next((label for label in self.config.labels if answer.startswith(label.casefold())), text)
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "url": self._url, "model": self._request["model"]}

@@ -11,28 +11,18 @@ from types import TracebackType
 from typing import Any, Self
 
 from testbed.errors import TestbedError
-from testbed.orchestrator.events.effects import (
-    Effect,
-    Traffic,
-)
+from testbed.orchestrator.events.effects import Effect, Traffic
 from testbed.orchestrator.events.stage import Stage
 from testbed.results.columns import EventRow
-from testbed.scenario.sections.events import (
-    AnyEvent,
-    BackgroundFlow,
-    LinkDown,
-    LinkUp,
-    kind_of,
-    target_of,
-)
-from testbed.scenario.timeline import Moment, links_of, moments
+from testbed.scenario.sections.event import Event
+from testbed.scenario.timeline import Moment, moments
 
 
 @dataclass
 class _Played:
     """An event as it went so far."""
 
-    event: AnyEvent
+    event: Event
     effect: Effect | None
     took_effect_at_s: float | None = None
     ended_at_s: float | None = None
@@ -108,27 +98,18 @@ class EventPlayer:
         played = self._played[moment.number]
         if not moment.begins:
             # A flow ends by itself, and tells what it did when the replay is over.
-            if played.under_way and not isinstance(played.event, BackgroundFlow):
+            if played.under_way and not played.event.ends_by_itself:
                 self._end(played)
             return
-        if isinstance(played.event, LinkUp):
-            for other in self._played:
-                if self._ends(played.event, other):
-                    self._end(other)
-                    played.errors += other.errors
-        elif played.effect is not None:
+        for other in self._played:
+            if other.under_way and played.event.ends(other.event, self._stage.network.topology):
+                self._end(other)
+                played.errors += other.errors
+        if played.effect is not None:
             self._attempt(played, played.effect.begin)
         played.took_effect_at_s = self._now()
-        if isinstance(played.event, LinkUp):
+        if played.effect is None:
             played.ended_at_s = played.took_effect_at_s
-
-    def _ends(self, up: LinkUp, other: _Played) -> bool:
-        topology = self._stage.network.topology
-        return (
-            isinstance(other.event, LinkDown)
-            and other.under_way
-            and links_of(other.event, topology) == links_of(up, topology)
-        )
 
     def _end(self, played: _Played) -> None:
         if played.effect is not None:
@@ -159,8 +140,8 @@ class EventPlayer:
         return EventRow(
             method=self._method,
             number=number + 1,
-            kind=kind_of(event),
-            target=target_of(event),
+            kind=event.kind,
+            target=event.target,
             at_s=event.at_s,
             for_s=event.for_s,
             took_effect_at_s=played.took_effect_at_s,
@@ -175,7 +156,7 @@ class EventPlayer:
     def _end_late_ms(self, played: _Played) -> float | None:
         """A flow ends in its own time; what was cut short by the replay's end was not late."""
         event = played.event
-        if event.end_s is None or isinstance(event, BackgroundFlow) or played.ended_at_s is None:
+        if event.end_s is None or event.ends_by_itself or played.ended_at_s is None:
             return None
         late_ms = _late_ms(event.end_s, played.ended_at_s)
         return late_ms if late_ms is not None and late_ms >= 0 else None

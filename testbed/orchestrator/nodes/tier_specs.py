@@ -10,7 +10,6 @@ from typing import Any
 from testbed.errors import TestbedError
 from testbed.network.container import ContainerSpec
 from testbed.scenario.scenario import Scenario
-from testbed.scenario.sections.events import NodeEvent
 from testbed.scenario.sections.methods import Method
 from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry
 from testbed.scenario.sections.tiers import Tier
@@ -43,7 +42,7 @@ def container_specs(scenario: Scenario, topology: Topology, models: Path | None)
         configs[tier.name] = _model(tier, models, mounts[tier.name])
         for method in scenario.methods:
             _plugin(method.policy, mounts[tier.name])
-    killed = {event.node for event in scenario.events if isinstance(event, NodeEvent) and event.do == "kill"}
+    killed = {event.target for event in scenario.events if event.kind == "kill"}
     return [
         ContainerSpec(
             node.name,

@@ -25,7 +25,7 @@ _STEPS = (
     "{0} frames crossed and were not lost, and the link process handed on {1}",
     "the link process handed on {0} frames, and the far port was given {1}",
 )
-"""From port to port: what is to be said where a count differs from the one before."""
+"""From port to port: the sentence for a count that differs from the count before."""
 _ROW = {column.name for column in fields(LinkRow)}
 _FROM_PARTS = _ROW & {part.name for part in fields(Parts)} - {"frames", "frame_bytes"}
 """Columns that are the capture's; frames and their bytes are the kernel's."""
@@ -73,7 +73,7 @@ def reconcile(
         requests: all the method's requests.
     """
     attributed_bytes = text_bytes(requests)
-    found = Reconciled([], [])
+    reconciled = Reconciled([], [])
     for link, capture in captured.items():
         for direction in DIRECTIONS:
             start, end = before.links[link][direction], after.links[link][direction]
@@ -82,8 +82,8 @@ def reconcile(
                 method, link, direction, capture.parts(direction), change,
                 attributed_bytes=attributed_bytes[link, direction], held_frames=end.process.held_frames,
             )  # fmt: skip
-            found.rows.append(row)
-            found.accounts.append(
+            reconciled.rows.append(row)
+            reconciled.accounts.append(
                 LinkAccount(
                     **{name: getattr(row, name) for name in _SHARED},
                     unaccounted_frames=change.wire.frames - capture.parts(direction).accounted_frames,
@@ -94,7 +94,7 @@ def reconcile(
                     **(_of_capture(capture, reports.get(link)) if direction == "up" else {}),
                 )
             )
-    return found
+    return reconciled
 
 
 def _row(
@@ -135,9 +135,8 @@ def _of_capture(capture: CaptureAccount, report: CaptureReport | None) -> dict[s
 def contradictions(change: DirectionReading) -> Iterator[str]:
     """Where the link process's counts and the kernel's do not add up, as changes over a method.
 
-    On its way from port to port a frame is counted several times, and each count is that of the one before,
-    less what became of frames between them. What the link process says that it dropped may be missing
-    anywhere.
+    From port to port a frame is counted several times, and each count is the count before, less what became
+    of frames in between. What the link process says that it dropped may be missing anywhere.
     """
     counts, wire = change.process, change.wire
     lost = counts.lost_frames + counts.cut_frames

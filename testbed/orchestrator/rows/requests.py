@@ -112,13 +112,13 @@ def _node_columns(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def text_bytes(requests: Iterable[RequestRow]) -> Counter[tuple[str, str]]:
     """By link and direction, the prompt bytes up and answer bytes down that requests put there."""
-    found: Counter[tuple[str, str]] = Counter()
+    attributed: Counter[tuple[str, str]] = Counter()
     for request in requests:
         hops = zip(request.hops, request.hop_prompt_bytes, request.hop_answer_bytes, strict=True)
         for link, prompt_bytes, answer_bytes in hops:
-            found[link, "up"] += prompt_bytes
-            found[link, "down"] += answer_bytes
-    return found
+            attributed[link, "up"] += prompt_bytes
+            attributed[link, "down"] += answer_bytes
+    return attributed
 
 
 def _tried(

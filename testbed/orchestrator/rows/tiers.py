@@ -1,4 +1,4 @@
-"""What each node spent on a method, what came of it, and what it had no room for: ``tiers.parquet``."""
+"""Makes ``tiers.parquet``: what each node spent on a method, and what came of it."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def _replaced(record: Row) -> bool:
 
 
 def overflows(method: str, records: NodeRecords, forgotten: Mapping[str, int]) -> list[Overflow]:
-    """Those of the nodes that had any; ``forgotten`` is each node's count of records that it dropped."""
-    found = []
+    """The nodes that had no room for something; ``forgotten`` counts the records that each dropped."""
+    full = []
     for node, recorded in records.items():
         waits_ms = [record["thread_ms"] for record in recorded if record["thread_ms"] > 0]
         if waits_ms or forgotten[node]:
-            found.append(Overflow(method, node, len(waits_ms), max(waits_ms, default=0.0), forgotten[node]))
-    return found
+            full.append(Overflow(method, node, len(waits_ms), max(waits_ms, default=0.0), forgotten[node]))
+    return full

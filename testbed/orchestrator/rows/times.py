@@ -1,13 +1,13 @@
-"""Where a request's time went: each millisecond of its latency given to a tier, a hop, or the orchestrator.
+"""Divides each request's latency among tiers, hops and the orchestrator, to the millisecond.
 
-All clocks are one (the host's monotonic one, whatever the container), so the moments that two nodes recorded
-may be subtracted. With k the node that sent the request up a hop and k+1 the one above::
+All nodes read the same clock (the host's monotonic one, in every container), so the moments that two nodes
+recorded may be subtracted. With k the node that sent the request up a hop and k+1 the one above::
 
     hop up   = arrived at k+1 − forwarding began at k
     hop down = answer arrived at k − reply handed over at k+1
     latency  = lateness + Σ nodes (queue + inference + own) + Σ hops (up + down) + unexplained
 
-Arrivals are the kernel's stamps, so that a tier's wait for its CPU is the tier's and not the network's.
+Arrivals are stamped by the kernel, so that a tier's wait for its CPU counts as the tier's, not the network's.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ def time_columns(outcome: Outcome, hops: Sequence[Hop], records: Mapping[str, Re
     """
     lateness_ms = (outcome.sent_at_s - outcome.scheduled_at_s) * 1000
     ends = [(records.get(hop.child), records.get(hop.parent)) for hop in hops]
-    found: dict[str, list[float | None]] = {
+    columns: dict[str, list[float | None]] = {
         **{column: [record[column] for record in records.values()] for column in NODE_COLUMNS},
         "hop_up_ms": [_between(child, "forward_began_s", parent, "arrived_s") for child, parent in ends],
         "hop_down_ms": [
             _between(parent, "handed_over_s", child, "forward_answered_s") for child, parent in ends
         ],
     }
-    spent = [lateness_ms, *(ms for times_ms in found.values() for ms in times_ms if ms is not None)]
-    return {"lateness_ms": lateness_ms, **found, "unexplained_ms": outcome.latency_ms - math.fsum(spent)}
+    spent = [lateness_ms, *(ms for times_ms in columns.values() for ms in times_ms if ms is not None)]
+    return {"lateness_ms": lateness_ms, **columns, "unexplained_ms": outcome.latency_ms - math.fsum(spent)}
 
 
-def _between(one: Record | None, start: str, other: Record | None, end: str) -> float | None:
+def _between(earlier: Record | None, start: str, later: Record | None, end: str) -> float | None:
     """Milliseconds between two nodes' moments; ``None`` where either was not recorded."""
-    if one is None or other is None or one[start] is None or other[end] is None:
+    if earlier is None or later is None or earlier[start] is None or later[end] is None:
         return None
-    return float(other[end] - one[start]) * 1000
+    return float(later[end] - earlier[start]) * 1000

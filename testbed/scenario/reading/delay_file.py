@@ -53,15 +53,15 @@ def _parse(line: bytes, number: int) -> float:
 
 
 def greatest_fall_ms(path: Path) -> float:
-    """By how much a delay is shorter than the one before it, at most; the first follows the last."""
+    """The most by which a delay is shorter than the one before it; the first follows the last."""
     return _greatest_fall_ms(path, path.stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=64)
 def _greatest_fall_ms(path: Path, _changed_ns: int) -> float:
     delays_ms = read_delay_file(path)
-    before = (delays_ms[-1], *delays_ms[:-1])
-    return max(one - other for one, other in zip(before, delays_ms, strict=True))
+    before_ms = (delays_ms[-1], *delays_ms[:-1])
+    return max(before - delay for before, delay in zip(before_ms, delays_ms, strict=True))
 
 
 def median_range_ms(path: Path, frames: int) -> tuple[float, float]:

@@ -12,10 +12,12 @@ MAX_LINE_BYTES = 64
 Value = TypeVar("Value")
 
 
-def read_values(path: Path, parse: Callable[[bytes, int], Value], what: str) -> Iterator[Value]:
+def read_values(
+    path: Path, parse: Callable[[bytes, int], Value], what: str, max_line_bytes: int = MAX_LINE_BYTES
+) -> Iterator[Value]:
     """Yield what ``parse`` makes of each line and its number, counted from 1.
 
-    A line comes with its end, and cut to :data:`MAX_LINE_BYTES`.
+    A line comes with its end, and cut to ``max_line_bytes``.
 
     Args:
         parse: raises a ValueError that says what is wrong with the line and how to mend it.
@@ -26,7 +28,7 @@ def read_values(path: Path, parse: Callable[[bytes, int], Value], what: str) -> 
     """
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), start=1):
+            for number, line in enumerate(iter(lambda: file.readline(max_line_bytes), b""), start=1):
                 try:
                     yield parse(line, number)
                 except ValueError as error:

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from testbed.errors import TestbedError
-from testbed.scenario.reading.mistakes import mistake
+from testbed.scenario.reading.mistakes import mistake, nearest
 from testbed.scenario.reading.rate_file import read_rate_trace
+from testbed.scenario.sections.event import Event
 from testbed.scenario.sections.link_figures import shape_fields
 from testbed.scenario.sections.links import MAX_QUEUE_FRAMES, WireFigures
-from testbed.scenario.sections.section import Count, DeadlineS, MomentS, RateBps, Section, find_file
-from testbed.scenario.topology import DIRECTIONS, Direction
+from testbed.scenario.sections.section import (
+    Count,
+    DeadlineS,
+    FileContext,
+    RateBps,
+    Section,
+    chosen,
+    find_file,
+)
+from testbed.scenario.topology import DIRECTIONS, Direction, Link, Topology
+
+_FIGURE_WORDS = {
+    "rate_bps": "rate",
+    "delay_ms": "delay",
+    "delay_file": "delay",
+    "jitter_ms": "jitter",
+    "jitter_distribution": "jitter",
+    "bursts": "loss",
+    "queue_frames": "queue",
+}
+"""A scenario's words for the fields of a shape."""
 
 
 class LinkFigures(WireFigures):
@@ -44,53 +59,103 @@ class LinkFigures(WireFigures):
         return self
 
 
-class _Event(Section):
-    """``for_s``: after that time it is over, and what it changed is as the scenario has it."""
-
-    at_s: MomentS = Field(validation_alias="at")
-    for_s: DeadlineS | None = Field(default=None, validation_alias="for")
-
-    @property
-    def end_s(self) -> float | None:
-        """When it is over by itself; to the microsecond, for 1.1 and 2.2 make a little more than 3.3."""
-        return None if self.for_s is None else round(self.at_s + self.for_s, 6)
-
-
-class _OfLink(_Event):
+class _OfLink(Event):
     """``link``: an entry's name, for all of its links, or one link's own, such as ``device1-edge1``."""
 
     link: str
 
+    @property
+    def target(self) -> str:
+        return self.link
+
+    def links(self, topology: Topology) -> list[Link]:
+        of_entry = [link for link in topology.links if link.entry == self.link]
+        return of_entry or [link for link in topology.links if link.name == self.link]
+
+    def check_target(self, topology: Topology, field: str) -> None:
+        if not self.links(topology):
+            known = [link.entry for link in topology.links] + [link.name for link in topology.links]
+            raise mistake(
+                f"no link {self.link!r}; {nearest(self.link, dict.fromkeys(known))}", f"{field}.link"
+            )
+
 
 class _OfDirection(_OfLink):
+    """``direction``: the one that is concerned; both, if it is not given."""
+
     direction: Direction | None = None
 
     @property
     def directions(self) -> tuple[Direction, ...]:
         return DIRECTIONS if self.direction is None else (self.direction,)
 
+    def _figures_of(self, topology: Topology, words: Iterable[str]) -> Iterator[tuple[str, str]]:
+        for link in self.links(topology):
+            for word in dict.fromkeys(words):
+                for direction in self.directions:
+                    yield f"the {word} ({direction})", link.name
+
 
 class LinkChange(_OfDirection):
     """A link's figures change; without ``for_s`` until another event changes them."""
 
+    key = "set"
+
     figures: LinkFigures = Field(validation_alias="set")
+
+    def occupies(self, topology: Topology) -> Iterator[tuple[str, str]]:
+        return self._figures_of(topology, [_FIGURE_WORDS.get(name, name) for name in self.given])
+
+    def occupies_until_s(self, events: Sequence[Event], topology: Topology) -> float:
+        """A change that lasts has its figures to itself for but a moment: the next one may follow."""
+        return self.at_s if self.end_s is None else self.end_s
+
+    @property
+    def given(self) -> dict[str, Any]:
+        return self.figures.given
 
 
 class LinkDown(_OfLink):
     """A link is down: all frames are lost, both ways; without ``for_s`` until a :class:`LinkUp`."""
 
+    key = "down"
+
     down: Literal[True]
+
+    def occupies(self, topology: Topology) -> Iterator[tuple[str, str]]:
+        for link in self.links(topology):
+            yield "the state", link.name
+
+    def occupies_until_s(self, events: Sequence[Event], topology: Topology) -> float:
+        if self.end_s is not None:
+            return self.end_s
+        names = {link.name for link in self.links(topology)}
+        ups_s = [
+            event.at_s
+            for event in events
+            if isinstance(event, LinkUp)
+            and event.at_s > self.at_s
+            and names & {link.name for link in event.links(topology)}
+        ]
+        return min(ups_s, default=math.inf)
 
 
 class LinkUp(_OfLink):
     """A link that is down is up again."""
 
+    key = "up"
+
     up: Literal[True]
     for_s: None = Field(default=None, validation_alias="for")
+
+    def ends(self, other: Event, topology: Topology) -> bool:
+        return isinstance(other, LinkDown) and other.links(topology) == self.links(topology)
 
 
 class RateFile(_OfDirection):
     """A link's frames leave at the opportunities of a file in mahimahi's format, from the file's start."""
+
+    key = "rate_file"
 
     rate_file: str
 
@@ -105,6 +170,18 @@ class RateFile(_OfDirection):
                 raise mistake(str(error)) from None
         return path
 
+    def occupies(self, topology: Topology) -> Iterator[tuple[str, str]]:
+        return self._figures_of(topology, ["rate"])
+
+    @property
+    def peak_bps(self) -> int:
+        return _peak_bps(self.rate_file)
+
+
+@functools.cache
+def _peak_bps(rate_file: str) -> int:
+    return read_rate_trace(Path(rate_file)).peak_bps
+
 
 class FlowEnds(Section):
     """Traffic from one node to a neighbour of it; ``rate_bps`` is of payload, as iperf3 has it."""
@@ -115,8 +192,11 @@ class FlowEnds(Section):
     protocol: Literal["tcp", "udp"] = "tcp"
 
 
-class BackgroundFlow(_Event):
+class BackgroundFlow(Event):
     """Traffic of someone else's, between two neighbouring sites."""
+
+    key = "flow"
+    ends_by_itself = True
 
     flow: FlowEnds
     for_s: DeadlineS = Field(validation_alias="for")
@@ -128,72 +208,75 @@ class BackgroundFlow(_Event):
             raise mistake("iperf3 sends for whole seconds; write one such as 5s")
         return for_s
 
+    @property
+    def target(self) -> str:
+        return f"{self.flow.source}-{self.flow.target}"
 
-class NodeEvent(_Event):
+    def links(self, topology: Topology) -> list[Link]:
+        """The link that it uses."""
+        return [link for link in topology.links if self.flow.target in link.across(self.flow.source)]
+
+    def check_target(self, topology: Topology, field: str) -> None:
+        flow, nodes = self.flow, [node.name for node in topology.nodes]
+        for key, name in (("from", flow.source), ("to", flow.target)):
+            if name not in nodes:
+                raise mistake(f"no node {name!r}; {nearest(name, nodes)}", f"{field}.flow.{key}")
+        if not self.links(topology):
+            near = [name for link in topology.links for name in link.across(flow.source)]
+            raise mistake(
+                f"no link joins {flow.source} and {flow.target}, and no route leads past a tier; "
+                f"{flow.source} has {', '.join(near) or 'no neighbour'}",
+                f"{field}.flow.to",
+            )
+
+
+class NodeEvent(Event):
     """A node's container stands still (``pause``), or its server is killed (``kill``) and starts again."""
+
+    key = "do"
 
     node: str
     do: Literal["pause", "kill"]
 
+    @property
+    def kind(self) -> str:
+        return self.do
 
-_KINDS: dict[str, type[_Event]] = {
-    "set": LinkChange,
-    "down": LinkDown,
-    "up": LinkUp,
-    "rate_file": RateFile,
-    "flow": BackgroundFlow,
-    "do": NodeEvent,
-}
+    @property
+    def target(self) -> str:
+        return self.node
 
+    def check_target(self, topology: Topology, field: str) -> None:
+        nodes = [node.name for node in topology.nodes]
+        if self.node not in nodes:
+            raise mistake(f"no node {self.node!r}; {nearest(self.node, nodes)}", f"{field}.node")
 
-def _kinds(value: dict[str, Any]) -> list[str]:
-    """The kinds that a mapping could be, a person's or a manifest's."""
-    return [key for key in _KINDS if key in value or (key == "set" and "figures" in value)]
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, _Event):
-        return next(f"<{key}>" for key, kind in _KINDS.items() if isinstance(value, kind))
-    return f"<{_kinds(value)[0]}>"
+    def occupies(self, topology: Topology) -> Iterator[tuple[str, str]]:
+        yield "the state", self.node
 
 
-def _known_kind(value: Any) -> Any:
-    """Refuse what is no event, or several, before the section of one kind looks at it."""
-    if isinstance(value, _Event):
-        return value
+_KINDS: tuple[type[Event], ...] = (LinkChange, LinkDown, LinkUp, RateFile, BackgroundFlow, NodeEvent)
+
+
+def _section(value: Any, _context: FileContext | None) -> tuple[type[Event], dict[str, Any]]:
+    """The section of an event's kind; what is no event, or several, is refused before that looks at it."""
     if not isinstance(value, dict):
         raise mistake("must be a mapping such as {at: 10s, link: core, set: {rate: 5mbit}}")
-    keys = _kinds(value)
-    if len(keys) != 1:
+    kinds = [kind for kind in _KINDS if _keys_of(kind) & value.keys()]
+    if len(kinds) != 1:
+        several = " and ".join(kind.key for kind in kinds[:2])
         raise mistake(
-            f"says {'both ' + ' and '.join(keys[:2]) if keys else 'nothing that happens'}; "
-            f"give one of {', '.join(_KINDS)}"
+            f"says {f'both {several}' if kinds else 'nothing that happens'}; "
+            f"give one of {', '.join(kind.key for kind in _KINDS)}"
         )
-    return value
+    return kinds[0], value
 
 
-Event = Annotated[
-    Annotated[LinkChange, Tag("<set>")]
-    | Annotated[LinkDown, Tag("<down>")]
-    | Annotated[LinkUp, Tag("<up>")]
-    | Annotated[RateFile, Tag("<rate_file>")]
-    | Annotated[BackgroundFlow, Tag("<flow>")]
-    | Annotated[NodeEvent, Tag("<do>")],
-    Discriminator(_kind),
-    BeforeValidator(_known_kind),
-]
+def _keys_of(kind: type[Event]) -> set[str]:
+    """What tells a kind: its key in a scenario, and the name of that field in a manifest."""
+    fields = kind.model_fields.items()
+    return {kind.key} | {name for name, field in fields if field.validation_alias == kind.key}
+
+
+AnyEvent = Annotated[SerializeAsAny[Event], chosen(_section)]
 """One entry of ``events:``."""
-
-AnyEvent = LinkChange | LinkDown | LinkUp | RateFile | BackgroundFlow | NodeEvent
-
-
-def kind_of(event: AnyEvent) -> str:
-    """``set``, ``down``, ``up``, ``rate_file``, ``flow``, ``pause`` or ``kill``."""
-    return event.do if isinstance(event, NodeEvent) else _kind(event).strip("<>")
-
-
-def target_of(event: AnyEvent) -> str:
-    """The link, the node, or the flow's ends."""
-    if isinstance(event, BackgroundFlow):
-        return f"{event.flow.source}-{event.flow.target}"
-    return event.node if isinstance(event, NodeEvent) else event.link

@@ -88,8 +88,8 @@ class LinkEntry(Section):
 
     def figure(self, direction: Direction, name: str) -> Any:
         """The value of a field in ``direction``."""
-        own = getattr(self.up if direction == "up" else self.down, name, None)
-        return getattr(self, name) if own is None else own
+        value = getattr(self.up if direction == "up" else self.down, name, None)
+        return getattr(self, name) if value is None else value
 
     def shape_fields(self, direction: Direction) -> dict[str, Any]:
         """All figures in ``direction`` but the queue, by the names that a :class:`Shape` has for them."""
@@ -97,31 +97,31 @@ class LinkEntry(Section):
 
     def where(self, direction: Direction, name: str) -> str:
         """Path, in a scenario, of the key that gives a figure."""
-        own = getattr(self.up if direction == "up" else self.down, name, None)
-        return f"links.{self.name}." + ("" if own is None else f"{direction}.") + key_of(name)
+        value = getattr(self.up if direction == "up" else self.down, name, None)
+        return f"links.{self.name}." + ("" if value is None else f"{direction}.") + key_of(name)
 
     @model_validator(mode="before")
     @classmethod
     def _resolved(cls, data: Any, info: ValidationInfo) -> Any:
         if not isinstance(data, dict):
             return data
-        own = {one: {} if data.get(one) is None else data[one] for one in DIRECTIONS}
-        if not all(isinstance(figures, dict) for figures in own.values()):
-            return data  # which is told of its type
+        given = {way: {} if data.get(way) is None else data[way] for way in DIRECTIONS}
+        if not all(isinstance(figures, dict) for figures in given.values()):
+            return data  # which is refused for its type
         if info.context:
             for key in _KEYS:
-                if key in data and all(key in figures for figures in own.values()):
+                if key in data and all(key in figures for figures in given.values()):
                     raise mistake("has no effect, since up and down both give their own; remove one", key)
         if not isinstance(profile := data.get("profile"), str):
             return data
         if profile not in PROFILES:
             raise mistake(f"no profile {profile!r}; {nearest(profile, PROFILES)}", "profile")
         return data | {
-            one: {
+            way: {
                 key: value
-                for key, value in PROFILES[profile].figures(one).items()
-                if not (data.keys() | own[one].keys()) & {key, _KEYS[key]}
+                for key, value in PROFILES[profile].figures(way).items()
+                if not (data.keys() | given[way].keys()) & {key, _KEYS[key]}
             }
-            | own[one]
-            for one in DIRECTIONS
+            | given[way]
+            for way in DIRECTIONS
         }

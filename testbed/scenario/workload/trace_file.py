@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed.errors import TestbedError
+from testbed.scenario.reading.line_file import read_values
 from testbed.scenario.reading.mistakes import nearest
 from testbed.scenario.workload.datasets import DATASETS, load
 from tiers.protocol import REQUEST_ID_MAX_LENGTH
@@ -72,20 +73,18 @@ def read_trace(
     """
     requests: list[Request] = []
     ids: set[str] = set()
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), start=1):
-                if not line.strip():
-                    continue
-                try:
-                    request = _parse(line, number)
-                    _check(request, requests[-1].at_s if requests else 0.0, ids, devices, labels)
-                except ValueError as error:
-                    raise TestbedError(f"{path}:{number}: {error}") from None
-                requests.append(request)
-                ids.add(request.id)
-    except OSError as error:
-        raise TestbedError(f"{path}: cannot be read ({error.strerror}); give a trace file's path") from None
+
+    def parse(line: bytes, number: int) -> Request | None:
+        if not line.strip():
+            return None
+        request = _parse(line, number)
+        _check(request, requests[-1].at_s if requests else 0.0, ids, devices, labels)
+        return request
+
+    for request in read_values(path, parse, "trace file", MAX_LINE_BYTES + 1):
+        if request is not None:
+            requests.append(request)
+            ids.add(request.id)
     if not requests:
         raise TestbedError(f"{path}: holds no request; write one JSON object a line")
     return requests

@@ -86,8 +86,8 @@ def test_two_policies_from_files_of_the_same_name_are_two(tmp_path: Path) -> Non
     spec = container_specs(scenario, scenario.topology, None)[0]
     config = read_config(spec.env)
     inside = as_mounted(spec, config.plugins[0], tmp_path)
-    told = [policy_spec(method, scenario.seed) for method in scenario.methods[:2]]
-    keeps = [make_policy(one, config.place, [inside]).decide(0.1).keep for one in told]
+    specs = [policy_spec(method, scenario.seed) for method in scenario.methods[:2]]
+    keeps = [make_policy(told, config.place, [inside]).decide(0.1).keep for told in specs]
     assert keeps == [True, False]
 
 

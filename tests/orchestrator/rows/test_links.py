@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from testbed.orchestrator.rows.links import (
     frames_between,
     reconcile,
 )
+from testbed.results.columns import RequestRow
 from testbed.results.evidence import BacklogReport, Evidence
 from testbed.results.fidelity import judge
 from testbed.scenario.topology import DIRECTIONS, Direction, Link, Shape, Topology
@@ -57,6 +58,11 @@ ALL_THAT_MAY_HAPPEN = carried(
 )  # fmt: skip
 
 
+NULLS: dict[str, Any] = dict.fromkeys(column.name for column in fields(RequestRow))
+ASKED = RequestRow(**NULLS | {"hops": [LINK], "hop_prompt_bytes": [1], "hop_answer_bytes": [1]})
+"""The request of :func:`exchanged`, as far as its bytes go."""
+
+
 def exchanged(
     folder: Path,
     *,
@@ -64,6 +70,7 @@ def exchanged(
     changes: Mapping[Direction, Mapping[str, Any]] | None = None,
     report: CaptureReport | None = None,
     quiet: bool = True,
+    requests: Sequence[RequestRow] = (ASKED,),
 ) -> Reconciled:
     """One exchange, of which kernel and link process counted ``more_bytes`` up than the capture has;
     ``changes`` are of a direction's reading at the end, its ``process`` counts included.
@@ -82,12 +89,11 @@ def exchanged(
         end[direction] = replace(reading, dropped_frames=dropped)
     before = Reading({LINK: dict.fromkeys(DIRECTIONS, EMPTY)}, quiet=True)
     reports = {LINK: report} if report else {}
-    return reconcile("recserve", before, Reading({LINK: end}, quiet), {LINK: found}, reports, [])
+    return reconcile("recserve", before, Reading({LINK: end}, quiet), {LINK: found}, reports, requests)
 
 
 def against_bytes(found: Reconciled) -> tuple[str, ...]:
-    accounts = [replace(account, unattributed_bytes=0) for account in found.accounts]  # there is no trace
-    return judge(Evidence(accounts=accounts, link_process={})).reasons["bytes"]
+    return judge(Evidence(accounts=found.accounts, link_process={})).reasons["bytes"]
 
 
 def test_a_sound_exchange_is_accounted_for_both_ways(tmp_path: Path) -> None:
@@ -97,7 +103,7 @@ def test_a_sound_exchange_is_accounted_for_both_ways(tmp_path: Path) -> None:
 
 
 def test_text_of_no_request_stands_in_row_and_account(tmp_path: Path) -> None:
-    found = exchanged(tmp_path)
+    found = exchanged(tmp_path, requests=())
     assert [row.unattributed_bytes for row in found.rows] == [1, 1]
     assert [account.unattributed_bytes for account in found.accounts] == [1, 1]
 
