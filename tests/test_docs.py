@@ -13,7 +13,7 @@ from testbed.network.link_process.fates import Fates, Way, WayFigures
 from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.scenario.sections.derived import section_of
 from testbed.scenario.sections.methods import Method
-from testbed.scenario.sections.models import TierModel
+from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry, RecordedEntry, TierModel
 from testbed.scenario.sections.section import Section
 from tests import ROOT, SCENARIOS
 from tiers.models import KINDS
@@ -143,9 +143,9 @@ def kinds_of(section: type[Section]) -> list[type[Section]]:
     """The kinds of a section, whose keys depend on a name in it, such as a policy's."""
     if section is Method:
         return [section_of(find_policy(name), Method, defaults=True, without=SEED) for name in POLICIES.names]
-    if section is TierModel:
-        for name in KINDS.names:
-            section_of(KINDS.find(name), TierModel, defaults=False)
+    if section is TierModel:  # not all subclasses: other tests make kinds of their own
+        derived = [section_of(KINDS.find(name), TierModel, defaults=False) for name in KINDS.names]
+        return [EmbeddedEntry, CheckpointEntry, RecordedEntry, *derived]
     return section.__subclasses__()
 
 

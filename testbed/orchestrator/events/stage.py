@@ -42,7 +42,7 @@ class Stage:
             keep: is given what a node had recorded before it was killed.
         """
         event = self.events[number]
-        return _EFFECTS[event.kind](self, event, number, policy, keep)
+        return EFFECTS[event.kind](self, event, number, policy, keep)
 
     def links(self, event: Event) -> list[WanLink]:
         """The links that an event concerns."""
@@ -88,7 +88,7 @@ def _nothing(*_: Any) -> None:
     """A link that comes up does but end the event that took it down."""
 
 
-_EFFECTS: Mapping[str, Callable[[Stage, Any, int, Mapping[str, Any], Keep], Effect | None]] = {
+EFFECTS: Mapping[str, Callable[[Stage, Any, int, Mapping[str, Any], Keep], Effect | None]] = {
     "set": _changed_figures,
     "rate_file": _followed_file,
     "down": _dead_link,

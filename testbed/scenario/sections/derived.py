@@ -54,12 +54,12 @@ def section_of(
 
 
 def _field(parameter: Parameter, defaults: bool) -> tuple[Any, Any]:
+    """A parameter's type and field in a section."""
     key, kind = _keyed(parameter)
     if parameter.default is REQUIRED:
         return kind, Field(validation_alias=key)
-    if not defaults:
-        return Union[kind, None], Field(default=None, validation_alias=key)  # noqa: UP007
-    return kind, Field(default=parameter.default, validation_alias=key)
+    default = parameter.default if defaults else None
+    return kind if default is not None else kind | None, Field(default=default, validation_alias=key)
 
 
 def _keyed(parameter: Parameter) -> tuple[str | None, Any]:

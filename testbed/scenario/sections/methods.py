@@ -85,9 +85,9 @@ def check_methods(methods: Sequence[Method], tiers: Sequence[str]) -> None:
             )
         if not isinstance(method, ExternalMethod):
             for name, parameter in parameters(find_policy(method.policy)).items():
-                if by_tier := parameter.mark(ByTier):
-                    field = f"methods.{method.name}.{name}"
-                    _check_by_tier(method.parameters[name], by_tier.entry, tiers, field)
+                given, by_tier = method.parameters.get(name), parameter.mark(ByTier)
+                if by_tier is not None and given is not None:
+                    _check_by_tier(given, by_tier.entry, tiers, f"methods.{method.name}.{name}")
 
 
 def _check_by_tier(given: dict[str, Any], entry: str, tiers: Sequence[str], field: str) -> None:
