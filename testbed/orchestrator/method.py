@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -19,6 +19,7 @@ from testbed.host.cgroup import Usage
 from testbed.network.link import WanLink
 from testbed.orchestrator.accounting import account_captures
 from testbed.orchestrator.events.player import EventPlayer
+from testbed.orchestrator.events.stage import Stage
 from testbed.orchestrator.nodes.control import on_all
 from testbed.orchestrator.nodes.tier_specs import policy_spec
 from testbed.orchestrator.prepare import Inputs
@@ -134,7 +135,7 @@ def observe(session: Session, method: Method, progress: Count) -> Observation:
         with probe_watch, cpu_watch, RunDelayWatch(session.groups.values()):
             outcomes, events, killed = _replay(session, method.name, spec, progress)
         on_all(nodes, lambda node: node.disconnect())
-        closed = session.stage is None or wait_until_connections_closed(network)
+        closed = not session.inputs.scenario.events or wait_until_connections_closed(network)
         after = read_when_quiet(network)
         used = {name: usage.since(at_start[name]) for name, usage in _usage(session).items()}
         link_process = network.link_process.report() if network.links else None
@@ -220,25 +221,19 @@ def _replay(
     """Outcomes, what became of the events, and what killed nodes had recorded."""
     inputs = session.inputs
     mode = inputs.scenario.replay
-    devices = {request.device for request in inputs.trace}
-
-    def go(started: Callable[[float], None]) -> list[Outcome]:
-        return replay(
+    stage = Stage(inputs.scenario.events, session.network, session.nodes, policy)
+    with EventPlayer(stage, method) as player:
+        outcomes = replay(
             inputs.trace,
             {request_id: example.text for request_id, example in inputs.examples.items()},
-            {name: session.network.node(name).netns_path for name in devices},
+            {request.device: session.network.node(request.device).netns_path for request in inputs.trace},
             mode=mode.mode,
             deadline_s=mode.deadline_s,
             closed=_closed_loop(inputs.scenario, len(inputs.trace)),
             progress=lambda done: progress(done, len(inputs.trace)),
-            started=started,
+            started=player.start,
         )
-
-    if session.stage is None:
-        return go(lambda _start_s: None), [], {}
-    with EventPlayer(session.stage, method, policy) as player:
-        outcomes = go(player.start)
-    return outcomes, player.reports, player.records
+    return outcomes, player.reports, stage.records
 
 
 def _closed_loop(scenario: Scenario, requests: int) -> ClosedLoop | None:

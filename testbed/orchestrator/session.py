@@ -10,7 +10,6 @@ from testbed.host.cgroup import ContainerGroup
 from testbed.network.link import WanLink
 from testbed.network.measure.paths import LinkPath
 from testbed.network.network import Network
-from testbed.orchestrator.events.stage import Stage
 from testbed.orchestrator.nodes.control import NodeControl
 from testbed.orchestrator.prepare import Inputs
 from testbed.results.directory import RunDirectory
@@ -24,7 +23,6 @@ class Session:
         captured: the links that are captured; no byte of another has a cause.
         groups: the control groups of the nodes that are containers.
         probes: idle links that are pinged meanwhile.
-        stage: where events play; ``None`` without any.
     """
 
     inputs: Inputs
@@ -35,4 +33,3 @@ class Session:
     reporter: Reporter
     groups: Mapping[str, ContainerGroup] = field(default_factory=dict)
     probes: Sequence[LinkPath] = ()
-    stage: Stage | None = None
