@@ -18,7 +18,6 @@ class Manifest:
     def __init__(self, directory: RunDirectory, run_id: str, inputs: Inputs, parts: Parts) -> None:
         image, models = parts.image, parts.models
         self.directory, self.run_id = directory, run_id
-        self._offsets_ns: dict[str, tuple[int, int]] = {}
         self._fields: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "status": "running",
@@ -28,7 +27,7 @@ class Manifest:
             "links": [asdict(link) for link in inputs.topology.links],
             "seed": inputs.scenario.seed,
             "notes": list(inputs.notes),
-            "clock_offsets_ns": self._offsets_ns,
+            "clock_offsets_ns": {},
             "image": {"tag": image.tag, "id": image.id, "size_bytes": image.size_bytes},
             "models": None if models is None else models.name,
             "host": host_facts(),
@@ -39,11 +38,6 @@ class Manifest:
         """Add fields, or put others in their place."""
         self._fields |= fields
         self.directory.write_json("manifest.json", self._fields)
-
-    def add_clock_offsets(self, method: str, offsets_ns: tuple[int, int]) -> None:
-        """Add how far the realtime clock was ahead of the monotonic one at a method's start and end."""
-        self._offsets_ns[method] = offsets_ns
-        self.add()
 
     def end(self, status: str) -> None:
         """Say how the run ended: ``finished``, ``failed``, ``interrupted`` or ``terminated``."""

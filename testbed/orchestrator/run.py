@@ -24,7 +24,6 @@ from testbed.network.measure.paths import paths_of, probe_path
 from testbed.network.network import Network
 from testbed.orchestrator.conclude import Measured, conclude, save_tables
 from testbed.orchestrator.estimate import estimated_seconds
-from testbed.orchestrator.events.stage import Stage
 from testbed.orchestrator.manifest import Manifest
 from testbed.orchestrator.method import run_method
 from testbed.orchestrator.nodes.control import NodeControl, on_all, wait_ready
@@ -130,7 +129,6 @@ def _bring_up(
         reporter,
         groups=groups,
         probes=[probe_path(network.add_probe(*both)) for both in list(shapes)[:MAX_PROBES]],
-        stage=Stage(scenario.events, network, nodes) if scenario.events else None,
     )
 
 
@@ -152,7 +150,8 @@ def _replay_methods(session: Session, manifest: Manifest, measured: Measured) ->
         with session.reporter.counting(what, len(inputs.trace)) as progress, _ended_told(session.nodes):
             result = run_method(session, method, progress)
         measured.methods.append(result)
-        manifest.add_clock_offsets(result.method, result.observed.clock_offsets_ns)
+        offsets_ns = {result.method: result.observed.clock_offsets_ns for result in measured.methods}
+        manifest.add(clock_offsets_ns=offsets_ns)
         save_tables(session.directory, inputs, measured)
     measured.links_after = _measure(session, 2)
 
