@@ -53,10 +53,9 @@ class NodeControl:
             return False
         return status == 200
 
-    def warm_up(self, texts: Sequence[str]) -> list[float]:
-        """Infer ``texts``, which enter no window and go nowhere; returns each inference's time in ms."""
-        answer = self._ask("POST", "warmup", {"texts": list(texts)}, WARMUP_TIMEOUT_S)
-        return [float(ms) for ms in answer["inference_ms"]]
+    def warm_up(self, texts: Sequence[str]) -> None:
+        """Infer ``texts``; they enter no window and go nowhere."""
+        self._ask("POST", "warmup", {"texts": list(texts)}, WARMUP_TIMEOUT_S)
 
     def reset(self, method: str, policy: dict[str, Any]) -> None:
         """Start ``method`` with nothing carried over from the one before."""
