@@ -1,16 +1,16 @@
-"""Holds what a link's capture, the link process and the kernel counted against each other.
+"""Compares what a link's capture, the link process and the kernel counted.
 
-What comes of it are a method's rows of ``links.parquet`` and the evidence for the verdict on bytes.
+From this come a method's rows of ``links.parquet`` and the evidence for the verdict on bytes.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from testbed.network.kernel.counters import Counters
-from testbed.network.readings import DirectionReading, LinkCounts
+from testbed.network.readings import DirectionReading
 from testbed.orchestrator.rows.requests import text_bytes
 from testbed.results.columns import LinkRow, RequestRow
 from testbed.results.evidence import BacklogReport, LinkAccount
@@ -77,7 +77,7 @@ def reconcile(
     for link, capture in captured.items():
         for direction in DIRECTIONS:
             start, end = before.links[link][direction], after.links[link][direction]
-            change = _between(start, end)
+            change: DirectionReading = _between(start, end)
             row = _row(
                 method, link, direction, capture.parts(direction), change,
                 attributed_bytes=attributed_bytes[link, direction], held_frames=end.process.held_frames,
@@ -125,7 +125,7 @@ def _row(
 
 
 def _of_capture(capture: CaptureAccount, report: CaptureReport | None) -> dict[str, Any]:
-    """What speaks against a capture. It holds both directions, so that this is told once, with the way up."""
+    """What speaks against a capture. It holds both directions, so it is said of one of them: the way up."""
     return {
         "capture_dropped_frames": report.dropped_by_kernel if report else 0,
         "faults": tuple(dict.fromkeys([*(report.faults if report else ()), *capture.doubts])),
@@ -166,34 +166,21 @@ def contradictions(change: DirectionReading) -> Iterator[str]:
 
 def backlogs(after: Reading, topology: Topology) -> list[BacklogReport]:
     """How full each bottleneck's queue was at most under the method that ``after`` was read at the end of."""
-    return [
-        BacklogReport(
-            link.name,
-            direction,
-            link.shape(direction).queue_frames,
-            after.links[link.name][direction].process.most_waiting_frames,
-            after.links[link.name][direction].process.most_waiting_bytes,
-        )
-        for link in topology.links
-        for direction in DIRECTIONS
-    ]
+    reports = []
+    for link, direction in itertools.product(topology.links, DIRECTIONS):
+        queue_frames = link.shape(direction).queue_frames
+        counts = after.links[link.name][direction].process
+        most = counts.most_waiting_frames, counts.most_waiting_bytes
+        reports.append(BacklogReport(link.name, direction, queue_frames, *most))
+    return reports
 
 
-def _between(before: DirectionReading, after: DirectionReading) -> DirectionReading:
-    """The change of every counter; of what waits or is held now too, so that the sums hold in any case."""
-    return DirectionReading(
-        _counted(before.wire, after.wire),
-        _counted(before.port_in, after.port_in),
-        _counted(before.port_out, after.port_out),
-        LinkCounts(
-            **{
-                count.name: getattr(after.process, count.name) - getattr(before.process, count.name)
-                for count in fields(LinkCounts)
-            }
-        ),
-        after.dropped_frames - before.dropped_frames,
-    )
+def _between(before: Any, after: Any) -> Any:
+    """The change of a number, or of every number in a reading of counters.
 
-
-def _counted(before: Counters, after: Counters) -> Counters:
-    return Counters(after.frames - before.frames, after.bytes - before.bytes)
+    What waits or is held now is such a number too, so that the sums hold in any case.
+    """
+    if isinstance(after, int):
+        return after - before
+    names = [counter.name for counter in fields(after)]
+    return type(after)(**{name: _between(getattr(before, name), getattr(after, name)) for name in names})
