@@ -24,7 +24,7 @@ from testbed.orchestrator.nodes.control import on_all
 from testbed.orchestrator.nodes.tier_specs import policy_spec
 from testbed.orchestrator.prepare import Inputs
 from testbed.orchestrator.quiet import read_when_quiet, wait_until_connections_closed
-from testbed.orchestrator.replay.closed_loop import ClosedLoop, draw_closed_loop
+from testbed.orchestrator.replay.closed_loop import draw_closed_loop
 from testbed.orchestrator.replay.replay import Outcome, replay
 from testbed.orchestrator.rows.links import Reading, backlogs, frames_between, reconcile
 from testbed.orchestrator.rows.outcomes import count_outcomes
@@ -48,7 +48,6 @@ from testbed.results.evidence import (
 )
 from testbed.results.times import unexplained
 from testbed.scenario.reports import ProcessReport
-from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.methods import Method
 from testbed.wire.account import link_ends
 from testbed.wire.capture import Capture, CaptureReport
@@ -220,24 +219,17 @@ def _replay(
 ) -> tuple[list[Outcome], list[EventRow], Mapping[str, Any]]:
     """Outcomes, what became of the events, and what killed nodes had recorded."""
     inputs = session.inputs
-    mode = inputs.scenario.replay
+    settings = inputs.scenario.replay
     stage = Stage(inputs.scenario.events, session.network, session.nodes, policy)
     with EventPlayer(stage, method) as player:
         outcomes = replay(
             inputs.trace,
             {request_id: example.text for request_id, example in inputs.examples.items()},
             {request.device: session.network.node(request.device).netns_path for request in inputs.trace},
-            mode=mode.mode,
-            deadline_s=mode.deadline_s,
-            closed=_closed_loop(inputs.scenario, len(inputs.trace)),
+            mode=settings.mode,
+            deadline_s=settings.deadline_s,
+            closed=draw_closed_loop(settings, len(inputs.trace), inputs.scenario.seed),
             progress=lambda done: progress(done, len(inputs.trace)),
             started=player.start,
         )
     return outcomes, player.reports, stage.records
-
-
-def _closed_loop(scenario: Scenario, requests: int) -> ClosedLoop | None:
-    mode = scenario.replay
-    if mode.users is None or mode.think_s is None or mode.think_distribution is None:
-        return None
-    return draw_closed_loop(mode.users, requests, mode.think_s, mode.think_distribution, scenario.seed)
