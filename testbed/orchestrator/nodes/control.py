@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 from testbed.errors import TestbedError
@@ -87,14 +88,11 @@ class NodeControl:
         return answer
 
     def _exchange(self, verb: str, path: str, body: Any, timeout_s: float) -> tuple[int, Any]:
-        connection = _LoopbackConnection(self.host.netns_path, timeout_s)
-        try:
+        with closing(_LoopbackConnection(self.host.netns_path, timeout_s)) as connection:
             payload = None if body is None else encode_json(body)
             connection.request(verb, path, payload, {"Content-Type": "application/json"} if payload else {})
             response = connection.getresponse()
             raw = response.read()
-        finally:
-            connection.close()
         try:
             return response.status, json.loads(raw)
         except ValueError:

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -71,19 +71,10 @@ def tier_processes(
             process: Any = TierProcess(name, path, environments[name])
             stack.callback(process.end)
             nodes.append(NodeControl(process))
-        wait_until_ready(nodes)
+        for node in nodes:
+            sentence = f"the tier {node.name} did not start in {START_TIMEOUT_S:.0f} s"
+            wait_until(node.ready, START_TIMEOUT_S, _POLL_S, or_raise=sentence)
         yield nodes
-
-
-def wait_until_ready(nodes: Sequence[NodeControl]) -> None:
-    """Return when all answer.
-
-    Raises:
-        TestbedError: one ended, or was not ready in time.
-    """
-    for node in nodes:
-        sentence = f"the tier {node.name} did not start in {START_TIMEOUT_S:.0f} s"
-        wait_until(node.ready, START_TIMEOUT_S, _POLL_S, or_raise=sentence)
 
 
 def environment(config: Mapping[str, Any]) -> dict[str, str]:
