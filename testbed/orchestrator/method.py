@@ -33,7 +33,7 @@ from testbed.orchestrator.rows.tiers import overflows, tier_rows
 from testbed.orchestrator.session import Session
 from testbed.orchestrator.watch.cpu import CpuWatch
 from testbed.orchestrator.watch.probes import ProbeWatch
-from testbed.orchestrator.watch.run_delay import RunDelayWatch
+from testbed.orchestrator.watch.run_delay import run_delay_watch
 from testbed.results.columns import EventRow
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import (
@@ -131,7 +131,7 @@ def observe(session: Session, method: Method, progress: Count) -> Observation:
         before = read_when_quiet(network)
         probe_watch, cpu_watch = ProbeWatch(session.probes), CpuWatch()
         at_start, start_offset_ns = _usage(session), _clock_offset_ns()
-        with probe_watch, cpu_watch, RunDelayWatch(session.groups.values()):
+        with probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
             outcomes, events, killed = _replay(session, method.name, spec, progress)
         on_all(nodes, lambda node: node.disconnect())
         closed = not session.inputs.scenario.events or wait_until_connections_closed(network)
