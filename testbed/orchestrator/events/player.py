@@ -73,7 +73,7 @@ class EventPlayer:
             if self._thread.ident is not None:
                 self._thread.join()
             if kind is None:
-                self.reports = [self._report(number) for number in range(len(self._played))]
+                self.reports = [self._report(number, played) for number, played in enumerate(self._played, 1)]
 
     def _play(self) -> None:
         """The thread: every moment at its time; at the end of the replay what is under way ends as well."""
@@ -116,8 +116,7 @@ class EventPlayer:
     def _now(self) -> float:
         return time.monotonic() - self._start_s
 
-    def _report(self, number: int) -> EventRow:
-        played = self._played[number]
+    def _report(self, number: int, played: _Played) -> EventRow:
         event, columns = played.event, {}
         if played.took_effect_at_s is not None:
             try:
@@ -129,7 +128,7 @@ class EventPlayer:
             ended_at_s = min(ended_at_s or 0.0, played.took_effect_at_s + seconds)
         return EventRow(
             method=self._method,
-            number=number + 1,
+            number=number,
             kind=event.kind,
             target=event.target,
             at_s=event.at_s,
@@ -137,20 +136,20 @@ class EventPlayer:
             took_effect_at_s=played.took_effect_at_s,
             ended_at_s=ended_at_s,
             late_ms=_late_ms(event.at_s, played.took_effect_at_s),
-            end_late_ms=self._end_late_ms(played),
+            end_late_ms=_end_late_ms(played),
             skipped=played.took_effect_at_s is None,
             error="; ".join(played.errors) or None,
             **columns,
         )
 
-    def _end_late_ms(self, played: _Played) -> float | None:
-        """A flow ends in its own time; what was cut short by the replay's end was not late."""
-        event = played.event
-        if event.end_s is None or event.ends_by_itself or played.ended_at_s is None:
-            return None
-        late_ms = _late_ms(event.end_s, played.ended_at_s)
-        return late_ms if late_ms is not None and late_ms >= 0 else None
+
+def _end_late_ms(played: _Played) -> float | None:
+    """How late an event was ended; ``None`` for a flow, and where the end of the replay ended it early."""
+    if played.event.ends_by_itself:
+        return None
+    late_ms = _late_ms(played.event.end_s, played.ended_at_s)
+    return None if late_ms is None or late_ms < 0 else late_ms
 
 
-def _late_ms(at_s: float, took_effect_at_s: float | None) -> float | None:
-    return None if took_effect_at_s is None else (took_effect_at_s - at_s) * 1000
+def _late_ms(due_s: float | None, happened_at_s: float | None) -> float | None:
+    return None if due_s is None or happened_at_s is None else (happened_at_s - due_s) * 1000
