@@ -78,15 +78,23 @@ def reconcile(
         for direction in DIRECTIONS:
             start, end = before.links[link][direction], after.links[link][direction]
             change: DirectionReading = _between(start, end)
-            row = _row(
-                method, link, direction, capture.parts(direction), change,
-                attributed_bytes=attributed_bytes[link, direction], held_frames=end.process.held_frames,
-            )  # fmt: skip
+            parts = capture.parts(direction)
+            captured_bytes = parts.prompt_bytes + parts.answer_bytes
+            row = LinkRow(
+                link=link,
+                direction=direction,
+                method=method,
+                **_counted(change),
+                held_frames=end.process.held_frames,
+                unaccounted_bytes=change.wire.bytes - parts.accounted_bytes,
+                unattributed_bytes=captured_bytes - attributed_bytes[link, direction],
+                **{name: getattr(parts, name) for name in _FROM_PARTS},
+            )
             reconciled.rows.append(row)
             reconciled.accounts.append(
                 LinkAccount(
                     **{name: getattr(row, name) for name in _SHARED},
-                    unaccounted_frames=change.wire.frames - capture.parts(direction).accounted_frames,
+                    unaccounted_frames=change.wire.frames - parts.accounted_frames,
                     dropped_frames=change.dropped_frames,
                     process_dropped_frames=change.process.dropped_frames,
                     quiet=before.quiet and after.quiet,
@@ -97,31 +105,16 @@ def reconcile(
     return reconciled
 
 
-def _row(
-    method: str,
-    link: str,
-    direction: Direction,
-    parts: Parts,
-    change: DirectionReading,
-    *,
-    attributed_bytes: int,
-    held_frames: int,
-) -> LinkRow:
-    return LinkRow(
-        link=link,
-        direction=direction,
-        method=method,
-        frames=change.wire.frames,
-        frame_bytes=change.wire.bytes,
-        unaccounted_bytes=change.wire.bytes - parts.accounted_bytes,
-        unattributed_bytes=parts.prompt_bytes + parts.answer_bytes - attributed_bytes,
-        queue_dropped_frames=change.process.refused_frames,
-        lost_frames=change.process.lost_frames,
-        down_lost_frames=change.process.cut_frames,
-        duplicated_frames=change.process.duplicated_frames,
-        held_frames=held_frames,
-        **{name: getattr(parts, name) for name in _FROM_PARTS},
-    )
+def _counted(change: DirectionReading) -> dict[str, int]:
+    """The columns that the kernel and the link process counted."""
+    return {
+        "frames": change.wire.frames,
+        "frame_bytes": change.wire.bytes,
+        "queue_dropped_frames": change.process.refused_frames,
+        "lost_frames": change.process.lost_frames,
+        "down_lost_frames": change.process.cut_frames,
+        "duplicated_frames": change.process.duplicated_frames,
+    }
 
 
 def _of_capture(capture: CaptureAccount, report: CaptureReport | None) -> dict[str, Any]:
