@@ -55,14 +55,14 @@ from testbed.wire.capture import Capture, CaptureReport
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen of a method while it ran, as plain data; its captures are in the run directory.
+    """Everything that was recorded of a method while it ran; its captures are in the run directory.
 
     Attributes:
         records: what each node recorded of requests, killed ones of it included.
         forgotten: how many records each node had no room for.
         before: all counters at the start, ``after`` at the end.
         used: what the containers used of CPU and memory.
-        captures: what each capture says of itself, by link.
+        captures: what became of each capture, by link.
         clock_offsets_ns: realtime less monotonic clock, at the start and the end; captures are stamped by
             the first.
     """
@@ -84,7 +84,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """What one method left: rows for the tables, and evidence for the verdicts."""
+    """The rows of one method for the tables, and the evidence for the verdicts."""
 
     observed: Observation
     requests: list[dict[str, Any]]
@@ -161,19 +161,17 @@ def observe(session: Session, method: Method, progress: Count) -> Observation:
 def account(
     inputs: Inputs, directory: RunDirectory, observed: Observation, reporter: Reporter
 ) -> MethodResult:
-    """Put every byte of a method down to its cause, and make the rows of its tables.
+    """Attribute every byte of a method to its cause, and make the rows of its tables.
 
     Needs no network: the captures are read from ``directory``. One that cannot be read accounts for nothing,
     and speaks against the verdict on bytes.
     """
     method, topology = observed.method, inputs.topology
-    links = topology.links
-    captures = [
-        (directory.pcap(method, link.name), link_ends(topology, link, inputs.flow_ports)) for link in links
-    ]
-    captured = dict(
-        zip((link.name for link in links), account_captures(captures, method, reporter), strict=True)
-    )
+    captures = {
+        link.name: (directory.pcap(method, link.name), link_ends(topology, link, inputs.flow_ports))
+        for link in topology.links
+    }
+    captured = account_captures(captures, method, reporter)
     crossed = {link: account.requests for link, account in captured.items()}
     request_table = request_rows(
         method, observed.outcomes, observed.records, inputs.examples, topology, crossed
@@ -217,7 +215,7 @@ def _clock_offset_ns() -> int:
 def _replay(
     session: Session, method: str, policy: Mapping[str, Any], progress: Count
 ) -> tuple[list[Outcome], list[EventRow], Mapping[str, Any]]:
-    """Outcomes, what became of the events, and what killed nodes had recorded."""
+    """Replay the trace; return outcomes, events as they went, and what killed nodes had recorded."""
     inputs = session.inputs
     settings = inputs.scenario.replay
     stage = Stage(inputs.scenario.events, session.network, session.nodes, policy)
