@@ -41,7 +41,7 @@ def save_tables(directory: RunDirectory, inputs: Inputs, measured: Measured) -> 
 
 
 def conclude(directory: RunDirectory, inputs: Inputs, measured: Measured) -> None:
-    """Judge what was measured, and write it all; a run that was cut off is judged for what it lacks."""
+    """Write tables, verdicts and summary, and seal the directory; what a run lacks counts against it."""
     save_tables(directory, inputs, measured)
     fidelity = judge(_evidence(inputs, measured))
     written = fidelity.to_json()

@@ -1,4 +1,4 @@
-"""Keeps ``manifest.json``: what a run is, and how far it came."""
+"""Writes ``manifest.json``: what a run is, and how far it came."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from testbed.results.directory import RunDirectory
 
 
 class Manifest:
-    """The manifest of a run that goes on; the file is written anew whenever something is added."""
+    """The manifest of a run; the file is written again whenever something is added."""
 
     def __init__(self, directory: RunDirectory, run_id: str, inputs: Inputs, parts: Parts) -> None:
         image, models = parts.image, parts.models
@@ -35,12 +35,12 @@ class Manifest:
         self.add()
 
     def add(self, **fields: Any) -> None:
-        """Add fields, or put others in their place."""
+        """Add or replace fields."""
         self._fields |= fields
         self.directory.write_json("manifest.json", self._fields)
 
     def end(self, status: str) -> None:
-        """Say how the run ended: ``finished``, ``failed``, ``interrupted`` or ``terminated``."""
+        """Record how the run ended: ``finished``, ``failed``, ``interrupted`` or ``terminated``."""
         self.add(status=status, ended_at=_now())
 
 

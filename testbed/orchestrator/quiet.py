@@ -1,4 +1,4 @@
-"""Reads a network's counters when nothing moves any more, so that the sums between two readings are sharp."""
+"""Reads a network's counters when no frame moves, so that differences between two readings are exact."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from testbed.results.directory import RunDirectory
 
 @dataclass(frozen=True)
 class Session:
-    """A network that is up, with its nodes, and what goes on around a replay.
+    """A network that is up, with its nodes, and what is captured and watched during a replay.
 
     Attributes:
         captured: the links that are captured; no byte of another has a cause.

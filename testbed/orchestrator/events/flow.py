@@ -24,7 +24,7 @@ from testbed.orchestrator.events.effects import Effect
 from testbed.scenario.sections.events import AnyEvent, BackgroundFlow
 
 FIRST_PORT = 20_000
-"""Of the first event's flow; the second event's has the next. Far from the tiers' own."""
+"""Of the first event's flow; the second event's has the next. Far from the tiers' ports."""
 _NOBODY = "65534"
 _LISTEN_TIMEOUT_S = 20.0
 _END_TIMEOUT_S = 5.0

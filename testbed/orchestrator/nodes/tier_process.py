@@ -28,7 +28,7 @@ _END_TIMEOUT_S = 10.0
 
 
 class TierProcess:
-    """What a ``NodeControl`` needs of a node: name, namespace, whether it lives."""
+    """A tier's server as a process, with what a ``NodeControl`` needs of a node."""
 
     def __init__(self, name: str, netns_path: str, environment: Mapping[str, str]) -> None:
         self.name, self.netns_path = name, netns_path
@@ -45,7 +45,7 @@ class TierProcess:
         )
 
     def require_running(self) -> None:
-        """Raise a TestbedError with its last words if it has ended."""
+        """Raise a TestbedError with the last line of its errors if it has ended."""
         if self.process.poll() is not None:
             self._errors.seek(0)
             raise TestbedError(f"the tier {self.name} has ended: {last_line(self._errors.read())}")

@@ -51,7 +51,7 @@ GRACE_S = 2.0
 class Outcome:
     """How one request ended: ``answered`` or a named error; exactly one for each request of the trace.
 
-    ``sent_at_s`` is when its bytes were handed to the kernel; for one that never was, when it was to be.
+    ``sent_at_s`` is when its bytes were handed to the kernel; where they were not, when they were to be.
     """
 
     request_id: str
