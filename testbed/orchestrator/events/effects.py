@@ -133,7 +133,7 @@ class KilledTier(Effect):
     """A tier's process is killed, and starts again with an empty window and the method's policy.
 
     The first process of its container is :mod:`tiers.supervisor`, so network namespace and address stay.
-    What the node had recorded is fetched right before, and added to the node's ``records``.
+    What the node has recorded is read right before, and added to ``records``.
     """
 
     def __init__(
