@@ -44,7 +44,7 @@ orchestrator and device. Where more requests are outstanding, more are opened.
 WARM_TIMEOUT_S = 0.5
 KEEP_ALIVE_S = 600.0
 GRACE_S = 2.0
-"""How long after its deadline an answer is still waited for: the node's own verdict is on its way."""
+"""How long after its deadline an answer is still waited for: the node itself reports what is late."""
 
 
 @dataclass(frozen=True, slots=True)
