@@ -9,14 +9,14 @@ from typing import Any
 
 from testbed.errors import TestbedError
 from testbed.network.container import ContainerSpec
+from testbed.orchestrator.nodes.tier_process import environment
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.methods import Method
 from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry
 from testbed.scenario.sections.tiers import Tier
 from testbed.scenario.topology import Node, Topology
-from tiers.config import NODE_VARIABLE, REQUEST_THREADS
+from tiers.config import REQUEST_THREADS
 from tiers.plugins import External, external
-from tiers.protocol import encode_json
 
 PLUGIN_MOUNT = "/plugins"
 PIDS_LIMIT = REQUEST_THREADS + 256
@@ -68,7 +68,7 @@ def _environment(node: Node, scenario: Scenario, topology: Topology, model: dict
         "threads": threads,
         "plugins": [PLUGIN_MOUNT],
     }
-    return {NODE_VARIABLE: encode_json(config).decode(), "OMP_NUM_THREADS": str(threads)}
+    return {**environment(config), "OMP_NUM_THREADS": str(threads)}
 
 
 def _model(tier: Tier, models: Path | None, mounts: dict[str, str]) -> dict[str, Any]:

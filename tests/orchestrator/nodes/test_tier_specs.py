@@ -16,6 +16,15 @@ from tests.results.simulated import TEXT
 from tiers.config import read_config
 from tiers.policies import make_policy
 
+POLICY = """
+from tiers.policies import Decision, Policy
+
+
+class Mine(Policy):
+    def decide(self, confidence):
+        return Decision(keep=True)
+"""
+
 
 def load(path: Path, text: str) -> Scenario:
     file = path / "scenario.yaml"
@@ -46,12 +55,7 @@ def test_embedded_models_are_mounted_where_the_tier_looks(tmp_path: Path) -> Non
 
 
 def test_a_policy_from_a_file_is_mounted_and_named_by_its_place_inside(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
-        "from tiers.policies import Decision, Policy\n"
-        "class Mine(Policy):\n"
-        "    def decide(self, confidence):\n"
-        "        return Decision(keep=True)\n"
-    )
+    (tmp_path / "mine.py").write_text(POLICY)
     text = TEXT.replace("{name: device-only}", '{name: mine, policy: "mine.py:Mine"}')
     scenario = load(tmp_path, text)
     spec = container_specs(scenario, scenario.topology, None)[0]
@@ -75,12 +79,7 @@ def as_mounted(spec: ContainerSpec, mount: str, scratch: Path) -> str:
 def test_two_policies_from_files_of_the_same_name_are_two(tmp_path: Path) -> None:
     for folder, keep in (("a", True), ("b", False)):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "mine.py").write_text(
-            "from tiers.policies import Decision, Policy\n"
-            "class Mine(Policy):\n"
-            "    def decide(self, confidence):\n"
-            f"        return Decision(keep={keep})\n"
-        )
+        (tmp_path / folder / "mine.py").write_text(POLICY.replace("True", str(keep)))
     methods = '{name: one, policy: "a/mine.py:Mine"}\n  - {name: two, policy: "b/mine.py:Mine"}'
     scenario = load(tmp_path, TEXT.replace("{name: device-only}", methods))
     spec = container_specs(scenario, scenario.topology, None)[0]
