@@ -93,7 +93,7 @@ class ProbeWatch:
         if not self._paths:
             return
         try:
-            output, _ = self._process.communicate(timeout=PROBE_END_TIMEOUT_S)
+            output = self._process.communicate(timeout=PROBE_END_TIMEOUT_S)[0]
             results = json.loads(output)
         except (subprocess.TimeoutExpired, ValueError):
             self._kill()
