@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from testbed.host.cgroup import Usage
@@ -11,6 +12,9 @@ from testbed.orchestrator.rows.requests import NodeRecords
 from testbed.results.columns import Row, TierRow
 from testbed.results.evidence import Overflow
 from testbed.scenario.topology import Topology
+
+_UNKNOWN = Usage(None, None, None, None, None)
+"""The use of a node that is no container."""
 
 
 def tier_rows(
@@ -22,22 +26,16 @@ def tier_rows(
             node=node.name,
             tier=node.tier,
             method=method,
-            **_used(used.get(node.name)),
+            **_used(used.get(node.name, _UNKNOWN)),
             **_inferences(records.get(node.name, ())),
         )
         for node in topology.nodes
     ]
 
 
-def _used(usage: Usage | None) -> dict[str, Any]:
-    return {
-        "cpu_seconds": usage and usage.cpu_s,
-        "throttled_s": usage and usage.throttled_s,
-        "throttled_periods": usage and usage.throttled_periods,
-        "periods": usage and usage.periods,
-        "anon_bytes": usage and usage.anon_bytes,
-        "waited_s": usage and usage.waited_s,
-    }
+def _used(usage: Usage) -> dict[str, Any]:
+    columns = asdict(usage)
+    return {"cpu_seconds": columns.pop("cpu_s"), **columns}
 
 
 def _inferences(records: Sequence[Row]) -> dict[str, Any]:
