@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -40,19 +39,15 @@ class InferenceQueue:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
         self._model: Model | None = None
         self._confidence: Confidence | None = None
-        self._loading = threading.Lock()
 
     def load(self) -> Future[None]:
         """Start to load the model; the future holds what went wrong, if anything did."""
         return self._thread.submit(self._load)
 
     def _load(self) -> None:
-        with self._loading:
-            model = load_model(self._config)
-            self._confidence = make_confidence(
-                self._confidence_name or model.confidence, self._config.plugins
-            )
-            self._model = model
+        model = load_model(self._config)
+        self._confidence = make_confidence(self._confidence_name or model.confidence, self._config.plugins)
+        self._model = model
 
     @property
     def ready(self) -> bool:

@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from tiers.errors import RequestError, deadline_passed
 
@@ -68,26 +68,20 @@ class Record:
         return {**asdict(self), "own_ms": self.own_ms}
 
 
-class Bounded(Generic[K, V]):
+class Bounded(OrderedDict[K, V]):
     """A mapping in order of insertion that forgets its oldest entries and counts them."""
 
     def __init__(self, limit: int) -> None:
+        super().__init__()
         self._limit = limit
-        self._entries: OrderedDict[K, V] = OrderedDict()
         self.forgotten = 0
 
     def put(self, key: K, value: V) -> None:
-        self._entries.pop(key, None)
-        self._entries[key] = value
-        if len(self._entries) > self._limit:
-            self._entries.popitem(last=False)
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > self._limit:
+            self.popitem(last=False)
             self.forgotten += 1
-
-    def get(self, key: K) -> V | None:
-        return self._entries.get(key)
-
-    def values(self) -> list[V]:
-        return list(self._entries.values())
 
 
 class Records:
@@ -103,7 +97,7 @@ class Records:
 
     def all(self) -> list[Record]:
         with self._lock:
-            return self._records.values()
+            return list(self._records.values())
 
     @property
     def forgotten(self) -> int:

@@ -39,11 +39,11 @@ DISTRIBUTION: Distribution = "fixed"
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One line of the file."""
+    """One line of the file, or what ``default`` makes of a prompt."""
 
     answer: str
     confidence: float
-    service_ms: float | None
+    service_ms: float | None = None
 
 
 class RecordedModel(Model):
@@ -76,26 +76,19 @@ class RecordedModel(Model):
     def infer(self, text: str) -> Output:
         started = time.monotonic()
         recording = self._recordings.get(hashlib.sha256(text.encode()).digest())
-        if recording is None and self._default_ms is None:
-            raise LookupError("no earlier inference of this prompt was recorded")
-        output = (
-            self._from_hash(text)
-            if recording is None
-            else Output(recording.answer, confidence=recording.confidence)
-        )
-        service_ms = self._service_ms(text) if recording is None else recording.service_ms
-        if service_ms is None:
-            service_ms = self._service_ms(text)
+        if recording is None:
+            if self._default_ms is None:
+                raise LookupError("no earlier inference of this prompt was recorded")
+            recording = self._from_hash(text)
+        service_ms = self._service_ms(text) if recording.service_ms is None else recording.service_ms
         time.sleep(max(0.0, service_ms / 1000 - (time.monotonic() - started)))
-        return output
+        return Output(recording.answer, confidence=recording.confidence)
 
-    def _from_hash(self, text: str) -> Output:
+    def _from_hash(self, text: str) -> Recording:
         labels = self.config.labels
         floor = 1 / len(labels)
-        return Output(
-            labels[int(self._draw("answer", text) * len(labels))],
-            confidence=floor + (1 - floor) * self._draw("confidence", text),
-        )
+        answer = labels[int(self._draw("answer", text) * len(labels))]
+        return Recording(answer, floor + (1 - floor) * self._draw("confidence", text))
 
     def _service_ms(self, text: str) -> float:
         mean_ms = self._default_ms or 0.0
