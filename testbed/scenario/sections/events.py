@@ -20,10 +20,10 @@ from testbed.scenario.sections.section import (
     Count,
     DeadlineS,
     FileContext,
+    HostFile,
     RateBps,
     Section,
     chosen,
-    find_file,
 )
 from testbed.scenario.topology import DIRECTIONS, Direction, Link, Topology
 
@@ -157,18 +157,17 @@ class RateFile(_OfDirection):
 
     key = "rate_file"
 
-    rate_file: str
+    rate_file: HostFile
 
     @field_validator("rate_file")
     @classmethod
     def _readable(cls, file: str, info: ValidationInfo) -> str:
-        path = find_file(file, info.context)
         if info.context is not None:
             try:
-                read_rate_trace(Path(path))
+                read_rate_trace(Path(file))
             except TestbedError as error:
                 raise mistake(str(error)) from None
-        return path
+        return file
 
     def occupies(self, topology: Topology) -> Iterator[tuple[str, str]]:
         return self._figures_of(topology, ["rate"])
