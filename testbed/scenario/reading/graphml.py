@@ -90,7 +90,9 @@ class Map:
         node = found[0] if found else place
         if node not in self._labels:
             known = dict.fromkeys(self._labels[node] for node in self._graph)
-            hint = nearest(place, known) if len(known) <= 30 else _near(place, list(known))
+            hint = nearest(place, known)
+            if len(known) > 30 and not hint.startswith("did you mean"):  # no list of them all
+                hint = "write a label as the file has it"
             raise TestbedError(f"{self._name} has no node {place!r}; {hint}")
         if node not in self._graph:
             raise TestbedError(f"{place!r} in {self._name} has no Latitude and Longitude; choose another")
@@ -216,9 +218,3 @@ def _number(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
-
-
-def _near(place: str, known: Sequence[str]) -> str:
-    """The nearest of many labels, if one is near, and no list of them all."""
-    hint = nearest(place, known)
-    return hint if hint.startswith("did you mean") else "write a label as the file has it"

