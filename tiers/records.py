@@ -7,7 +7,8 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import asdict, dataclass
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from tiers.errors import RequestError, deadline_passed
@@ -119,17 +120,12 @@ class Reply:
             self.record.handed_over_s = at_s
 
 
+@dataclass(frozen=True, slots=True)
 class Pending:
-    """A request that is being served: repeats of it wait here."""
+    """A request that is being served, by the SHA-256 of its body: repeats of it wait for its reply."""
 
-    def __init__(self, digest: bytes) -> None:
-        self.digest = digest
-        self._done = threading.Event()
-        self._reply: Reply | None = None
-
-    def finish(self, reply: Reply) -> None:
-        self._reply = reply
-        self._done.set()
+    digest: bytes
+    reply: Future[Reply] = field(default_factory=Future)
 
     def wait(self, timeout_s: float) -> Reply:
         """Wait until the request is served, and return its reply.
@@ -137,9 +133,10 @@ class Pending:
         Raises:
             RequestError: it is not served in time.
         """
-        if not self._done.wait(max(0.0, timeout_s)) or self._reply is None:
-            raise deadline_passed("while the first request of this id was being served")
-        return self._reply
+        try:
+            return self.reply.result(max(0.0, timeout_s))
+        except TimeoutError:
+            raise deadline_passed("while the first request of this id was being served") from None
 
 
 class Replies:
@@ -175,4 +172,4 @@ class Replies:
             if reply.status == 200:
                 self._answered.put(request_id, pending)
             self._in_flight.pop(request_id, None)
-        pending.finish(reply)
+        pending.reply.set_result(reply)

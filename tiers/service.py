@@ -165,9 +165,10 @@ class Service:
         Raises:
             RequestError: there is none and this node has no answer either.
         """
+        assert self.upstream is not None, "a node without a tier above infers and keeps"
         crossing = course.crossing
         try:
-            answer = self._ask_parent(request, crossing)
+            answer = self.upstream.forward(request.body, request.request_id, request.deadline, crossing)
             if answer.status == 200:
                 return Reply(200, prepend_step(answer.body, self._step(course)))
             course.forward_error = error_kind(answer.body)
@@ -181,11 +182,6 @@ class Service:
             if crossing.began_s is not None:
                 ended_s = time.monotonic() if crossing.answered_s is None else crossing.answered_s
                 course.upstream_ms = (ended_s - crossing.began_s) * 1000
-
-    def _ask_parent(self, request: Incoming, crossing: Crossing) -> Reply:
-        if self.upstream is None:
-            raise RequestError(502, "unreachable", "this node is to pass requests on but has no tier above")
-        return self.upstream.forward(request.body, request.request_id, request.deadline, crossing)
 
     def _step(self, course: Course) -> Step:
         own = course.own

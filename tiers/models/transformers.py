@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
+from tiers.models.checkpoint.generation import Generator, source_options
 from tiers.models.checkpoint.labels import in_the_tasks_words
 from tiers.models.checkpoint.lean import can_import_lean, import_lean
 from tiers.parameters import Count, File, Internal, Like
@@ -81,8 +82,6 @@ class TransformersModel(Model):
     def _load(self, allow_lean: bool) -> Callable[[str], Output]:
         if self.config.task == "classification":
             return self._load_classifier(allow_lean)
-        from tiers.models.checkpoint.generation import Generator
-
         self.confidence = "seq2seq"
         return Generator(self.path, self._max_tokens, self._max_new_tokens, self.config.threads)
 
@@ -95,7 +94,7 @@ class TransformersModel(Model):
 
         torch.set_num_threads(self.config.threads)
         model = made.from_pretrained(
-            self.path, dtype=torch.float32, use_safetensors=True, **_source_options(self.path)
+            self.path, dtype=torch.float32, use_safetensors=True, **source_options(self.path)
         ).eval()
         encode = self._plain_encoder(folder) if self.lean else self._auto_encoder()
         labels = self._labels([str(model.config.id2label[at]) for at in range(model.config.num_labels)])
@@ -132,7 +131,7 @@ class TransformersModel(Model):
     def _auto_encoder(self) -> Encode:
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(self.path, **_source_options(self.path))
+        tokenizer = AutoTokenizer.from_pretrained(self.path, **source_options(self.path))
 
         def encode(text: str) -> dict[str, list[int]]:
             return dict(tokenizer(text, truncation=True, max_length=self._max_tokens))
@@ -150,10 +149,6 @@ def _auto_model() -> Any:
     from transformers import AutoModelForSequenceClassification
 
     return AutoModelForSequenceClassification
-
-
-def _source_options(path: str) -> dict[str, Any]:
-    return {"trust_remote_code": False, "local_files_only": Path(path).is_dir()}
 
 
 def _architecture(folder: Path) -> str:
