@@ -49,8 +49,7 @@ class LinkFigures(WireFigures):
     @property
     def given(self) -> dict[str, Any]:
         """By the names that a link's shape has for them, with all that goes with each."""
-        figures = {name: getattr(self, name) for name in type(self).model_fields}
-        return shape_fields({name: value for name, value in figures.items() if value is not None})
+        return shape_fields({name: value for name, value in self if value is not None})
 
     @model_validator(mode="after")
     def _something(self) -> LinkFigures:

@@ -71,23 +71,11 @@ def load(name: str, split: str) -> tuple[Example, ...]:
     Raises:
         TestbedError: no such data set or split.
     """
-    dataset = describe(name)
+    if name not in DATASETS:
+        raise TestbedError(f"no data set {name!r}; known are {', '.join(sorted(DATASETS))}")
     if split not in SPLITS:
         raise TestbedError(f"data set {name} has no split {split!r}; it has {', '.join(SPLITS)}")
-    return tuple(example for example in dataset.read() if split_of(example.text) == split)
-
-
-def describe(name: str) -> Dataset:
-    """The data set of that name.
-
-    Raises:
-        TestbedError: there is none.
-    """
-    try:
-        return DATASETS[name]
-    except KeyError:
-        known = ", ".join(sorted(DATASETS))
-        raise TestbedError(f"no data set {name!r}; known are {known}") from None
+    return tuple(example for example in DATASETS[name].read() if split_of(example.text) == split)
 
 
 def _movie_reviews(source: str) -> list[Example]:
