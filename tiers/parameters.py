@@ -52,7 +52,7 @@ class ByTier:
 
 @dataclass(frozen=True, slots=True)
 class Internal:
-    """Not a key of a scenario: another key of it becomes this, or only tests give it."""
+    """Not a key of a scenario: another key of it becomes this."""
 
 
 Probability = Annotated[float, Range(0, 1)]

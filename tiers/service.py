@@ -13,13 +13,16 @@ from tiers.config import NodeConfig
 from tiers.errors import RequestError, deadline_passed, error_body
 from tiers.inference import Inference, InferenceQueue
 from tiers.metrics import Metrics
-from tiers.policies import Policy, make_policy
+from tiers.policies import Decision, Policy, make_policy
 from tiers.protocol import ANSWERED
 from tiers.records import Record, Records, Replies, Reply
 from tiers.upstream import Crossing, Upstream
 
 MAX_REQUEST_S = 600.0
 """For a request that came without a deadline: nothing may wait for ever."""
+
+RELAY = Decision(keep=False)
+"""What a request has as its decision until the policy makes one."""
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +57,11 @@ class Course:
     """What happens to one request, filled in on its way; becomes its record."""
 
     own: Inference | None = None
+    decision: Decision = RELAY
     queue_ms: float = 0.0
     crossing: Crossing = field(default_factory=Crossing)
     upstream_ms: float | None = None
     forward_error: str | None = None
-    kept: bool = False
 
 
 class Service:
@@ -146,8 +149,8 @@ class Service:
             finally:
                 own = course.own
                 course.queue_ms += own.queue_ms if own else (time.monotonic() - queued) * 1000
-            course.kept = own.decision.keep
-        if not course.kept and (answer := self._forward(request, course)) is not None:
+            course.decision = own.decision
+        if not course.decision.keep and (answer := self._forward(request, course)) is not None:
             return answer
         return self._own_answer(request, course)
 
@@ -184,22 +187,21 @@ class Service:
                 course.upstream_ms = (ended_s - crossing.began_s) * 1000
 
     def _step(self, course: Course) -> Step:
-        own = course.own
-        if own is None:
-            return Step(self.config.place.node, None, None, False)
-        return Step(self.config.place.node, own.confidence, own.decision.threshold, course.kept)
+        confidence = course.own.confidence if course.own else None
+        decision = course.decision
+        return Step(self.config.place.node, confidence, decision.threshold, decision.keep)
 
 
 def _record(request: Incoming, course: Course, outcome: str) -> Record:
-    own, decision = course.own, course.own.decision if course.own else None
+    own, decision = course.own, course.decision
     return Record(
         request_id=request.request_id,
         inferred=own is not None,
         confidence=own.confidence if own else None,
-        threshold=decision.threshold if decision else None,
-        window_seq=decision.window_seq if decision else None,
-        window_length=decision.window_length if decision else None,
-        kept=course.kept,
+        threshold=decision.threshold,
+        window_seq=decision.window_seq,
+        window_length=decision.window_length,
+        kept=decision.keep,
         answer=own.answer if own else None,
         queue_ms=course.queue_ms,
         thread_ms=request.waited_ms,

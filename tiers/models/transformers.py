@@ -20,7 +20,7 @@ from tiers.models.base import Model, ModelConfig, Output
 from tiers.models.checkpoint.generation import Generator, source_options
 from tiers.models.checkpoint.labels import in_the_tasks_words
 from tiers.models.checkpoint.lean import can_import_lean, import_lean
-from tiers.parameters import Count, File, Internal, Like
+from tiers.parameters import Count, File, Like
 
 LEAN_TOKENIZERS = {"BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast",
                    "PreTrainedTokenizerFast", "TokenizersBackend"}  # fmt: skip
@@ -65,7 +65,6 @@ class TransformersModel(Model):
         path: Annotated[str, Like(r".+", "a checkpoint directory or a hub name"), File("/model")],
         max_tokens: Count = 512,
         max_new_tokens: Count = 256,
-        lean: Annotated[bool, Internal()] = True,
     ) -> None:
         super().__init__(config)
         if path.startswith(("/", ".")) and not Path(path).is_dir():
@@ -75,20 +74,20 @@ class TransformersModel(Model):
         self._max_tokens, self._max_new_tokens = max_tokens, max_new_tokens
         set_environment(config.threads, offline=Path(path).is_dir())
         try:
-            self._infer = self._load(allow_lean=lean)
+            self._infer = self._load()
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             raise ConfigError(f"cannot load checkpoint {path}: {type(error).__name__}: {error}") from error
 
-    def _load(self, allow_lean: bool) -> Callable[[str], Output]:
+    def _load(self) -> Callable[[str], Output]:
         if self.config.task == "classification":
-            return self._load_classifier(allow_lean)
+            return self._load_classifier()
         self.confidence = "seq2seq"
         return Generator(self.path, self._max_tokens, self._max_new_tokens, self.config.threads)
 
-    def _load_classifier(self, allow_lean: bool) -> Callable[[str], Output]:
+    def _load_classifier(self) -> Callable[[str], Output]:
         folder = Path(self.path)
         architecture = _architecture(folder)
-        self.lean = allow_lean and _has_plain_tokenizer(folder) and can_import_lean(architecture)
+        self.lean = _has_plain_tokenizer(folder) and can_import_lean(architecture)
         made = import_lean(architecture) if self.lean else _auto_model()
         import torch
 
