@@ -145,10 +145,10 @@ class Replies:
     Errors are not kept: a request that ended in one may be tried again.
     """
 
-    def __init__(self, limit: int = MAX_REPLIES) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._in_flight: dict[str, Pending] = {}
-        self._answered: Bounded[str, Pending] = Bounded(limit)
+        self._answered: Bounded[str, Pending] = Bounded(MAX_REPLIES)
 
     def claim(self, request_id: str, body: bytes) -> tuple[Pending, bool]:
         """The request of that id, and whether it is new, so that the caller is to serve and settle it.

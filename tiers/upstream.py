@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import urllib3
@@ -122,13 +123,9 @@ class Upstream:
         """
         host, _, port = parent.partition(":")
         self._address = (host, int(port) if port else TIER_PORT)
-        self._connections = connections
+        self._new_pool = partial(OneWritePool, *self._address, maxsize=connections, block=True, retries=False)
         self._lock = threading.Lock()
         self._pool = self._new_pool()
-
-    def _new_pool(self) -> OneWritePool:
-        host, port = self._address
-        return OneWritePool(host, port, maxsize=self._connections, block=True, retries=False)
 
     def disconnect(self) -> None:
         """Close every connection: idle ones now, others when their answer is in."""
