@@ -39,5 +39,5 @@ def account_captures(
             try:
                 found.append(account(pcap, ends, progress))
             except TestbedError as error:
-                found.append(CaptureAccount(Parts(), Parts(), {}, (), (str(error),), (str(error),)))
+                found.append(CaptureAccount(Parts(), Parts(), {}, (str(error),), (str(error),)))
         return found
