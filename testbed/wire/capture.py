@@ -57,15 +57,9 @@ class CaptureReport:
     frames: int
     """Whole frames in the file."""
     frame_bytes: int
-    received_by_filter: int
-    """Frames that the kernel passed to the capture, those it then dropped included."""
     dropped_by_kernel: int
     faults: tuple[str, ...]
     """Why the file may lack frames, in sentences; empty if it lacks none."""
-
-    @property
-    def lossless(self) -> bool:
-        return not self.faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,22 +222,19 @@ class Capture:
     def _end(self) -> None:
         """Read what tcpdump still prints, and wait for its end."""
         process = self._process
-        if process is None or process.stderr is None:
+        if process is None or process.stderr is None or process.stderr.closed:
             return
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        while self._listen(deadline):
-            pass
         try:
-            process.wait(max(0.1, deadline - time.monotonic()))
+            _, printed = process.communicate(timeout=STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             try:
-                process.wait(STOP_TIMEOUT_S)
+                _, printed = process.communicate(timeout=STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired as error:
                 raise TestbedError(
                     f"tcpdump on {self.interface} cannot be ended; does the disk hang?"
                 ) from error
-        process.stderr.close()
+        self._printed += printed
 
     def _reason(self) -> str:
         """Why tcpdump ended, or what it printed last."""
@@ -277,7 +268,7 @@ class Capture:
             faults.append(
                 f"the kernel dropped {counts.dropped} frames before the capture on {self.interface}"
             )
-        return CaptureReport(frames, frame_bytes, counts.received, counts.dropped, tuple(faults))
+        return CaptureReport(frames, frame_bytes, counts.dropped, tuple(faults))
 
 
 def _launch(command: list[str], pcap: Path) -> subprocess.Popen[bytes]:
