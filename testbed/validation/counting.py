@@ -129,12 +129,10 @@ def judge_account(
     counted_bytes: Mapping[Direction, int],
 ) -> Iterator[Figure]:
     """Compare a capture's account with the messages that crossed, and with the kernel's count."""
-    both: tuple[tuple[Direction, Sequence[Message]], ...] = (("up", asked), ("down", replied))
-    for direction, messages in both:
+    texts_bytes = (found.up.prompt_bytes, found.down.answer_bytes)
+    both = zip(DIRECTIONS, ("prompt", "answer"), (asked, replied), texts_bytes, strict=True)
+    for direction, what, messages, in_file in both:
         parts = found.parts(direction)
-        what, in_file = (
-            ("prompt", parts.prompt_bytes) if direction == "up" else ("answer", parts.answer_bytes)
-        )
         yield exactly(f"{what} bytes", "bytes", sum(sent.text_bytes for sent in messages), in_file)
         for name in ("envelope_bytes", "http_header_bytes", "instrumentation_bytes"):
             known = sum(getattr(sent, name) for sent in messages)
