@@ -63,14 +63,13 @@ def run(
     from testbed.orchestrator.run import run as run_scenario
     from testbed.scenario.scenario import load_scenario
 
-    names = None if methods is None else _names(methods)
-    loaded = load_scenario(scenario, overrides or (), methods=names, requests=requests, seed=seed)
+    loaded = load_scenario(scenario, overrides or (), methods=_names(methods), requests=requests, seed=seed)
     _print_run(run_scenario(loaded, out))
 
 
-def _names(listed: str) -> list[str]:
-    """The names in a list like ``a,b``."""
-    return [name.strip() for name in listed.split(",") if name.strip()]
+def _names(listed: str | None) -> list[str] | None:
+    """The names in a list like ``a,b``, if there is one."""
+    return None if listed is None else [name.strip() for name in listed.split(",") if name.strip()]
 
 
 @app.command()
@@ -140,11 +139,10 @@ def validate(
         directory = envelopes.launch(budget, out)
         _print_table(envelope_table(directory.read_json("envelope.json")), directory)
         return
-    names = None if only is None else _names(only)
-    directory = validate(names, out, Reporter(), short=short)
-    found = directory.read_json("validation.json")
-    _print_table(checks_table(found), directory)
-    if not found["passed"]:
+    directory = validate(_names(only), out, Reporter(), short=short)
+    results = directory.read_json("validation.json")
+    _print_table(checks_table(results), directory)
+    if not results["passed"]:
         raise typer.Exit(1)
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: progress bars on a terminal, otherwise a line for each step.
+"""Shows the progress of a run: bars on a terminal, otherwise a line for each step.
 
 Progress goes to standard error; standard output is for results.
 """
@@ -25,7 +25,7 @@ Count = Callable[[int, int], None]
 
 
 class Reporter:
-    """Prints what is going on, and how far it is."""
+    """Prints the steps of what is going on, and the progress of each."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)

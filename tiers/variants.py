@@ -17,8 +17,8 @@ Base = TypeVar("Base")
 class Variants(Generic[Base]):
     """The classes that derive from ``base``: the one in each module of ``package``, and those from outside.
 
-    A variant has the name of its module, so that a new one is a new file and nothing else. Packages in
-    ``package`` are no variants, nor are the module ``base`` and those named in ``besides``.
+    A variant has the name of its module, so that a new variant is a new file and nothing else. Packages in
+    ``package`` are no variants, nor are the module ``base`` and the modules named in ``besides``.
     """
 
     def __init__(self, what: str, package: str, base: type[Any], besides: Collection[str] = ()) -> None:

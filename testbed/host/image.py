@@ -1,7 +1,7 @@
 """The tiers' image: built once for each content of ``tiers/``, without an image registry or a network.
 
 Its name says what it contains: ``llm-testbed-tier:<hash of tiers/ and of the recipe>``. Wheels are fetched
-on the host by pip with the host's own settings, for the image's Python, and are part of the context.
+on the host by pip with the host's settings, for the image's Python, and are part of the context.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LABEL = "llm-testbed=tier"
 """What the Dockerfile marks the image and its unfinished builds with."""
 LOCK = "tiers/requirements.lock"
 INSTALLER = "pip==26.0"
-"""Installs the wheels in the image, run from its own wheel, so that the base needs no pip."""
+"""Installs the wheels in the image, run from its wheel, so that the base needs no pip."""
 
 GLIBC_MINORS = range(17, 37)
 """Wheels for glibc 2.17 (manylinux2014) up to the base's 2.36."""

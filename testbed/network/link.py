@@ -1,4 +1,4 @@
-"""The links of the network as Mininet links: a site's own, unshaped, and the WAN link.
+"""The WAN link, as a Mininet link.
 
 Mininet's ``TCLink`` loses frames where no tap sees them, lets a burst pass unshaped and cannot go back to 0.
 Here the run's link process emulates bottleneck, wire and way one after the other (docs/LINK.md).

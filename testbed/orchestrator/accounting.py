@@ -1,11 +1,11 @@
-"""The captures of a method's links, accounted for one after the other while a person watches.
+"""Accounts for the captures of a method's links one after the other, and shows progress.
 
 One process does it: a link of 300 Mbit/s is accounted for many times as fast as it was captured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -20,24 +20,26 @@ _MEGABYTE = 1_000_000
 
 
 def account_captures(
-    captures: Sequence[tuple[Path, LinkEnds]], what: str, reporter: Reporter
-) -> list[CaptureAccount]:
-    """An account for each capture. One that cannot be read accounts for nothing, with the reason as a doubt,
-    so that all else that was measured stands.
+    captures: Mapping[str, tuple[Path, LinkEnds]], what: str, reporter: Reporter
+) -> dict[str, CaptureAccount]:
+    """Account for each link's capture.
+
+    One that cannot be read accounts for nothing, with the reason as a doubt, so that all else that was
+    measured stands.
     """
-    sizes = [pcap.stat().st_size if pcap.exists() else 0 for pcap, _ in captures]
+    sizes = [pcap.stat().st_size if pcap.exists() else 0 for pcap, _ in captures.values()]
     total = sum(sizes)
     shown = reporter.counting(f"{what}: accounting for {total // _MEGABYTE} MB", total // _MEGABYTE)
     with shown if total >= SHOWN_BYTES else nullcontext(lambda _done, _of: None) as count:
-        found = []
-        for number, (pcap, ends) in enumerate(captures):
+        accounts = {}
+        for number, (link, (pcap, ends)) in enumerate(captures.items()):
             before = sum(sizes[:number])
 
             def progress(read_bytes: int, before: int = before) -> None:
                 count((before + read_bytes) // _MEGABYTE, total // _MEGABYTE)
 
             try:
-                found.append(account(pcap, ends, progress))
+                accounts[link] = account(pcap, ends, progress)
             except TestbedError as error:
-                found.append(CaptureAccount(Parts(), Parts(), {}, (str(error),), (str(error),)))
-        return found
+                accounts[link] = CaptureAccount(Parts(), Parts(), {}, (str(error),), (str(error),))
+        return accounts

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from testbed.host.facts import usable_cpus
 from testbed.orchestrator.method import MethodResult
@@ -26,40 +25,30 @@ class Measured:
     links_before: list[Finding] | None = None
     links_after: list[Finding] | None = None
 
-    @property
-    def requests(self) -> list[dict[str, Any]]:
-        """The rows of ``requests.parquet``."""
-        return [row for result in self.methods for row in result.requests]
-
-    @property
-    def links(self) -> list[dict[str, Any]]:
-        """The rows of ``links.parquet``."""
-        return [row for result in self.methods for row in result.links]
-
-    @property
-    def tiers(self) -> list[dict[str, Any]]:
-        """The rows of ``tiers.parquet``."""
-        return [row for result in self.methods for row in result.tiers]
+    def rows(self, table: Literal["requests", "links", "tiers"]) -> list[dict[str, Any]]:
+        """The rows of a table, of all methods that ended."""
+        return [row for result in self.methods for row in getattr(result, table)]
 
 
 def save_tables(directory: RunDirectory, inputs: Inputs, measured: Measured) -> None:
     """Write the tables of all methods that ended."""
-    directory.write_table("requests.parquet", measured.requests, REQUESTS)
-    directory.write_table("links.parquet", measured.links, LINKS)
-    directory.write_table("tiers.parquet", measured.tiers, TIERS)
+    directory.write_table("requests.parquet", measured.rows("requests"), REQUESTS)
+    directory.write_table("links.parquet", measured.rows("links"), LINKS)
+    directory.write_table("tiers.parquet", measured.rows("tiers"), TIERS)
     if inputs.scenario.events:
         events = [asdict(event) for result in measured.methods for event in result.observed.events]
         directory.write_table("events.parquet", events, EVENTS)
 
 
 def conclude(directory: RunDirectory, inputs: Inputs, measured: Measured) -> None:
-    """Judge what was measured, and write it all; a run that was cut off is judged for what it lacks."""
+    """Write tables, verdicts and summary, and seal the directory; what a run lacks counts against it."""
     save_tables(directory, inputs, measured)
     fidelity = judge(_evidence(inputs, measured))
-    found = fidelity.to_json()
-    found["notes"] += [text for result in measured.methods for text in result.findings]
-    directory.write_json("fidelity.json", found)
-    summary = summarise(inputs.scenario, measured.requests, measured.links, fidelity.faithful)
+    written = fidelity.to_json()
+    written["notes"] += [text for result in measured.methods for text in result.findings]
+    directory.write_json("fidelity.json", written)
+    requests, links = measured.rows("requests"), measured.rows("links")
+    summary = summarise(inputs.scenario, requests, links, fidelity.faithful)
     directory.write_json("summary.json", summary)
     directory.seal()
 
@@ -70,7 +59,7 @@ def _evidence(inputs: Inputs, measured: Measured) -> Evidence:
     is_whole = len(results) == len(scenario.methods)
     return Evidence(
         accounts=[account for result in results for account in result.accounts] if is_whole else None,
-        audit=audit(scenario, measured.requests) if is_whole else None,
+        audit=audit(scenario, measured.rows("requests")) if is_whole else None,
         outcomes=[result.outcomes for result in results] if is_whole else None,
         links_before=measured.links_before,
         links_after=measured.links_after,
@@ -81,7 +70,7 @@ def _evidence(inputs: Inputs, measured: Measured) -> Evidence:
         closed_users=scenario.replay.users,
         cpu={result.method: result.observed.cpu for result in results},
         probes={result.method: result.observed.probes for result in results},
-        tiers=_limits(inputs, results),
+        tiers=_limits(inputs, measured),
         machine_cpus=usable_cpus(),
         link_process={
             result.method: result.observed.link_process for result in results if inputs.topology.links
@@ -91,11 +80,11 @@ def _evidence(inputs: Inputs, measured: Measured) -> Evidence:
     )
 
 
-def _limits(inputs: Inputs, results: Sequence[MethodResult]) -> list[TierLimit]:
+def _limits(inputs: Inputs, measured: Measured) -> list[TierLimit]:
     """Each node's CPU limit, and how it was throttled over all methods."""
     limits = []
     for node in inputs.topology.nodes:
-        rows = [row for result in results for row in result.tiers if row["node"] == node.name]
+        rows = [row for row in measured.rows("tiers") if row["node"] == node.name]
         limits.append(
             TierLimit(
                 node.name,
@@ -106,7 +95,7 @@ def _limits(inputs: Inputs, results: Sequence[MethodResult]) -> list[TierLimit]:
                 throttled_s=total(rows, "throttled_s"),
                 requests={
                     result.method: sum(node.name in row["path"] for row in result.requests)
-                    for result in results
+                    for result in measured.methods
                 },
                 ran_s={row["method"]: row["cpu_seconds"] for row in rows},
                 waited_s={row["method"]: row["waited_s"] for row in rows},

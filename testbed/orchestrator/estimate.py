@@ -1,4 +1,4 @@
-"""About how long a run will take, before it starts: by phase, from the scenario and its trace alone."""
+"""Estimates how long a run will take, by phase, from the scenario and its trace alone."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ METHOD_S = 1.5
 """Around a method's replay: captures begin and end, links come to rest."""
 ACCOUNTED_REQUESTS_PER_S = 500.0
 INFERENCE_S = 0.1
-"""Of a model whose scenario does not tell."""
+"""Of a model for which the scenario gives no time."""
 REQUEST_S = 0.02
-"""Of a request's time, all that is neither inference nor link."""
+"""The part of a request's time that is neither inference nor link."""
 QUIET_S = 0.15
 """After each part of a measurement, until nothing moves any more."""
 
@@ -58,8 +58,8 @@ class Estimate:
             (self.start_s, "starting and loading models"),
             (self.accounting_s, "accounting"),
         ]
-        told = [f"{_duration(seconds)} {what}" for seconds, what in parts if seconds >= 1]
-        return f"about {_duration(self.total_s)}: {', '.join(told)}"
+        shown = [f"{_duration(seconds)} {what}" for seconds, what in parts if seconds >= 1]
+        return f"about {_duration(self.total_s)}: {', '.join(shown)}"
 
 
 def _duration(seconds: float) -> str:
@@ -70,7 +70,7 @@ def _duration(seconds: float) -> str:
 
 
 def estimated_seconds(scenario: Scenario, trace: Sequence[Request], topology: Topology) -> Estimate:
-    """What each phase of a run takes, its image and models being there already."""
+    """Estimate the phases of a run whose image and models are there already."""
     load_s = max(LOAD_S.get(tier.model.kind, LOAD_OTHER_S) for tier in scenario.tiers)
     return Estimate(
         start_s=START_S + CONTAINER_S * len(topology.nodes) + load_s,
@@ -81,29 +81,27 @@ def estimated_seconds(scenario: Scenario, trace: Sequence[Request], topology: To
 
 
 def _replay_s(scenario: Scenario, trace: Sequence[Request], topology: Topology, method: Method) -> float:
-    """Until the last answer: its request's time and what it takes, or so many one after the other."""
+    """The time until the last answer: the trace's, or that of requests one after the other."""
     request_s = REQUEST_S + sum(_hops_s(scenario, topology, method))
-    mode = scenario.replay
-    if mode.mode == "open":
+    settings = scenario.replay
+    if settings.mode == "open":
         return METHOD_S + trace[-1].at_s + request_s
-    if mode.mode == "closed":
-        rounds = len(trace) / (mode.users or 1)
-        return METHOD_S + rounds * ((mode.think_s or 0) + request_s)
+    if settings.mode == "closed":
+        rounds = len(trace) / (settings.users or 1)
+        return METHOD_S + rounds * ((settings.think_s or 0) + request_s)
     return METHOD_S + len(trace) * request_s
 
 
 def _hops_s(scenario: Scenario, topology: Topology, method: Method) -> Iterator[float]:
-    """Each tier's inference, and the way to it; half of the way up where no tier is fixed."""
+    """Each inference of a request and each hop to it; half of the way up if no tier is fixed."""
     names = scenario.tier_names
-    fixed = method.only_tier is not None
     top = len(names) // 2 if method.only_tier is None else names.index(method.only_tier)
-    for level, name in enumerate(names[: top + 1]):
-        if level == top or not fixed:
-            model = scenario.tier(name).model
-            told_ms = model.service_ms if isinstance(model, RecordedEntry) else None
-            yield INFERENCE_S if told_ms is None else told_ms / 1000
+    for level, tier in enumerate(scenario.tiers[: top + 1]):
+        if level == top or method.only_tier is None:
+            service_ms = tier.model.service_ms if isinstance(tier.model, RecordedEntry) else None
+            yield INFERENCE_S if service_ms is None else service_ms / 1000
         if level:
-            entry = scenario.link_between(names[level - 1], name).name
+            entry = scenario.link_between(names[level - 1], tier.name).name
             links = [link for link in topology.links if link.entry == entry]
             yield statistics.mean(link.up.delay_ms + link.down.delay_ms for link in links) / 1000
 
@@ -120,9 +118,9 @@ def _measuring_s(topology: Topology) -> float:
     ]
     windows_s = [
         max(
-            rate_window_s(rate, effort.rate_seconds)
-            for path, one in group
-            if (rate := path.shape(one).rate_bps)
+            rate_window_s(rate_bps, effort.rate_seconds)
+            for path, direction in group
+            if (rate_bps := path.shape(direction).rate_bps)
         )
         for group in rate_groups(paths, effort.rate_budget_bps, effort.rate_seconds)
     ]
@@ -145,9 +143,8 @@ def _times_s(path: LinkPath) -> float:
 def _loss_s(shapes: Sequence[Shape], effort: Effort) -> float:
     """Datagrams that show losses and copies of each direction, all at the same time."""
     wanted = [
-        min(MOST_DATAGRAMS, max(LEAST_DATAGRAMS, CASES / least))
+        min(MOST_DATAGRAMS, max(LEAST_DATAGRAMS, CASES / min(shape.loss or 1.0, shape.duplicate or 1.0)))
         for shape in shapes
-        for least in [min((one for one in (shape.loss, shape.duplicate) if one), default=1.0)]
     ]
     slowest_s = max(
         count * 4 * 8 * SMALL_FRAME_BYTES / (shape.rate_bps or effort.rate_budget_bps)

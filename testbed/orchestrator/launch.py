@@ -18,7 +18,7 @@ def run(scenario: Scenario, out: Path | str | None = None, reporter: Reporter | 
 
     Args:
         out: the directory to make; ``results/<scenario>-<UTC time>`` by default.
-        reporter: says what goes on; by default on standard error.
+        reporter: shows progress; by default on standard error.
 
     Raises:
         TestbedError: the host cannot, another run is going on, or something failed on the way.

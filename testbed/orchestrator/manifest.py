@@ -1,4 +1,4 @@
-"""Keeps ``manifest.json``: what a run is, and how far it came."""
+"""Writes ``manifest.json``: what a run is, and how far it came."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from testbed.results.directory import RunDirectory, utc_now
 
 
 class Manifest:
-    """The manifest of a run that goes on; the file is written anew whenever something is added."""
+    """The manifest of a run; the file is written again whenever something is added."""
 
     def __init__(self, directory: RunDirectory, run_id: str, inputs: Inputs, parts: Parts) -> None:
         image, models = parts.image, parts.models
         self.directory, self.run_id = directory, run_id
-        self._offsets_ns: dict[str, tuple[int, int]] = {}
         self._fields: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "status": "running",
@@ -27,7 +26,7 @@ class Manifest:
             "links": [asdict(link) for link in inputs.topology.links],
             "seed": inputs.scenario.seed,
             "notes": list(inputs.notes),
-            "clock_offsets_ns": self._offsets_ns,
+            "clock_offsets_ns": {},
             "image": {"tag": image.tag, "id": image.id, "size_bytes": image.size_bytes},
             "models": None if models is None else models.name,
             "host": host_facts(),
@@ -35,15 +34,10 @@ class Manifest:
         self.add()
 
     def add(self, **fields: Any) -> None:
-        """Add fields, or put others in their place."""
+        """Add or replace fields."""
         self._fields |= fields
         self.directory.write_json("manifest.json", self._fields)
 
-    def add_clock_offsets(self, method: str, offsets_ns: tuple[int, int]) -> None:
-        """Add how far the realtime clock was ahead of the monotonic one at a method's start and end."""
-        self._offsets_ns[method] = offsets_ns
-        self.add()
-
     def end(self, status: str) -> None:
-        """Say how the run ended: ``finished``, ``failed``, ``interrupted`` or ``terminated``."""
+        """Record how the run ended: ``finished``, ``failed``, ``interrupted`` or ``terminated``."""
         self.add(status=status, ended_at=utc_now())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -19,11 +19,12 @@ from testbed.host.cgroup import Usage
 from testbed.network.link import WanLink
 from testbed.orchestrator.accounting import account_captures
 from testbed.orchestrator.events.player import EventPlayer
+from testbed.orchestrator.events.stage import Stage
 from testbed.orchestrator.nodes.control import on_all
 from testbed.orchestrator.nodes.tier_specs import policy_spec
 from testbed.orchestrator.prepare import Inputs
 from testbed.orchestrator.quiet import read_when_quiet, wait_until_connections_closed
-from testbed.orchestrator.replay.closed_loop import ClosedLoop, draw_closed_loop
+from testbed.orchestrator.replay.closed_loop import draw_closed_loop
 from testbed.orchestrator.replay.replay import Outcome, replay
 from testbed.orchestrator.rows.links import Reading, backlogs, frames_between, reconcile
 from testbed.orchestrator.rows.outcomes import count_outcomes
@@ -32,7 +33,7 @@ from testbed.orchestrator.rows.tiers import overflows, tier_rows
 from testbed.orchestrator.session import Session
 from testbed.orchestrator.watch.cpu import CpuWatch
 from testbed.orchestrator.watch.probes import ProbeWatch
-from testbed.orchestrator.watch.run_delay import RunDelayWatch
+from testbed.orchestrator.watch.run_delay import run_delay_watch
 from testbed.results.columns import EventRow
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import (
@@ -47,7 +48,6 @@ from testbed.results.evidence import (
 )
 from testbed.results.times import unexplained
 from testbed.scenario.reports import ProcessReport
-from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.methods import Method
 from testbed.wire.account import link_ends
 from testbed.wire.capture import Capture, CaptureReport
@@ -55,14 +55,14 @@ from testbed.wire.capture import Capture, CaptureReport
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen of a method while it ran, as plain data; its captures are in the run directory.
+    """Everything that was recorded of a method while it ran; its captures are in the run directory.
 
     Attributes:
         records: what each node recorded of requests, killed ones of it included.
         forgotten: how many records each node had no room for.
         before: all counters at the start, ``after`` at the end.
         used: what the containers used of CPU and memory.
-        captures: what each capture says of itself, by link.
+        captures: what became of each capture, by link.
         clock_offsets_ns: realtime less monotonic clock, at the start and the end; captures are stamped by
             the first.
     """
@@ -84,7 +84,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """What one method left: rows for the tables, and evidence for the verdicts."""
+    """The rows of one method for the tables, and the evidence for the verdicts."""
 
     observed: Observation
     requests: list[dict[str, Any]]
@@ -131,10 +131,10 @@ def observe(session: Session, method: Method, progress: Count) -> Observation:
         before = read_when_quiet(network)
         probe_watch, cpu_watch = ProbeWatch(session.probes), CpuWatch()
         at_start, start_offset_ns = _usage(session), _clock_offset_ns()
-        with probe_watch, cpu_watch, RunDelayWatch(session.groups.values()):
+        with probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
             outcomes, events, killed = _replay(session, method.name, spec, progress)
         on_all(nodes, lambda node: node.disconnect())
-        closed = session.stage is None or wait_until_connections_closed(network)
+        closed = not session.inputs.scenario.events or wait_until_connections_closed(network)
         after = read_when_quiet(network)
         used = {name: usage.since(at_start[name]) for name, usage in _usage(session).items()}
         link_process = network.link_process.report() if network.links else None
@@ -161,19 +161,17 @@ def observe(session: Session, method: Method, progress: Count) -> Observation:
 def account(
     inputs: Inputs, directory: RunDirectory, observed: Observation, reporter: Reporter
 ) -> MethodResult:
-    """Put every byte of a method down to its cause, and make the rows of its tables.
+    """Attribute every byte of a method to its cause, and make the rows of its tables.
 
     Needs no network: the captures are read from ``directory``. One that cannot be read accounts for nothing,
     and speaks against the verdict on bytes.
     """
     method, topology = observed.method, inputs.topology
-    links = topology.links
-    captures = [
-        (directory.pcap(method, link.name), link_ends(topology, link, inputs.flow_ports)) for link in links
-    ]
-    captured = dict(
-        zip((link.name for link in links), account_captures(captures, method, reporter), strict=True)
-    )
+    captures = {
+        link.name: (directory.pcap(method, link.name), link_ends(topology, link, inputs.flow_ports))
+        for link in topology.links
+    }
+    captured = account_captures(captures, method, reporter)
     crossed = {link: account.requests for link, account in captured.items()}
     request_table = request_rows(
         method, observed.outcomes, observed.records, inputs.examples, topology, crossed
@@ -217,32 +215,19 @@ def _clock_offset_ns() -> int:
 def _replay(
     session: Session, method: str, policy: Mapping[str, Any], progress: Count
 ) -> tuple[list[Outcome], list[EventRow], Mapping[str, Any]]:
-    """Outcomes, what became of the events, and what killed nodes had recorded."""
+    """Replay the trace; return outcomes, events as they went, and what killed nodes had recorded."""
     inputs = session.inputs
-    mode = inputs.scenario.replay
-    devices = {request.device for request in inputs.trace}
-
-    def go(started: Callable[[float], None]) -> list[Outcome]:
-        return replay(
+    settings = inputs.scenario.replay
+    stage = Stage(inputs.scenario.events, session.network, session.nodes, policy)
+    with EventPlayer(stage, method) as player:
+        outcomes = replay(
             inputs.trace,
             {request_id: example.text for request_id, example in inputs.examples.items()},
-            {name: session.network.node(name).netns_path for name in devices},
-            mode=mode.mode,
-            deadline_s=mode.deadline_s,
-            closed=_closed_loop(inputs.scenario, len(inputs.trace)),
+            {request.device: session.network.node(request.device).netns_path for request in inputs.trace},
+            mode=settings.mode,
+            deadline_s=settings.deadline_s,
+            closed=draw_closed_loop(settings, len(inputs.trace), inputs.scenario.seed),
             progress=lambda done: progress(done, len(inputs.trace)),
-            started=started,
+            started=player.start,
         )
-
-    if session.stage is None:
-        return go(lambda _start_s: None), [], {}
-    with EventPlayer(session.stage, method, policy) as player:
-        outcomes = go(player.start)
-    return outcomes, player.reports, player.records
-
-
-def _closed_loop(scenario: Scenario, requests: int) -> ClosedLoop | None:
-    mode = scenario.replay
-    if mode.users is None or mode.think_s is None or mode.think_distribution is None:
-        return None
-    return draw_closed_loop(mode.users, requests, mode.think_s, mode.think_distribution, scenario.seed)
+    return outcomes, player.reports, stage.records

@@ -1,4 +1,4 @@
-"""Works out all that a run is given, once, and fetches what it needs from outside, before anything starts."""
+"""Derives a run's inputs from its scenario, and gets image and models, before anything starts."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from testbed.scenario.workload.trace_file import Request
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run is given: a scenario as this host runs it, the requests, and what follows from both.
+    """The inputs of a run: a scenario as this host runs it, the requests, and what follows from both.
 
     Attributes:
         scenario: no tier has more CPUs than the host.
         trace: the requests, in order of time.
         examples: each request's prompt, by its id.
         asked_cpus: each tier's CPUs as the scenario has them.
-        notes: what the user is to be told; the manifest keeps them.
+        notes: sentences for the user; the manifest has them too.
     """
 
     scenario: Scenario
@@ -67,7 +67,7 @@ class Inputs:
 
 
 def inputs_of(scenario: Scenario) -> Inputs:
-    """Work out what a run of ``scenario`` on this host is given.
+    """Derive the inputs of a run of ``scenario`` on this host.
 
     Raises:
         TestbedError: this host cannot run it, or its trace's file does not fit it.
@@ -87,14 +87,14 @@ def inputs_of(scenario: Scenario) -> Inputs:
 
 @dataclass(frozen=True)
 class Parts:
-    """What containers are made of: the tiers' image, and the directory of demonstration models if used."""
+    """What containers are made from: the tiers' image, and the directory of demonstration models if used."""
 
     image: ImageRef
     models: Path | None
 
 
 def make_parts(scenario: Scenario, report: Report) -> Parts:
-    """Make the tiers' image, and the demonstration models if a tier uses one, unless they are there.
+    """Make the tiers' image, and the demonstration models if a tier uses them, unless they are there.
 
     Raises:
         TestbedError: one of them cannot be made here.

@@ -1,9 +1,8 @@
-"""Reads a network's counters when nothing moves any more, so that the sums between two readings are sharp."""
+"""Reads a network's counters when no frame moves, so that differences between two readings are exact."""
 
 from __future__ import annotations
 
-import time
-
+from testbed.host.processes.waiting import wait_until
 from testbed.network.kernel.connections import unsettled, wait_until_closed
 from testbed.network.measure.paths import paths_of, wait_until_quiet
 from testbed.network.network import Network
@@ -12,6 +11,7 @@ from testbed.orchestrator.rows.links import Reading
 QUIET_TIMEOUT_S = 60.0
 RETRIES_UNTIL_QUIET = 20
 CLOSED_LEAST_S = 20.0
+SETTLED_POLL_S = 0.02
 
 
 def read_when_quiet(network: Network) -> Reading:
@@ -30,20 +30,18 @@ def read_when_quiet(network: Network) -> Reading:
 
 
 def wait_until_connections_closed(network: Network) -> bool:
-    """Wait for what a dead link or a container that stood still left to TCP: repeats come seconds later."""
+    """Wait until TCP has nothing more to send; return whether it came to that.
+
+    After a dead link or a container that stood still, retransmissions come seconds later.
+    """
     namespaces = [host.netns_path for host in network.hosts]
     return wait_until_closed(namespaces, QUIET_TIMEOUT_S, CLOSED_LEAST_S)
 
 
 def _wait_until_settled(network: Network) -> bool:
-    """Wait until no node has anything left to send; ``False`` if it never came to that.
+    """Wait until no node has anything left to send; return whether it came to that.
 
     A link that stands still may only be between two attempts after a loss, a fifth of a second or more apart.
     """
     namespaces = [host.netns_path for host in network.hosts]
-    end_s = time.monotonic() + QUIET_TIMEOUT_S
-    while any(map(unsettled, namespaces)):
-        if time.monotonic() > end_s:
-            return False
-        time.sleep(0.02)
-    return True
+    return wait_until(lambda: not any(map(unsettled, namespaces)), QUIET_TIMEOUT_S, SETTLED_POLL_S)

@@ -1,6 +1,6 @@
 """Leads a run from scenario to sealed directory: network up, links measured, each method replayed, judged.
 
-Whatever ends it, what the kernel and Docker were given is taken back and what was measured so far is on disk.
+Whatever ends it, all that it made in the kernel and in Docker is removed, and what it measured is on disk.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from testbed.network.measure.paths import paths_of, probe_path
 from testbed.network.network import Network
 from testbed.orchestrator.conclude import Measured, conclude, save_tables
 from testbed.orchestrator.estimate import estimated_seconds
-from testbed.orchestrator.events.stage import Stage
 from testbed.orchestrator.manifest import Manifest
 from testbed.orchestrator.method import run_method
 from testbed.orchestrator.nodes.control import NodeControl, on_all, wait_ready
@@ -47,7 +46,7 @@ def run(scenario: Scenario, out: Path | None = None, reporter: Reporter | None =
 
     Args:
         out: the directory to make; ``results/<scenario>-<UTC time>`` by default.
-        reporter: says what goes on; by default on standard error.
+        reporter: shows progress; by default on standard error.
 
     Raises:
         TestbedError: the host cannot, another run is going on, or something failed on the way; the directory,
@@ -74,7 +73,7 @@ def run(scenario: Scenario, out: Path | None = None, reporter: Reporter | None =
 
 @contextmanager
 def _concluded(manifest: Manifest, inputs: Inputs, measured: Measured, reporter: Reporter) -> Iterator[None]:
-    """Say in the manifest how the block ended, and write what was measured until then."""
+    """Write to the manifest how the block ended, and conclude with what was measured until then."""
     status = "failed"
     try:
         yield
@@ -116,10 +115,10 @@ def _bring_up(
     nodes = [NodeControl(host) for host in network.hosts if isinstance(host, TierHost)]
     _warm_up(nodes, scenario, reporter)
     groups = {node.name: ContainerGroup(str(node.host.container.id)) for node in nodes}
-    told = on_all(nodes, lambda node: node.status())
+    statuses = on_all(nodes, lambda node: node.status())
     for name, group in groups.items():
-        told[name]["cgroup_anon_bytes"] = group.usage().anon_bytes
-    manifest.add(network=network.settings(), nodes=told)
+        statuses[name]["cgroup_anon_bytes"] = group.usage().anon_bytes
+    manifest.add(network=network.settings(), nodes=statuses)
     shapes = dict.fromkeys((link.up.still, link.down.still) for link in topology.links)
     return Session(
         inputs,
@@ -130,7 +129,6 @@ def _bring_up(
         reporter,
         groups=groups,
         probes=[probe_path(network.add_probe(*both)) for both in list(shapes)[:MAX_PROBES]],
-        stage=Stage(scenario.events, network, nodes) if scenario.events else None,
     )
 
 
@@ -144,15 +142,17 @@ def _warm_up(nodes: Sequence[NodeControl], scenario: Scenario, reporter: Reporte
 
 
 def _replay_methods(session: Session, manifest: Manifest, measured: Measured) -> None:
-    """Measure the links, replay each method, measure the links again; each finding is kept at once."""
-    inputs, methods = session.inputs, session.inputs.scenario.methods
+    """Measure the links, replay each method, measure the links again; write each method's tables at once."""
+    inputs, requests = session.inputs, len(session.inputs.trace)
+    methods = inputs.scenario.methods
     measured.links_before = _measure(session, 1)
     for number, method in enumerate(methods, 1):
-        what = f"{method.name}: replaying {len(inputs.trace)} requests (method {number} of {len(methods)})"
-        with session.reporter.counting(what, len(inputs.trace)) as progress, _ended_told(session.nodes):
+        what = f"{method.name}: replaying {requests} requests (method {number} of {len(methods)})"
+        with session.reporter.counting(what, requests) as progress, _naming_ended_container(session.nodes):
             result = run_method(session, method, progress)
         measured.methods.append(result)
-        manifest.add_clock_offsets(result.method, result.observed.clock_offsets_ns)
+        offsets_ns = {result.method: result.observed.clock_offsets_ns for result in measured.methods}
+        manifest.add(clock_offsets_ns=offsets_ns)
         save_tables(session.directory, inputs, measured)
     measured.links_after = _measure(session, 2)
 
@@ -167,8 +167,8 @@ def _measure(session: Session, number: int) -> list[Finding]:
 
 
 @contextmanager
-def _ended_told(nodes: Sequence[NodeControl]) -> Iterator[None]:
-    """Where a step fails because a container has ended, say that, with the container's last words."""
+def _naming_ended_container(nodes: Sequence[NodeControl]) -> Iterator[None]:
+    """Where the block fails because a container has ended, raise that, with the last line of its log."""
     try:
         yield
     except TestbedError:
@@ -179,7 +179,7 @@ def _ended_told(nodes: Sequence[NodeControl]) -> Iterator[None]:
 
 @contextmanager
 def _links_alive(process: LinkProcess) -> Iterator[None]:
-    """End what goes on, with one sentence, where the link process has ended and all links with it."""
+    """Interrupt the block when the link process ends, and all links with it; raise an error that says so."""
     main = threading.main_thread()
     if threading.current_thread() is main:
         process.ended = lambda: signal.pthread_kill(int(main.ident or 0), signal.SIGINT)

@@ -10,7 +10,6 @@ from testbed.host.cgroup import ContainerGroup
 from testbed.network.link import WanLink
 from testbed.network.measure.paths import LinkPath
 from testbed.network.network import Network
-from testbed.orchestrator.events.stage import Stage
 from testbed.orchestrator.nodes.control import NodeControl
 from testbed.orchestrator.prepare import Inputs
 from testbed.results.directory import RunDirectory
@@ -18,13 +17,12 @@ from testbed.results.directory import RunDirectory
 
 @dataclass(frozen=True)
 class Session:
-    """A network that is up, with its nodes, and what goes on around a replay.
+    """A network that is up, with its nodes, and what is captured and watched during a replay.
 
     Attributes:
         captured: the links that are captured; no byte of another has a cause.
         groups: the control groups of the nodes that are containers.
         probes: idle links that are pinged meanwhile.
-        stage: where events play; ``None`` without any.
     """
 
     inputs: Inputs
@@ -35,4 +33,3 @@ class Session:
     reporter: Reporter
     groups: Mapping[str, ContainerGroup] = field(default_factory=dict)
     probes: Sequence[LinkPath] = ()
-    stage: Stage | None = None

@@ -94,7 +94,7 @@ def _asks(
     *,
     queue: bool,
 ) -> tuple[str, str]:
-    """Path of what asks for so much, a link entry's key or an event, and how to mend it."""
+    """The path of the link entry's key, or of the event, that asks for too much, and how to mend it."""
     link = next(link for link in topology.links if link.name == where[0])
     entry = next(entry for entry in links if entry.name == link.entry)
     if event is not None:

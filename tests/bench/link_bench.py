@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
 from testbed.host.processes.priority import promptly
+from testbed.host.processes.proc import cpu_time_ns
 from testbed.network.endpoint import Endpoint
 from testbed.network.link_process.client import LinkProcess
 from testbed.network.measure.traffic import Burst, Flood, UdpPath
@@ -31,7 +31,7 @@ LINK = "device1-edge1"
 
 def cpu_s(process: LinkProcess) -> float:
     """CPU time that the process has used so far."""
-    return int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0]) / 1e9
+    return (cpu_time_ns(process.pid) or 0) / 1e9
 
 
 def ends(network: Network) -> tuple[Endpoint, Endpoint]:

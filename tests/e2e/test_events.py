@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,8 @@ from typing import Any
 import pytest
 
 from testbed.results.columns import EVENTS
-from testbed.wire.parts import BYTE_PARTS
 from tests import ROOT
-from tests.e2e.runs import RUN_TIMEOUT_S, command, read, wait_until_nothing_is_left
+from tests.e2e.runs import check_bytes, read, run, testbed, wait_until_nothing_is_left
 
 pytestmark = pytest.mark.docker
 
@@ -20,14 +18,7 @@ pytestmark = pytest.mark.docker
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("events") / "run"
-    done = subprocess.run(
-        command("run", str(ROOT / "scenarios" / "events.yaml"), "--out", str(out)),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=RUN_TIMEOUT_S,
-        check=False,
-    )
+    done = run(out, scenario=ROOT / "scenarios" / "events.yaml")
     assert done.returncode == 0, done.stderr
     return out
 
@@ -62,11 +53,8 @@ def test_every_event_happened_in_every_method_and_the_table_says_when(finished: 
 def test_every_byte_and_frame_has_a_cause_all_the_same(finished: Path) -> None:
     fidelity = read(finished, "fidelity.json")
     assert fidelity["reasons"]["bytes"] == []
-    links = read(finished, "links.parquet")
+    links = check_bytes(finished)
     assert len(links) == 2 * 3 * 2
-    for row in links:
-        assert row["unaccounted_bytes"] == 0
-        assert sum(row[name] for name in BYTE_PARTS) == row["frame_bytes"]
     for method in METHODS:
         flow = rows(finished, method)[1]
         flown = {row["link"]: row["flow_bytes"] for row in links if row["method"] == method}
@@ -100,7 +88,7 @@ def test_every_request_ends_once_and_the_events_are_felt(finished: Path) -> None
 
 def test_the_audit_accepts_a_tier_that_was_killed(finished: Path) -> None:
     assert read(finished, "fidelity.json")["reasons"]["decisions"] == []
-    done = subprocess.run(command("audit", str(finished)), capture_output=True, text=True, timeout=60)
+    done = testbed("audit", str(finished))
     assert done.returncode == 0, done.stdout + done.stderr
     for method in METHODS:
         kill, requests = rows(finished, method)[-1], rows(finished, method, "requests.parquet")

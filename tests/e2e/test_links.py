@@ -9,12 +9,20 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from testbed.host.processes.proc import command_line, process_ids
 from tests import ROOT
-from tests.e2e.runs import read, run_scenario, running, wait_for, wait_until_nothing_is_left
+from tests.e2e.runs import (
+    LINK_PROCESS,
+    read,
+    rest_of_output,
+    run,
+    running,
+    wait_for,
+    wait_until_nothing_is_left,
+)
 
 pytestmark = pytest.mark.docker
 QUICKSTART_SHAPE = """
@@ -45,21 +53,20 @@ TAKEN_BY_OTHERS = (
 
 @pytest.mark.timeout(400)
 def test_latency_can_be_believed_with_the_quickstarts_shape(tmp_path: Path) -> None:
-    """Three attempts; where CPUs are taken by others in each of them, that is said and nothing is judged."""
+    """Three attempts; skipped where other processes took the CPUs in each of them."""
     scenario = tmp_path / "shape.yaml"
     scenario.write_text(QUICKSTART_SHAPE)
     reasons: list[str] = []
     for attempt in range(ATTEMPTS):
         out = tmp_path / f"run{attempt}"
-        done = run_scenario(scenario, out)
+        done = run(out, scenario=scenario)
         assert done.returncode == 0, done.stderr
         fidelity = read(out, "fidelity.json")
         assert (fidelity["reasons"]["bytes"], fidelity["reasons"]["decisions"]) == ([], [])
         if fidelity["faithful"]["latency"]:
             return
         reasons += fidelity["reasons"]["latency"]
-    others = [one for one in reasons if any(re.search(known, one) for known in TAKEN_BY_OTHERS)]
-    if others == reasons:
+    if all(any(re.search(known, reason) for known in TAKEN_BY_OTHERS) for reason in reasons):
         pytest.skip("others took the CPU: " + "; ".join(dict.fromkeys(reasons)))
     pytest.fail("latency was false in each attempt:\n" + "\n".join(reasons))
 
@@ -73,27 +80,26 @@ def lost(out: Path) -> dict[tuple[str, str, str], int]:
 
 @pytest.mark.timeout(400)
 def test_two_runs_in_lockstep_lose_the_same_frames(tmp_path: Path) -> None:
-    """Whether a link's rows are equal to the cell hangs on TCP's timers alone, which run by the host's clock:
-    a retransmission more is a frame more, with a fate of its own."""
+    """Rows may differ only where TCP's timers, which run by the host's clock, sent a segment more."""
     outs = [tmp_path / "first", tmp_path / "second"]
     scenario = tmp_path / "lossy.yaml"
     scenario.write_text(QUICKSTART_SHAPE.replace("loss: 0%", "loss: 2%").replace("30ms}", "30ms, loss: 2%}"))
     for out in outs:
-        done = run_scenario(scenario, out, "--set", "replay.mode=lockstep", "--methods", "recserve")
+        done = run(out, "--set", "replay.mode=lockstep", "--methods", "recserve", scenario=scenario)
         assert done.returncode == 0, done.stderr
         faithful = read(out, "fidelity.json")["faithful"]
         assert (faithful["bytes"], faithful["decisions"], faithful["quality"]) == (True, True, True)
     rows = [read(out, "links.parquet") for out in outs]
     cells = [
-        (one["method"], one["link"], one["direction"], name, one[name], other[name])
-        for one, other in zip(*rows, strict=True)
-        for name in one
-        if one[name] != other[name]
+        (row["method"], row["link"], row["direction"], name, row[name], other[name])
+        for row, other in zip(*rows, strict=True)
+        for name in row
+        if row[name] != other[name]
     ]
     print(f"{len(cells)} of {sum(map(len, rows[0]))} cells differ: {cells}")
     frames = [
-        {key: row["frames"] for key, row in zip(lost(out), found, strict=True)}
-        for out, found in zip(outs, rows, strict=True)
+        {key: row["frames"] for key, row in zip(lost(out), of_run, strict=True)}
+        for out, of_run in zip(outs, rows, strict=True)
     ]
     first, second = (lost(out) for out in outs)
     assert sum(first.values()) > 0
@@ -102,21 +108,13 @@ def test_two_runs_in_lockstep_lose_the_same_frames(tmp_path: Path) -> None:
     assert {key: first[key] for key in same} == {key: second[key] for key in same}
 
 
-def link_process_of(run: subprocess.Popen[str]) -> int:
+def link_process_of(process: subprocess.Popen[str]) -> int:
     """The process id of a run's link process."""
-    children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
-    for pid in (*children, *(path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline"))):
-        words = (
-            Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") if Path(f"/proc/{pid}").exists() else []
-        )
-        if any(word.endswith(b"testbed/link_process") for word in words) and parent_of(int(pid)) == run.pid:
-            return int(pid)
+    parent = f"\nPPid:\t{process.pid}\n"
+    for pid in process_ids():
+        if LINK_PROCESS in command_line(pid) and parent in Path(f"/proc/{pid}/status").read_text():
+            return pid
     raise AssertionError("the run has no link process")
-
-
-def parent_of(pid: int) -> int:
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    return int(stat.rpartition(")")[2].split()[1])
 
 
 def test_a_link_process_that_is_killed_ends_the_run_with_one_sentence(tmp_path: Path) -> None:
@@ -125,44 +123,37 @@ def test_a_link_process_that_is_killed_ends_the_run_with_one_sentence(tmp_path: 
         wait_for(process, "recserve: replaying")
         os.kill(link_process_of(process), signal.SIGKILL)
         started = time.monotonic()
-        assert process.stdout is not None
-        said = process.stdout.read()
-        assert process.wait(60) == 1, said
+        output = rest_of_output(process)
+        assert process.wait(60) == 1, output
         took_s = time.monotonic() - started
-    assert (
-        said.strip().splitlines()[-1] == "testbed: the link process has ended, and all links with it: SIGKILL"
-    )
-    assert "Traceback" not in said
-    assert str(out) in said
+    sentence = "testbed: the link process has ended, and all links with it: SIGKILL"
+    assert output.strip().splitlines()[-1] == sentence
+    assert "Traceback" not in output
+    assert str(out) in output
     assert took_s < 20
     assert wait_until_nothing_is_left() == []
     assert read(out, "manifest.json")["status"] == "failed"
     assert {row["method"] for row in read(out, "requests.parquet")} == {"cloud-only"}
     fidelity = read(out, "fidelity.json")
     assert not any(fidelity["faithful"].values())
-    assert (
-        subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=out, check=False).returncode
-        == 0
-    )
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=out, check=True)
 
 
 @pytest.mark.timeout(240)
 def test_a_link_process_that_stands_still_for_3_s_is_named_against_latency(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with running(out, "--methods", "cloud-only", "--set", "trace.arrivals.rate=4") as process:
-        said = wait_for(process, "cloud-only: replaying")
+        wait_for(process, "cloud-only: replaying")
         pid = link_process_of(process)
         time.sleep(1)
         os.kill(pid, signal.SIGSTOP)
         time.sleep(3)
         os.kill(pid, signal.SIGCONT)
-        assert process.stdout is not None
-        said += process.stdout.read()
-        assert process.wait(120) == 0, said
+        output = rest_of_output(process)
+        assert process.wait(120) == 0, output
     fidelity = read(out, "fidelity.json")
     assert fidelity["faithful"] == {"bytes": True, "decisions": True, "quality": True, "latency": False}
-    named = [one for one in fidelity["reasons"]["latency"] if "the link process was late" in one]
-    assert named
+    assert any("the link process was late" in reason for reason in fidelity["reasons"]["latency"])
     assert fidelity["link_process"]["cloud-only"]["put_on_wire"]["max_ms"] > 2000
 
 
@@ -182,15 +173,12 @@ SCENARIOS = (
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_scenario_runs_here_and_its_bytes_decisions_and_quality_are_true(tmp_path: Path, name: str) -> None:
     out = tmp_path / "run"
-    done = run_scenario(ROOT / "scenarios" / f"{name}.yaml", out, "--requests", "12", "--methods", "recserve")
+    scenario = ROOT / "scenarios" / f"{name}.yaml"
+    done = run(out, "--requests", "12", "--methods", "recserve", scenario=scenario)
     assert done.returncode == 0, done.stderr
-    fidelity: dict[str, Any] = read(out, "fidelity.json")
-    assert {claim: fidelity["reasons"][claim] for claim in ("bytes", "decisions", "quality")} == {
-        "bytes": [],
-        "decisions": [],
-        "quality": [],
-    }
-    print(name, json.dumps(fidelity["reasons"]["latency"]))
+    reasons = read(out, "fidelity.json")["reasons"]
+    assert (reasons["bytes"], reasons["decisions"], reasons["quality"]) == ([], [], [])
+    print(name, json.dumps(reasons["latency"]))
 
 
 @pytest.mark.models
@@ -198,7 +186,7 @@ def test_a_scenario_runs_here_and_its_bytes_decisions_and_quality_are_true(tmp_p
 def test_the_quickstart_runs_here_with_its_own_models(tmp_path: Path) -> None:
     out = tmp_path / "run"
     quickstart = ROOT / "scenarios" / "quickstart.yaml"
-    done = run_scenario(quickstart, out, "--requests", "10", "--methods", "recserve")
+    done = run(out, "--requests", "10", "--methods", "recserve", scenario=quickstart)
     assert done.returncode == 0, done.stderr
     reasons = read(out, "fidelity.json")["reasons"]
     assert (reasons["bytes"], reasons["decisions"], reasons["quality"]) == ([], [], [])

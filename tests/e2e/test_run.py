@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -24,11 +23,20 @@ from testbed.host.engine import engine
 from testbed.network.containers import RUN_LABEL
 from testbed.results.columns import LINKS, REQUESTS, TIERS
 from testbed.scenario.scenario import Scenario
-from testbed.scenario.workload.datasets import load
 from testbed.wire.account import LinkEnds, account
-from testbed.wire.parts import BYTE_PARTS
 from testbed.wire.pcap import count_frames
-from tests.e2e.runs import command, left_behind, read, run, running, wait_for, wait_until_nothing_is_left
+from tests.e2e.runs import (
+    check_bytes,
+    check_prompt_bytes,
+    left_behind,
+    read,
+    rest_of_output,
+    run,
+    running,
+    testbed,
+    wait_for,
+    wait_until_nothing_is_left,
+)
 from tests.wire import wireshark
 
 pytestmark = pytest.mark.docker
@@ -59,11 +67,8 @@ def test_the_run_directory_is_complete_and_its_sums_hold(finished: Path) -> None
 
 
 def test_every_byte_that_the_kernel_counted_has_a_cause(finished: Path) -> None:
-    rows = read(finished, "links.parquet")
+    rows = check_bytes(finished)
     assert len(rows) == 2 * 3 * 2
-    for row in rows:
-        assert row["unaccounted_bytes"] == 0
-        assert sum(row[name] for name in BYTE_PARTS) == row["frame_bytes"]
     for method in ("cloud-only", "recserve"):
         for pcap in (finished / "captures" / method).iterdir():
             own = [row for row in rows if (row["method"], row["link"]) == (method, pcap.stem)]
@@ -73,18 +78,7 @@ def test_every_byte_that_the_kernel_counted_has_a_cause(finished: Path) -> None:
 
 
 def test_prompt_bytes_on_a_link_are_those_of_the_requests_that_crossed_it(finished: Path) -> None:
-    prompts = {example.row: example.text for example in load("rotten_tomatoes", "test")}
-    asked = {
-        line["id"]: len(prompts[line["row"]].encode())
-        for line in map(json.loads, (finished / "trace.jsonl").read_text().splitlines())
-    }
-    expected: Counter[tuple[str, str]] = Counter()
-    for row in read(finished, "requests.parquet"):
-        for lower, upper in pairwise(row["path"]):
-            expected[row["method"], f"{lower}-{upper}"] += asked[row["request_id"]]
-    for row in read(finished, "links.parquet"):
-        if row["direction"] == "up":
-            assert row["prompt_bytes"] == expected[row["method"], row["link"]]
+    check_prompt_bytes(finished)
 
 
 def test_the_bytes_of_all_requests_are_those_of_their_links(finished: Path) -> None:
@@ -107,17 +101,16 @@ def test_what_each_tier_spent_is_told_by_method(finished: Path) -> None:
     rows = read(finished, "tiers.parquet")
     assert len(rows) == 2 * 4
     for row in rows:
-        at = [
-            (one["confidences"][place], one["kept"][place], one["tier"])
-            for one in requests
-            if one["method"] == row["method"]
-            for place, node in enumerate(one["path"])
-            if node == row["node"]
+        inferred = [
+            (request["kept"][place], request["tier"])
+            for request in requests
+            if request["method"] == row["method"]
+            for place, node in enumerate(request["path"])
+            if node == row["node"] and request["confidences"][place] is not None
         ]
-        inferred = [one for one in at if one[0] is not None]
         assert row["inferences"] == len(inferred)
-        assert row["kept"] == sum(kept for _, kept, _ in inferred)
-        assert row["replaced_inferences"] == sum(tier != row["tier"] for *_, tier in inferred)
+        assert row["kept"] == sum(kept for kept, _ in inferred)
+        assert row["replaced_inferences"] == sum(tier != row["tier"] for _, tier in inferred)
         assert row["inference_ms"] >= (row["inferences"] > 0)
         assert row["anon_bytes"] > 1e6
         assert 0 <= row["throttled_periods"] <= row["periods"]
@@ -125,9 +118,8 @@ def test_what_each_tier_spent_is_told_by_method(finished: Path) -> None:
     served = {(row["method"], row["tier"]): row["inferences"] for row in rows if row["tier"] != "device"}
     assert (served["cloud-only", "edge"], served["cloud-only", "cloud"]) == (0, 20)
     assert min(row["cpu_seconds"] for row in rows) > 0
-    limits = {one["node"]: one for one in read(finished, "fidelity.json")["tiers"]}
-    for node, limit in limits.items():
-        assert limit["periods"] == sum(row["periods"] for row in rows if row["node"] == node)
+    for limit in read(finished, "fidelity.json")["tiers"]:
+        assert limit["periods"] == sum(row["periods"] for row in rows if row["node"] == limit["node"])
 
 
 def test_more_cpus_than_there_are_is_recorded_and_speaks_against_latency(finished: Path) -> None:
@@ -135,10 +127,10 @@ def test_more_cpus_than_there_are_is_recorded_and_speaks_against_latency(finishe
     note = f"tiers.cloud.cpus: 64 is more than the machine's {usable}; runs with {usable}"
     assert note in read(finished, "manifest.json")["notes"]
     fidelity = read(finished, "fidelity.json")
-    cloud = next(one for one in fidelity["tiers"] if one["node"] == "cloud1")
+    cloud = next(limit for limit in fidelity["tiers"] if limit["node"] == "cloud1")
     assert (cloud["cpus_asked"], cloud["cpus"]) == (64, usable)
-    told = f"cloud1 was to have 64 CPUs and got {usable}: there are no more"
-    assert told in fidelity["reasons"]["latency"]
+    reason = f"cloud1 was to have 64 CPUs and got {usable}: there are no more"
+    assert reason in fidelity["reasons"]["latency"]
 
 
 def test_its_times_add_up_and_its_audit_is_clean(finished: Path) -> None:
@@ -150,7 +142,7 @@ def test_its_times_add_up_and_its_audit_is_clean(finished: Path) -> None:
         causes_ms = [row["lateness_ms"], row["unexplained_ms"], *(ms for name in lists for ms in row[name])]
         assert math.isclose(math.fsum(causes_ms), row["latency_ms"])
         assert min(causes_ms) >= 0
-    done = subprocess.run(command("audit", str(finished)), capture_output=True, text=True, timeout=60)
+    done = testbed("audit", str(finished))
     assert (done.returncode, "no difference" in done.stdout) == (0, True), done.stderr
 
 
@@ -171,8 +163,8 @@ def test_hop_times_agree_with_the_clock_of_the_captures(finished: Path) -> None:
             seen_ms = (answered_s - asked_s) * 1000
             assert above_ms - 0.1 <= seen_ms <= waited_ms + 0.1
             excess_ms.append(waited_ms - seen_ms - delays_ms[hop])
-    late = [one["put_on_wire"] for one in read(finished, "fidelity.json")["link_process"].values()]
-    assert min(excess_ms) > -max(one["max_ms"] for one in late) - 0.1
+    reports = read(finished, "fidelity.json")["link_process"].values()
+    assert min(excess_ms) > -max(report["put_on_wire"]["max_ms"] for report in reports) - 0.1
     assert sum(excess < 0 for excess in excess_ms) < len(excess_ms) / 10
     assert statistics.median(excess_ms) < 5
 
@@ -181,7 +173,7 @@ def test_hop_times_agree_with_the_clock_of_the_captures(finished: Path) -> None:
 def on_the_wire(run: Path, method: str, link: str) -> dict[str, tuple[float, float]]:
     """When the frame that begins each request was on the wire, and the one that begins its answer."""
     asked: dict[str, float] = {}
-    found: dict[str, tuple[float, float]] = {}
+    both: dict[str, tuple[float, float]] = {}
     waiting: dict[int, str] = {}
     with PcapReader(str(run / "captures" / method / f"{link}.pcap")) as frames:
         for frame in frames:
@@ -192,35 +184,39 @@ def on_the_wire(run: Path, method: str, link: str) -> dict[str, tuple[float, flo
                 waiting[frame[TCP].sport] = request_id
             elif payload.startswith(b"HTTP/1.1"):
                 request_id = waiting[frame[TCP].dport]
-                found[request_id] = asked[request_id], float(frame.time)
-    return found
+                both[request_id] = asked[request_id], float(frame.time)
+    return both
 
 
 def test_fidelity_has_all_that_a_reader_would_ask_of_the_network_and_the_host(finished: Path) -> None:
-    found = read(finished, "fidelity.json")
+    fidelity = read(finished, "fidelity.json")
     directions = {(link, way) for link in ("device1-edge1", "device2-edge1", "edge1-cloud1") for way in WAYS}
     for when in ("before", "after"):
-        measured = {(one["link"], one["direction"], one["quantity"]): one for one in found["links"][when]}
+        measured = {
+            (finding["link"], finding["direction"], finding["quantity"]): finding
+            for finding in fidelity["links"][when]
+        }
         for link, way in directions:
             for quantity in ("rate", "loss", "jitter", "one way"):
-                one = measured[link, way, quantity]
-                assert None not in (one["configured"], one["measured"], one["samples"])
+                finding = measured[link, way, quantity]
+                assert None not in (finding["configured"], finding["measured"], finding["samples"])
             assert measured[link, "both", "round trip"]["measured"] > 0
     for method in ("cloud-only", "recserve"):
-        assert {"busy", "contended", "steal", "pressure"} <= set(found["cpu"][method])
-        backlog = {(one["link"], one["direction"]): one for one in found["backlog"][method]}
+        assert {"busy", "contended", "steal", "pressure"} <= set(fidelity["cpu"][method])
+        backlog = {(queue["link"], queue["direction"]): queue for queue in fidelity["backlog"][method]}
         assert set(backlog) == directions
-        assert all(one["queue_frames"] >= 100 for one in backlog.values())
+        assert all(queue["queue_frames"] >= 100 for queue in backlog.values())
         assert backlog["device1-edge1", "up"]["max_frames"] > 0
-        accounts = [one for one in found["bytes"] if one["method"] == method]
-        assert {(one["link"], one["direction"]) for one in accounts} == directions
-        assert all(one["capture_dropped_frames"] == one["queue_dropped_frames"] == 0 for one in accounts)
+        accounts = [account for account in fidelity["bytes"] if account["method"] == method]
+        assert {(account["link"], account["direction"]) for account in accounts} == directions
+        for column in ("capture_dropped_frames", "queue_dropped_frames"):
+            assert {account[column] for account in accounts} == {0}
     for name in ("lateness", "unexplained"):
-        assert [one["method"] for one in found[name]] == ["cloud-only", "recserve"]
-        for one in found[name]:
-            assert 0 < one["p50_ms"] <= one["p99_ms"] <= one["max_ms"]
-            assert one["requests"] == 20
-    for tier in found["tiers"]:
+        assert [times["method"] for times in fidelity[name]] == ["cloud-only", "recserve"]
+        for times in fidelity[name]:
+            assert 0 < times["p50_ms"] <= times["p99_ms"] <= times["max_ms"]
+            assert times["requests"] == 20
+    for tier in fidelity["tiers"]:
         assert 0 <= tier["throttled_periods"] <= tier["periods"]
 
 
@@ -230,7 +226,7 @@ def test_a_capture_that_was_cut_is_told_by_report_and_audit(finished: Path, tmp_
     pcap = next((copy / "captures" / "recserve").iterdir())
     pcap.write_bytes(pcap.read_bytes()[:-7])
     for name in ("report", "audit"):
-        done = subprocess.run(command(name, str(copy)), capture_output=True, text=True, timeout=60)
+        done = testbed(name, str(copy))
         assert done.returncode == 1
         assert len(done.stderr.strip().splitlines()) == 1
         assert f"captures/recserve/{pcap.name} is not as the run left it" in done.stdout + done.stderr
@@ -254,8 +250,8 @@ def test_nothing_of_it_is_left(finished: Path) -> None:
 
 def test_decisions_hold_where_many_requests_run_at_the_same_time(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    busy = ("trace.requests=200", "trace.arrivals.rate=80", "tiers.cloud.cpus=0.2")
-    done = run(out, "--methods", "recserve", *(word for one in busy for word in ("--set", one)))
+    busy = ("--requests", "200", "--set", "trace.arrivals.rate=80", "--set", "tiers.cloud.cpus=0.2")
+    done = run(out, "--methods", "recserve", *busy)
     assert done.returncode == 0, done.stderr
     rows = read(out, "requests.parquet")
     overlapping = sum(later["sent_at_s"] < row["done_at_s"] for row, later in pairwise(rows))
@@ -273,10 +269,9 @@ def test_a_signal_ends_it_with_what_was_measured_on_disk(
     with running(out, "--set", "trace.arrivals.rate=5") as process:
         wait_for(process, REPLAYING)
         process.send_signal(number)
-        assert process.stdout is not None
-        said = process.stdout.read()
+        output = rest_of_output(process)
         assert process.wait(60) == status
-    *_, where, last = said.strip().splitlines()
+    *_, where, last = output.strip().splitlines()
     assert str(out) in where
     assert last == f"testbed: {'interrupted' if number == signal.SIGINT else 'terminated'}"
     assert wait_until_nothing_is_left() == []
@@ -298,10 +293,9 @@ def test_after_a_kill_clean_removes_all_of_it_and_nothing_else(tmp_path: Path) -
             process.kill()
             process.wait(10)
         assert left_behind()
-        done = subprocess.run(command("clean"), capture_output=True, text=True, timeout=120, check=False)
+        done = testbed("clean")
         assert (done.returncode, "removed container" in done.stdout) == (0, True), done.stderr
-        found = wait_until_nothing_is_left()
-        assert found == [f"namespace {foreign}"]
+        assert wait_until_nothing_is_left() == [f"namespace {foreign}"]
     finally:
         subprocess.run(["ip", "netns", "del", foreign], check=True, timeout=10)
 
@@ -323,15 +317,14 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path: Path) -> None
 def test_a_tier_that_is_killed_on_the_way_is_told(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with running(out, "--set", "trace.arrivals.rate=4") as process:
-        said = wait_for(process, REPLAYING)
+        wait_for(process, REPLAYING)
         edge = engine().containers.list(filters={"label": RUN_LABEL, "name": "edge1"})[0]
         edge.kill()
-        assert process.stdout is not None
-        said += process.stdout.read()
+        output = rest_of_output(process)
         status = process.wait(120)
     assert status == 1
-    assert "edge1" in said.strip().splitlines()[-1]
-    assert "Traceback" not in said
+    assert "edge1" in output.strip().splitlines()[-1]
+    assert "Traceback" not in output
     assert wait_until_nothing_is_left() == []
 
 

@@ -15,7 +15,7 @@ import pytest
 from testbed.host.cgroup import ContainerGroup, Usage
 from testbed.host.facts import usable_cpus
 from testbed.host.run_delay import Look, RunDelay, kernel_tells, thread_delays
-from testbed.orchestrator.watch.run_delay import RunDelayWatch
+from testbed.orchestrator.watch.run_delay import run_delay_watch
 
 SPIN = [sys.executable, "-I", "-S", "-c", "while True: pass"]
 
@@ -128,7 +128,7 @@ def spinning(count: int, group: Path | None = None) -> Iterator[None]:
 def used(group: Path, seconds: float = 2) -> Usage:
     container = ContainerGroup(group.name)
     before = container.usage()
-    with RunDelayWatch([container], interval_s=0.2):
+    with run_delay_watch([container], interval_s=0.2):
         time.sleep(seconds)
     return container.usage().since(before)
 

@@ -40,8 +40,8 @@ def events_of(*entries: dict[str, Any]) -> tuple[Any, ...]:
 
 def played(network: Network, *entries: dict[str, Any], replay_s: float) -> list[EventRow]:
     """The reports of events beside a replay of that length in which nobody asks anything."""
-    stage = Stage(events_of(*entries), network, [])
-    with EventPlayer(stage, "nobody", {}) as player:
+    stage = Stage(events_of(*entries), network, [], {})
+    with EventPlayer(stage, "nobody") as player:
         player.start(time.monotonic())
         time.sleep(replay_s)
     return player.reports

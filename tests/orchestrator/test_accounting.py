@@ -1,4 +1,4 @@
-"""Captures of a method accounted for in turn: progress on large ones, and what cannot be read."""
+"""Accounting for the captures of a method: progress on large ones, and captures that cannot be read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.wire.crafted import ENDS, Connection, answer, assert_exact, request, 
 
 
 class Watched(Reporter):
-    """Keeps what its progress bar is told: how often it is drawn depends on the machine."""
+    """Keeps the counts that its progress bar gets: how often the bar is drawn depends on the machine."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -36,13 +36,13 @@ class Watched(Reporter):
             yield counted
 
 
-def told(captures: list[Path], *, terminal: bool) -> tuple[str, list[tuple[int, int]]]:
-    """What is printed, and what the bar was told."""
+def watched_accounting(captures: list[Path], *, terminal: bool) -> tuple[str, list[tuple[int, int]]]:
+    """Account for captures; return what is printed, and the counts that the bar got."""
     out = StringIO()
     console = Console(file=out, force_terminal=terminal, width=120, highlight=False)
     watched = Watched(console)
     with Reporter(console).counting("recserve: replaying", 1):  # as in a run
-        account_captures([(path, ENDS) for path in captures], "recserve", watched)
+        account_captures({str(path): (path, ENDS) for path in captures}, "recserve", watched)
     return out.getvalue(), watched.counts
 
 
@@ -52,16 +52,16 @@ def test_large_captures_are_watched_and_small_ones_are_not(tmp_path: Path) -> No
     write(small, Connection().frames)
     megabytes = (large.stat().st_size + small.stat().st_size) // 1_000_000
     assert megabytes * 1_000_000 >= SHOWN_BYTES
-    assert "accounting" not in told([small, small], terminal=True)[0]
-    said, counts = told([small, large], terminal=True)
-    assert f"recserve: accounting for {megabytes} MB" in said
-    assert re.search(rf"\d+/{megabytes}\b", said)
+    assert "accounting" not in watched_accounting([small], terminal=True)[0]
+    printed, counts = watched_accounting([small, large], terminal=True)
+    assert f"recserve: accounting for {megabytes} MB" in printed
+    assert re.search(rf"\d+/{megabytes}\b", printed)
     done = [count for count, _ in counts]
     assert done == sorted(done)
     assert len(set(done)) > 10
     assert counts[-1] == (megabytes, megabytes)
-    said, _ = told([small, large], terminal=False)
-    (line,) = [line for line in said.splitlines() if "accounting" in line]
+    printed, _ = watched_accounting([small, large], terminal=False)
+    (line,) = [line for line in printed.splitlines() if "accounting" in line]
     assert f"recserve: accounting for {megabytes} MB" in line
 
 
@@ -102,8 +102,9 @@ def test_a_capture_that_cannot_be_read_accounts_for_nothing_and_the_others_stand
     whole = write(tmp_path / "whole.pcap", connection.frames)
     cut = tmp_path / "cut.pcap"
     cut.write_bytes(whole.read_bytes()[:-3])
-    captures = [(path, ENDS) for path in (tmp_path / "missing.pcap", cut, whole)]
-    missing, damaged, sound = account_captures(captures, "recserve", Reporter(Console(quiet=True)))
+    captures = {path.stem: (path, ENDS) for path in (tmp_path / "missing.pcap", cut, whole)}
+    accounts = account_captures(captures, "recserve", Reporter(Console(quiet=True)))
+    missing, damaged, sound = (accounts[name] for name in ("missing", "cut", "whole"))
     assert (missing.up.frames, damaged.up.frames, sound.up.prompt_bytes) == (0, 0, 1)
     assert "cannot be read" in missing.doubts[0]
     assert "is cut off after frame" in damaged.doubts[0]

@@ -1,4 +1,4 @@
-"""How long a run will take is said before it starts, by phase."""
+"""A run's estimated time, by phase."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def estimate(name: str, *overrides: str) -> Estimate:
 def test_an_open_loop_lasts_until_the_last_request_under_every_method() -> None:
     scenario = load_scenario(SCENARIOS / "quickstart.yaml")
     last_s = build_trace(scenario)[-1].at_s
-    found = estimate("quickstart")
-    assert len(found.replays_s) == 5
-    assert all(last_s < replay_s < last_s + 5 for replay_s in found.replays_s)
+    replays_s = estimate("quickstart").replays_s
+    assert len(replays_s) == 5
+    assert all(last_s < replay_s < last_s + 5 for replay_s in replays_s)
     slowly, fast = (estimate("quickstart", f"trace.arrivals.rate={rate}").replays_s[0] for rate in (2, 4))
     assert slowly / 2 == pytest.approx(fast, abs=3)
 
@@ -44,8 +44,8 @@ def test_a_loss_and_more_links_take_longer_to_measure() -> None:
     still = estimate("smoke").measuring_s
     assert estimate("smoke", "links.core.loss=0.1%").measuring_s > still + 1
     assert estimate("smoke", "tiers.device.nodes=40").measuring_s > 2 * still
-    one = "tiers=[{name: cloud, model: {kind: recorded, service: 1ms}, cpus: 1, memory: 1GiB}]"
-    assert estimate("smoke", one, "links=[]", "methods=[{name: cloud-only}]").measuring_s == 0
+    alone = "tiers=[{name: cloud, model: {kind: recorded, service: 1ms}, cpus: 1, memory: 1GiB}]"
+    assert estimate("smoke", alone, "links=[]", "methods=[{name: cloud-only}]").measuring_s == 0
 
 
 def test_the_sentence_has_the_whole_and_its_parts() -> None:

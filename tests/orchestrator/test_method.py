@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from testbed.console import Reporter
+from testbed.host.processes.proc import command_line, process_ids
 from testbed.orchestrator.method import MethodResult, observe, run_method
 from testbed.orchestrator.method import account as account_for
 from testbed.orchestrator.session import Session
@@ -47,6 +48,10 @@ def quiet_reporter() -> Reporter:
     return Reporter(Console(quiet=True))
 
 
+def no_progress(_done: int, _of: int) -> None:
+    pass
+
+
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     folder = tmp_path_factory.mktemp("emulated")
@@ -61,14 +66,12 @@ def session(up: Session, tmp_path: Path) -> Session:
 
 
 def run_all(session: Session) -> list[MethodResult]:
-    return [
-        run_method(session, method, lambda _done, _of: None) for method in session.inputs.scenario.methods
-    ]
+    return [run_method(session, method, no_progress) for method in session.inputs.scenario.methods]
 
 
 def test_a_method_is_accounted_for_again_from_files_alone(session: Session) -> None:
     method = session.inputs.scenario.methods[1]
-    observed = observe(session, method, lambda _done, _of: None)
+    observed = observe(session, method, no_progress)
     first, again = (
         account_for(session.inputs, session.directory, observed, quiet_reporter()) for _ in range(2)
     )
@@ -77,7 +80,7 @@ def test_a_method_is_accounted_for_again_from_files_alone(session: Session) -> N
 
 
 def against_bytes(*results: MethodResult) -> tuple[str, ...]:
-    accounts = [one for result in results for one in result.accounts]
+    accounts = [account for result in results for account in result.accounts]
     return judge(Evidence(accounts=accounts)).reasons["bytes"]
 
 
@@ -121,10 +124,9 @@ def at(done: int, act: Callable[[], None]) -> Callable[[int, int], None]:
 
 def end_capture(interface: str) -> None:
     """Kill the tcpdump on that interface, as a kernel short of memory might."""
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        words = entry.read_bytes().split(b"\0") if entry.exists() else []
-        if words[0] == b"tcpdump" and interface.encode() in words:
-            os.kill(int(entry.parent.name), signal.SIGKILL)
+    for pid in process_ids():
+        if "tcpdump" in command_line(pid)[:1] and interface in command_line(pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_capture_that_dies_costs_the_verdict_on_bytes_and_nothing_else(session: Session) -> None:
@@ -151,9 +153,11 @@ def test_a_closed_loop_of_a_scenario_has_its_users(session: Session) -> None:
     closed = Replay(mode="closed", users=3, think_s=0.01, think_distribution="exponential")
     scenario = session.inputs.scenario.model_copy(update={"replay": closed})
     closed_loop = replace(session, inputs=replace(session.inputs, scenario=scenario))
-    result = run_method(closed_loop, scenario.methods[0], lambda _done, _of: None)
+    result = run_method(closed_loop, scenario.methods[0], no_progress)
     assert result.outcomes.ended == {"answered": 40}
     assert against_bytes(result) == ()
     for row in result.requests:
-        others = [one for one in result.requests if one["sent_at_s"] <= row["sent_at_s"] < one["done_at_s"]]
-        assert len(others) <= 3
+        outstanding = [
+            other for other in result.requests if other["sent_at_s"] <= row["sent_at_s"] < other["done_at_s"]
+        ]
+        assert len(outstanding) <= 3

@@ -1,8 +1,8 @@
 """Network namespaces: entering one with a thread, a socket or a process, and its settings.
 
-A node's container has a namespace of its own; switches and WAN links live in one namespace of the run,
-where neither the host's firewall nor its settings touch them. Only the *network* namespace is entered: a lean
-image has no ``ip`` or ``bridge`` in its file system.
+Each node has a namespace; switches and WAN links are in one namespace of the run, where neither the host's
+firewall nor its settings touch them. Only the *network* namespace is entered: a lean image has no ``ip`` or
+``bridge`` in its file system.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def batch(path: str, program: str, lines: Sequence[str]) -> None:
 
 
 def _reason(stderr: str, stdin: str) -> str:
-    """What iproute2 said, with the command in place of its "Command failed -:12"."""
+    """What iproute2 printed, with the command in place of its "Command failed -:12"."""
     messages = [line for line in stderr.strip().splitlines() if line]
     lines = stdin.splitlines()
     failed = next((line for line in messages if line.startswith("Command failed -:")), None)

@@ -1,1 +1,1 @@
-"""Events of a scenario, played on a network that is up."""
+"""Plays a scenario's events on a network that is up."""

@@ -1,4 +1,4 @@
-"""What each kind of event does to a network that is up: how it begins, how it ends, what it has to tell."""
+"""What each kind of event does to a network that is up: how it begins, how it ends, what it reports."""
 
 from __future__ import annotations
 
@@ -8,40 +8,56 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 from testbed.errors import TestbedError
 from testbed.host.processes.proc import children, exists
 from testbed.host.processes.waiting import wait_until
-from testbed.network.endpoint import Endpoint
 from testbed.network.link import WanLink
 from testbed.network.live_link import LiveLink
-from testbed.orchestrator.events.flow import Flow, flow_port
 from testbed.orchestrator.nodes.control import NodeControl
 from testbed.scenario.reading.rate_file import read_rate_trace
-from testbed.scenario.sections.events import BackgroundFlow, LinkChange, RateFile
+from testbed.scenario.sections.events import LinkChange, RateFile
 
 READY_TIMEOUT_S = 300.0
 _READY_POLL_S = 0.1
 _GONE_TIMEOUT_S = 5.0
 
 
-class Effect(Protocol):
-    """One event. Each is called at most once, in this order; ``end`` also if the replay is over before."""
+class Effect:
+    """What one event does. Its methods are called at most once each, in the order in which they stand here.
 
-    def begin(self) -> None: ...
+    Attributes:
+        lasts: whether it goes on until :meth:`end`, which is called at the end of the replay at the latest.
+    """
 
-    def end(self) -> None: ...
+    lasts: ClassVar[bool] = True
+
+    def begin(self) -> None:
+        """Change the network or a node."""
+
+    def end(self) -> None:
+        """Put back what was changed."""
 
     def report(self) -> dict[str, Any]:
-        """Columns of its row in ``events.parquet``, once it has ended."""
-        ...
+        """Columns of the event's row in ``events.parquet``."""
+        return {}
+
+    def close(self) -> None:
+        """Release what the effect holds, in any case and also if it never began."""
 
 
-class ChangedFigures:
-    """A link's figures are others."""
+class LinkBack(Effect):
+    """A link carries frames again: the event that took it down ends, and nothing else happens."""
+
+    lasts = False
+
+
+class ChangedFigures(Effect):
+    """Links have other figures than the scenario gives them."""
 
     def __init__(self, event: LinkChange, links: Sequence[LiveLink]) -> None:
         self._directions, self._figures, self._links = event.directions, event.figures.given, links
@@ -54,12 +70,9 @@ class ChangedFigures:
         for link in self._links:
             link.put_back(self._directions, self._figures)
 
-    def report(self) -> dict[str, Any]:
-        return {}
 
-
-class DeadLink:
-    """A link carries nothing."""
+class DeadLink(Effect):
+    """Links lose all frames."""
 
     def __init__(self, links: Sequence[WanLink]) -> None:
         self._links = links
@@ -82,7 +95,7 @@ class DeadLink:
         return sum(counts.cut_frames for link in self._links for counts in link.counts().values())
 
 
-class FollowedFile:
+class FollowedFile(Effect):
     """A link's frames leave at a file's opportunities; each link and direction begins the file for itself."""
 
     def __init__(self, event: RateFile, links: Sequence[LiveLink]) -> None:
@@ -97,40 +110,8 @@ class FollowedFile:
         for link in self._links:
             link.unfollow(self._directions)
 
-    def report(self) -> dict[str, Any]:
-        return {}
 
-
-class Traffic:
-    """A background flow; its server listens from the start."""
-
-    def __init__(self, event: BackgroundFlow, number: int, source: Endpoint, target: Endpoint) -> None:
-        self._flow = Flow(event, flow_port(number), source, target)
-        self._told: dict[str, Any] = {}
-
-    def begin(self) -> None:
-        self._flow.start()
-
-    def end(self) -> None:
-        report = self._flow.finish()
-        self._told = {
-            "flow_seconds": report.seconds,
-            "flow_sent_bytes": report.sent_bytes,
-            "flow_received_bytes": report.received_bytes,
-            "flow_lost_packets": report.lost_packets,
-            "flow_retransmits": report.retransmits,
-        }
-        if report.error is not None:
-            raise TestbedError(f"iperf3: {report.error}")
-
-    def report(self) -> dict[str, Any]:
-        return self._told
-
-    def close(self) -> None:
-        self._flow.close()
-
-
-class StillContainer:
+class StillContainer(Effect):
     """All processes of a container stand still (SIGSTOP); its kernel's TCP does not."""
 
     def __init__(self, node: NodeControl) -> None:
@@ -142,29 +123,31 @@ class StillContainer:
     def end(self) -> None:
         self._signal(signal.SIGCONT)
 
-    def report(self) -> dict[str, Any]:
-        return {}
-
     def _signal(self, number: signal.Signals) -> None:
         first = _first_process(self._node)
         for pid in (first, *children(first)):
             os.kill(pid, number)
 
 
-class KilledTier:
+class KilledTier(Effect):
     """A tier's process is killed, and starts again with an empty window and the method's policy.
 
     The first process of its container is :mod:`tiers.supervisor`, so network namespace and address stay.
-    What the node had recorded is fetched right before.
+    What the node has recorded is read right before, and added to ``records``.
     """
 
-    def __init__(self, node: NodeControl, policy: Mapping[str, Any], keep: Callable[[Any], None]) -> None:
-        self._node, self._policy, self._keep = node, policy, keep
+    def __init__(
+        self,
+        node: NodeControl,
+        policy: Mapping[str, Any],
+        records: defaultdict[str, list[list[dict[str, Any]]]],
+    ) -> None:
+        self._node, self._policy, self._records = node, policy, records
         self._ready_after_s: float | None = None
         self._waiting: threading.Thread | None = None
 
     def begin(self) -> None:
-        self._keep(self._node.records())
+        self._records[self._node.name].append(self._node.records())
         first = _first_process(self._node)
         tiers = children(first)
         os.kill(first, signal.SIGUSR1)

@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from testbed.errors import TestbedError
@@ -20,10 +20,11 @@ from testbed.host.processes.waiting import wait_until
 from testbed.network.endpoint import Endpoint
 from testbed.network.kernel.connections import connections
 from testbed.network.kernel.netns import Popen_in
+from testbed.orchestrator.events.effects import Effect
 from testbed.scenario.sections.events import AnyEvent, BackgroundFlow
 
 FIRST_PORT = 20_000
-"""Of the first event's flow; the second event's has the next. Far from the tiers' own."""
+"""Of the first event's flow; the second event's has the next. Far from the tiers' ports."""
 _NOBODY = "65534"
 _LISTEN_TIMEOUT_S = 20.0
 _END_TIMEOUT_S = 5.0
@@ -32,7 +33,7 @@ _CONNECT_TIMEOUT_MS = 3000
 
 @dataclass(frozen=True)
 class FlowReport:
-    """What a flow did, by iperf3's own word: bytes of payload, without headers.
+    """What iperf3 reports of a flow: bytes of payload, without headers.
 
     ``lost_packets`` are a UDP flow's datagrams that did not arrive; ``retransmits`` a TCP flow's segments.
     """
@@ -51,13 +52,15 @@ def flow_port(number: int) -> int:
 
 
 def flow_ports(events: tuple[AnyEvent, ...]) -> frozenset[int]:
+    """The ports of all flows among the events."""
     return frozenset(
         flow_port(number) for number, event in enumerate(events) if isinstance(event, BackgroundFlow)
     )
 
 
 def require_iperf3(events: tuple[AnyEvent, ...]) -> None:
-    """
+    """Check that background flows can be made here, if there are any.
+
     Raises:
         TestbedError: there are flows and no iperf3 to make them.
     """
@@ -65,8 +68,8 @@ def require_iperf3(events: tuple[AnyEvent, ...]) -> None:
         raise TestbedError("events: background flows need iperf3; install it (testbed/provision.sh does)")
 
 
-class Flow:
-    """A flow to be: its server listens as soon as it is made, and nothing has crossed a link yet.
+class Flow(Effect):
+    """A background flow. Its server listens from the start; nothing crosses a link before it begins.
 
     Raises:
         TestbedError: the server did not come to listen.
@@ -74,7 +77,7 @@ class Flow:
 
     def __init__(self, event: BackgroundFlow, port: int, source: Endpoint, target: Endpoint) -> None:
         self._event, self._port, self._source, self._target = event, port, source, target
-        self._started = False
+        self._report = FlowReport()
         self._server = self._iperf3(target, "--server", "--one-off", "--bind", target.ip)
         self._client = self._waiting_client()
         if not wait_until(
@@ -83,31 +86,37 @@ class Flow:
             self.close()
             raise TestbedError(f"iperf3 did not come to listen on {target.ip} port {port}")
 
-    def start(self) -> None:
-        """Begin to send; the flow ends by itself."""
-        self._started = True
+    def begin(self) -> None:
         assert self._client.stdin is not None
         self._client.stdin.write(b"go\n")
         self._client.stdin.flush()
 
-    def finish(self) -> FlowReport:
-        """Wait for the end, which is asked for if the flow is not over; what it did."""
-        if not self._started:
-            return FlowReport()
+    def end(self) -> None:
+        """Wait until the client has ended, which is asked to if the flow is not over.
+
+        Raises:
+            TestbedError: iperf3 reports an error.
+        """
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._client.wait(0.5 if self._client.poll() is None else 0)
         cut_off = self._client.poll() is None
         if cut_off:
-            self._client.send_signal(signal.SIGINT)  # iperf3 then tells what it did so far
+            self._client.send_signal(signal.SIGINT)  # iperf3 then reports what it did so far
         try:
-            said, _ = self._client.communicate(timeout=_END_TIMEOUT_S)
+            output, _ = self._client.communicate(timeout=_END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._client.kill()
-            said, _ = self._client.communicate()
-        return read_report(said, cut_off=cut_off)
+            output, _ = self._client.communicate()
+        self._report = read_report(output, cut_off=cut_off)
+        if self._report.error is not None:
+            raise TestbedError(f"iperf3: {self._report.error}")
+
+    def report(self) -> dict[str, Any]:
+        figures = asdict(self._report)
+        del figures["error"]
+        return {f"flow_{name}": value for name, value in figures.items()}
 
     def close(self) -> None:
-        """End what still runs."""
         for process in (self._client, self._server):
             if process.poll() is None:
                 process.kill()
@@ -118,7 +127,7 @@ class Flow:
         return any(socket.listening and socket.port == self._port for socket in sockets)
 
     def _waiting_client(self) -> subprocess.Popen[bytes]:
-        """A client that needs but a word to begin: on a busy host a new process takes its time."""
+        """Start a client that waits for a line of input: on a busy host a new process takes its time."""
         flow = self._event.flow
         assert self._event.for_s is not None
         words = ["--client", self._target.ip, "--bind", self._source.ip, "--bitrate", str(flow.rate_bps)]
@@ -141,16 +150,20 @@ class Flow:
         )
 
 
-def read_report(said: bytes, *, cut_off: bool = False) -> FlowReport:
-    """What iperf3's client says in JSON (iperf3(1), ``--json``)."""
+def read_report(output: bytes, *, cut_off: bool = False) -> FlowReport:
+    """Read what iperf3's client prints as JSON (iperf3(1), ``--json``).
+
+    Args:
+        cut_off: whether the client was asked to end before the flow was over.
+    """
     try:
-        told: dict[str, Any] = json.loads(said)
+        report: dict[str, Any] = json.loads(output)
     except ValueError:
         return FlowReport(error="iperf3 was ended before it told what it did")
-    error = told.get("error")
+    error = report.get("error")
     if error is not None and cut_off:
         error = "the replay ended before the flow did"
-    end = told.get("end") or {}
+    end = report.get("end") or {}
     whole, sent, received = (end.get(key) or {} for key in ("sum", "sum_sent", "sum_received"))
     if packets := whole.get("packets"):
         lost, sent_bytes = int(whole["lost_packets"]), int(whole["bytes"])

@@ -1,17 +1,17 @@
-"""A scenario's events beside a replay: each at its time, in every method again, and noted as it went."""
+"""Plays a scenario's events beside a replay, each at its time, and records what became of them."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from testbed.errors import TestbedError
-from testbed.orchestrator.events.effects import Effect, Traffic
+from testbed.orchestrator.events.effects import Effect
 from testbed.orchestrator.events.stage import Stage
 from testbed.results.columns import EventRow
 from testbed.scenario.sections.event import Event
@@ -20,10 +20,10 @@ from testbed.scenario.timeline import Moment, moments
 
 @dataclass
 class _Played:
-    """An event as it went so far."""
+    """An event, and what has become of it so far."""
 
     event: Event
-    effect: Effect | None
+    effect: Effect
     took_effect_at_s: float | None = None
     ended_at_s: float | None = None
     errors: list[str] = field(default_factory=list)
@@ -36,18 +36,15 @@ class _Played:
 class EventPlayer:
     """Plays a stage's events while it is entered, from the moment at which :meth:`start` says that time is 0.
 
-    Left, every event has ended and everything is put back.
+    When it is left, every event has ended and everything is put back.
 
     Attributes:
         reports: afterwards, one for each event.
-        records: afterwards, what nodes had recorded when they were killed, by node.
     """
 
-    def __init__(self, stage: Stage, method: str, policy: Mapping[str, Any]) -> None:
+    def __init__(self, stage: Stage, method: str) -> None:
         self._stage, self._method = stage, method
-        self.records: dict[str, list[list[dict[str, Any]]]] = {}
         self.reports: list[EventRow] = []
-        self._policy = policy
         self._played: list[_Played] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._play, name="events", daemon=True)
@@ -62,9 +59,8 @@ class EventPlayer:
     def __enter__(self) -> Self:
         with self._closing as stack:
             for number, event in enumerate(self._stage.events):
-                effect = self._stage.effect(number, self._policy, self._keep)
-                if isinstance(effect, Traffic):
-                    stack.callback(effect.close)
+                effect = self._stage.effect(number)
+                stack.callback(effect.close)
                 self._played.append(_Played(event, effect))
             self._closing = stack.pop_all()
         return self
@@ -76,12 +72,8 @@ class EventPlayer:
             self._ended.set()
             if self._thread.ident is not None:
                 self._thread.join()
-            if kind is not None:
-                return
-            self.reports = [self._report(number) for number in range(len(self._played))]
-
-    def _keep(self, node: str, records: list[dict[str, Any]]) -> None:
-        self.records.setdefault(node, []).append(records)
+            if kind is None:
+                self.reports = [self._report(number, played) for number, played in enumerate(self._played, 1)]
 
     def _play(self) -> None:
         """The thread: every moment at its time; at the end of the replay what is under way ends as well."""
@@ -97,7 +89,7 @@ class EventPlayer:
     def _act(self, moment: Moment) -> None:
         played = self._played[moment.number]
         if not moment.begins:
-            # A flow ends by itself, and tells what it did when the replay is over.
+            # A flow ends by itself, and reports what it did when the replay is over.
             if played.under_way and not played.event.ends_by_itself:
                 self._end(played)
             return
@@ -105,15 +97,13 @@ class EventPlayer:
             if other.under_way and played.event.ends(other.event, self._stage.network.topology):
                 self._end(other)
                 played.errors += other.errors
-        if played.effect is not None:
-            self._attempt(played, played.effect.begin)
+        self._attempt(played, played.effect.begin)
         played.took_effect_at_s = self._now()
-        if played.effect is None:
+        if not played.effect.lasts:
             played.ended_at_s = played.took_effect_at_s
 
     def _end(self, played: _Played) -> None:
-        if played.effect is not None:
-            self._attempt(played, played.effect.end)
+        self._attempt(played, played.effect.end)
         played.ended_at_s = self._now()
 
     @staticmethod
@@ -126,20 +116,19 @@ class EventPlayer:
     def _now(self) -> float:
         return time.monotonic() - self._start_s
 
-    def _report(self, number: int) -> EventRow:
-        played = self._played[number]
-        event, told = played.event, {}
-        if played.took_effect_at_s is not None and played.effect is not None:
+    def _report(self, number: int, played: _Played) -> EventRow:
+        event, columns = played.event, {}
+        if played.took_effect_at_s is not None:
             try:
-                told = played.effect.report()
+                columns = played.effect.report()
             except TestbedError as error:
                 played.errors.append(str(error))
         ended_at_s = played.ended_at_s
-        if (seconds := told.pop("flow_seconds", None)) is not None and played.took_effect_at_s is not None:
+        if (seconds := columns.pop("flow_seconds", None)) is not None and played.took_effect_at_s is not None:
             ended_at_s = min(ended_at_s or 0.0, played.took_effect_at_s + seconds)
         return EventRow(
             method=self._method,
-            number=number + 1,
+            number=number,
             kind=event.kind,
             target=event.target,
             at_s=event.at_s,
@@ -147,20 +136,20 @@ class EventPlayer:
             took_effect_at_s=played.took_effect_at_s,
             ended_at_s=ended_at_s,
             late_ms=_late_ms(event.at_s, played.took_effect_at_s),
-            end_late_ms=self._end_late_ms(played),
+            end_late_ms=_end_late_ms(played),
             skipped=played.took_effect_at_s is None,
             error="; ".join(played.errors) or None,
-            **told,
+            **columns,
         )
 
-    def _end_late_ms(self, played: _Played) -> float | None:
-        """A flow ends in its own time; what was cut short by the replay's end was not late."""
-        event = played.event
-        if event.end_s is None or event.ends_by_itself or played.ended_at_s is None:
-            return None
-        late_ms = _late_ms(event.end_s, played.ended_at_s)
-        return late_ms if late_ms is not None and late_ms >= 0 else None
+
+def _end_late_ms(played: _Played) -> float | None:
+    """How late an event was ended; ``None`` for a flow, and where the end of the replay ended it early."""
+    if played.event.ends_by_itself:
+        return None
+    late_ms = _late_ms(played.event.end_s, played.ended_at_s)
+    return None if late_ms is None or late_ms < 0 else late_ms
 
 
-def _late_ms(at_s: float, took_effect_at_s: float | None) -> float | None:
-    return None if took_effect_at_s is None else (took_effect_at_s - at_s) * 1000
+def _late_ms(due_s: float | None, happened_at_s: float | None) -> float | None:
+    return None if due_s is None or happened_at_s is None else (happened_at_s - due_s) * 1000

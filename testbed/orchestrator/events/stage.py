@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,34 +16,38 @@ from testbed.orchestrator.events.effects import (
     Effect,
     FollowedFile,
     KilledTier,
+    LinkBack,
     StillContainer,
-    Traffic,
 )
+from testbed.orchestrator.events.flow import Flow, flow_port
 from testbed.orchestrator.nodes.control import NodeControl
 from testbed.scenario.sections.event import Event
-from testbed.scenario.sections.events import BackgroundFlow, LinkChange, LinkDown, NodeEvent, RateFile
-
-Keep = Callable[[str, Any], None]
-"""Is given a node's name and its records."""
 
 
 class Stage:
-    """A network with what its events need; it is as the scenario has it, but while a player is entered."""
+    """A network and its nodes under one method; they are as the scenario has them unless a player is entered.
 
-    def __init__(self, events: Sequence[Event], network: Network, nodes: Sequence[NodeControl]) -> None:
-        self.events, self.network = tuple(events), network
+    Attributes:
+        policy: the method's, for a tier that starts again.
+        records: what nodes had recorded each time that they were killed, by node.
+    """
+
+    def __init__(
+        self,
+        events: Sequence[Event],
+        network: Network,
+        nodes: Sequence[NodeControl],
+        policy: Mapping[str, Any],
+    ) -> None:
+        self.events, self.network, self.policy = tuple(events), network, policy
         self.nodes = {node.name: node for node in nodes}
         self.live = {link.name: LiveLink(link) for link in network.links}
+        self.records: defaultdict[str, list[list[dict[str, Any]]]] = defaultdict(list)
 
-    def effect(self, number: int, policy: Mapping[str, Any], keep: Keep) -> Effect | None:
-        """What the event of that number does; ``None`` where it does nothing but end another.
-
-        Args:
-            policy: the method's, for a tier that starts again.
-            keep: is given what a node had recorded before it was killed.
-        """
+    def effect(self, number: int) -> Effect:
+        """What the event of that number does."""
         event = self.events[number]
-        return EFFECTS[event.kind](self, event, number, policy, keep)
+        return EFFECTS[event.kind](self, event, number)
 
     def links(self, event: Event) -> list[WanLink]:
         """The links that an event concerns."""
@@ -58,43 +63,15 @@ class Stage:
         return endpoint
 
 
-def _changed_figures(stage: Stage, event: LinkChange, *_: Any) -> Effect:
-    return ChangedFigures(event, stage.live_links(event))
-
-
-def _followed_file(stage: Stage, event: RateFile, *_: Any) -> Effect:
-    return FollowedFile(event, stage.live_links(event))
-
-
-def _dead_link(stage: Stage, event: LinkDown, *_: Any) -> Effect:
-    return DeadLink(stage.links(event))
-
-
-def _traffic(stage: Stage, event: BackgroundFlow, number: int, *_: Any) -> Effect:
-    return Traffic(event, number, stage.endpoint(event.flow.source), stage.endpoint(event.flow.target))
-
-
-def _still_container(stage: Stage, event: NodeEvent, *_: Any) -> Effect:
-    return StillContainer(stage.nodes[event.node])
-
-
-def _killed_tier(
-    stage: Stage, event: NodeEvent, _number: int, policy: Mapping[str, Any], keep: Keep
-) -> Effect:
-    return KilledTier(stage.nodes[event.node], policy, lambda records: keep(event.node, records))
-
-
-def _nothing(*_: Any) -> None:
-    """A link that comes up does but end the event that took it down."""
-
-
-EFFECTS: Mapping[str, Callable[[Stage, Any, int, Mapping[str, Any], Keep], Effect | None]] = {
-    "set": _changed_figures,
-    "rate_file": _followed_file,
-    "down": _dead_link,
-    "flow": _traffic,
-    "pause": _still_container,
-    "kill": _killed_tier,
-    "up": _nothing,
+EFFECTS: Mapping[str, Callable[[Stage, Any, int], Effect]] = {
+    "set": lambda stage, event, _: ChangedFigures(event, stage.live_links(event)),
+    "rate_file": lambda stage, event, _: FollowedFile(event, stage.live_links(event)),
+    "down": lambda stage, event, _: DeadLink(stage.links(event)),
+    "up": lambda *_: LinkBack(),
+    "flow": lambda stage, event, number: Flow(
+        event, flow_port(number), stage.endpoint(event.flow.source), stage.endpoint(event.flow.target)
+    ),
+    "pause": lambda stage, event, _: StillContainer(stage.nodes[event.node]),
+    "kill": lambda stage, event, _: KilledTier(stage.nodes[event.node], stage.policy, stage.records),
 }
 """By kind of event."""

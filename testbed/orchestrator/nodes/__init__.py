@@ -1,1 +1,1 @@
-"""The processes of the tiers: what they are told, and how they are asked."""
+"""The processes of the tiers: how they are configured, started and controlled."""

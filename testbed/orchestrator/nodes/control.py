@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 from testbed.errors import TestbedError
@@ -47,38 +48,36 @@ class NodeControl:
             TestbedError: its container has ended; with the last line of its log.
         """
         try:
-            status, _ = self._exchange("GET", "/health", None, CONTROL_TIMEOUT_S)
+            status, _ = self._exchange("/health", None, CONTROL_TIMEOUT_S)
         except (OSError, http.client.HTTPException):
             self.host.require_running()
             return False
         return status == 200
 
-    def warm_up(self, texts: Sequence[str]) -> list[float]:
-        """Infer ``texts``, which enter no window and go nowhere; returns each inference's time in ms."""
-        answer = self._ask("POST", "warmup", {"texts": list(texts)}, WARMUP_TIMEOUT_S)
-        return [float(ms) for ms in answer["inference_ms"]]
+    def warm_up(self, texts: Sequence[str]) -> None:
+        """Infer ``texts``; they enter no window and go nowhere."""
+        self._ask("warmup", {"texts": list(texts)}, WARMUP_TIMEOUT_S)
 
     def reset(self, method: str, policy: dict[str, Any]) -> None:
         """Start ``method`` with nothing carried over from the one before."""
-        self._ask("POST", "reset", {"method": method, "policy": policy})
+        self._ask("reset", {"method": method, "policy": policy})
 
     def disconnect(self) -> None:
         """Close the connections to the tier above."""
-        self._ask("POST", "disconnect", {})
+        self._ask("disconnect", {})
 
     def records(self) -> list[dict[str, Any]]:
         """What the node recorded of each request since the reset."""
-        records: list[dict[str, Any]] = self._ask("GET", "records", None, WARMUP_TIMEOUT_S)
-        return records
+        return list(self._ask("records", timeout_s=WARMUP_TIMEOUT_S))
 
     def status(self) -> dict[str, Any]:
-        """What the node says of itself: its model, its method, how many records it had no room for."""
-        status: dict[str, Any] = self._ask("GET", "status", None)
-        return status
+        """The node's model, its method, how many records it had no room for, and more."""
+        return dict(self._ask("status"))
 
-    def _ask(self, verb: str, path: str, body: Any, timeout_s: float = CONTROL_TIMEOUT_S) -> Any:
+    def _ask(self, path: str, body: Any = None, timeout_s: float = CONTROL_TIMEOUT_S) -> Any:
+        """Post ``body``, or get what is there without one; return the answer's JSON."""
         try:
-            status, answer = self._exchange(verb, f"{CONTROL_PREFIX}/{path}", body, timeout_s)
+            status, answer = self._exchange(f"{CONTROL_PREFIX}/{path}", body, timeout_s)
         except (OSError, http.client.HTTPException) as error:
             self.host.require_running()
             raise TestbedError(f"node {self.name} does not answer {path} ({error})") from error
@@ -87,15 +86,12 @@ class NodeControl:
             raise TestbedError(f"node {self.name} refused {path}: {message or f'status {status}'}")
         return answer
 
-    def _exchange(self, verb: str, path: str, body: Any, timeout_s: float) -> tuple[int, Any]:
-        connection = _LoopbackConnection(self.host.netns_path, timeout_s)
-        try:
-            payload = None if body is None else encode_json(body)
-            connection.request(verb, path, payload, {"Content-Type": "application/json"} if payload else {})
+    def _exchange(self, path: str, body: Any, timeout_s: float) -> tuple[int, Any]:
+        with closing(_LoopbackConnection(self.host.netns_path, timeout_s)) as connection:
+            verb, payload = ("GET", None) if body is None else ("POST", encode_json(body))
+            connection.request(verb, path, payload, {"Content-Type": "application/json"})
             response = connection.getresponse()
             raw = response.read()
-        finally:
-            connection.close()
         try:
             return response.status, json.loads(raw)
         except ValueError:
@@ -124,6 +120,6 @@ def wait_ready(nodes: Sequence[NodeControl], timeout_s: float, progress: Callabl
 
 
 def on_all(nodes: Sequence[NodeControl], act: Callable[[NodeControl], Any]) -> dict[str, Any]:
-    """Do the same with every node at the same time; the results by the nodes' names."""
+    """Call ``act`` with every node at the same time; return the results by the nodes' names."""
     with ThreadPoolExecutor(max_workers=min(16, len(nodes)), thread_name_prefix="control") as pool:
         return dict(zip((node.name for node in nodes), pool.map(act, nodes), strict=True))

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -28,7 +28,7 @@ _END_TIMEOUT_S = 10.0
 
 
 class TierProcess:
-    """What a ``NodeControl`` needs of a node: name, namespace, whether it lives."""
+    """A tier's server as a process, with what a ``NodeControl`` needs of a node."""
 
     def __init__(self, name: str, netns_path: str, environment: Mapping[str, str]) -> None:
         self.name, self.netns_path = name, netns_path
@@ -45,7 +45,7 @@ class TierProcess:
         )
 
     def require_running(self) -> None:
-        """Raise a TestbedError with its last words if it has ended."""
+        """Raise a TestbedError with the last line of its errors if it has ended."""
         if self.process.poll() is not None:
             self._errors.seek(0)
             raise TestbedError(f"the tier {self.name} has ended: {last_line(self._errors.read())}")
@@ -71,19 +71,10 @@ def tier_processes(
             process: Any = TierProcess(name, path, environments[name])
             stack.callback(process.end)
             nodes.append(NodeControl(process))
-        wait_until_ready(nodes)
+        for node in nodes:
+            sentence = f"the tier {node.name} did not start in {START_TIMEOUT_S:.0f} s"
+            wait_until(node.ready, START_TIMEOUT_S, _POLL_S, or_raise=sentence)
         yield nodes
-
-
-def wait_until_ready(nodes: Sequence[NodeControl]) -> None:
-    """Return when all answer.
-
-    Raises:
-        TestbedError: one ended, or was not ready in time.
-    """
-    for node in nodes:
-        sentence = f"the tier {node.name} did not start in {START_TIMEOUT_S:.0f} s"
-        wait_until(node.ready, START_TIMEOUT_S, _POLL_S, or_raise=sentence)
 
 
 def environment(config: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A scenario's tiers as containers: what each node is told, given and allowed."""
+"""A scenario's tiers as containers: the configuration, mounts and limits of each node."""
 
 from __future__ import annotations
 
@@ -9,23 +9,18 @@ from typing import Any
 
 from testbed.errors import TestbedError
 from testbed.network.container import ContainerSpec
+from testbed.orchestrator.nodes.tier_process import environment
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.methods import Method
 from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry
 from testbed.scenario.sections.tiers import Tier
 from testbed.scenario.topology import Node, Topology
-from tiers.config import NODE_VARIABLE, REQUEST_THREADS
+from tiers.config import REQUEST_THREADS
 from tiers.plugins import External, external
-from tiers.protocol import encode_json
 
 PLUGIN_MOUNT = "/plugins"
 PIDS_LIMIT = REQUEST_THREADS + 256
 """Processes and threads of a node: one for each request, and what model and supervisor need."""
-
-
-def threads_for(cpus: float) -> int:
-    """Inference threads for a quota: more would wait for one another (OpenMP)."""
-    return max(1, math.floor(cpus))
 
 
 def container_specs(scenario: Scenario, topology: Topology, models: Path | None) -> list[ContainerSpec]:
@@ -34,7 +29,6 @@ def container_specs(scenario: Scenario, topology: Topology, models: Path | None)
     Raises:
         TestbedError: a tier's model cannot be had inside a container.
     """
-    tiers = {tier.name: tier for tier in scenario.tiers}
     mounts: dict[str, dict[str, str]] = {}
     configs: dict[str, dict[str, Any]] = {}
     for tier in scenario.tiers:
@@ -46,8 +40,8 @@ def container_specs(scenario: Scenario, topology: Topology, models: Path | None)
     return [
         ContainerSpec(
             node.name,
-            cpus=tiers[node.tier].cpus,
-            memory_bytes=tiers[node.tier].memory_bytes,
+            cpus=scenario.tier(node.tier).cpus,
+            memory_bytes=scenario.tier(node.tier).memory_bytes,
             env=_environment(node, scenario, topology, configs[node.tier]),
             pids_limit=PIDS_LIMIT,
             mounts=mounts[node.tier],
@@ -58,12 +52,12 @@ def container_specs(scenario: Scenario, topology: Topology, models: Path | None)
 
 
 def policy_spec(method: Method, seed: int) -> dict[str, Any]:
-    """What a node's reset is told of a method."""
+    """A method's policy with its parameters, as a node's reset takes it."""
     return {"policy": _inside(method.policy), **method.parameters, "seed": seed}
 
 
 def _environment(node: Node, scenario: Scenario, topology: Topology, model: dict[str, Any]) -> dict[str, str]:
-    threads = threads_for(scenario.tier(node.tier).cpus)
+    threads = max(1, math.floor(scenario.tier(node.tier).cpus))  # more would wait for one another (OpenMP)
     config = {
         "node": node.name,
         "tier": node.tier,
@@ -74,7 +68,7 @@ def _environment(node: Node, scenario: Scenario, topology: Topology, model: dict
         "threads": threads,
         "plugins": [PLUGIN_MOUNT],
     }
-    return {NODE_VARIABLE: encode_json(config).decode(), "OMP_NUM_THREADS": str(threads)}
+    return {**environment(config), "OMP_NUM_THREADS": str(threads)}
 
 
 def _model(tier: Tier, models: Path | None, mounts: dict[str, str]) -> dict[str, Any]:
@@ -128,7 +122,7 @@ def _inside(name: str) -> str:
 
 
 def _file_inside(plugin: External) -> str:
-    """Its file's path below the plug-in mount: files of one name in two folders stay two files."""
+    """The path of a plug-in's file below the mount: files of the same name in two folders stay two files."""
     file = Path(plugin.where)
     folder = hashlib.sha256(str(file.parent).encode()).hexdigest()[:8]
     return f"{folder}/{file.name}"

@@ -1,1 +1,1 @@
-"""Requests sent as the trace has them, and what came of each."""
+"""Sends the requests of a trace, and records the outcome of each."""

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from testbed.scenario.sections.replay import ThinkDistribution
+from testbed.scenario.sections.replay import Replay
 
 
 class Done(Protocol):
@@ -40,18 +40,22 @@ class ClosedLoop:
     think_s: Sequence[float]
 
 
-def draw_closed_loop(
-    users: int, requests: int, mean_s: float, distribution: ThinkDistribution, seed: int
-) -> ClosedLoop:
-    """Think times by the trace's seed, from a stream of their own: a longer trace begins with the same."""
-    if distribution == "fixed":
+def draw_closed_loop(settings: Replay, requests: int, seed: int) -> ClosedLoop | None:
+    """The users of a closed loop, ``None`` in other modes.
+
+    The trace's seed decides think times, from a stream of their own: a longer trace begins with the same.
+    """
+    users, mean_s = settings.users, settings.think_s
+    if users is None or mean_s is None:
+        return None
+    if settings.think_distribution == "fixed":
         return ClosedLoop(users, [mean_s] * requests)
     draws = random.Random(f"{seed}/think")
     return ClosedLoop(users, [-mean_s * math.log1p(-draws.random()) for _ in range(requests)])
 
 
 async def run_closed(loop: ClosedLoop, send: Callable[[int, float], Awaitable[Ended]]) -> list[Ended]:
-    """Let every user go through its requests; what came of each, in the trace's order.
+    """Let every user go through its requests; return what came of each, in the trace's order.
 
     Args:
         send: sends the request with that index when its user wants it sent (seconds since the start, not

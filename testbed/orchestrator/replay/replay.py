@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -25,6 +25,7 @@ from testbed.network.kernel.netns import socket_in
 from testbed.orchestrator.replay.closed_loop import ClosedLoop, run_closed
 from testbed.scenario.workload.trace_file import Request
 from tiers.protocol import (
+    ANSWERED,
     COMPLETIONS_PATH,
     DEADLINE_HEADER,
     INSTRUMENTATION_KEY,
@@ -34,7 +35,6 @@ from tiers.protocol import (
     encode_json,
 )
 
-ANSWERED = "answered"
 LEAD_S = 0.2
 """From the call to time 0, so that the first request is not late."""
 WARM_CONNECTIONS = 4
@@ -44,14 +44,14 @@ orchestrator and device. Where more requests are outstanding, more are opened.
 WARM_TIMEOUT_S = 0.5
 KEEP_ALIVE_S = 600.0
 GRACE_S = 2.0
-"""How long after its deadline an answer is still waited for: the node's own verdict is on its way."""
+"""How long after its deadline an answer is still waited for: the node itself reports what is late."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How one request ended: ``answered`` or a named error; exactly one for each request of the trace.
 
-    ``sent_at_s`` is when its bytes were handed to the kernel; for one that never was, when it was to be.
+    ``sent_at_s`` is when its bytes were handed to the kernel; where they were not, when they were to be.
     """
 
     request_id: str
@@ -88,8 +88,8 @@ def replay(
             ``closed`` when its user wants to, and that time is its ``scheduled_at_s``.
         deadline_s: counts from the time for which a request was scheduled (in lockstep, from sending).
         closed: the users, in a closed loop.
-        progress: is told how many requests are done.
-        started: is told, shortly before, when time 0 is (``time.monotonic()``).
+        progress: called with how many requests are done.
+        started: called shortly before time 0 with when that is (``time.monotonic()``).
     """
     if (mode == "closed") != (closed is not None):
         raise ValueError("a closed loop needs its users, and no other mode has any")
@@ -103,32 +103,28 @@ def replay(
         gc.unfreeze()
 
 
+@dataclass
 class _Replay:
     """One replay: the sessions with the devices, and the clock that counts from its start."""
 
-    def __init__(
-        self,
-        prompts: Mapping[str, str],
-        namespaces: Mapping[str, str],
-        deadline_s: float,
-        progress: Progress,
-        started: Callable[[float], None],
-    ) -> None:
-        self._prompts, self._namespaces = prompts, namespaces
-        self._deadline_s, self._progress, self._started = deadline_s, progress, started
-        self._sessions: dict[str, aiohttp.ClientSession] = {}
-        self._start_s = 0.0
-        self._done = 0
+    prompts: Mapping[str, str]
+    namespaces: Mapping[str, str]
+    deadline_s: float
+    progress: Progress
+    started: Callable[[float], None]
+    sessions: dict[str, aiohttp.ClientSession] = field(default_factory=dict)
+    start_s: float = 0.0
+    done: int = 0
 
     async def run(self, trace: Sequence[Request], mode: str, closed: ClosedLoop | None) -> list[Outcome]:
         async with AsyncExitStack() as stack:
             for device in sorted({request.device for request in trace}):
-                session = _session(self._namespaces[device])
-                self._sessions[device] = await stack.enter_async_context(session)
-            bodies = {request.id: _body(self._prompts[request.id]) for request in trace}
-            await asyncio.gather(*(self._warm(session) for session in self._sessions.values()))
-            self._start_s = time.monotonic() + LEAD_S
-            self._started(self._start_s)
+                session = _session(self.namespaces[device])
+                self.sessions[device] = await stack.enter_async_context(session)
+            bodies = {request.id: _body(self.prompts[request.id]) for request in trace}
+            await asyncio.gather(*(self._warm(session) for session in self.sessions.values()))
+            self.start_s = time.monotonic() + LEAD_S
+            self.started(self.start_s)
             if mode == "lockstep":
                 return [await self._send(request, bodies[request.id], self._now()) for request in trace]
             if closed is not None:
@@ -155,7 +151,7 @@ class _Replay:
         await asyncio.gather(*(ask() for _ in range(WARM_CONNECTIONS)))
 
     def _now(self) -> float:
-        return time.monotonic() - self._start_s
+        return time.monotonic() - self.start_s
 
     async def _until(self, at_s: float) -> None:
         while (wait_s := at_s - self._now()) > 0:
@@ -163,14 +159,14 @@ class _Replay:
 
     async def _send(self, request: Request, body: bytes, scheduled_s: float) -> Outcome:
         begun_s = self._now()
-        remaining_s = scheduled_s + self._deadline_s - begun_s
+        remaining_s = scheduled_s + self.deadline_s - begun_s
         sent: list[float] = []
         reply = "deadline" if remaining_s <= 0 else await self._exchange(request, body, remaining_s, sent)
         done_s = self._now()
-        sent_s = sent[0] - self._start_s if sent else begun_s
+        sent_s = sent[0] - self.start_s if sent else begun_s
         outcome, answer, tier = (reply, None, None) if isinstance(reply, str) else _verdict(*reply)
-        self._done += 1
-        self._progress(self._done)
+        self.done += 1
+        self.progress(self.done)
         return Outcome(
             request.id, request.device, scheduled_s, sent_s, done_s, (done_s - scheduled_s) * 1000,
             outcome, answer, tier,
@@ -182,7 +178,7 @@ class _Replay:
         """Status and body of the reply, or why there is none; when it was sent is appended to ``sent``."""
         headers = {REQUEST_ID_HEADER: request.id, DEADLINE_HEADER: encode_deadline(remaining_s)}
         try:
-            async with self._sessions[request.device].post(
+            async with self.sessions[request.device].post(
                 COMPLETIONS_PATH,
                 data=body,
                 headers=headers,
@@ -197,7 +193,7 @@ class _Replay:
 
 
 async def _note_sent(_session: Any, context: Any, _parameters: Any) -> None:
-    """The request is written now, head and body together: what its connection took is behind it."""
+    """Record that the request is being written, head and body together; its connection is already there."""
     context.trace_request_ctx.append(time.monotonic())
 
 

@@ -1,1 +1,1 @@
-"""From observations to the rows of a run's tables."""
+"""Turns observations into the rows of a run's tables."""

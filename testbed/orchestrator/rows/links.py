@@ -1,16 +1,16 @@
-"""Holds what a link's capture, the link process and the kernel counted against each other.
+"""Compares what a link's capture, the link process and the kernel counted.
 
-What comes of it are a method's rows of ``links.parquet`` and the evidence for the verdict on bytes.
+From this come a method's rows of ``links.parquet`` and the evidence for the verdict on bytes.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from testbed.network.kernel.counters import Counters
-from testbed.network.readings import DirectionReading, LinkCounts
+from testbed.network.readings import DirectionReading
 from testbed.orchestrator.rows.requests import text_bytes
 from testbed.results.columns import LinkRow, RequestRow
 from testbed.results.evidence import BacklogReport, LinkAccount
@@ -77,16 +77,24 @@ def reconcile(
     for link, capture in captured.items():
         for direction in DIRECTIONS:
             start, end = before.links[link][direction], after.links[link][direction]
-            change = _between(start, end)
-            row = _row(
-                method, link, direction, capture.parts(direction), change,
-                attributed_bytes=attributed_bytes[link, direction], held_frames=end.process.held_frames,
-            )  # fmt: skip
+            change: DirectionReading = _between(start, end)
+            parts = capture.parts(direction)
+            captured_bytes = parts.prompt_bytes + parts.answer_bytes
+            row = LinkRow(
+                link=link,
+                direction=direction,
+                method=method,
+                **_counted(change),
+                held_frames=end.process.held_frames,
+                unaccounted_bytes=change.wire.bytes - parts.accounted_bytes,
+                unattributed_bytes=captured_bytes - attributed_bytes[link, direction],
+                **{name: getattr(parts, name) for name in _FROM_PARTS},
+            )
             reconciled.rows.append(row)
             reconciled.accounts.append(
                 LinkAccount(
                     **{name: getattr(row, name) for name in _SHARED},
-                    unaccounted_frames=change.wire.frames - capture.parts(direction).accounted_frames,
+                    unaccounted_frames=change.wire.frames - parts.accounted_frames,
                     dropped_frames=change.dropped_frames,
                     process_dropped_frames=change.process.dropped_frames,
                     quiet=before.quiet and after.quiet,
@@ -97,35 +105,20 @@ def reconcile(
     return reconciled
 
 
-def _row(
-    method: str,
-    link: str,
-    direction: Direction,
-    parts: Parts,
-    change: DirectionReading,
-    *,
-    attributed_bytes: int,
-    held_frames: int,
-) -> LinkRow:
-    return LinkRow(
-        link=link,
-        direction=direction,
-        method=method,
-        frames=change.wire.frames,
-        frame_bytes=change.wire.bytes,
-        unaccounted_bytes=change.wire.bytes - parts.accounted_bytes,
-        unattributed_bytes=parts.prompt_bytes + parts.answer_bytes - attributed_bytes,
-        queue_dropped_frames=change.process.refused_frames,
-        lost_frames=change.process.lost_frames,
-        down_lost_frames=change.process.cut_frames,
-        duplicated_frames=change.process.duplicated_frames,
-        held_frames=held_frames,
-        **{name: getattr(parts, name) for name in _FROM_PARTS},
-    )
+def _counted(change: DirectionReading) -> dict[str, int]:
+    """The columns that the kernel and the link process counted."""
+    return {
+        "frames": change.wire.frames,
+        "frame_bytes": change.wire.bytes,
+        "queue_dropped_frames": change.process.refused_frames,
+        "lost_frames": change.process.lost_frames,
+        "down_lost_frames": change.process.cut_frames,
+        "duplicated_frames": change.process.duplicated_frames,
+    }
 
 
 def _of_capture(capture: CaptureAccount, report: CaptureReport | None) -> dict[str, Any]:
-    """What speaks against a capture. It holds both directions, so that this is told once, with the way up."""
+    """What speaks against a capture. It holds both directions, so it is said of one of them: the way up."""
     return {
         "capture_dropped_frames": report.dropped_by_kernel if report else 0,
         "faults": tuple(dict.fromkeys([*(report.faults if report else ()), *capture.doubts])),
@@ -166,34 +159,21 @@ def contradictions(change: DirectionReading) -> Iterator[str]:
 
 def backlogs(after: Reading, topology: Topology) -> list[BacklogReport]:
     """How full each bottleneck's queue was at most under the method that ``after`` was read at the end of."""
-    return [
-        BacklogReport(
-            link.name,
-            direction,
-            link.shape(direction).queue_frames,
-            after.links[link.name][direction].process.most_waiting_frames,
-            after.links[link.name][direction].process.most_waiting_bytes,
-        )
-        for link in topology.links
-        for direction in DIRECTIONS
-    ]
+    reports = []
+    for link, direction in itertools.product(topology.links, DIRECTIONS):
+        queue_frames = link.shape(direction).queue_frames
+        counts = after.links[link.name][direction].process
+        most = counts.most_waiting_frames, counts.most_waiting_bytes
+        reports.append(BacklogReport(link.name, direction, queue_frames, *most))
+    return reports
 
 
-def _between(before: DirectionReading, after: DirectionReading) -> DirectionReading:
-    """The change of every counter; of what waits or is held now too, so that the sums hold in any case."""
-    return DirectionReading(
-        _counted(before.wire, after.wire),
-        _counted(before.port_in, after.port_in),
-        _counted(before.port_out, after.port_out),
-        LinkCounts(
-            **{
-                count.name: getattr(after.process, count.name) - getattr(before.process, count.name)
-                for count in fields(LinkCounts)
-            }
-        ),
-        after.dropped_frames - before.dropped_frames,
-    )
+def _between(before: Any, after: Any) -> Any:
+    """The change of a number, or of every number in a reading of counters.
 
-
-def _counted(before: Counters, after: Counters) -> Counters:
-    return Counters(after.frames - before.frames, after.bytes - before.bytes)
+    What waits or is held now is such a number too, so that the sums hold in any case.
+    """
+    if isinstance(after, int):
+        return after - before
+    names = [counter.name for counter in fields(after)]
+    return type(after)(**{name: _between(getattr(before, name), getattr(after, name)) for name in names})

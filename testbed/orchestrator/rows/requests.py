@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from testbed.orchestrator.replay.replay import Outcome
@@ -75,31 +76,19 @@ def request_rows(
             if outcome.request_id in by_node.get(node, {})
         }
         hops = _tried(outcome.request_id, hops_up[outcome.device], reached, crossed)
-        by_column = {
-            **_node_columns(reached),
-            **_byte_columns(outcome.request_id, hops, crossed),
-            **time_columns(outcome, hops, reached),
-        }
-        rows.append(_row(method, outcome, examples[outcome.request_id].reference, by_column))
+        reference = examples[outcome.request_id].reference
+        rows.append(
+            RequestRow(
+                **asdict(outcome),
+                method=method,
+                reference=reference,
+                correct=outcome.answer == reference,
+                **_node_columns(reached),
+                **_byte_columns(outcome.request_id, hops, crossed),
+                **time_columns(outcome, hops, reached),
+            )
+        )
     return rows
-
-
-def _row(method: str, outcome: Outcome, reference: str, by_column: Mapping[str, Any]) -> RequestRow:
-    return RequestRow(
-        request_id=outcome.request_id,
-        method=method,
-        device=outcome.device,
-        scheduled_at_s=outcome.scheduled_at_s,
-        sent_at_s=outcome.sent_at_s,
-        done_at_s=outcome.done_at_s,
-        latency_ms=outcome.latency_ms,
-        tier=outcome.tier,
-        answer=outcome.answer,
-        reference=reference,
-        correct=outcome.answer == reference,
-        outcome=outcome.outcome,
-        **by_column,
-    )
 
 
 def _node_columns(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from testbed.host.cgroup import Usage
@@ -11,6 +12,10 @@ from testbed.orchestrator.rows.requests import NodeRecords
 from testbed.results.columns import Row, TierRow
 from testbed.results.evidence import Overflow
 from testbed.scenario.topology import Topology
+from tiers.protocol import ANSWERED
+
+_UNKNOWN = Usage(None, None, None, None, None)
+"""The use of a node that is no container."""
 
 
 def tier_rows(
@@ -22,22 +27,16 @@ def tier_rows(
             node=node.name,
             tier=node.tier,
             method=method,
-            **_used(used.get(node.name)),
+            **_used(used.get(node.name, _UNKNOWN)),
             **_inferences(records.get(node.name, ())),
         )
         for node in topology.nodes
     ]
 
 
-def _used(usage: Usage | None) -> dict[str, Any]:
-    return {
-        "cpu_seconds": usage and usage.cpu_s,
-        "throttled_s": usage and usage.throttled_s,
-        "throttled_periods": usage and usage.throttled_periods,
-        "periods": usage and usage.periods,
-        "anon_bytes": usage and usage.anon_bytes,
-        "waited_s": usage and usage.waited_s,
-    }
+def _used(usage: Usage) -> dict[str, Any]:
+    columns = asdict(usage)
+    return {"cpu_seconds": columns.pop("cpu_s"), **columns}
 
 
 def _inferences(records: Sequence[Row]) -> dict[str, Any]:
@@ -52,7 +51,7 @@ def _inferences(records: Sequence[Row]) -> dict[str, Any]:
 
 def _replaced(record: Row) -> bool:
     """Whether the node passed on an answer from above in place of its own."""
-    return record["outcome"] == "answered" and not record["kept"] and record["forward_error"] is None
+    return record["outcome"] == ANSWERED and not record["kept"] and record["forward_error"] is None
 
 
 def overflows(method: str, records: NodeRecords, forgotten: Mapping[str, int]) -> list[Overflow]:

@@ -1,1 +1,1 @@
-"""What is watched beside a replay: CPUs, idle links, threads that wait."""
+"""Watches CPUs, idle links and waiting threads during a replay."""

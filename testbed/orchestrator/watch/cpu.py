@@ -1,13 +1,12 @@
-"""Samples the machine's CPUs while a method is replayed: was there enough of them."""
+"""Samples how busy the machine's CPUs are while a method is replayed."""
 
 from __future__ import annotations
 
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from testbed.host.facts import usable_cpus
 from testbed.results.evidence import CpuReport
@@ -17,9 +16,8 @@ _STAT = Path("/proc/stat")
 _PRESSURE = Path("/proc/pressure/cpu")
 
 
-@dataclass(frozen=True)
-class _Stat:
-    """/proc/stat (proc_stat(5)), in ticks."""
+class _Stat(NamedTuple):
+    """/proc/stat (proc_stat(5)): times in ticks, and how many threads are runnable."""
 
     total: int
     idle: int
@@ -29,12 +27,10 @@ class _Stat:
     @classmethod
     def read(cls) -> _Stat:
         lines = _STAT.read_text().splitlines()
-        user, nice, system, idle, iowait, irq, softirq, steal = (
-            int(word) for word in (lines[0].split()[1:] + ["0"] * 8)[:8]
-        )
+        # user, nice, system, idle, iowait, irq, softirq, steal; what guests used is in user and nice too
+        ticks = [int(word) for word in lines[0].split()[1:9]]
         running = next(int(line.split()[1]) for line in lines if line.startswith("procs_running"))
-        total = user + nice + system + idle + iowait + irq + softirq + steal
-        return cls(total, idle + iowait, steal, running)
+        return cls(sum(ticks), idle=ticks[3] + ticks[4], steal=ticks[7], running=running)
 
 
 class CpuWatch:
@@ -48,19 +44,18 @@ class CpuWatch:
         self._samples = self._contended = 0
 
     def __enter__(self) -> Self:
-        self._first, self._first_s = _Stat.read(), time.monotonic()
-        self._first_pressure = _pressure_s()
+        self._first, self._first_s, self._first_pressure_s = _Stat.read(), time.monotonic(), _pressure_s()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join(timeout=10 * self._interval_s + 5)
-        last, seconds, pressure = _Stat.read(), time.monotonic() - self._first_s, _pressure_s()
+        last, seconds, pressure_s = _Stat.read(), time.monotonic() - self._first_s, _pressure_s()
         ticks = max(1, last.total - self._first.total)
-        waited = None
-        if pressure is not None and self._first_pressure is not None and seconds > 0:
-            waited = (pressure - self._first_pressure) / seconds
+        pressure = None
+        if pressure_s is not None and self._first_pressure_s is not None:
+            pressure = (pressure_s - self._first_pressure_s) / seconds
         self.report = CpuReport(
             cpus=self._cpus,
             seconds=seconds,
@@ -68,7 +63,7 @@ class CpuWatch:
             busy=1 - (last.idle - self._first.idle) / ticks,
             steal=(last.steal - self._first.steal) / ticks,
             contended=self._contended / self._samples if self._samples else 0.0,
-            pressure=waited,
+            pressure=pressure,
         )
 
     def _sample(self) -> None:

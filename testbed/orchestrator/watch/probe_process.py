@@ -2,7 +2,7 @@
 
 Run as a file, with sockets that its parent opened in the links' namespaces and handed down; it imports
 nothing but the standard library, so that it starts at once. It ends when its standard input does, and then
-prints what it saw.
+prints its results.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def _echo_request(identity: int, number: int, payload_bytes: int) -> bytes:
 class Probe:
     """One link's pings. ``felt`` ends when this process has the answer, ``seen`` when the kernel had it.
 
-    ``late`` is how long after its time a ping was sent: a whole machine that stands still, as a virtual one
-    does whose host is busy, shows there and in no counter of its own.
+    ``late`` is how long after its time a ping was sent. It shows a whole machine that stands still, as a
+    virtual machine does whose host is busy; none of the machine's counters shows that.
     """
 
     def __init__(self, descriptor: int, identity: int, payload_bytes: int) -> None:

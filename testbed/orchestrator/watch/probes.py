@@ -1,4 +1,4 @@
-"""Pings idle links slowly while a method is replayed: did each stay what it was."""
+"""Pings idle links slowly while a method is replayed, which shows whether their round trips stay the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from testbed.errors import TestbedError
@@ -26,16 +25,16 @@ PROBE_START_TIMEOUT_S = 30.0
 PROBE_END_TIMEOUT_S = 20.0
 
 
-def probe_report(
+def _report(
     path: LinkPath,
+    *,
     sent: int,
     seen_ms: Sequence[float],
     felt_ms: Sequence[float],
-    late_ms: Sequence[float] = (),
-    *,
+    late_ms: Sequence[float],
     ended_early: bool = False,
 ) -> ProbeReport:
-    """What pings over a path came to, times in ms: see :class:`ProbeReport`."""
+    """Summarise what the probing process reports of a path (:meth:`probe_process.Probe.result`)."""
     felt, late = sorted(felt_ms), sorted(late_ms)
     return ProbeReport(
         link=path.name,
@@ -90,22 +89,17 @@ class ProbeWatch:
         self._wait_until_started()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if not self._paths:
             return
         try:
-            output, _ = self._process.communicate(timeout=PROBE_END_TIMEOUT_S)
+            output = self._process.communicate(timeout=PROBE_END_TIMEOUT_S)[0]
             results = json.loads(output)
         except (subprocess.TimeoutExpired, ValueError):
             self._kill()
-            self.reports = [probe_report(path, 0, (), (), ended_early=True) for path in self._paths]
-            return
-        self.reports = [
-            probe_report(path, result["sent"], result["seen_ms"], result["felt_ms"], result["late_ms"])
-            for path, result in zip(self._paths, results, strict=True)
-        ]
+            lost = {"sent": 0, "seen_ms": (), "felt_ms": (), "late_ms": (), "ended_early": True}
+            results = [lost] * len(self._paths)
+        self.reports = [_report(path, **result) for path, result in zip(self._paths, results, strict=True)]
 
     def _wait_until_started(self) -> None:
         """Read the process's first line; killing it after a time-out ends the reading at the latest."""

@@ -169,10 +169,11 @@ _WRITTEN: dict[str, type[TierModel]] = {
     "transformers": CheckpointEntry,
     "recorded": RecordedEntry,
 }
-"""The kinds of which some keys are others than the options that they become."""
+"""The kinds that have keys which are no options of their constructors."""
 
 
 def _kinds() -> list[str]:
+    """The names of all kinds of models."""
     return list(dict.fromkeys((*_WRITTEN, *KINDS.names)))
 
 

@@ -1,4 +1,4 @@
-"""The stage knows what each kind of event does."""
+"""Each kind of event has an effect."""
 
 from __future__ import annotations
 

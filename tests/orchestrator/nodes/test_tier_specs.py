@@ -1,4 +1,4 @@
-"""What a tier's container is told and given: configuration that the tier itself accepts, and mounts."""
+"""What a tier's container gets: a configuration that the tier itself accepts, and mounts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ from tests import ROOT
 from tests.results.simulated import TEXT
 from tiers.config import read_config
 from tiers.policies import make_policy
+
+POLICY = """
+from tiers.policies import Decision, Policy
+
+
+class Mine(Policy):
+    def decide(self, confidence):
+        return Decision(keep=True)
+"""
 
 
 def load(path: Path, text: str) -> Scenario:
@@ -46,20 +55,15 @@ def test_embedded_models_are_mounted_where_the_tier_looks(tmp_path: Path) -> Non
 
 
 def test_a_policy_from_a_file_is_mounted_and_named_by_its_place_inside(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
-        "from tiers.policies import Decision, Policy\n"
-        "class Mine(Policy):\n"
-        "    def decide(self, confidence):\n"
-        "        return Decision(keep=True)\n"
-    )
+    (tmp_path / "mine.py").write_text(POLICY)
     text = TEXT.replace("{name: device-only}", '{name: mine, policy: "mine.py:Mine"}')
     scenario = load(tmp_path, text)
     spec = container_specs(scenario, scenario.topology, None)[0]
-    told = policy_spec(scenario.methods[0], scenario.seed)
+    policy = policy_spec(scenario.methods[0], scenario.seed)
     config = read_config(spec.env)
     (mount,) = config.plugins
-    assert f"{mount}/{told['policy']}" == f"{spec.mounts[str(tmp_path / 'mine.py')]}:Mine"
-    assert make_policy(told, config.place, [as_mounted(spec, mount, tmp_path)]).decide(0.1).keep
+    assert f"{mount}/{policy['policy']}" == f"{spec.mounts[str(tmp_path / 'mine.py')]}:Mine"
+    assert make_policy(policy, config.place, [as_mounted(spec, mount, tmp_path)]).decide(0.1).keep
 
 
 def as_mounted(spec: ContainerSpec, mount: str, scratch: Path) -> str:
@@ -75,19 +79,14 @@ def as_mounted(spec: ContainerSpec, mount: str, scratch: Path) -> str:
 def test_two_policies_from_files_of_the_same_name_are_two(tmp_path: Path) -> None:
     for folder, keep in (("a", True), ("b", False)):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "mine.py").write_text(
-            "from tiers.policies import Decision, Policy\n"
-            "class Mine(Policy):\n"
-            "    def decide(self, confidence):\n"
-            f"        return Decision(keep={keep})\n"
-        )
+        (tmp_path / folder / "mine.py").write_text(POLICY.replace("True", str(keep)))
     methods = '{name: one, policy: "a/mine.py:Mine"}\n  - {name: two, policy: "b/mine.py:Mine"}'
     scenario = load(tmp_path, TEXT.replace("{name: device-only}", methods))
     spec = container_specs(scenario, scenario.topology, None)[0]
     config = read_config(spec.env)
     inside = as_mounted(spec, config.plugins[0], tmp_path)
     specs = [policy_spec(method, scenario.seed) for method in scenario.methods[:2]]
-    keeps = [make_policy(told, config.place, [inside]).decide(0.1).keep for told in specs]
+    keeps = [make_policy(policy, config.place, [inside]).decide(0.1).keep for policy in specs]
     assert keeps == [True, False]
 
 

@@ -18,9 +18,10 @@ import pytest
 from testbed.network.kernel.netns import add_namespaces, delete_namespaces, named, run_in
 from testbed.orchestrator.nodes.tier_process import environment, tier_processes
 from testbed.orchestrator.replay.closed_loop import ClosedLoop
-from testbed.orchestrator.replay.replay import ANSWERED, GRACE_S, Outcome, replay
+from testbed.orchestrator.replay.replay import GRACE_S, Outcome, replay
 from testbed.scenario.workload.trace_file import Request
 from tests.tiers.nodes import LABELS, TIERS
+from tiers.protocol import ANSWERED
 
 pytestmark = pytest.mark.root
 NAMESPACE = f"tbreplay{os.getpid()}"
@@ -66,7 +67,7 @@ def send(
     closed: ClosedLoop | None = None,
     signals: Sequence[tuple[float, subprocess.Popen[bytes], signal.Signals]] = (),
 ) -> list[Outcome]:
-    """Replay; meanwhile each process gets its signal so many seconds after time 0."""
+    """Replay ``trace``, and send each process its signal so many seconds after time 0."""
     prompts = {request.id: f"prompt {request.id}" for request in trace}
     timers: list[threading.Timer] = []
 
@@ -147,11 +148,11 @@ def test_in_a_closed_loop_each_user_waits_for_the_answer_and_thinks() -> None:
     users, think_s = 3, 0.05
     with tier(service_ms=30):
         outcomes = send(uniform(30, rate_per_s=1000), mode="closed", closed=ClosedLoop(users, [think_s] * 30))
-    assert [one.request_id for one in outcomes] == [f"r{number}" for number in range(30)]
-    assert {one.outcome for one in outcomes} == {ANSWERED}
-    for one in outcomes:
-        assert one.sent_at_s >= one.scheduled_at_s
-        assert sum(other.sent_at_s <= one.sent_at_s < other.done_at_s for other in outcomes) <= users
+    assert [outcome.request_id for outcome in outcomes] == [f"r{number}" for number in range(30)]
+    assert {outcome.outcome for outcome in outcomes} == {ANSWERED}
+    for outcome in outcomes:
+        assert outcome.sent_at_s >= outcome.scheduled_at_s
+        assert sum(other.sent_at_s <= outcome.sent_at_s < other.done_at_s for other in outcomes) <= users
     for earlier, later in zip(outcomes, outcomes[users:], strict=False):  # of the same user
         assert later.scheduled_at_s == pytest.approx(earlier.done_at_s + think_s)
 
@@ -164,5 +165,5 @@ def test_in_a_closed_loop_users_of_a_dead_tier_each_go_through_their_requests() 
             closed=ClosedLoop(2, [0.01] * 40),
             signals=[(0.3, process, signal.SIGKILL)],
         )
-    assert set(Counter(one.outcome for one in outcomes)) == {ANSWERED, "connection"}
-    assert len({one.request_id for one in outcomes}) == len(outcomes) == 40
+    assert set(Counter(outcome.outcome for outcome in outcomes)) == {ANSWERED, "connection"}
+    assert len({outcome.request_id for outcome in outcomes}) == len(outcomes) == 40

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,9 +14,9 @@ from scapy.layers.inet import TCP
 from scapy.layers.l2 import Ether
 from scapy.utils import PcapReader
 
-from testbed.network.kernel.netns import Popen_in
 from testbed.network.network import Network
 from testbed.orchestrator.nodes.control import NodeControl
+from testbed.orchestrator.nodes.tier_process import environment, tier_processes
 from testbed.orchestrator.replay.replay import replay
 from testbed.orchestrator.rows.requests import request_rows, with_lives
 from testbed.results.columns import RequestRow
@@ -29,9 +26,7 @@ from testbed.scenario.workload.datasets import Example
 from testbed.scenario.workload.trace_file import Request
 from testbed.wire.capture import Capture
 from tests.network.lab import tree, up
-from tests.tiers.nodes import wait_until
-from tiers.config import NODE_VARIABLE
-from tiers.protocol import TIER_PORT, encode_json
+from tiers.protocol import TIER_PORT
 
 LINK = "device1-edge1"
 UP, DOWN = Shape(2_000_000, delay_ms=30, loss=0.04), Shape(2_000_000, delay_ms=30)
@@ -39,17 +34,6 @@ PROMPT_BYTES = 5_000
 REQUESTS = 50
 TICK_MS = 25
 """What the time of a segment that was sent again is known to: ``tcpi_last_data_recv`` counts ticks."""
-
-
-@dataclass(frozen=True)
-class _Host:
-    """What :class:`NodeControl` needs of a container."""
-
-    name: str
-    netns_path: str
-
-    def require_running(self) -> None:
-        pass
 
 
 @contextmanager
@@ -63,19 +47,9 @@ def tier(network: Network, node: str, parent: str) -> Iterator[NodeControl]:
         "task": {"kind": "classification", "labels": ["negative", "positive"]},
         "parent": f"{network.topology.node(parent).ip}:{TIER_PORT}",
     }
-    environment = {**os.environ, NODE_VARIABLE: encode_json(config).decode()}
-    netns_path = network.node(node).netns_path
-    process = Popen_in(
-        netns_path, [sys.executable, "-m", "tiers.server"], env=environment, stderr=subprocess.DEVNULL
-    )
-    try:
-        control = NodeControl(_Host(node, netns_path))  # type: ignore[arg-type]
-        wait_until(control.ready, 60)
+    with tier_processes({node: network.node(node).netns_path}, {node: environment(config)}) as (control,):
         control.reset("casserve", {"policy": "casserve", "thresholds": {"device": 1.0, "edge": 0.0}})
         yield control
-    finally:
-        process.kill()
-        process.wait(10)
 
 
 @dataclass
@@ -102,8 +76,8 @@ class Sent:
 
 
 def read(pcap: Path, child_mac: str) -> dict[str, Sent]:
-    """By request, in lockstep: what comes after a request's head is its own."""
-    found: dict[str, Sent] = {}
+    """The frames of each request; in lockstep, all that follow a request's head are of that request."""
+    by_request: dict[str, Sent] = {}
     current = Sent()
     with PcapReader(str(pcap)) as frames:
         for frame in frames:
@@ -113,29 +87,29 @@ def read(pcap: Path, child_mac: str) -> dict[str, Sent]:
             direction = "up" if frame[Ether].src == child_mac else "down"
             if direction == "up" and b"\r\nX-Request-Id: " in payload:
                 request_id = payload.partition(b"\r\nX-Request-Id: ")[2].partition(b"\r\n")[0].decode()
-                current = found.setdefault(request_id, Sent())
+                current = by_request.setdefault(request_id, Sent())
             getattr(current, direction).append((float(frame.time), frame[TCP].seq))
             current.first_bytes.setdefault(direction, len(frame))
-    return found
+    return by_request
 
 
 def replayed(network: Network, pcap: Path) -> list[RequestRow]:
     link, ids = network.link(LINK), [f"r{number:03d}" for number in range(REQUESTS)]
-    trace = [Request(one, 0.0, "device1", "rotten_tomatoes", "test", 1) for one in ids]
-    prompts = {one: f"{one} ".ljust(PROMPT_BYTES, "x") for one in ids}
+    trace = [Request(name, 0.0, "device1", "rotten_tomatoes", "test", 1) for name in ids]
+    prompts = {name: f"{name} ".ljust(PROMPT_BYTES, "x") for name in ids}
     with ExitStack() as stack:
         edge = stack.enter_context(tier(network, "edge1", "cloud1"))
         device = stack.enter_context(tier(network, "device1", "edge1"))
         capture = stack.enter_context(Capture(link.capture_interface, link.netns_path, pcap, UP.rate_bps))
         namespaces = {"device1": network.node("device1").netns_path}
-        before = sum(one.frames for one in link.counters().values())
+        before = sum(counters.frames for counters in link.counters().values())
         outcomes = replay(trace, prompts, namespaces, mode="lockstep", deadline_s=30)
         device.disconnect()
         time.sleep(0.5)
-        capture.stop(sum(one.frames for one in link.counters().values()) - before)
+        capture.stop(sum(counters.frames for counters in link.counters().values()) - before)
         records = {"device1": device.records(), "edge1": edge.records()}
-    examples = {one: Example(1, prompts[one], "positive") for one in ids}
-    crossed = {one.name: {} for one in network.topology.links}  # type: ignore[var-annotated]
+    examples = {name: Example(1, prompts[name], "positive") for name in ids}
+    crossed = {crossing.name: {} for crossing in network.topology.links}  # type: ignore[var-annotated]
     return request_rows("casserve", outcomes, with_lives(records, {}), examples, network.topology, crossed)
 
 
@@ -165,4 +139,4 @@ def test_hops_take_their_delay_and_what_the_capture_saw_of_them(tmp_path: Path) 
     for direction in ("up", "down"):
         assert len(late[direction]) > REQUESTS / 4
         assert abs(statistics.median(late[direction])) < 1
-        assert sum(abs(one) < 2 for one in late[direction]) > 0.8 * len(late[direction])
+        assert sum(abs(late_ms) < 2 for late_ms in late[direction]) > 0.8 * len(late[direction])

@@ -1,4 +1,4 @@
-"""A link's capture, the link process and the kernel held against each other: whatever is amiss is said."""
+"""Counts of a link's capture, the link process and the kernel are compared; every difference is reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from testbed.wire.capture import CaptureReport
 from tests.wire.crafted import ENDS, Connection, answer, request, write
 
 LINK = "device1-edge1"
-NONE = LinkCounts(**dict.fromkeys((one.name for one in fields(LinkCounts)), 0))
+NONE = LinkCounts(**dict.fromkeys((count.name for count in fields(LinkCounts)), 0))
 EMPTY = DirectionReading(Counters(0, 0), Counters(0, 0), Counters(0, 0), NONE, dropped_frames=0)
 
 
@@ -72,16 +72,19 @@ def exchanged(
     quiet: bool = True,
     requests: Sequence[RequestRow] = (ASKED,),
 ) -> Reconciled:
-    """One exchange, of which kernel and link process counted ``more_bytes`` up than the capture has;
-    ``changes`` are of a direction's reading at the end, its ``process`` counts included.
+    """Reconcile one exchange.
+
+    Args:
+        more_bytes: how many more the kernel and the link process counted up than the capture has.
+        changes: by direction, of its reading at the end, ``process`` counts included.
     """
     connection = Connection()
     connection.send(True, request("p").wire)
     connection.send(False, answer("r").wire)
-    found = account(write(folder / "a.pcap", connection.frames), ENDS)
+    captured = account(write(folder / "a.pcap", connection.frames), ENDS)
     end: dict[Direction, DirectionReading] = {}
     for direction in DIRECTIONS:
-        parts = found.parts(direction)
+        parts = captured.parts(direction)
         more = more_bytes if direction == "up" else 0
         given = dict((changes or {}).get(direction, {}))
         dropped = given.pop("dropped_frames", 0)
@@ -89,23 +92,23 @@ def exchanged(
         end[direction] = replace(reading, dropped_frames=dropped)
     before = Reading({LINK: dict.fromkeys(DIRECTIONS, EMPTY)}, quiet=True)
     reports = {LINK: report} if report else {}
-    return reconcile("recserve", before, Reading({LINK: end}, quiet), {LINK: found}, reports, requests)
+    return reconcile("recserve", before, Reading({LINK: end}, quiet), {LINK: captured}, reports, requests)
 
 
-def against_bytes(found: Reconciled) -> tuple[str, ...]:
-    return judge(Evidence(accounts=found.accounts, link_process={})).reasons["bytes"]
+def against_bytes(reconciled: Reconciled) -> tuple[str, ...]:
+    return judge(Evidence(accounts=reconciled.accounts, link_process={})).reasons["bytes"]
 
 
 def test_a_sound_exchange_is_accounted_for_both_ways(tmp_path: Path) -> None:
-    found = exchanged(tmp_path)
-    assert against_bytes(found) == ()
-    assert [(row.prompt_bytes, row.answer_bytes) for row in found.rows] == [(1, 0), (0, 1)]
+    reconciled = exchanged(tmp_path)
+    assert against_bytes(reconciled) == ()
+    assert [(row.prompt_bytes, row.answer_bytes) for row in reconciled.rows] == [(1, 0), (0, 1)]
 
 
 def test_text_of_no_request_stands_in_row_and_account(tmp_path: Path) -> None:
-    found = exchanged(tmp_path, requests=())
-    assert [row.unattributed_bytes for row in found.rows] == [1, 1]
-    assert [account.unattributed_bytes for account in found.accounts] == [1, 1]
+    reconciled = exchanged(tmp_path, requests=())
+    assert [row.unattributed_bytes for row in reconciled.rows] == [1, 1]
+    assert [account.unattributed_bytes for account in reconciled.accounts] == [1, 1]
 
 
 def test_bytes_that_the_capture_has_not_are_not_accounted_for(tmp_path: Path) -> None:
@@ -117,9 +120,9 @@ def test_a_row_says_what_became_of_frames(tmp_path: Path) -> None:
     became = {
         "refused_frames": 4, "lost_frames": 2, "cut_frames": 1, "duplicated_frames": 3, "held_frames": 1,
     }  # fmt: skip
-    found = exchanged(tmp_path, changes={"up": became})
-    assert against_bytes(found) == ()
-    up, down = found.rows
+    reconciled = exchanged(tmp_path, changes={"up": became})
+    assert against_bytes(reconciled) == ()
+    up, down = reconciled.rows
     columns = (
         "queue_dropped_frames", "lost_frames", "down_lost_frames", "duplicated_frames", "held_frames",
     )  # fmt: skip
@@ -128,12 +131,17 @@ def test_a_row_says_what_became_of_frames(tmp_path: Path) -> None:
 
 
 def test_rows_are_of_a_method_alone(tmp_path: Path) -> None:
-    found = account(write(tmp_path / "a.pcap", Connection().frames), ENDS)
-    earlier, later = carried(100, 9_000, lost_frames=5), carried(100 + found.up.frames, 9_000, lost_frames=8)
-    before, after = (Reading({LINK: dict.fromkeys(DIRECTIONS, one)}, quiet=True) for one in (earlier, later))
-    up, _ = reconcile("recserve", before, after, {LINK: found}, {}, []).rows
-    assert (up.frames, up.lost_frames) == (found.up.frames, 3)
-    assert frames_between(before, after, LINK) == 2 * found.up.frames
+    captured = account(write(tmp_path / "a.pcap", Connection().frames), ENDS)
+    earlier, later = (
+        carried(100, 9_000, lost_frames=5),
+        carried(100 + captured.up.frames, 9_000, lost_frames=8),
+    )
+    before, after = (
+        Reading({LINK: dict.fromkeys(DIRECTIONS, reading)}, quiet=True) for reading in (earlier, later)
+    )
+    up, _ = reconcile("recserve", before, after, {LINK: captured}, {}, []).rows
+    assert (up.frames, up.lost_frames) == (captured.up.frames, 3)
+    assert frames_between(before, after, LINK) == 2 * captured.up.frames
 
 
 def test_counts_that_add_up_contradict_nothing() -> None:
@@ -202,8 +210,7 @@ def test_a_frame_too_many_does_not_make_up_for_one_that_is_missing() -> None:
 def test_a_contradiction_costs_the_verdict_on_bytes_by_link_and_direction(
     tmp_path: Path, direction: Direction
 ) -> None:
-    found = exchanged(tmp_path)
-    account = next(one for one in found.accounts if one.direction == direction)
+    account = next(account for account in exchanged(tmp_path).accounts if account.direction == direction)
     wrong = replace(account, contradictions=("the link process took 812 of 815 frames",))
     (reason,) = judge(Evidence(accounts=[wrong], link_process={})).reasons["bytes"]
     assert reason == f"recserve, {LINK} {direction}: the link process took 812 of 815 frames"
@@ -224,9 +231,9 @@ def test_links_that_never_came_to_rest_are_told(tmp_path: Path) -> None:
 
 
 def test_frames_that_the_capture_lost_are_told_once_for_the_link(tmp_path: Path) -> None:
-    found = exchanged(tmp_path, report=CaptureReport(5, 500, dropped_by_kernel=3, faults=()))
-    assert sum(one.capture_dropped_frames for one in found.accounts) == 3
-    (reason,) = against_bytes(found)
+    reconciled = exchanged(tmp_path, report=CaptureReport(5, 500, dropped_by_kernel=3, faults=()))
+    assert sum(account.capture_dropped_frames for account in reconciled.accounts) == 3
+    (reason,) = against_bytes(reconciled)
     assert reason == f"recserve, {LINK}: the capture lost 3 frames"
 
 

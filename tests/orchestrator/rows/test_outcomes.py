@@ -1,4 +1,4 @@
-"""How requests ended, and answers that no reference can be like."""
+"""How requests ended, and answers that are none of the task's labels."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def ended(request_id: str, answer: str | None, outcome: str = "answered") -> Out
 
 def test_an_answer_that_is_none_of_the_labels_is_counted_and_shown() -> None:
     outcomes = [ended("r0", "positive"), ended("r1", "LABEL_1"), ended("r2", None, "deadline")]
-    found = count_outcomes("recserve", TRACE, outcomes, LABELS)
-    assert found.ended == {"answered": 2, "deadline": 1}
-    assert (found.strange_answers, found.strange_answer) == (1, "LABEL_1")
+    counted = count_outcomes("recserve", TRACE, outcomes, LABELS)
+    assert counted.ended == {"answered": 2, "deadline": 1}
+    assert (counted.strange_answers, counted.strange_answer) == (1, "LABEL_1")
 
 
 def test_a_task_without_labels_takes_any_answer() -> None:
-    found = count_outcomes("recserve", TRACE, [ended("r0", "Guten Tag")], ())
-    assert (found.strange_answers, found.strange_answer) == (0, None)
+    counted = count_outcomes("recserve", TRACE, [ended("r0", "Guten Tag")], ())
+    assert (counted.strange_answers, counted.strange_answer) == (0, None)
 
 
 def test_a_request_that_ended_twice_is_counted() -> None:

@@ -14,12 +14,10 @@ from testbed.orchestrator.rows.requests import request_rows, text_bytes, with_li
 from testbed.orchestrator.rows.tiers import tier_rows
 from testbed.results.columns import RequestRow, total
 from testbed.scenario.scenario import load_scenario
-from testbed.scenario.sections.events import LinkDown
 from testbed.scenario.topology import Topology
 from testbed.scenario.workload.datasets import Example
 from testbed.wire.parts import CaptureAccount
 from tests.results.simulated import TEXT
-from tests.scenario.test_event_checks import with_events
 from tests.wire.crafted import Connection, accounted, answer, frame, request
 
 ACCESS, CORE = "device1-edge1", "edge1-cloud1"
@@ -59,9 +57,9 @@ def rows(
     crossed = {
         link.name: accounts[link.name].requests if link.name in accounts else {} for link in topology.links
     }
-    examples = {one: Example(1, PROMPT, REPLY) for one in ids}
+    examples = {name: Example(1, PROMPT, REPLY) for name in ids}
     return request_rows(
-        "recserve", [outcome(one) for one in ids], with_lives(records, {}), examples, topology, crossed
+        "recserve", [outcome(name) for name in ids], with_lives(records, {}), examples, topology, crossed
     )
 
 
@@ -78,8 +76,8 @@ def test_each_hop_has_the_texts_that_crossed_it(topology: Topology, tmp_path: Pa
     accounts = {}
     for name in (ACCESS, CORE):
         connection = Connection()
-        for one in ("q1", "q2")[: 2 if name == ACCESS else 1]:
-            connection.send(True, request(PROMPT, one).wire)
+        for request_id in ("q1", "q2")[: 2 if name == ACCESS else 1]:
+            connection.send(True, request(PROMPT, request_id).wire)
             connection.send(False, answer(REPLY).wire)
         accounts[name] = accounted(tmp_path / name, connection.frames)
     records = {
@@ -120,12 +118,13 @@ def test_text_of_no_request_of_the_trace_is_counted(
     topology: Topology, tmp_path: Path, stranger: str
 ) -> None:
     connection = Connection()
-    for one in ("q1", stranger):
-        connection.send(True, request(PROMPT, one).wire)
+    for request_id in ("q1", stranger):
+        connection.send(True, request(PROMPT, request_id).wire)
         connection.send(False, answer(REPLY).wire)
     account = accounted(tmp_path / "a.pcap", connection.frames)
-    found = rows(topology, ["q1"], {"device1": [sent_up("q1")], "edge1": [record("q1")]}, {ACCESS: account})
-    assert unattributed(ACCESS, account, found) == (13, 2)
+    records = {"device1": [sent_up("q1")], "edge1": [record("q1")]}
+    requests = rows(topology, ["q1"], records, {ACCESS: account})
+    assert unattributed(ACCESS, account, requests) == (13, 2)
 
 
 def test_an_inference_is_replaced_only_by_an_answer_from_above(topology: Topology) -> None:
@@ -152,7 +151,6 @@ def test_an_inference_is_replaced_only_by_an_answer_from_above(topology: Topolog
 
 def test_what_a_killed_node_had_recorded_comes_before_what_it_recorded_since() -> None:
     last = {"edge1": [{"request_id": "c"}], "cloud1": [{"request_id": "c"}]}
-    found = with_lives(last, {"edge1": [[{"request_id": "a"}], [{"request_id": "b"}]]})
-    assert [(one["request_id"], one["life"]) for one in found["edge1"]] == [("a", 0), ("b", 1), ("c", 2)]
-    assert found["cloud1"] == [{"request_id": "c", "life": 0}]
-    assert isinstance(with_events("[{at: 1s, link: core, down: true}]").events[0], LinkDown)
+    lives = with_lives(last, {"edge1": [[{"request_id": "a"}], [{"request_id": "b"}]]})
+    assert lives["edge1"] == [{"request_id": name, "life": life} for life, name in enumerate("abc")]
+    assert lives["cloud1"] == [{"request_id": "c", "life": 0}]

@@ -1,4 +1,4 @@
-"""What a node had no room for is told, by node, and nothing of the others."""
+"""Nodes that had no room for records or requests are reported, and no others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def record(request_id: str, thread_ms: float = 0.0) -> Record:
 
 
 def recorded(records: Records) -> list[dict[str, Any]]:
-    return [one.as_json() for one in records.all()]
+    return [record.as_json() for record in records.all()]
 
 
 def test_records_that_a_node_forgot_and_requests_that_waited_are_told() -> None:

@@ -23,8 +23,8 @@ def row(**changes: Any) -> dict[str, Any]:
 
 
 def known_and_due(*rows: dict[str, Any]) -> tuple[int, int]:
-    found = unexplained("recserve", rows)
-    return found.requests, found.expected
+    times = unexplained("recserve", rows)
+    return times.requests, times.expected
 
 
 @pytest.mark.parametrize("lacking", [{"hop_down_ms": [None]}, {"path": [], "hop_up_ms": []}])
@@ -44,5 +44,5 @@ def test_of_no_request_nothing_is_said() -> None:
 
 
 def test_both_ends_are_kept() -> None:
-    found = unexplained("recserve", [row(unexplained_ms=float(ms)) for ms in range(-50, 150)])
-    assert (found.p1_ms, found.p50_ms, found.p99_ms, found.max_ms) == (-49, 49, 147, 149)
+    times = unexplained("recserve", [row(unexplained_ms=float(ms)) for ms in range(-50, 150)])
+    assert (times.p1_ms, times.p50_ms, times.p99_ms, times.max_ms) == (-49, 49, 147, 149)
