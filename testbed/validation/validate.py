@@ -28,15 +28,14 @@ from testbed.validation.figures import Figure
 from testbed.validation.registry import select
 
 SCHEMA_VERSION = 1
-SAMPLES = pa.schema(
-    [
-        pa.field("check", pa.string()),
-        pa.field("quantity", pa.string()),
-        pa.field("unit", pa.string()),
-        pa.field("index", pa.int64()),
-        pa.field("value", pa.float64()),
-    ]
-)
+_COLUMNS: list[tuple[str, pa.DataType]] = [
+    ("check", pa.string()),
+    ("quantity", pa.string()),
+    ("unit", pa.string()),
+    ("index", pa.int64()),
+    ("value", pa.float64()),
+]
+SAMPLES = pa.schema(_COLUMNS)
 MOST_ATTEMPTS = 3
 """A host that paused fails a check now and then, an emulator that is wrong fails it every time."""
 
