@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from enum import Enum, auto
 
 from testbed.wire.http_message import Message, parse_head
 from testbed.wire.tcp_stream import START_LINE
@@ -24,6 +25,26 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;|\Z)")
 """RFC 9112, section 7.1."""
 
 
+class State(Enum):
+    """What the next bytes of a stream belong to."""
+
+    HEAD = auto()
+    """Start line and header lines of the next message."""
+    BODY = auto()
+    """The rest of a body whose length is known."""
+    BODY_UNTIL_CLOSE = auto()
+    """A body that the end of the connection ends."""
+    CHUNK_SIZE = auto()
+    CHUNK = auto()
+    """The rest of a chunk, and the line break after it."""
+    TRAILER = auto()
+    """The lines after the last chunk, up to an empty line."""
+    SEARCH = auto()
+    """Unknown: bytes are missing or make no sense. The next start line is looked for."""
+
+    __hash__ = object.__hash__  # by identity: Enum's own is slow, and states are looked up often
+
+
 class HttpParser:
     """Splits a byte stream into messages.
 
@@ -31,18 +52,17 @@ class HttpParser:
     follows the answer to HEAD); ``on_end(message)`` when the message is, or is cut; ``on_foreign(count)`` for
     bytes of no message.
 
-    A state is the method that takes what it can from the buffer; it returns ``False`` if it needs more bytes.
-    A stream begins with ``head`` and goes from state to state::
+    A stream begins in HEAD and goes from state to state::
 
-        head ─┬─ no body ────────────────────────────────┬─▶ head
-              ├─ Content-Length ─▶ body ─────────────────┤
-              ├─ chunked ─▶ chunk_size ─ 0 ─▶ trailer ───┘
+        HEAD ─┬─ no body ────────────────────────────────┬─▶ HEAD
+              ├─ Content-Length ─▶ BODY ─────────────────┤
+              ├─ chunked ─▶ CHUNK_SIZE ─ 0 ─▶ TRAILER ───┘
               │                │   ▲
               │                ▼   │
-              │                chunk
-              └─ otherwise, in an answer ─▶ body_until_close
+              │                CHUNK
+              └─ otherwise, in an answer ─▶ BODY_UNTIL_CLOSE
 
-        any state ── bytes are missing, or make no sense ──▶ search ── start line ──▶ head
+        any state ── bytes are missing, or make no sense ──▶ SEARCH ── start line ──▶ HEAD
     """
 
     def __init__(
@@ -56,19 +76,29 @@ class HttpParser:
         self._searched = 0
         self._message: Message | None = None
         self._left = 0  # of the body or the chunk
-        self._state: Callable[[], bool] = self._head
+        self._state = State.HEAD
+        self._steps: dict[State, Callable[[], bool]] = {
+            State.HEAD: self._head,
+            State.BODY: self._body,
+            State.BODY_UNTIL_CLOSE: self._body_until_close,
+            State.CHUNK_SIZE: self._chunk_size,
+            State.CHUNK: self._chunk,
+            State.TRAILER: self._trailer,
+            State.SEARCH: self._search,
+        }
+        """By state: take what can be taken from the buffer; ``False`` if more bytes are needed."""
 
     def feed(self, data: bytes) -> None:
         if not self._buffer:
-            if self._state == self._head:
+            if self._state is State.HEAD:
                 data = self._begin_at_once(data)
-            if self._state == self._body and len(data) <= self._left:
+            if self._state is State.BODY and len(data) <= self._left:
                 self._add(data)
                 if not self._left:
                     self._end()
                 return
         self._buffer += data
-        while self._buffer and self._state():
+        while self._buffer and self._steps[self._state]():
             pass
 
     def _begin_at_once(self, data: bytes) -> bytes:
@@ -82,18 +112,18 @@ class HttpParser:
     def lost(self) -> None:
         """Bytes are missing before the next ones: what was begun is cut."""
         self._cut()
-        self._state = self._search
+        self._state = State.SEARCH
 
     def close(self) -> None:
         """No more bytes. Only a body that lasts until the connection closes is whole by that."""
-        if self._state == self._body_until_close and self._message is not None:
+        if self._state is State.BODY_UNTIL_CLOSE and self._message is not None:
             self._end()
         self._cut()
 
     def _cut(self) -> None:
         self._break_off()
         self._foreign(len(self._buffer))
-        self._state = self._head
+        self._state = State.HEAD
 
     def _break_off(self) -> None:
         if self._message is not None:
@@ -103,7 +133,7 @@ class HttpParser:
     def _stray(self) -> None:
         """The framing makes no sense (RFC 9112, section 6.3): where the message ends cannot be known."""
         self._break_off()
-        self._state = self._search
+        self._state = State.SEARCH
 
     def _foreign(self, count: int) -> None:
         if count:
@@ -119,13 +149,12 @@ class HttpParser:
         )
         if start_line:
             self._foreign(start_line.start())
-            self._state = self._head
+            self._state = State.HEAD
             return True
         self._foreign(max(0, len(self._buffer) - _LONGEST_START_LINE))
         return False
 
     def _head(self) -> bool:
-        """Take the start line and header lines of the next message."""
         buffer = self._buffer
         skipped = 0
         while buffer.startswith(b"\r\n", skipped):  # RFC 9112, section 2.2: empty lines before a request
@@ -135,11 +164,11 @@ class HttpParser:
             self._searched = max(0, len(buffer) - 3)
             rest = bytes(buffer[skipped : skipped + 8])
             if (rest and rest != b"\r" and not _PLAUSIBLE.match(rest)) or len(buffer) > LARGEST_HEAD_BYTES:
-                self._state = self._search
+                self._state = State.SEARCH
                 return True
             return False
         if not START_LINE.match(buffer, skipped):
-            self._state = self._search
+            self._state = State.SEARCH
             return True
         head = bytes(buffer[skipped : end + 2])
         del buffer[: end + 4]
@@ -154,24 +183,25 @@ class HttpParser:
         if not body_may_follow or 100 <= status < 200 or status in (204, 304):
             self._end()
         elif message.chunked:
-            self._state = self._chunk_size
+            self._state = State.CHUNK_SIZE
         elif length is not None and not (length.isdigit() and len(length) <= _MOST_DIGITS):
             self._stray()
         elif length is not None:
             self._left = int(length)
-            self._state = self._body
+            self._state = State.BODY
             if not self._left:
                 self._end()
         elif status:
-            self._state = self._body_until_close
+            self._state = State.BODY_UNTIL_CLOSE
         else:
             self._end()
 
     def _end(self) -> None:
-        self._state = self._head
-        if self._message is not None:
-            self._message.whole = True
-            self._break_off()
+        message, self._message = self._message, None
+        self._state = State.HEAD
+        if message is not None:
+            message.whole = True
+            self._on_end(message)
 
     def _take(self, count: int) -> None:
         """Move bytes from the buffer to the body."""
@@ -191,7 +221,6 @@ class HttpParser:
         self._left -= len(data)
 
     def _body(self) -> bool:
-        """Take the rest of a body whose length is known."""
         self._take(min(self._left, len(self._buffer)))
         if self._left:
             return False
@@ -199,7 +228,6 @@ class HttpParser:
         return True
 
     def _body_until_close(self) -> bool:
-        """Take from a body that the end of the connection ends."""
         self._take(len(self._buffer))
         return False
 
@@ -224,23 +252,21 @@ class HttpParser:
             self._stray()
             return True
         self._left = int(size[1], 16)
-        self._state = self._chunk if self._left else self._trailer
+        self._state = State.CHUNK if self._left else State.TRAILER
         return True
 
     def _chunk(self) -> bool:
-        """Take the rest of a chunk, and the line break after it."""
         self._take(min(self._left, len(self._buffer)))
         if self._left or len(self._buffer) < 2:
             return False
         if self._buffer.startswith(b"\r\n"):
             self._line()
-            self._state = self._chunk_size
+            self._state = State.CHUNK_SIZE
         else:
             self._stray()
         return True
 
     def _trailer(self) -> bool:
-        """Take the lines after the last chunk, up to an empty line."""
         line = self._line()
         if line == b"":
             self._end()
