@@ -41,5 +41,5 @@ def account_captures(
             try:
                 accounts[link] = account(pcap, ends, progress)
             except TestbedError as error:
-                accounts[link] = CaptureAccount(Parts(), Parts(), {}, (str(error),), (str(error),))
+                accounts[link] = CaptureAccount(Parts(), Parts(), {}, (), (str(error),), (str(error),))
         return accounts

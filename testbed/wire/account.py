@@ -6,17 +6,18 @@ Frames → TCP streams (``tcp_stream``) → HTTP messages (``http_stream``) → 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from socket import AF_INET, inet_ntop
 
 from testbed.scenario.topology import Direction, Link, Topology
 from testbed.wire.exchange import Conversation, HttpSide, Ledger
 from testbed.wire.frame import ETHERNET_BYTES, TCP, ip_bytes, parse_segment, ports
-from testbed.wire.parts import CaptureAccount, Notes, Parts, RequestBytes
+from testbed.wire.parts import CaptureAccount, Notes, Parts, RequestBytes, StreamTotals
 from testbed.wire.pcap import Progress, read_frames
 from testbed.wire.tcp_stream import TcpHalf
 
-__all__ = ["CaptureAccount", "LinkEnds", "Parts", "RequestBytes", "account", "link_ends"]
+__all__ = ["CaptureAccount", "LinkEnds", "Parts", "RequestBytes", "StreamTotals", "account", "link_ends"]
 
 _FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
 _SEQ_MASK = 0xFFFFFFFF
@@ -31,15 +32,22 @@ _PLAIN_BYTES = ETHERNET_BYTES + 20 + 20
 class LinkEnds:
     """Who is at which end of a link, by MAC address (``02:77:00:00:00:01``).
 
-    ``below`` are further stations whose frames cross the link from the child's side. ``flow_ports`` are TCP
-    and UDP ports of background flows: what has one is *other*, headers included.
+    ``below`` and ``above`` are further stations whose frames cross the link from the child's or the parent's
+    side. ``flow_ports`` are TCP and UDP ports of background flows: what has one is *other*, headers included.
     """
 
     child_mac: str
     parent_mac: str
     mtu: int = 1500
     below: frozenset[str] = frozenset()
+    above: frozenset[str] = frozenset()
     flow_ports: frozenset[int] = frozenset()
+
+    def stations(self) -> dict[bytes, Direction]:
+        """The direction in which each station sends."""
+        stations: dict[bytes, Direction] = {_mac(address): "up" for address in (self.child_mac, *self.below)}
+        stations.update({_mac(address): "down" for address in (self.parent_mac, *self.above)})
+        return stations
 
 
 def link_ends(topology: Topology, link: Link, flow_ports: frozenset[int] = frozenset()) -> LinkEnds:
@@ -68,37 +76,48 @@ def _mac(address: str) -> bytes:
     return bytes.fromhex(address.replace(":", ""))
 
 
+@dataclass(slots=True)
+class _Lane:
+    """One direction of the link."""
+
+    direction: Direction
+    parts: Parts = field(default_factory=Parts)
+
+
 class _Half(TcpHalf):
-    """A stream with its direction's parts, its peer's stream, and the sides of its conversation.
+    """A stream with its lane, its peer's stream, its addresses, and the sides of its conversation.
 
     It counts the frames that :meth:`_Accountant.run` takes at once: bare acknowledgements, and payload in
-    order. The parts learn of them when it is finished.
+    order. Its lane learns of them when it is finished.
     """
 
     __slots__ = (
         "bare_bytes",
         "bare_frames",
         "conversation",
+        "flow",
         "in_order_bytes",
         "in_order_frames",
         "in_order_payload_bytes",
-        "parts",
+        "lane",
         "peer",
         "side",
     )
 
-    def __init__(self, parts: Parts, direction: Direction, conversation: Conversation) -> None:
-        self.side = HttpSide(conversation, parts, direction)
+    def __init__(self, flow: bytes, lane: _Lane, conversation: Conversation) -> None:
+        self.side = HttpSide(conversation, lane.parts, lane.direction)
         super().__init__(self.side)
-        self.parts, self.conversation = parts, conversation
+        self.flow, self.lane, self.conversation = flow, lane, conversation
         self.peer: _Half = self
         self.bare_frames = self.bare_bytes = 0
         self.in_order_frames = self.in_order_bytes = self.in_order_payload_bytes = 0
 
     def settle(self) -> None:
-        """Add the frames that were taken at once to the parts; to be called once."""
-        parts, frames = self.parts, self.bare_frames + self.in_order_frames
+        """Add the frames that were taken at once to the lane's; to be called once."""
+        parts, frames = self.lane.parts, self.bare_frames + self.in_order_frames
         frame_bytes = self.bare_bytes + self.in_order_bytes
+        self.frames += frames
+        self.payload_bytes += self.in_order_payload_bytes
         parts.frames += frames
         parts.frame_bytes += frame_bytes
         parts.ip_bytes += frame_bytes - ETHERNET_BYTES * frames
@@ -110,18 +129,19 @@ class _Half(TcpHalf):
 
 class _Accountant:
     def __init__(self, ends: LinkEnds) -> None:
-        self._up, self._down = Parts(), Parts()
-        self._senders = {_mac(address): self._up for address in (ends.child_mac, *ends.below)}
-        self._senders[_mac(ends.parent_mac)] = self._down
+        self._up, self._down = _Lane("up"), _Lane("down")
+        self._lanes = {
+            mac: self._up if direction == "up" else self._down for mac, direction in ends.stations().items()
+        }
         self._largest_frame = ends.mtu + ETHERNET_BYTES
         self._flow_ports = ends.flow_ports
         self._halves: dict[bytes, _Half] = {}
+        self._streams: list[_Half] = []
         self._ledger = Ledger()
         self._notes: Notes = self._ledger.notes
 
     def run(self, pcap: Path, progress: Progress | None) -> None:
-        unpack, senders = _HEADERS.unpack_from, self._senders
-        halves, largest = self._halves, self._largest_frame
+        unpack, lanes, halves, largest = _HEADERS.unpack_from, self._lanes, self._halves, self._largest_frame
         for buffer, at, length in read_frames(pcap, progress):
             if length < _PLAIN_BYTES:
                 self._rare(buffer, at, length)
@@ -136,7 +156,7 @@ class _Accountant:
             half = halves.get(flow)
             if (
                 half is None
-                or half.parts is not senders.get(source)
+                or half.lane is not lanes.get(source)
                 or size < 0
                 or total != length - ETHERNET_BYTES  # padded, or cut
                 or flags & 7
@@ -158,13 +178,16 @@ class _Accountant:
                 half.next_seq = (seq + size) & _SEQ_MASK
                 half.feed(buffer[end - size : end])
             else:
-                half.parts.frames += 1
-                half.parts.frame_bytes += length
-                half.parts.ip_bytes += total
+                parts = half.lane.parts
+                parts.frames += 1
+                parts.frame_bytes += length
+                parts.ip_bytes += total
+                half.frames += 1
                 self._payload(half, length, seq, buffer[end - size : end])
 
     def _payload(self, half: _Half, length: int, seq: int, data: bytes) -> None:
-        parts, size = half.parts, len(data)
+        parts, size = half.lane.parts, len(data)
+        half.payload_bytes += size
         new = half.segment(seq, data, half.peer.ack)
         if new:
             parts.data_frames += 1
@@ -172,55 +195,57 @@ class _Accountant:
             parts.retransmitted_bytes += size - new
             parts.partly_retransmitted_frames += new < size
         else:
+            half.retransmitted_frames += 1
             parts.retransmitted_frames += 1
             parts.retransmitted_bytes += length
 
     def _rare(self, buffer: bytes, at: int, length: int) -> None:
         """Any frame at all: short ones, other protocols, IP options, connections that begin or end."""
         frame = buffer[at : at + length]
-        parts = self._parts_of(frame)
-        parts.frames += 1
-        parts.frame_bytes += length
+        lane = self._lane(frame)
+        lane.parts.frames += 1
+        lane.parts.frame_bytes += length
         if length > self._largest_frame:
             self._notes.add("frames larger than the MTU allows, so an offload is on", length, doubt=True)
-        parts.ip_bytes += ip_bytes(frame)
+        lane.parts.ip_bytes += ip_bytes(frame)
         if self._flow_ports and not self._flow_ports.isdisjoint(ports(frame)):
-            parts.flow_frames += 1
-            parts.flow_bytes += length
-            what = "flow"
-        elif what := self._tcp(frame, parts):
-            self._notes.add(f"{what} frames, counted as other", length)
+            lane.parts.other_frames += 1
+            lane.parts.other_bytes += length
+            lane.parts.flow_frames += 1
+            lane.parts.flow_bytes += length
+            return
+        what = self._tcp(frame, lane)
         if what:
-            parts.other_frames += 1
-            parts.other_bytes += length
+            lane.parts.other_frames += 1
+            lane.parts.other_bytes += length
+            self._notes.add(f"{what} frames, counted as other", length)
 
-    def _parts_of(self, frame: bytes) -> Parts:
-        """The parts of a frame's direction, by its sender, or else by its receiver."""
+    def _lane(self, frame: bytes) -> _Lane:
         source, destination = frame[6:12], frame[:6]
-        if source in self._senders:
-            return self._senders[source]
-        if destination in self._senders:
-            return self._opposite(self._senders[destination])
-        self._notes.add("frames of neither end's, taken to go up", len(frame), doubt=True)
-        return self._up
+        lane = self._lanes.get(source)
+        if lane is None and destination in self._lanes:
+            lane = self._down if self._lanes[destination] is self._up else self._up
+        if lane is None:
+            lane = self._up
+            self._notes.add("frames of neither end's, taken to go up", len(frame), doubt=True)
+        return lane
 
-    def _opposite(self, parts: Parts) -> Parts:
-        return self._down if parts is self._up else self._up
-
-    def _tcp(self, frame: bytes, parts: Parts) -> str:
+    def _tcp(self, frame: bytes, lane: _Lane) -> str:
         """Account for a TCP segment; return what else the frame is, empty if it is one."""
         segment = parse_segment(frame)
         if isinstance(segment, str):
             return segment
-        half = self._half(segment.flow, parts, segment.seq, segment.flags)
-        if half.parts is not parts:
+        half = self._half(segment.flow, lane, segment.seq, segment.flags)
+        if half.lane is not lane:
             return "TCP that changed its direction"
+        half.frames += 1
         if segment.flags & _ACK:
             half.ack = segment.ack
         self._segment(half, len(frame), segment.seq, segment.flags, segment.payload)
         return ""
 
     def _segment(self, half: _Half, length: int, seq: int, flags: int, data: bytes) -> None:
+        parts = half.lane.parts
         repeated = False
         if flags & _SYN:
             repeated = half.isn is not None
@@ -234,11 +259,12 @@ class _Accountant:
         if data and not flags & _RST:
             self._payload(half, length, seq, data)
         else:  # what a RST carries is no part of the stream (RFC 9293, section 3.5.3)
-            half.parts.control_frames += 1
-            half.parts.tcp_control_bytes += length
-            half.parts.repeated_control_frames += repeated
+            half.payload_bytes += len(data)
+            parts.control_frames += 1
+            parts.tcp_control_bytes += length
+            parts.repeated_control_frames += repeated
 
-    def _half(self, flow: bytes, parts: Parts, seq: int, flags: int) -> _Half:
+    def _half(self, flow: bytes, lane: _Lane, seq: int, flags: int) -> _Half:
         """The stream of a segment.
 
         A SYN with another initial sequence number than before begins a new stream on the same ports.
@@ -250,11 +276,11 @@ class _Accountant:
         if half is None:
             back = flow[4:8] + flow[:4] + flow[10:12] + flow[8:10]
             conversation = Conversation(self._ledger)
-            is_up = parts is self._up
-            half = _Half(parts, "up" if is_up else "down", conversation)
-            half.peer = _Half(self._opposite(parts), "down" if is_up else "up", conversation)
+            half = _Half(flow, lane, conversation)
+            half.peer = _Half(back, self._down if lane is self._up else self._up, conversation)
             half.peer.peer = half
             self._halves[flow], self._halves[back] = half, half.peer
+            self._streams += (half, half.peer)
         return half
 
     def _finish(self, half: _Half) -> None:
@@ -280,9 +306,23 @@ class _Accountant:
         for half in self._halves.values():
             self._finish(half)
         return CaptureAccount(
-            up=self._up,
-            down=self._down,
-            requests=dict(self._ledger.requests),
+            up=self._up.parts,
+            down=self._down.parts,
+            requests=self._ledger.requests,
+            streams=tuple(_totals(half) for half in self._streams if half.frames),
             findings=self._notes.lines(),
             doubts=self._notes.lines(doubts_only=True),
         )
+
+
+def _totals(half: _Half) -> StreamTotals:
+    source, destination = half.flow[:4], half.flow[4:8]
+    ports = int.from_bytes(half.flow[8:10], "big"), int.from_bytes(half.flow[10:12], "big")
+    return StreamTotals(
+        direction=half.lane.direction,
+        source=(inet_ntop(AF_INET, source), ports[0]),
+        destination=(inet_ntop(AF_INET, destination), ports[1]),
+        frames=half.frames,
+        payload_bytes=half.payload_bytes,
+        retransmitted_frames=half.retransmitted_frames,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,28 +18,43 @@ from tiers.protocol import COMPLETIONS_PATH
 class Ledger:
     """The link's requests, and the rule that a text counts once for each of them."""
 
-    requests: defaultdict[str, RequestBytes] = field(default_factory=lambda: defaultdict(RequestBytes))
+    requests: dict[str, RequestBytes] = field(default_factory=dict)
     notes: Notes = field(default_factory=Notes)
+
+    def entry(self, request_id: str) -> RequestBytes:
+        entry = self.requests.get(request_id)
+        if entry is None:
+            entry = self.requests[request_id] = RequestBytes()
+        return entry
 
     def prompt(self, parts: Parts, request_id: str, size_bytes: int) -> None:
         """Book one sending of a prompt.
 
         Of several sendings the longest counts as the prompt, since others may have been cut.
         """
-        entry = self.requests[request_id]
-        again = min(entry.prompt_bytes, size_bytes) if request_id else 0
+        entry = self.entry(request_id)
+        again = _repeated(request_id, entry.prompts, entry.prompt_bytes, size_bytes)
+        entry.prompts += 1
         entry.prompt_bytes += size_bytes - again
+        entry.retried_prompt_bytes += again
         parts.prompt_bytes += size_bytes - again
         parts.retried_prompt_bytes += again
         parts.other_bytes += again
 
     def answer(self, parts: Parts, request_id: str, size_bytes: int) -> None:
         """Book one sending of an answer, as :meth:`prompt` does."""
-        entry = self.requests[request_id]
-        again = min(entry.answer_bytes, size_bytes) if request_id else 0
+        entry = self.entry(request_id)
+        again = _repeated(request_id, entry.answers, entry.answer_bytes, size_bytes)
+        entry.answers += 1
         entry.answer_bytes += size_bytes - again
+        entry.retried_answer_bytes += again
         parts.answer_bytes += size_bytes - again
+        parts.retried_answer_bytes += again
         parts.other_bytes += again
+
+
+def _repeated(request_id: str, times: int, had_bytes: int, size_bytes: int) -> int:
+    return min(had_bytes, size_bytes) if times and request_id else 0
 
 
 @dataclass(slots=True)
@@ -162,7 +177,7 @@ class HttpSide:
 
     def _book_http(self, message: Message, request_id: str) -> None:
         size_bytes = message.header_bytes + message.id_line_bytes + message.body_bytes
-        entry = self._ledger.requests[request_id]
+        entry = self._ledger.entry(request_id)
         if self._direction == "up":
             entry.up_http_bytes += size_bytes
         else:

@@ -56,6 +56,8 @@ class Parts(BytesByCause):
 
     retried_prompt_bytes: int = 0
     """Of ``other_bytes``: prompts that the application sent again under the same request id."""
+    retried_answer_bytes: int = 0
+    """Of ``other_bytes``: answers that came again under the same request id."""
 
     flow_bytes: int = 0
     """Of ``other_bytes``: frames of background flows, their control connections included."""
@@ -83,9 +85,27 @@ class RequestBytes:
 
     prompt_bytes: int = 0
     answer_bytes: int = 0
+    retried_prompt_bytes: int = 0
+    retried_answer_bytes: int = 0
+    prompts: int = 0
+    """How often it was sent: 1, or more where the application repeated it."""
+    answers: int = 0
     up_http_bytes: int = 0
     """Heads, framing and bodies of its messages that went up, repeats included; no TCP or packet headers."""
     down_http_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTotals:
+    """One direction of one TCP connection."""
+
+    direction: Direction
+    source: tuple[str, int]
+    destination: tuple[str, int]
+    frames: int
+    payload_bytes: int
+    """Repeats included."""
+    retransmitted_frames: int
 
 
 @dataclass(frozen=True)
@@ -96,6 +116,8 @@ class CaptureAccount:
     down: Parts
     requests: dict[str, RequestBytes]
     """By request id; under ``""`` what came without one."""
+    streams: tuple[StreamTotals, ...]
+    """By connection, in order of their first frames."""
     findings: tuple[str, ...]
     """What a WAN link should not carry, in sentences; doubts included."""
     doubts: tuple[str, ...]

@@ -50,11 +50,14 @@ class TcpHalf:
         "early_bytes",
         "feed",
         "fin_seq",
+        "frames",
         "gap_bytes",
         "in_order",
         "isn",
         "next_seq",
+        "payload_bytes",
         "position",
+        "retransmitted_frames",
         "sink",
     )  # fmt: skip
 
@@ -67,6 +70,7 @@ class TcpHalf:
         self.fin_seq: int | None = None
         self.next_seq = 0
         self.in_order = False
+        self.frames = self.payload_bytes = self.retransmitted_frames = 0
         self.early_bytes = 0
         """Repeats of bytes from before the first one this tap saw."""
         self.gap_bytes = 0
@@ -168,6 +172,10 @@ class TcpHalf:
     def _hold(self, start: int, data: bytes) -> int:
         """Keep what no run has yet; join the runs that it touches."""
         runs, end = self._runs, start + len(data)
+        if not runs or start > runs[-1][0] + len(runs[-1][1]):
+            runs.append((start, bytearray(data)))
+            self._held_bytes += len(data)
+            return len(data)
         first = len(runs)
         while first and runs[first - 1][0] + len(runs[first - 1][1]) >= start:
             first -= 1
@@ -175,17 +183,25 @@ class TcpHalf:
         while last < len(runs) and runs[last][0] <= end:
             last += 1
         joined = runs[first:last]
+        if not joined:
+            runs.insert(first, (start, bytearray(data)))
+            self._held_bytes += len(data)
+            return len(data)
+        return self._join(first, last, start, data)
+
+    def _join(self, first: int, last: int, start: int, data: bytes) -> int:
+        joined = self._runs[first:last]
+        low, run = joined[0]
         had = sum(len(held) for _, held in joined)
-        low, run = joined[0] if joined else (start, bytearray())
         if start < low:
             run[:0] = data[: low - start]
             low = start
-        for following, held in [*joined[1:], (end, bytearray())]:
+        for following, held in [*joined[1:], (start + len(data), bytearray())]:
             covered = low + len(run)
             if covered < following:
                 run += data[covered - start : following - start]
             run += held
-        runs[first:last] = [(low, run)]
+        self._runs[first:last] = [(low, run)]
         self._held_bytes += len(run) - had
         return len(run) - had
 

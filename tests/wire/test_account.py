@@ -90,6 +90,7 @@ def test_connections_are_kept_apart_and_ports_may_be_used_again(tmp_path: Path) 
         frames += connection.frames
     result = accounted(tmp_path / "a.pcap", frames)
     assert [result.requests[f"q{n}"].prompt_bytes for n in range(3)] == [0, 2, 4]
+    assert len(result.streams) == 6
     assert not result.findings
 
 
@@ -189,6 +190,7 @@ def test_prompts_that_the_application_repeats_are_counted_once(tmp_path: Path) -
     result = accounted(tmp_path / "a.pcap", [*frames, *connection.frames[-1:]])
     assert result.up.prompt_bytes == result.up.retried_prompt_bytes == asked.text
     assert result.up.other_bytes == asked.text
+    assert result.requests["q7"].prompts == 2
     assert result.requests["q7"].answer_bytes == 2
 
 
@@ -295,7 +297,7 @@ def test_bodies_of_other_shapes_are_envelope_but_for_the_users_text(
 
 
 @pytest.mark.parametrize("up", [True, False])
-@pytest.mark.parametrize("body", [b"}", b"]}", b"{]}", b'{"a":]', b"[]]", b'"', b"\\", b"\xff"])
+@pytest.mark.parametrize("body", [b"}", b"]}", b"{]}", b'{"a":]', b'{"a":1}}', b"[]]", b'"', b"\\", b"\xff"])
 def test_an_odd_body_that_was_cut_off_is_envelope(tmp_path: Path, body: bytes, up: bool) -> None:
     head = b"POST /v1/chat/completions HTTP/1.1\r\n" if up else b"HTTP/1.1 200 OK\r\n"
     connection = Connection()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,8 @@ _REPEATS = (
     "tcp.analysis.spurious_retransmission",
     "tcp.analysis.out_of_order",
 )
-_FIELDS = ("frame.len", "ip.len", "ipv6.plen", "tcp.stream", "ip.src", "tcp.len", *_REPEATS)
+_STREAM = ("ip.src", "tcp.srcport", "tcp.dstport")
+_FIELDS = ("frame.len", "ip.len", "ipv6.plen", "tcp.stream", *_STREAM, "tcp.len", *_REPEATS)
 _NO_COMPLAINT = ("Running as user",)  # tshark says so to root, on any file
 
 
@@ -52,7 +54,7 @@ def capinfos(pcap: Path) -> tuple[int, int]:
 
 
 def check(pcap: Path, result: CaptureAccount) -> Repeats:
-    """Totals, and TCP segments with payload and without, are the same for both."""
+    """Totals, and frames and TCP payload of each connection and direction, are the same for both."""
     ups_and_downs = (result.up, result.down)
     frames = sum(parts.frames for parts in ups_and_downs)
     frame_bytes = sum(parts.frame_bytes for parts in ups_and_downs)
@@ -64,10 +66,21 @@ def check(pcap: Path, result: CaptureAccount) -> Repeats:
         int(row["ip.len"] or 0) + (40 + int(row["ipv6.plen"]) if row["ipv6.plen"] else 0) for row in rows
     )
     assert ip_bytes == sum(parts.ip_bytes for parts in ups_and_downs)
-    payloads_bytes = [int(row["tcp.len"]) for row in rows if row["tcp.stream"] and row["ip.src"]]
-    with_payload = sum(parts.data_frames + parts.retransmitted_frames for parts in ups_and_downs)
-    assert with_payload == sum(size_bytes > 0 for size_bytes in payloads_bytes)
-    assert sum(parts.control_frames for parts in ups_and_downs) == payloads_bytes.count(0)
+    theirs = [row for row in rows if row["tcp.stream"] and row["ip.src"]]
+    streams: Counter[tuple[str, ...]] = Counter()
+    payload: Counter[tuple[str, ...]] = Counter()
+    for row in theirs:
+        key = tuple(row[name] for name in _STREAM)
+        streams[key] += 1
+        payload[key] += int(row["tcp.len"])
+    our_streams: Counter[tuple[str, ...]] = Counter()
+    our_payload: Counter[tuple[str, ...]] = Counter()
+    for one in result.streams:
+        key = (one.source[0], str(one.source[1]), str(one.destination[1]))
+        our_streams[key] += one.frames
+        our_payload[key] += one.payload_bytes
+    assert our_streams == streams
+    assert our_payload == payload
     *again, late = _REPEATS
     return Repeats(
         ours=sum(
