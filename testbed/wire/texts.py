@@ -1,8 +1,7 @@
 """Counts the bytes of a JSON body that are the user's text, the answer's text, or instrumentation.
 
 The bodies are those of the OpenAI chat-completions API. Texts count as UTF-8 after decoding, so that the
-figure is the same whichever serialiser escaped them; spans count as they stand, white space included. Of a
-body that was cut off, all that came of its texts counts.
+figure is the same whichever serialiser escaped them; spans count as they stand, white space included.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
-
-from pydantic_core import from_json
 
 from tiers.protocol import INSTRUMENTATION_KEY
 
@@ -29,7 +26,7 @@ def prompt_bytes(body: bytes, *, cut: bool = False) -> int:
     Raises:
         ValueError: the body is no JSON object. With ``cut``, only the beginning of the body is at hand.
     """
-    value = _beginning(body)[1] if cut else json.loads(body.decode())
+    value = json.loads(_text(body, cut))
     if not isinstance(value, dict):
         raise ValueError("the body is no JSON object")
     messages = value.get("messages")
@@ -46,29 +43,36 @@ def answer_bytes(body: bytes, *, cut: bool = False) -> tuple[int, int]:
     The first are the choices' texts in UTF-8, the second the raw bytes of the instrumentation object with its
     key. Raises as :func:`prompt_bytes`.
     """
-    text, begun = _beginning(body) if cut else (body.decode(), None)
-    if not cut and "\\u" not in text and text.count(_KEY) <= 1 and text.count(_CHOICES) <= 1:
-        return _answer_at_once(text)
+    text = _text(body, cut)
+    simple = "\\u" not in text and text.count(_KEY) <= 1 and text.count(_CHOICES) <= 1
+    answer, instrumentation = _answer_at_once(text) if simple else _answer_by_member(text)
+    return answer, min(instrumentation, len(body) - answer)
+
+
+def _answer_at_once(text: str) -> tuple[int, int]:
+    """The fast way, for bodies in which neither key stands twice or is escaped, as in nearly all."""
+    opening = _OPENING.match(text)
+    if opening is None:
+        raise ValueError("the body is no JSON object")
+    value, _ = _DECODER.raw_decode(text, text.index("{"))
+    instrumentation = 0
+    if INSTRUMENTATION_KEY in value:
+        start = text.index(_KEY)
+        name = _NAME.match(text, start)
+        if name is None:
+            raise ValueError(f"a member's name is missing at character {start}")
+        instrumentation = _utf8_bytes(text[start : _DECODER.raw_decode(text, name.end())[1]])
+    return _choices_bytes(value.get("choices")), instrumentation
+
+
+def _answer_by_member(text: str) -> tuple[int, int]:
     answer = instrumentation = 0
-    for key, value, member in _members(text, begun):
+    for key, value, member in _members(text):
         if key == INSTRUMENTATION_KEY:
             instrumentation += _utf8_bytes(member)
         elif key == "choices":
             answer += _choices_bytes(value)
     return answer, instrumentation
-
-
-def _answer_at_once(text: str) -> tuple[int, int]:
-    """The fast way, for bodies in which neither key stands twice or is escaped, as in nearly all."""
-    if _OPENING.match(text) is None:
-        raise ValueError("the body is no JSON object")
-    value, _ = _DECODER.raw_decode(text, text.index("{"))
-    instrumentation = 0
-    if INSTRUMENTATION_KEY in value:
-        name = _NAME.match(text, text.index(_KEY))
-        assert name is not None  # without an escape the key can only be written so
-        instrumentation = _utf8_bytes(text[name.start() : _DECODER.raw_decode(text, name.end())[1]])
-    return _choices_bytes(value.get("choices")), instrumentation
 
 
 def _choices_bytes(choices: Any) -> int:
@@ -92,17 +96,8 @@ def _content_bytes(content: Any) -> int:
     return 0
 
 
-def _beginning(body: bytes) -> tuple[str, Any]:
-    """The text of a body that was cut off, and what it holds: of its last string all that came."""
-    text = body.decode("utf-8", "ignore")
-    return text, from_json(text, allow_partial="trailing-strings")
-
-
-def _members(text: str, begun: Any) -> Iterator[tuple[str, Any, str]]:
-    """The members of the JSON object that is ``text``: key, value, and their source from the quote on.
-
-    ``begun`` is ``None``, or what a text that was cut off holds: then the last member is what came of it.
-    """
+def _members(text: str) -> Iterator[tuple[str, Any, str]]:
+    """The members of the JSON object that is ``text``: key, value, and their source from the quote on."""
     opening = _OPENING.match(text)
     if opening is None:
         raise ValueError("the body is no JSON object")
@@ -111,20 +106,51 @@ def _members(text: str, begun: Any) -> Iterator[tuple[str, Any, str]]:
     while more:
         name = _NAME.match(text, at)
         if name is None:
-            if begun is not None:
-                return
             raise ValueError(f"a member's name is missing at character {at}")
-        key = json.loads(name[1]) if "\\" in name[1] else name[1][1:-1]
-        try:
-            value, at = _DECODER.raw_decode(text, name.end())
-        except ValueError:
-            if begun is None:
-                raise
-            value, at = begun.get(key), len(text)
-        yield key, value, text[name.start() : at]
+        key = name.group(1)
+        value, at = _DECODER.raw_decode(text, name.end())
+        yield (json.loads(key) if "\\" in key else key[1:-1]), value, text[name.start() : at]
         following = _FOLLOWING.match(text, at)
         if following is None:
-            if begun is not None:
-                return
             raise ValueError(f"a comma is missing at character {at}")
         at, more = following.end(), following.group(1) == ","
+
+
+def _text(body: bytes, cut: bool) -> str:
+    return _completed(body.decode("utf-8", "ignore")) if cut else body.decode()
+
+
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*("?)|[{}\[\],:]|[^{}\[\],:"\s]+', re.DOTALL)
+_PARTIAL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*(\\(?:u[0-9a-fA-F]{0,3})?)\Z")
+
+
+def _completed(text: str) -> str:
+    """The beginning of a JSON text, closed where it was cut off: its strings keep all that had come."""
+    closers: list[str] = []
+    kept = 0
+    after = ""
+    for token in _TOKENS.finditer(text):
+        word = token.group()
+        if word[0] == '"' and not token.group(1):
+            return _close_string(text, token.start(), after, closers)
+        if word in "{[":
+            closers.append("}" if word == "{" else "]")
+        elif word in "}]":
+            if not closers:
+                raise ValueError("the body is no JSON object")
+            closers.pop()
+        elif word not in ",:" and word[0] != '"' and token.end() == len(text):
+            break  # a number or a literal that may not be whole
+        is_name = word[0] == '"' and closers[-1:] == ["}"] and after in "{,"
+        if not is_name and word not in ",:":
+            kept = token.end()
+        after = word[0]
+    return text[:kept] + "".join(reversed(closers))
+
+
+def _close_string(text: str, start: int, after: str, closers: list[str]) -> str:
+    end = "".join(reversed(closers))
+    if closers[-1:] == ["}"] and after != ":":  # a name: nothing of its value came
+        return text[:start].rstrip().removesuffix(",") + end
+    partial = _PARTIAL_ESCAPE.search(text, start)
+    return text[: partial.start(1) if partial else len(text)] + '"' + end
