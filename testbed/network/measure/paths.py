@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from testbed.host.processes.waiting import wait_until
 from testbed.network.endpoint import Endpoint
+from testbed.network.kernel.counters import Counters
 from testbed.network.readings import LinkCounts
 from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 
@@ -20,15 +21,6 @@ STILL_S = 0.05
 """A link is quiet after so long without a frame: TCP acknowledges within 40 ms."""
 
 
-class FrameCount(Protocol):
-    """Frames and their bytes, as the kernel counts them."""
-
-    @property
-    def frames(self) -> int: ...
-    @property
-    def bytes(self) -> int: ...
-
-
 @dataclass(frozen=True)
 class LinkPath:
     """A WAN link: its shapes, its ends, the kernel's counters of its wire, and the link process's counts."""
@@ -38,7 +30,7 @@ class LinkPath:
     down: Shape
     child: Endpoint
     parent: Endpoint
-    counters: Callable[[], Mapping[Direction, FrameCount]]
+    counters: Callable[[], Mapping[Direction, Counters]]
     counts: Callable[[], Mapping[Direction, LinkCounts]]
 
     def shape(self, direction: Direction) -> Shape:
