@@ -75,10 +75,8 @@ def _path(link: WanLink, child: Endpoint, parent: Endpoint) -> LinkPath:
     return LinkPath(spec.name, spec.up, spec.down, child, parent, link.counters, link.counts)
 
 
-def wait_until_quiet(
-    paths: Sequence[LinkPath], timeout_s: float = DRAIN_TIMEOUT_S, still_s: float = STILL_S
-) -> bool:
-    """Wait until no frame is in a link and none has come in for ``still_s``; return whether that was so."""
+def wait_until_quiet(paths: Sequence[LinkPath], timeout_s: float = DRAIN_TIMEOUT_S) -> bool:
+    """Wait until no frame is in a link and none has come in for STILL_S; return whether that was so."""
     last: list[LinkCounts] = []
 
     def are_still() -> bool:
@@ -86,4 +84,4 @@ def wait_until_quiet(
         before, last = last, [path.counts()[direction] for path in paths for direction in DIRECTIONS]
         return last == before and not any(counts.waiting_frames or counts.held_frames for counts in last)
 
-    return wait_until(are_still, timeout_s, still_s)
+    return wait_until(are_still, timeout_s, STILL_S)
