@@ -23,6 +23,7 @@ from testbed.errors import TestbedError
 from testbed.host.commands import command_path, search_path
 from testbed.host.processes.locking import exclusive
 from testbed.host.processes.proc import Process, command_name
+from testbed.host.processes.program import program
 from testbed.host.processes.reporting import Report, last_line, silent
 from testbed.host.processes.run_lock import RUNS, run_lock
 from testbed.host.processes.waiting import wait_until
@@ -246,7 +247,7 @@ def _named_in(pidfile: Path, name: str) -> Process | None:
 
 def main(arguments: list[str]) -> int:
     """``python -m testbed.host.engine start|stop|status``, for scripts; ``status`` fails if none answers."""
-    try:
+    with program("engine"):
         match arguments:
             case ["start"]:
                 engine(print)
@@ -258,9 +259,6 @@ def main(arguments: list[str]) -> int:
                 client, reason = _connect(HOST)
                 print("a Docker engine answers" if client else f"no Docker engine answers: {reason}")
                 return 0 if client else 1
-    except TestbedError as error:
-        print(f"engine: {error}", file=sys.stderr)
-        return 1
     print("usage: python -m testbed.host.engine start|stop|status", file=sys.stderr)
     return 2
 
