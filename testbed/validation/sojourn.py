@@ -26,12 +26,13 @@ from typing import Any, Literal
 from testbed.errors import TestbedError
 from testbed.orchestrator.nodes.control import NodeControl
 from testbed.orchestrator.nodes.tier_process import environment, tier_processes
-from testbed.orchestrator.replay.replay import ANSWERED, Outcome, replay
+from testbed.orchestrator.replay.replay import Outcome, replay
 from testbed.scenario.workload.trace_file import Request
 from testbed.validation.bench import Bench
 from testbed.validation.check import Check
 from testbed.validation.figures import Figure
 from testbed.validation.queueing import batch_means, lindley_sojourns, mg1_sojourn
+from tiers.protocol import ANSWERED
 
 Service = Literal["exponential", "fixed"]
 NAMES: Mapping[Service, str] = {"exponential": "M/M/1", "fixed": "M/D/1"}

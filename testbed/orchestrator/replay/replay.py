@@ -25,6 +25,7 @@ from testbed.network.kernel.netns import socket_in
 from testbed.orchestrator.replay.closed_loop import ClosedLoop, run_closed
 from testbed.scenario.workload.trace_file import Request
 from tiers.protocol import (
+    ANSWERED,
     COMPLETIONS_PATH,
     DEADLINE_HEADER,
     INSTRUMENTATION_KEY,
@@ -34,7 +35,6 @@ from tiers.protocol import (
     encode_json,
 )
 
-ANSWERED = "answered"
 LEAD_S = 0.2
 """From the call to time 0, so that the first request is not late."""
 WARM_CONNECTIONS = 4

@@ -12,6 +12,7 @@ from testbed.orchestrator.rows.requests import NodeRecords
 from testbed.results.columns import Row, TierRow
 from testbed.results.evidence import Overflow
 from testbed.scenario.topology import Topology
+from tiers.protocol import ANSWERED
 
 _UNKNOWN = Usage(None, None, None, None, None)
 """The use of a node that is no container."""
@@ -50,7 +51,7 @@ def _inferences(records: Sequence[Row]) -> dict[str, Any]:
 
 def _replaced(record: Row) -> bool:
     """Whether the node passed on an answer from above in place of its own."""
-    return record["outcome"] == "answered" and not record["kept"] and record["forward_error"] is None
+    return record["outcome"] == ANSWERED and not record["kept"] and record["forward_error"] is None
 
 
 def overflows(method: str, records: NodeRecords, forgotten: Mapping[str, int]) -> list[Overflow]:

@@ -18,9 +18,10 @@ import pytest
 from testbed.network.kernel.netns import add_namespaces, delete_namespaces, named, run_in
 from testbed.orchestrator.nodes.tier_process import environment, tier_processes
 from testbed.orchestrator.replay.closed_loop import ClosedLoop
-from testbed.orchestrator.replay.replay import ANSWERED, GRACE_S, Outcome, replay
+from testbed.orchestrator.replay.replay import GRACE_S, Outcome, replay
 from testbed.scenario.workload.trace_file import Request
 from tests.tiers.nodes import LABELS, TIERS
+from tiers.protocol import ANSWERED
 
 pytestmark = pytest.mark.root
 NAMESPACE = f"tbreplay{os.getpid()}"
