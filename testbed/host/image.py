@@ -129,7 +129,9 @@ def _recipe() -> str:
 
 def _find(client: docker.DockerClient, tag: str) -> ImageRef | None:
     image = find_image(client, tag)
-    return image and ImageRef(tag=tag, id=str(image.id), size_bytes=int(image.attrs["Size"]))
+    if image is None:
+        return None
+    return ImageRef(tag=tag, id=str(image.id), size_bytes=int(image.attrs["Size"]))
 
 
 def _build(client: docker.DockerClient, tag: str, files: Files, scratch: Path, report: Report) -> None:
