@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from tiers.errors import RequestError, invalid
 from tiers.protocol import INSTRUMENTATION_KEY, encode_json
@@ -19,14 +18,6 @@ class Step:
     confidence: float | None
     threshold: float | None
     kept: bool
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "node": self.node,
-            "confidence": self.confidence,
-            "threshold": self.threshold,
-            "kept": self.kept,
-        }
 
 
 def read_prompt(body: bytes) -> str:
@@ -77,7 +68,7 @@ def write_answer(request_id: str, model: str, text: str, tier: str, step: Step) 
                     "finish_reason": "stop",
                 }
             ],
-            INSTRUMENTATION_KEY: {"tier": tier, "path": [step.as_json()]},
+            INSTRUMENTATION_KEY: {"tier": tier, "path": [asdict(step)]},
         }
     )
 
@@ -92,7 +83,7 @@ def prepend_step(body: bytes, step: Step) -> bytes:
         answer = json.loads(body)
         instrumentation = answer[INSTRUMENTATION_KEY]
         path = instrumentation["path"]
-        instrumentation["path"] = [step.as_json(), *path]
+        instrumentation["path"] = [asdict(step), *path]
         return encode_json(answer)
     except (ValueError, KeyError, TypeError) as error:
         message = f"the tier above sent something else than an answer ({type(error).__name__}: {error})"

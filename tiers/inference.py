@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,29 +36,24 @@ class InferenceQueue:
         self._config = config
         self._confidence_name = confidence
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
-        self._model: Model | None = None
-        self._confidence: Confidence | None = None
-        self._loading = threading.Lock()
+        self._loaded: tuple[Model, Confidence] | None = None
 
     def load(self) -> Future[None]:
         """Start to load the model; the future holds what went wrong, if anything did."""
         return self._thread.submit(self._load)
 
     def _load(self) -> None:
-        with self._loading:
-            model = load_model(self._config)
-            self._confidence = make_confidence(
-                self._confidence_name or model.confidence, self._config.plugins
-            )
-            self._model = model
+        model = load_model(self._config)
+        name = self._confidence_name or model.confidence
+        self._loaded = model, make_confidence(name, self._config.plugins)
 
     @property
     def ready(self) -> bool:
-        return self._model is not None
+        return self._loaded is not None
 
     def describe(self) -> dict[str, Any]:
         """What the model says of itself; only its kind while it is being loaded."""
-        return {"kind": self._config.kind} if self._model is None else self._model.describe()
+        return {"kind": self._config.kind} if self._loaded is None else self._loaded[0].describe()
 
     def infer(self, text: str, policy: Policy | None, deadline: float) -> Inference:
         """Wait for the turn, infer, and let ``policy`` decide; ``None`` keeps everything (the top tier).
@@ -77,7 +70,7 @@ class InferenceQueue:
         future = self._thread.submit(self._work, text, policy, submitted)
         try:
             return future.result(timeout=max(0.0, deadline - submitted))
-        except FutureTimeout:
+        except TimeoutError:
             if future.cancel():
                 raise deadline_passed("in the inference queue") from None
         return future.result()
@@ -95,10 +88,10 @@ class InferenceQueue:
         )
 
     def _answer(self, text: str) -> tuple[Output, float]:
-        assert self._model is not None, "checked before it was queued"
-        assert self._confidence is not None, "made before the model counts as ready"
-        output = self._model.infer(text)
-        confidence = self._confidence.of(output) if output.confidence is None else output.confidence
+        assert self._loaded is not None, "checked before it was queued"
+        model, measure = self._loaded
+        output = model.infer(text)
+        confidence = measure.of(output) if output.confidence is None else output.confidence
         if not math.isfinite(confidence):
             raise ValueError(f"the confidence of this answer is {confidence}")
         return output, confidence

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -16,14 +18,13 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "tier_requests", "Requests by how they ended", ["outcome"], registry=registry
-        )
-        self._kept = Counter("tier_kept", "Answers that the policy kept here", registry=registry)
-        self._offloaded = Counter("tier_offloaded", "Requests that the policy sent up", registry=registry)
-        self._relayed = Counter("tier_relayed", "Requests passed on without inferring", registry=registry)
-        self._repeats = Counter("tier_forward_repeats", "Requests sent up a second time", registry=registry)
-        self._failures = Counter("tier_forward_errors", "Failures of the way up", ["kind"], registry=registry)
+        counter = partial(Counter, registry=registry)
+        self._requests = counter("tier_requests", "Requests by how they ended", ["outcome"])
+        self._kept = counter("tier_kept", "Answers that the policy kept here")
+        self._offloaded = counter("tier_offloaded", "Requests that the policy sent up")
+        self._relayed = counter("tier_relayed", "Requests passed on without inferring")
+        self._repeats = counter("tier_forward_repeats", "Requests sent up a second time")
+        self._failures = counter("tier_forward_errors", "Failures of the way up", ["kind"])
         self._spent = {
             part: Histogram(f"tier_{part}_seconds", text, registry=registry, buckets=_SECONDS)
             for part, text in (

@@ -52,41 +52,27 @@ class ByTier:
 
 @dataclass(frozen=True, slots=True)
 class Internal:
-    """Not a key of a scenario: another key of it becomes this, or only tests give it."""
+    """Not a key of a scenario: another key of it becomes this."""
 
 
 Probability = Annotated[float, Range(0, 1)]
 Count = Annotated[int, Range(1)]
-REQUIRED = inspect.Parameter.empty
-"""The default of a parameter that must be given."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter of a constructor; ``kind`` is its annotation with its bounds, ``Any`` without one."""
-
-    name: str
-    kind: Any
-    default: Any
-
-    def mark(self, kind: type[Mark]) -> Mark | None:
-        """What the annotation says beside the type, if it is of that kind: a :class:`Range`, for one."""
-        marks = (mark for alternative in alternatives(self.kind) for mark in unpack(alternative)[1])
-        return next((mark for mark in marks if isinstance(mark, kind)), None)
-
-
-def parameters(made: Callable[..., Any]) -> dict[str, Parameter]:
+def parameters(made: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The named parameters of a class's constructor, without the first: the node's place or configuration."""
     try:
         signature = inspect.signature(made, eval_str=True)
     except NameError:  # a plug-in's annotation may name what only a type checker imports
         signature = inspect.signature(made)
     others = list(signature.parameters.values())[1:]
-    return {
-        p.name: Parameter(p.name, Any if p.annotation is p.empty else p.annotation, p.default)
-        for p in others
-        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    }
+    return {p.name: p for p in others if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+
+
+def mark(parameter: inspect.Parameter, kind: type[Mark]) -> Mark | None:
+    """What a parameter's annotation says beside the type, if it is of that kind: its :class:`Range`, say."""
+    marks = (mark for alternative in alternatives(parameter.annotation) for mark in unpack(alternative)[1])
+    return next((mark for mark in marks if isinstance(mark, kind)), None)
 
 
 def unpack(kind: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -130,7 +116,7 @@ def construct(
     try:
         for name, value in given.items():
             if name in known:
-                _check(name, value, known[name].kind)
+                _check(name, value, known[name].annotation)
         return made(first, **given)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{what}: {error}") from error

@@ -7,8 +7,9 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import asdict, dataclass
-from typing import Any, Generic, TypeVar
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
 
 from tiers.errors import RequestError, deadline_passed
 
@@ -68,26 +69,20 @@ class Record:
         return {**asdict(self), "own_ms": self.own_ms}
 
 
-class Bounded(Generic[K, V]):
+class Bounded(OrderedDict[K, V]):
     """A mapping in order of insertion that forgets its oldest entries and counts them."""
 
     def __init__(self, limit: int) -> None:
+        super().__init__()
         self._limit = limit
-        self._entries: OrderedDict[K, V] = OrderedDict()
         self.forgotten = 0
 
     def put(self, key: K, value: V) -> None:
-        self._entries.pop(key, None)
-        self._entries[key] = value
-        if len(self._entries) > self._limit:
-            self._entries.popitem(last=False)
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > self._limit:
+            self.popitem(last=False)
             self.forgotten += 1
-
-    def get(self, key: K) -> V | None:
-        return self._entries.get(key)
-
-    def values(self) -> list[V]:
-        return list(self._entries.values())
 
 
 class Records:
@@ -103,7 +98,7 @@ class Records:
 
     def all(self) -> list[Record]:
         with self._lock:
-            return self._records.values()
+            return list(self._records.values())
 
     @property
     def forgotten(self) -> int:
@@ -125,17 +120,12 @@ class Reply:
             self.record.handed_over_s = at_s
 
 
+@dataclass(frozen=True, slots=True)
 class Pending:
-    """A request that is being served: repeats of it wait here."""
+    """A request that is being served, by the SHA-256 of its body: repeats of it wait for its reply."""
 
-    def __init__(self, digest: bytes) -> None:
-        self.digest = digest
-        self._done = threading.Event()
-        self._reply: Reply | None = None
-
-    def finish(self, reply: Reply) -> None:
-        self._reply = reply
-        self._done.set()
+    digest: bytes
+    reply: Future[Reply] = field(default_factory=Future)
 
     def wait(self, timeout_s: float) -> Reply:
         """Wait until the request is served, and return its reply.
@@ -143,9 +133,10 @@ class Pending:
         Raises:
             RequestError: it is not served in time.
         """
-        if not self._done.wait(max(0.0, timeout_s)) or self._reply is None:
-            raise deadline_passed("while the first request of this id was being served")
-        return self._reply
+        try:
+            return self.reply.result(max(0.0, timeout_s))
+        except TimeoutError:
+            raise deadline_passed("while the first request of this id was being served") from None
 
 
 class Replies:
@@ -154,10 +145,10 @@ class Replies:
     Errors are not kept: a request that ended in one may be tried again.
     """
 
-    def __init__(self, limit: int = MAX_REPLIES) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._in_flight: dict[str, Pending] = {}
-        self._answered: Bounded[str, Pending] = Bounded(limit)
+        self._answered: Bounded[str, Pending] = Bounded(MAX_REPLIES)
 
     def claim(self, request_id: str, body: bytes) -> tuple[Pending, bool]:
         """The request of that id, and whether it is new, so that the caller is to serve and settle it.
@@ -181,4 +172,4 @@ class Replies:
             if reply.status == 200:
                 self._answered.put(request_id, pending)
             self._in_flight.pop(request_id, None)
-        pending.finish(reply)
+        pending.reply.set_result(reply)

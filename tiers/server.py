@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
@@ -214,12 +215,11 @@ class Node:
     def load(self, failed: Callable[[BaseException], None]) -> None:
         """Start to load the model; ``failed`` hears of it, in another thread, if that goes wrong."""
 
-        def finish() -> None:
+        def finish(loading: Future[None]) -> None:
             if (error := loading.exception()) is not None:
                 failed(error)
 
-        loading = self.service.queue.load()
-        loading.add_done_callback(lambda _: finish())
+        self.service.queue.load().add_done_callback(finish)
 
     def run(self) -> None:
         """Serve until :meth:`close`."""

@@ -10,16 +10,19 @@ from typing import Any
 
 from tiers.chat import Step, error_kind, prepend_step, read_prompt, write_answer
 from tiers.config import NodeConfig
-from tiers.errors import RequestError, deadline_passed
+from tiers.errors import RequestError, deadline_passed, error_body
 from tiers.inference import Inference, InferenceQueue
 from tiers.metrics import Metrics
-from tiers.policies import Policy, make_policy
+from tiers.policies import Decision, Policy, make_policy
 from tiers.protocol import ANSWERED
 from tiers.records import Record, Records, Replies, Reply
-from tiers.upstream import Answer, Crossing, Upstream, UpstreamError
+from tiers.upstream import Crossing, Upstream
 
 MAX_REQUEST_S = 600.0
 """For a request that came without a deadline: nothing may wait for ever."""
+
+RELAY = Decision(keep=False)
+"""What a request has as its decision until the policy makes one."""
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +57,11 @@ class Course:
     """What happens to one request, filled in on its way; becomes its record."""
 
     own: Inference | None = None
+    decision: Decision = RELAY
     queue_ms: float = 0.0
-    crossing: Crossing | None = None
+    crossing: Crossing = field(default_factory=Crossing)
     upstream_ms: float | None = None
     forward_error: str | None = None
-    repeats: int = 0
-    kept: bool = False
 
 
 class Service:
@@ -114,7 +116,7 @@ class Service:
         pending, new = method.replies.claim(request.request_id, request.body)
         if not new:
             return replace(pending.wait(request.deadline - time.monotonic()), record=None)
-        reply = Reply(500, RequestError(500, "internal", "the request was abandoned").body)
+        reply = Reply(500, error_body("internal", "the request was abandoned"))
         try:
             reply = self._serve(method, request)
         finally:
@@ -125,13 +127,12 @@ class Service:
         course = Course(queue_ms=request.waited_ms)
         try:
             reply = self._run(method.policy, request, course)
-            outcome = ANSWERED if reply.status == 200 else error_kind(reply.body)
         except RequestError as error:
-            reply, outcome = Reply(error.status, error.body), error.kind
+            reply = Reply(error.status, error.body)
         except Exception:
             log.exception("request %s", request.request_id)
-            defect = RequestError(500, "internal", "a defect of the tier; its log says more")
-            reply, outcome = Reply(defect.status, defect.body), defect.kind
+            reply = Reply(500, error_body("internal", "a defect of the tier; its log says more"))
+        outcome = ANSWERED if reply.status == 200 else error_kind(reply.body)
         record = _record(request, course, outcome)
         method.records.add(record)
         method.metrics.count(record)
@@ -148,11 +149,9 @@ class Service:
             finally:
                 own = course.own
                 course.queue_ms += own.queue_ms if own else (time.monotonic() - queued) * 1000
-            course.kept = own.decision.keep
-        if not course.kept:
-            answer = self._forward(request, course)
-            if answer is not None:
-                return answer
+            course.decision = own.decision
+        if not course.decision.keep and (answer := self._forward(request, course)) is not None:
+            return answer
         return self._own_answer(request, course)
 
     def _own_answer(self, request: Incoming, course: Course) -> Reply:
@@ -169,18 +168,16 @@ class Service:
         Raises:
             RequestError: there is none and this node has no answer either.
         """
-        crossing = course.crossing = Crossing()
+        assert self.upstream is not None, "a node without a tier above infers and keeps"
+        crossing = course.crossing
         try:
-            answer = self._ask_parent(request, crossing)
-            course.repeats = answer.repeats
+            answer = self.upstream.forward(request.body, request.request_id, request.deadline, crossing)
             if answer.status == 200:
                 return Reply(200, prepend_step(answer.body, self._step(course)))
             course.forward_error = error_kind(answer.body)
-            return None if course.own else Reply(answer.status, answer.body)
+            return None if course.own else answer
         except RequestError as error:
             course.forward_error = error.kind
-            if isinstance(error, UpstreamError):
-                course.repeats = error.repeats
             if course.own is None:
                 raise
             return None
@@ -189,39 +186,32 @@ class Service:
                 ended_s = time.monotonic() if crossing.answered_s is None else crossing.answered_s
                 course.upstream_ms = (ended_s - crossing.began_s) * 1000
 
-    def _ask_parent(self, request: Incoming, crossing: Crossing) -> Answer:
-        if self.upstream is None:
-            raise RequestError(502, "unreachable", "this node is to pass requests on but has no tier above")
-        return self.upstream.forward(request.body, request.request_id, request.deadline, crossing)
-
     def _step(self, course: Course) -> Step:
-        own = course.own
-        if own is None:
-            return Step(self.config.place.node, None, None, False)
-        return Step(self.config.place.node, own.confidence, own.decision.threshold, course.kept)
+        confidence = course.own.confidence if course.own else None
+        decision = course.decision
+        return Step(self.config.place.node, confidence, decision.threshold, decision.keep)
 
 
 def _record(request: Incoming, course: Course, outcome: str) -> Record:
-    own, decision = course.own, course.own.decision if course.own else None
-    crossing = course.crossing or Crossing()
+    own, decision = course.own, course.decision
     return Record(
         request_id=request.request_id,
         inferred=own is not None,
         confidence=own.confidence if own else None,
-        threshold=decision.threshold if decision else None,
-        window_seq=decision.window_seq if decision else None,
-        window_length=decision.window_length if decision else None,
-        kept=course.kept,
+        threshold=decision.threshold,
+        window_seq=decision.window_seq,
+        window_length=decision.window_length,
+        kept=decision.keep,
         answer=own.answer if own else None,
         queue_ms=course.queue_ms,
         thread_ms=request.waited_ms,
         inference_ms=own.inference_ms if own else 0.0,
         upstream_ms=course.upstream_ms,
         forward_error=course.forward_error,
-        repeats=course.repeats,
+        repeats=course.crossing.repeats,
         outcome=outcome,
         arrived_s=request.arrived,
-        forward_began_s=crossing.began_s,
-        forward_answered_s=crossing.answered_s,
+        forward_began_s=course.crossing.began_s,
+        forward_answered_s=course.crossing.answered_s,
         handed_over_s=time.monotonic(),
     )

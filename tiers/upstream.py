@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import urllib3
@@ -23,21 +24,24 @@ from tiers.protocol import (
     ErrorKind,
     encode_deadline,
 )
+from tiers.records import Reply
 from tiers.stamped import StampedSocket
 
 CONNECT_S = 20.0
 """For a handshake: SYNs are lost on lossy links too, and are sent again after 1, 3, 7 and 15 s."""
 MAX_ANSWER_BYTES = 8 << 20
+_WAITING = "while the tier above was waited for"
 
 
 @dataclass(slots=True)
 class Crossing:
-    """When a request went up, and when its answer had come; on ``time.monotonic()``'s clock."""
+    """How a request went up: its times, on ``time.monotonic()``'s clock, and its repeats."""
 
     began_s: float | None = None
     """Before the first byte, or the connecting, of its first sending; ``None`` if it came to none."""
     answered_s: float | None = None
     """The answer's last byte arrived; ``None`` if it never did."""
+    repeats: int = 0
 
 
 _crossing: ContextVar[Crossing] = ContextVar("crossing")
@@ -107,21 +111,6 @@ class OneWritePool(urllib3.HTTPConnectionPool):
     ConnectionCls = OneWriteConnection
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The parent's answer: its status, its JSON, and how often the request was repeated to get it."""
-
-    status: int
-    body: bytes
-    repeats: int
-
-
-class UpstreamError(RequestError):
-    """A failure of the way up, with the number of repeats that did not help."""
-
-    repeats = 0
-
-
 class Upstream:
     """The parent of a node and the connections to it, at most ``connections`` at a time."""
 
@@ -134,13 +123,9 @@ class Upstream:
         """
         host, _, port = parent.partition(":")
         self._address = (host, int(port) if port else TIER_PORT)
-        self._connections = connections
+        self._new_pool = partial(OneWritePool, *self._address, maxsize=connections, block=True, retries=False)
         self._lock = threading.Lock()
         self._pool = self._new_pool()
-
-    def _new_pool(self) -> OneWritePool:
-        host, port = self._address
-        return OneWritePool(host, port, maxsize=self._connections, block=True, retries=False)
 
     def disconnect(self) -> None:
         """Close every connection: idle ones now, others when their answer is in."""
@@ -148,36 +133,34 @@ class Upstream:
             old, self._pool = self._pool, self._new_pool()
         old.close()
 
-    def forward(self, body: bytes, request_id: str, deadline: float, crossing: Crossing) -> Answer:
-        """Send ``body`` up as it is and wait for the answer.
+    def forward(self, body: bytes, request_id: str, deadline: float, crossing: Crossing) -> Reply:
+        """Send ``body`` up as it is and wait for the answer, which may be an error's.
 
         Args:
             body: JSON of the request, untouched.
             request_id: goes along in a header.
             deadline: on ``time.monotonic()``'s clock; what remains of it goes along too.
-            crossing: is told the times, whatever comes of it.
+            crossing: is told the times and the repeats, whatever comes of it.
 
         Raises:
-            UpstreamError: ``deadline``, ``unreachable`` (no connection, or closed without an answer twice),
+            RequestError: ``deadline``, ``unreachable`` (no connection, or closed without an answer twice),
                 or ``upstream`` (an answer that breaks off or is not HTTP).
         """
         _crossing.set(crossing)
         _deadline.set(deadline)
-        repeats = 0
-        while True:
-            try:
-                return self._attempt(body, request_id, deadline, repeats)
-            except ClosedBeforeAnswer as error:
-                if repeats == 1:
-                    raise self._error(
-                        502, "unreachable", f"closed twice without an answer ({error})", 1
-                    ) from error
-                repeats = 1
+        try:
+            return self._attempt(body, request_id, deadline)
+        except ClosedBeforeAnswer:
+            crossing.repeats = 1
+        try:
+            return self._attempt(body, request_id, deadline)
+        except ClosedBeforeAnswer as error:
+            raise self._error("unreachable", f"closed twice without an answer ({error})") from error
 
-    def _attempt(self, body: bytes, request_id: str, deadline: float, repeats: int) -> Answer:
+    def _attempt(self, body: bytes, request_id: str, deadline: float) -> Reply:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
-            raise _late(repeats)
+            raise deadline_passed(_WAITING)
         pool: Any = self._pool  # Any: its stubs want whole seconds of pool_timeout
         try:
             response = pool.urlopen(
@@ -190,31 +173,28 @@ class Upstream:
                 redirect=False,
             )
             if len(response.data) > MAX_ANSWER_BYTES:
-                raise self._error(502, "upstream", "sent an answer that is too long", repeats)
-            return Answer(response.status, response.data, repeats)
+                raise self._error("upstream", "sent an answer that is too long")
+            return Reply(response.status, response.data)
         except urllib3.exceptions.ClosedPoolError as error:  # disconnected between the two lines
             raise ClosedBeforeAnswer(str(error)) from error
         except urllib3.exceptions.HTTPError as error:
-            raise self._named(error, repeats, deadline) from error
+            raise self._named(error, deadline) from error
 
-    def _named(self, error: Exception, repeats: int, deadline: float) -> Exception:
+    def _named(self, error: Exception, deadline: float) -> Exception:
         cause = error.args[1] if len(error.args) > 1 else None
         if isinstance(cause, ClosedBeforeAnswer):
             return cause
-        if time.monotonic() >= deadline or isinstance(error, urllib3.exceptions.ReadTimeoutError):
-            return _late(repeats)
+        late = (urllib3.exceptions.ReadTimeoutError, urllib3.exceptions.EmptyPoolError)
+        if time.monotonic() >= deadline or isinstance(error, late):
+            return deadline_passed(_WAITING)
         unreachable = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
         if isinstance(error, unreachable):
-            return self._error(502, "unreachable", f"cannot be reached ({error})", repeats)
-        if isinstance(error, urllib3.exceptions.EmptyPoolError):
-            return _late(repeats)
-        return self._error(502, "upstream", f"broke off its answer ({error})", repeats)
+            return self._error("unreachable", f"cannot be reached ({error})")
+        return self._error("upstream", f"broke off its answer ({error})")
 
-    def _error(self, status: int, kind: ErrorKind, what: str, repeats: int) -> UpstreamError:
+    def _error(self, kind: ErrorKind, what: str) -> RequestError:
         host, port = self._address
-        error = UpstreamError(status, kind, f"the tier above, {host}:{port}, {what}")
-        error.repeats = repeats
-        return error
+        return RequestError(502, kind, f"the tier above, {host}:{port}, {what}")
 
 
 def _headers(request_id: str, remaining: float) -> Mapping[str, str]:
@@ -226,10 +206,3 @@ def _headers(request_id: str, remaining: float) -> Mapping[str, str]:
         REQUEST_ID_HEADER: request_id,
         DEADLINE_HEADER: encode_deadline(remaining),
     }
-
-
-def _late(repeats: int) -> UpstreamError:
-    late = deadline_passed("while the tier above was waited for")
-    error = UpstreamError(late.status, late.kind, late.message)
-    error.repeats = repeats
-    return error

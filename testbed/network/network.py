@@ -169,6 +169,7 @@ class Network:
         self.link_process = self._stack.enter_context(LinkProcess(self._home))
         self._reader = self._read_in(self._home)
         self._build(self.topology.nodes, self.topology.links, containers)
+        self._stack.callback(self._begin_removal, containers)  # it takes longest, beside all else
 
     def _down(self) -> None:
         """Release what there is by now, the last first, each whatever becomes of the others."""
@@ -183,15 +184,19 @@ class Network:
         count = len(self.topology.nodes)
         return Containers(self._client, image, self.run_id, lambda running: self._progress(running, count))
 
+    def _begin_removal(self, containers: Containers | None) -> None:
+        """Let no further container start, and begin to remove those that there are, all at the same time."""
+        if containers is not None:
+            containers.ending.set()
+        for host in self.net.hosts:
+            host.begin_removal()
+
     def _stop_nodes(self, containers: Containers | None) -> None:
-        """End all nodes, containers at the same time."""
+        """End all nodes."""
         with contextlib.ExitStack() as stack:
-            if containers is not None:
-                containers.ending.set()
             for node in (*self.net.hosts, *self.net.switches):
                 stack.callback(node.terminate)
-            for host in self.net.hosts:
-                host.begin_removal()
+            self._begin_removal(containers)
 
     def _read_in(self, netns_path: str) -> CounterReader:
         reader = CounterReader(netns_path)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from testbed.host.facts import host_facts
 from testbed.orchestrator.prepare import Inputs, Parts
 from testbed.results.columns import SCHEMA_VERSION
-from testbed.results.directory import RunDirectory
+from testbed.results.directory import RunDirectory, utc_now
 
 
 class Manifest:
@@ -22,7 +21,7 @@ class Manifest:
             "schema_version": SCHEMA_VERSION,
             "status": "running",
             "run_id": run_id,
-            "started_at": _now(),
+            "started_at": utc_now(),
             "scenario": inputs.scenario.model_dump(mode="json"),
             "links": [asdict(link) for link in inputs.topology.links],
             "seed": inputs.scenario.seed,
@@ -41,8 +40,4 @@ class Manifest:
 
     def end(self, status: str) -> None:
         """Record how the run ended: ``finished``, ``failed``, ``interrupted`` or ``terminated``."""
-        self.add(status=status, ended_at=_now())
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+        self.add(status=status, ended_at=utc_now())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -12,13 +12,15 @@ from testbed.results.fidelity import Claim
 NOT_VALID = "n/v"
 
 
-def table(title: str | Text, left: Iterable[str], right: Iterable[str] = ()) -> Table:
-    """A table with its columns: first those of text, then those of figures."""
+def table(
+    title: str | Text, left: Iterable[str], right: Iterable[str] = (), unwrapped: Container[str] = ()
+) -> Table:
+    """A table with its columns: first those of text, then those of figures, some of which never wrap."""
     made = Table(title=title, title_justify="left", caption_justify="left")
     for column in left:
         made.add_column(column)
     for column in right:
-        made.add_column(column, justify="right")
+        made.add_column(column, justify="right", no_wrap=column in unwrapped)
     return made
 
 

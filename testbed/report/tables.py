@@ -60,11 +60,9 @@ def methods_table(summary: Row, tiers: Sequence[str], scorer: Scorer) -> Table:
     Frames are the kernel's own count, and stand whatever the captures are worth.
     """
     faithful = summary["faithful"]
-    methods = table("Methods", ["method"])
-    methods.add_column(f"{scorer.heading} [95 % CI]", justify="right", no_wrap=True)
-    methods.add_column("served by " + "/ ".join(tiers), justify="right")  # it may wrap at a space
-    for name in ("errors", "prompt KB", "frames KB", "burden", "vs direct"):
-        methods.add_column(name, justify="right")
+    scores, served = f"{scorer.heading} [95 % CI]", "served by " + "/ ".join(tiers)  # may wrap at a space
+    columns = [scores, served, "errors", "prompt KB", "frames KB", "burden", "vs direct"]
+    methods = table("Methods", ["method"], columns, unwrapped=[scores])
     for name, figures in summary["methods"].items():
         score = with_interval(figures[scorer.key], figures[scorer.interval_key], f".{scorer.decimals}f")
         methods.add_row(
@@ -78,12 +76,8 @@ def methods_table(summary: Row, tiers: Sequence[str], scorer: Scorer) -> Table:
             if_valid(number(figures["burden_vs_direct_cloud"], ".3f"), faithful["bytes"]),
         )
     notes = ["burden: prompt bytes on all links over cloud-only's; vs direct: over cloud-only's counted once"]
-    reasons = dict.fromkeys(
-        figures["vs_cloud_only_reason"]
-        for figures in summary["methods"].values()
-        if "vs_cloud_only_reason" in figures
-    )
-    notes += [f"-: {reason}" for reason in reasons]
+    reasons = [figures.get("vs_cloud_only_reason") for figures in summary["methods"].values()]
+    notes += [f"-: {reason}" for reason in dict.fromkeys(filter(None, reasons))]
     methods.caption = "\n".join([*notes, *not_valid(faithful, "bytes", "quality")])
     return methods
 
@@ -94,11 +88,9 @@ def comparison_table(summary: Row, scorer: Scorer) -> Table:
     What is not valid stands as ``n/v``.
     """
     faithful = summary["faithful"]
-    comparison = table(
-        "Latency, and differences from cloud-only on the same requests, with 95 % intervals", ["method"]
-    )
-    for name in ("p50 ms", "p95 ms", f"Δ {scorer.heading} vs cloud-only", "Δ mean ms vs cloud-only"):
-        comparison.add_column(name, justify="right", no_wrap=True)
+    columns = ["p50 ms", "p95 ms", f"Δ {scorer.heading} vs cloud-only", "Δ mean ms vs cloud-only"]
+    title = "Latency, and differences from cloud-only on the same requests, with 95 % intervals"
+    comparison = table(title, ["method"], columns, unwrapped=columns)
     for name, figures in summary["methods"].items():
         p50, p95 = (
             with_interval(figures["latency_ms"][percent], figures["latency_ms_ci"][percent], ".0f")
@@ -185,7 +177,7 @@ def verdicts(fidelity: Row) -> Table:
     claims.show_header = False
     for claim in CLAIMS:
         reasons = fidelity["reasons"][claim]
-        shown = list(reasons[:MAX_REASONS])
+        shown = reasons[:MAX_REASONS]
         if len(reasons) > MAX_REASONS:
             shown.append(f"and {len(reasons) - MAX_REASONS} more in fidelity.json")
         verdict = Text("true", "green") if fidelity["faithful"][claim] else Text("false", "bold red")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, count, pairwise
 
 import numpy as np
@@ -43,6 +43,7 @@ def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
     are missing, and from the first gap on its thresholds cannot be shown.
     """
     topology = scenario.topology
+    tops = {node.name for node in topology.nodes if node.parent is None}
     killed = Counter(
         event.node for event in scenario.events if isinstance(event, NodeEvent) and event.do == "kill"
     )
@@ -51,9 +52,11 @@ def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
     decisions = not_shown = 0
     for method in scenario.methods:
         method_rows = [row for row in rows if row["method"] == method.name]
-        steps = shown = list(_steps(method_rows, topology))
+        steps = shown = [
+            _Step(row, at, node in tops) for row in method_rows for at, node in enumerate(row["path"])
+        ]
         rule = _rule_of(method.policy)
-        if rule.rests_on_earlier:
+        if rule is _recserve:  # a decision rests on the node's earlier ones
             shown = _without_gaps(steps, killed)
         decisions += sum(step.confidence is not None for step in steps)
         not_shown += len(steps) - len(shown)
@@ -61,7 +64,7 @@ def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
             _each_once(method_rows, asked),
             _paths(method_rows, topology, set(killed)),
             _lives(steps, killed),
-            rule.differences(method, shown, topology),
+            rule(method, shown, topology),
         )
         differences += [f"{method.name}: {text}" for text in sentences]
     if len(differences) > MAX_DIFFERENCES:
@@ -105,13 +108,6 @@ class _Step:
         failed = row["outcome"] != "answered" or (at > 0 and row["forward_errors"][at - 1] is not None)
         decided = (self.confidence, self.threshold, self.sequence, self.length, row["node_answers"][at])
         self.undecided = last and failed and not self.kept and decided == (None,) * len(decided)
-
-
-def _steps(rows: Sequence[Row], topology: Topology) -> Iterator[_Step]:
-    tops = {node.name for node in topology.nodes if node.parent is None}
-    for row in rows:
-        for at, node in enumerate(row["path"]):
-            yield _Step(row, at, node in tops)
 
 
 def _lives(steps: Sequence[_Step], killed: Mapping[str, int]) -> Iterator[str]:
@@ -179,7 +175,8 @@ def _recserve(method: Method, steps: Sequence[_Step], topology: Topology) -> Ite
     for node in topology.nodes:
         of_node = [step for step in steps if step.node == node.name and not step.undecided]
         if node.parent is None:
-            yield from _top(of_node)
+            for step in of_node:
+                yield from _top(step)
             continue
         for life in sorted({step.life for step in of_node}):
             yield from _windowed([step for step in of_node if step.life == life], beta, window)
@@ -210,7 +207,7 @@ def _casserve(method: Method, steps: Sequence[_Step], topology: Topology) -> Ite
         if step.undecided:
             continue
         if step.top:
-            yield from _top([step])
+            yield from _top(step)
         elif step.confidence is None:
             yield f"{step.request} at {step.node}: no confidence recorded"
         else:
@@ -235,16 +232,15 @@ def _unknown(method: Method, _steps: Sequence[_Step], _topology: Topology) -> It
     yield f"policy {method.policy} has no rules here, so its decisions are not shown"
 
 
-def _top(steps: Sequence[_Step]) -> Iterator[str]:
+def _top(step: _Step) -> Iterator[str]:
     """The top tier infers and keeps, by no threshold and no window."""
-    for step in steps:
-        where = f"{step.request} at {step.node}"
-        if not step.kept:
-            yield f"{where}: the top tier did not keep it"
-        if step.confidence is None:
-            yield f"{where}: the top tier recorded no confidence"
-        if (step.threshold, step.sequence, step.length) != (None, None, None):
-            yield f"{where}: the top tier recorded a threshold or a window, and has neither"
+    where = f"{step.request} at {step.node}"
+    if not step.kept:
+        yield f"{where}: the top tier did not keep it"
+    if step.confidence is None:
+        yield f"{where}: the top tier recorded no confidence"
+    if (step.threshold, step.sequence, step.length) != (None, None, None):
+        yield f"{where}: the top tier recorded a threshold or a window, and has neither"
 
 
 def _by_threshold(step: _Step, threshold: float | None) -> Iterator[str]:
@@ -259,28 +255,14 @@ def _by_threshold(step: _Step, threshold: float | None) -> Iterator[str]:
         yield f"{where}: {did} at confidence {step.confidence!r}, the rule has it {right}"
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """How one policy's decisions are audited.
+_RULES = {"recserve": _recserve, "casserve": _casserve, "TIER-only": _tier_only}
+"""By policy name: each gives a sentence for every decision that the rule has otherwise.
 
-    ``differences(method, steps, topology)`` gives a sentence for each decision that the rule has otherwise.
-    ``rests_on_earlier`` says that a decision depends on the node's earlier ones, so that none can be shown
-    behind a gap in the records.
-    """
-
-    differences: Callable[[Method, Sequence[_Step], Topology], Iterator[str]]
-    rests_on_earlier: bool = False
+They share no code with the policies of the tiers, which they audit.
+"""
 
 
-_RULES = {
-    "recserve": _Rule(_recserve, rests_on_earlier=True),
-    "casserve": _Rule(_casserve),
-    "TIER-only": _Rule(_tier_only),
-}
-"""By policy name. They share no code with the policies of the tiers, which they audit."""
-
-
-def _rule_of(policy: str) -> _Rule:
+def _rule_of(policy: str) -> Callable[[Method, Sequence[_Step], Topology], Iterator[str]]:
     """The rule of a policy; a policy without one has a rule that says so."""
     name = policy if policy in _RULES or not policy.endswith("-only") else "TIER-only"
-    return _RULES.get(name, _Rule(_unknown))
+    return _RULES.get(name, _unknown)

@@ -230,15 +230,13 @@ def _schema(row_class: type) -> pa.Schema:
     return pa.schema([(name, _arrow_type(hint)) for name, hint in get_type_hints(row_class).items()])
 
 
-ROWS = (RequestRow, LinkRow, TierRow, EventRow)
-REQUESTS, LINKS, TIERS, EVENTS = map(_schema, ROWS)
-
 TABLES = {
-    "requests.parquet": REQUESTS,
-    "links.parquet": LINKS,
-    "tiers.parquet": TIERS,
-    "events.parquet": EVENTS,
+    "requests.parquet": _schema(RequestRow),
+    "links.parquet": _schema(LinkRow),
+    "tiers.parquet": _schema(TierRow),
+    "events.parquet": _schema(EventRow),
 }
+REQUESTS, LINKS, TIERS, EVENTS = TABLES.values()
 
 
 def total(rows: Iterable[Row], column: str) -> Any:

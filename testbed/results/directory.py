@@ -82,18 +82,19 @@ class RunDirectory:
         text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         self._replace(name, text.encode())
 
-    def read_json(self, name: str) -> Any:
-        """Read a JSON file.
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON file that holds an object.
 
         Raises:
             TestbedError: there is no such file, or it is no JSON.
         """
         try:
-            return json.loads((self.path / name).read_bytes())
+            content: dict[str, Any] = json.loads((self.path / name).read_bytes())
         except OSError as error:
             raise TestbedError(f"{self.path / name} cannot be read ({error.strerror})") from error
         except ValueError as error:
             raise TestbedError(f"{self.path / name} is no JSON ({error}); the run is damaged") from error
+        return content
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
@@ -164,6 +165,11 @@ class RunDirectory:
         scratch = self.path / f".{name}"
         scratch.write_bytes(content)
         scratch.replace(self.path / name)
+
+
+def utc_now() -> str:
+    """The time as manifests have it: UTC by ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @contextmanager

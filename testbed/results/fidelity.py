@@ -7,7 +7,7 @@ pure functions. A verdict without its evidence is false and says so.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from testbed.results.evidence import Audit, Evidence, Outcomes, Overflow
@@ -23,6 +23,11 @@ from testbed.results.latency import (
 SCHEMA = 2
 MAX_ANSWER_CHARACTERS = 40
 """How much of a strange answer a reason shows."""
+_SAME_NAMES = (
+    "audit", "outcomes", "lateness", "unexplained", "backlog", "cpu", "probes", "tiers", "events",
+    "overflows", "link_process",
+)  # fmt: skip
+"""Evidence whose name is the same in ``fidelity.json``."""
 Claim = Literal["bytes", "decisions", "quality", "latency"]
 CLAIMS: tuple[Claim, ...] = ("bytes", "decisions", "quality", "latency")
 
@@ -42,39 +47,18 @@ class Fidelity:
 
     def to_json(self) -> dict[str, Any]:
         """What ``fidelity.json`` holds."""
-        seen = self.evidence
+        seen = asdict(self.evidence)
         return {
             "schema": SCHEMA,
             "faithful": self.faithful,
             "reasons": {claim: list(self.reasons[claim]) for claim in CLAIMS},
             "notes": list(self.notes),
             "limits": asdict(self.limits),
-            "bytes": _plain(seen.accounts),
-            "audit": _plain(seen.audit),
-            "outcomes": _plain(seen.outcomes),
-            "links": {"before": _plain(seen.links_before), "after": _plain(seen.links_after)},
-            "lateness": _plain(seen.lateness),
-            "unexplained": _plain(seen.unexplained),
-            "backlog": _plain(seen.backlog),
-            "cpu": _plain(seen.cpu),
-            "probes": _plain(seen.probes),
-            "tiers": _plain(seen.tiers),
-            "events": _plain(seen.events),
-            "overflows": _plain(seen.overflows),
-            "link_process": _plain(seen.link_process),
-            "machine": {"cpus": seen.machine_cpus},
-        }  # fmt: skip
-
-
-def _plain(evidence: Any) -> Any:
-    """Evidence as JSON has it: reports become dictionaries, whether alone, in sequences or by name."""
-    if evidence is None:
-        return None
-    if isinstance(evidence, Mapping):
-        return {name: _plain(value) for name, value in evidence.items()}
-    if is_dataclass(evidence) and not isinstance(evidence, type):
-        return asdict(evidence)
-    return [_plain(item) for item in evidence]
+            "bytes": seen["accounts"],
+            "links": {"before": seen["links_before"], "after": seen["links_after"]},
+            **{name: seen[name] for name in _SAME_NAMES},
+            "machine": {"cpus": seen["machine_cpus"]},
+        }
 
 
 def judge(evidence: Evidence, limits: Limits | None = None) -> Fidelity:

@@ -33,24 +33,6 @@ def accuracy_answered(answers: Answers, references: Sequence[str]) -> float | No
     return _share([answer == reference for answer, reference in pairs if answer is not None])
 
 
-def macro_f1(answers: Answers, references: Sequence[str], labels: Sequence[str]) -> float | None:
-    """Mean over ``labels`` of F1 = 2TP / (2TP + FP + FN); ``None`` if there are no requests.
-
-    A request without an answer is a false negative of its reference. A label that is neither answered nor
-    asked for has an F1 of 0, as in scikit-learn.
-    """
-    if not references:
-        return None
-    scores = []
-    for label in labels:
-        pairs = list(zip(answers, references, strict=True))
-        hits = sum(answer == reference == label for answer, reference in pairs)
-        answered = sum(answer == label for answer, _ in pairs)
-        asked = sum(reference == label for _, reference in pairs)
-        scores.append(2 * hits / (answered + asked) if answered + asked else 0.0)
-    return sum(scores) / len(scores)
-
-
 class Bleu(NamedTuple):
     """A corpus BLEU, 0 to 100, with its interval; ``None`` for fewer than 10 requests: too narrow there."""
 

@@ -59,17 +59,17 @@ class Run:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """``summary.json``: each method's figures, and how it differs from cloud-only."""
-        return self._json("summary.json")
+        return self._directory.read_json("summary.json")
 
     @cached_property
     def fidelity(self) -> dict[str, Any]:
         """``fidelity.json``: the verdicts, the reasons against them, and the evidence."""
-        return self._json("fidelity.json")
+        return self._directory.read_json("fidelity.json")
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """``manifest.json``: the scenario as it was run, the host, the network, how the run ended."""
-        return self._json("manifest.json")
+        return self._directory.read_json("manifest.json")
 
     @cached_property
     def scenario(self) -> Scenario:
@@ -95,10 +95,6 @@ class Run:
     def broken_seals(self) -> list[str]:
         """What of the files is not as the run left it, in sentences; empty if everything is."""
         return self._directory.broken_seals()
-
-    def _json(self, name: str) -> dict[str, Any]:
-        content: dict[str, Any] = self._directory.read_json(name)
-        return content
 
     def _frame(self, table: str) -> pd.DataFrame:
         no_events = table == "events.parquet" and not self.manifest["scenario"].get("events")

@@ -1,4 +1,4 @@
-"""Intervals for what a run measured: shares, paired differences, percentiles. 95 % unless asked otherwise.
+"""Intervals of 95 % confidence for what a run measured: shares, paired differences, percentiles.
 
 scipy.stats is imported inside the functions: it takes about a second, and a finished run is printed without.
 """
@@ -23,9 +23,6 @@ class Interval(NamedTuple):
     low: float
     high: float
 
-    def __contains__(self, value: object) -> bool:
-        return isinstance(value, int | float) and self.low <= value <= self.high
-
 
 def interval_to_json(interval: Interval | None) -> list[float | None] | None:
     """An interval as a run's JSON files have it: an end at infinity is null."""
@@ -47,7 +44,7 @@ class Percentile(NamedTuple):
     interval: Interval
 
 
-def share_interval(successes: int, total: int, confidence: float = CONFIDENCE) -> Interval:
+def share_interval(successes: int, total: int) -> Interval:
     """Wilson's score interval of a share, such as an accuracy (Wilson, JASA 1927).
 
     Raises:
@@ -55,13 +52,11 @@ def share_interval(successes: int, total: int, confidence: float = CONFIDENCE) -
     """
     from scipy import stats
 
-    interval = stats.binomtest(successes, total).proportion_ci(confidence, method="wilson")
+    interval = stats.binomtest(successes, total).proportion_ci(CONFIDENCE, method="wilson")
     return Interval(float(interval.low), float(interval.high))
 
 
-def paired_difference(
-    first: Sequence[bool], second: Sequence[bool], confidence: float = CONFIDENCE
-) -> PairedDifference:
+def paired_difference(first: Sequence[bool], second: Sequence[bool]) -> PairedDifference:
     """Compare the shares of two methods that met the same requests, in the same order.
 
     The interval is Newcombe's hybrid score interval for paired shares (method 10 of Statistics in Medicine
@@ -84,8 +79,8 @@ def paired_difference(
     discordant = only_first + only_second
     p_value = float(stats.binomtest(only_second, discordant).pvalue) if discordant else 1.0
     share_1, share_2 = (both + only_first) / total, (both + only_second) / total
-    interval_1 = share_interval(both + only_first, total, confidence)
-    interval_2 = share_interval(both + only_second, total, confidence)
+    interval_1 = share_interval(both + only_first, total)
+    interval_2 = share_interval(both + only_second, total)
     phi = _phi(both, only_first, only_second, neither)
 
     def reach(a: float, b: float) -> float:
@@ -98,9 +93,7 @@ def paired_difference(
     return PairedDifference(difference, interval, p_value)
 
 
-def paired_mean_difference(
-    first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE
-) -> Interval | None:
+def paired_mean_difference(first: Sequence[float], second: Sequence[float]) -> Interval | None:
     """The interval of the mean of ``second - first`` over the same requests, such as latencies in ms.
 
     By bootstrap (percentile method, fixed seed). ``None`` for fewer than 10 pairs.
@@ -120,53 +113,33 @@ def paired_mean_difference(
         np.mean,
         n_resamples=RESAMPLES,
         batch=100,
-        confidence_level=confidence,
+        confidence_level=CONFIDENCE,
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
     return Interval(float(means.low), float(means.high))
 
 
-def percentile(values: Sequence[float], percent: float, confidence: float = CONFIDENCE) -> Percentile | None:
+def percentile(values: Sequence[float], percent: float) -> Percentile | None:
     """A percentile, linear between order statistics, with an interval free of any distribution.
 
-    The interval's ends are order statistics x_(l) and x_(u): with B binomial (n, p), P(B < l) and P(B ≥ u)
-    are at most (1 - confidence) / 2 each (David and Nagaraja, Order Statistics, 7.1). Where the sample is too
-    small to have both, the percentile itself means little, and the answer is ``None``: see
-    :func:`minimum_sample`.
-    """
-    from scipy import stats
-
-    count = len(values)
-    if count < minimum_sample(percent, confidence):
-        return None
-    tail = (1 - confidence) / 2
-    share = percent / 100
-    lower = int(stats.binom.ppf(tail, count, share))
-    if stats.binom.cdf(lower - 1, count, share) > tail:
-        lower -= 1
-    upper = int(stats.binom.ppf(1 - tail, count, share)) + 1
-    ordered = np.sort(np.asarray(values, dtype=float))
-    lower, upper = max(lower, 1), min(upper, count)
-    return Percentile(
-        float(np.percentile(ordered, percent)),
-        Interval(float(ordered[lower - 1]), float(ordered[upper - 1])),
-    )
-
-
-def minimum_sample(percent: float, confidence: float = CONFIDENCE) -> int:
-    """Values that a percentile's interval needs: 6 for the 50th, 72 for the 95th, 368 for the 99th.
-
-    With n of them, the largest lies below the percentile with probability p^n, the smallest above it with
-    (1-p)^n; each may be (1 - confidence) / 2 at most.
+    The interval's ends are order statistics (David and Nagaraja, Order Statistics, 7.1). Where the sample is
+    too small to have both, the percentile itself means little, and the answer is ``None``: the 50th takes 6
+    values, the 95th 72, and the 99th 368.
 
     Raises:
         ValueError: ``percent`` is not strictly between 0 and 100.
     """
+    from scipy import stats
+
     if not 0 < percent < 100:
         raise ValueError(f"a percentile is strictly between 0 and 100, not {percent}")
-    farther = max(percent, 100 - percent) / 100
-    return math.ceil(math.log((1 - confidence) / 2) / math.log(farther))
+    if not values:
+        return None
+    ends = stats.quantile_test(values, p=percent / 100).confidence_interval(CONFIDENCE)
+    if math.isnan(ends.low) or math.isnan(ends.high):
+        return None
+    return Percentile(float(np.percentile(values, percent)), Interval(float(ends.low), float(ends.high)))
 
 
 def _phi(both: int, only_first: int, only_second: int, neither: int) -> float:

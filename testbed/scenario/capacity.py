@@ -10,7 +10,7 @@ from testbed.scenario.reading.mistakes import mistake
 from testbed.scenario.sections.event import Event
 from testbed.scenario.sections.events import LinkChange
 from testbed.scenario.sections.link_figures import DelayFile
-from testbed.scenario.sections.links import LinkEntry, WireFigures
+from testbed.scenario.sections.links import LinkEntry
 from testbed.scenario.timeline import shapes_of_rate_files, shapes_under
 from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape, Topology
 
@@ -34,7 +34,7 @@ _Need = tuple[float, int | None]
 
 def check_memory(links: Sequence[LinkEntry], events: Sequence[Event], topology: Topology) -> None:
     """Full queues and full ways of all directions, each at its fullest under any event, fit the memory."""
-    longest_of = {delay.file: delay.most_ms for delay in _delay_files(links, events)}
+    longest_of = _longest_delays_ms(links, events)
     queues: dict[_Where, _Need] = {}
     ways: dict[_Where, _Need] = {}
     longest_ms = 0.0
@@ -76,13 +76,12 @@ def _all_shapes(events: Sequence[Event], topology: Topology) -> Iterator[tuple[i
     yield from chain(shapes_under(events, topology), shapes_of_rate_files(events, topology))
 
 
-def _delay_files(links: Sequence[LinkEntry], events: Sequence[Event]) -> Iterator[DelayFile]:
-    figures: list[WireFigures] = [event.figures for event in events if isinstance(event, LinkChange)]
-    for entry in links:
-        figures += [given for given in (entry.up, entry.down) if given is not None]
-    for delay in chain((given.delay_ms for given in figures), (entry.delay_ms for entry in links)):
-        if isinstance(delay, DelayFile):
-            yield delay
+def _longest_delays_ms(links: Sequence[LinkEntry], events: Sequence[Event]) -> dict[str, float]:
+    """By path, the longest delay of each delay file that a link or an event names."""
+    figures = [event.figures for event in events if isinstance(event, LinkChange)]
+    of_links = [given for entry in links for given in (entry, entry.up, entry.down) if given]
+    delays = [given.delay_ms for given in (*figures, *of_links)]
+    return {delay.file: delay.most_ms for delay in delays if isinstance(delay, DelayFile)}
 
 
 def _asks(

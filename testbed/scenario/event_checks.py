@@ -43,10 +43,8 @@ class _Period:
 
     def meets(self, other: _Period) -> bool:
         """Whether two periods have a moment in common; one may begin when the other ends."""
-        if self.start_s == other.start_s:
-            return True
-        first, second = sorted((self, other), key=lambda period: period.start_s)
-        return second.start_s < first.end_s
+        overlap = self.start_s < other.end_s and other.start_s < self.end_s
+        return overlap or self.start_s == other.start_s
 
 
 def _check_overlaps(events: Sequence[Event], topology: Topology) -> None:

@@ -83,13 +83,7 @@ def _shapes(entry: LinkEntry, way: GraphWay | None) -> tuple[Shape, Shape]:
             of_direction["delay_ms"] = way.delay_ms
             of_direction["rate_bps"] = of_direction["rate_bps"] or way.rate_bps
     round_trip_ms = sum(of_direction["delay_ms"] for of_direction in fields.values())
-    up, down = (
-        Shape(
-            **of_direction,
-            queue_frames=queue_frames(
-                entry.figure(direction, "queue"), of_direction["rate_bps"], round_trip_ms
-            ),
-        )
-        for direction, of_direction in fields.items()
-    )
-    return up, down
+    for direction, of_direction in fields.items():
+        queue, rate_bps = entry.figure(direction, "queue"), of_direction["rate_bps"]
+        of_direction["queue_frames"] = queue_frames(queue, rate_bps, round_trip_ms)
+    return Shape(**fields["up"]), Shape(**fields["down"])

@@ -40,10 +40,10 @@ def shapes_under(
         changes = event.given
         for link, direction in _ways(event, topology) if changes else ():
             figures = given.setdefault((link.name, direction), {})
-            for name, value in changes.items():
-                if moment.begins:
-                    figures[name] = value
-                else:
+            if moment.begins:
+                figures |= changes
+            else:
+                for name in changes:
                     figures.pop(name, None)
             yield moment.number, (link.name, direction), replace(link.shape(direction), **figures)
 

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from testbed.errors import TestbedError
 from testbed.host.facts import host_facts, memory_bytes, usable_cpus
 from testbed.host.processes.run_lock import AnotherRun
 from testbed.orchestrator.run import run
-from testbed.results.directory import RunDirectory
+from testbed.results.directory import RunDirectory, utc_now
 from testbed.results.fidelity import CLAIMS
 from testbed.scenario.reading.units import parse_time_s
 from testbed.scenario.scenario import Scenario
@@ -53,27 +52,20 @@ class Trial:
     directory: str
 
 
-def at_rate(rate_per_s: int) -> Scenario:
-    """Two devices, an edge and a cloud, with so many requests a second in all."""
-    return _scenario(2, rate_per_s)
-
-
-def with_devices(devices: int) -> Scenario:
-    """So many devices below an edge and a cloud, with four requests a second in all."""
-    return _scenario(devices, 4)
-
-
 def quantities() -> tuple[Quantity, ...]:
     """What is searched, up to what this machine's memory allows."""
     most = max(4, min(256, int(memory_bytes()["MemAvailable"] // NODE_MEMORY_BYTES) - 2))
     return (
-        Quantity("requests a second", 32, 4096, at_rate),
-        Quantity("devices", 4, most, with_devices),
+        Quantity("requests a second", 32, 4096, lambda rate_per_s: _scenario(2, rate_per_s)),
+        Quantity("devices", 4, most, lambda devices: _scenario(devices, 4)),
     )
 
 
 def _scenario(devices: int, rate_per_s: int) -> Scenario:
-    """A scenario with recorded models, whose tiers share the CPUs evenly: no CPU is promised twice."""
+    """Devices below an edge and a cloud, with so many requests a second in all, of recorded models.
+
+    The nodes share the CPUs evenly: no CPU is promised twice.
+    """
     cpus = max(0.01, math.floor(100 * usable_cpus() / (devices + 2)) / 100)
     model = {"kind": "recorded", "service": "1ms"}
     return Scenario.model_validate(
@@ -176,7 +168,7 @@ class _Found:
             "schema_version": SCHEMA_VERSION,
             "kind": "envelope",
             "status": "cut off",
-            "started_at": _now(),
+            "started_at": utc_now(),
             "host": host_facts(),
         }
         self._write()
@@ -187,7 +179,7 @@ class _Found:
         self._write()
 
     def conclude(self) -> None:
-        self._manifest |= {"status": "finished", "ended_at": _now()}
+        self._manifest |= {"status": "finished", "ended_at": utc_now()}
         self._write()
         self.directory.seal()
 
@@ -204,7 +196,3 @@ class _Found:
                 "trials": [asdict(trial) for trial in self.trials],
             },
         )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

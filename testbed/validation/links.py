@@ -135,13 +135,12 @@ def _p_of(standard: list[float], kind: JitterDistribution) -> float:
     """The p-value of Kolmogorov and Smirnov's test, for a distribution of mean 0 and standard deviation 1."""
     from scipy import stats
 
-    if kind == "normal":
-        found = stats.kstest(standard, "norm")
-    elif kind == "uniform":
-        found = stats.kstest(standard, "uniform", args=(-math.sqrt(3), 2 * math.sqrt(3)))
-    else:  # shape 3: mean 3/2, variance 3/4
-        found = stats.kstest([value * math.sqrt(0.75) + 1.5 for value in standard], "pareto", args=(3,))
-    return float(found.pvalue)
+    distributions = {
+        "normal": stats.norm(),
+        "uniform": stats.uniform(-math.sqrt(3), 2 * math.sqrt(3)),
+        "pareto": stats.pareto(3, -math.sqrt(3), math.sqrt(4 / 3)),  # of shape 3: mean 3/2, variance 3/4
+    }
+    return float(stats.kstest(standard, distributions[kind].cdf).pvalue)
 
 
 CHECKS = (

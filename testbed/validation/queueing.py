@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ def mg1_sojourn(rate: float, mean: float, second_moment: float) -> float:
     """Mean time at an M/G/1 queue, waiting and service, first come first served.
 
     Pollaczek and Khinchine: E[T] = E[S] + λ E[S²] / (2 (1 - ρ)) with ρ = λ E[S] (Kleinrock, Queueing Systems
-    I, 5.5).
+    I, 5.5). With E[S²] = 2 E[S]² it is the M/M/1 queue, with E[S²] = E[S]² the M/D/1 queue.
 
     Raises:
         ValueError: a load of 1 or more, under which there is no mean, or moments that no service has.
@@ -26,16 +27,6 @@ def mg1_sojourn(rate: float, mean: float, second_moment: float) -> float:
     if second_moment < mean * mean * (1 - 1e-9):
         raise ValueError("a second moment below the mean's square is none")
     return mean + rate * second_moment / (2 * (1 - load))
-
-
-def mm1_sojourn(service: float, load: float) -> float:
-    """Exponential service: E[T] = s / (1 - ρ) (Kleinrock, 3.2)."""
-    return mg1_sojourn(load / service, service, 2 * service * service)
-
-
-def md1_sojourn(service: float, load: float) -> float:
-    """Fixed service: E[T] = s (1 + ρ / (2 (1 - ρ)))."""
-    return mg1_sojourn(load / service, service, service * service)
 
 
 def lindley_sojourns(arrivals: Sequence[float], services: Sequence[float]) -> list[float]:
@@ -73,7 +64,5 @@ def batch_means(values: Sequence[float], batches: int = 10) -> Estimate:
         raise ValueError(f"{len(values)} values do not make {batches} batches")
     size = len(values) // batches
     edges = [*range(0, size * batches, size), len(values)]
-    means = [math.fsum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
-    centre = math.fsum(means) / batches
-    variance = math.fsum((mean - centre) ** 2 for mean in means) / (batches - 1)
-    return Estimate(math.fsum(values) / len(values), math.sqrt(variance / batches))
+    means = [statistics.fmean(values[a:b]) for a, b in itertools.pairwise(edges)]
+    return Estimate(statistics.fmean(values), statistics.stdev(means) / math.sqrt(batches))

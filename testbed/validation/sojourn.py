@@ -14,7 +14,6 @@ service that the host held up is counted apart, and enters the recursion with th
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import random
@@ -26,11 +25,11 @@ from typing import Any, Literal
 from testbed.errors import TestbedError
 from testbed.orchestrator.nodes.control import NodeControl
 from testbed.orchestrator.nodes.tier_process import environment, tier_processes
-from testbed.orchestrator.replay.replay import Outcome, replay
+from testbed.orchestrator.replay.replay import replay
 from testbed.scenario.workload.trace_file import Request
 from testbed.validation.bench import Bench
 from testbed.validation.check import Check
-from testbed.validation.figures import Figure
+from testbed.validation.figures import Figure, within
 from testbed.validation.queueing import batch_means, lindley_sojourns, mg1_sojourn
 from tiers.protocol import ANSWERED
 
@@ -76,9 +75,9 @@ class Workload:
         return f"{self.name}, request {number}"
 
 
-def draw(service: Service, load: float, mean_ms: float, requests: int, seed: int = 1) -> Workload:
+def draw(service: Service, load: float, mean_ms: float, requests: int) -> Workload:
     """Poisson arrivals at ``load / mean_ms``, and services, exponential or all of ``mean_ms``."""
-    chance = random.Random(f"{seed}/{service}/{load}")
+    chance = random.Random(f"1/{service}/{load}")
     arrivals_s, at_s = [], 0.0
     for _ in range(requests):
         at_s -= math.log1p(-chance.random()) * mean_ms / load / 1000
@@ -88,9 +87,7 @@ def draw(service: Service, load: float, mean_ms: float, requests: int, seed: int
     return Workload(service, load, mean_ms, tuple(arrivals_s), tuple(services))
 
 
-def judge(
-    workload: Workload, queue_ms: Sequence[float], inference_ms: Sequence[float], tolerance: float = TOLERANCE
-) -> Iterator[Figure]:
+def judge(workload: Workload, queue_ms: Sequence[float], inference_ms: Sequence[float]) -> Iterator[Figure]:
     """Compare what a tier recorded of a workload's requests, in their order, with the closed form.
 
     Args:
@@ -120,31 +117,27 @@ def judge(
         for asked, extra in zip(workload.services_ms, extra_ms, strict=True)
     ]
     sojourns_ms = [waited + served for waited, served in zip(queue_ms, inference_ms, strict=True)]
-    yield from _judge_sojourns(workload, sojourns_ms, services_ms, overhead_ms, tolerance)
+    yield from _judge_sojourns(workload, sojourns_ms, services_ms, overhead_ms)
 
 
 def _judge_sojourns(
-    workload: Workload,
-    sojourns_ms: Sequence[float],
-    services_ms: Sequence[float],
-    overhead_ms: float,
-    tolerance: float,
+    workload: Workload, sojourns_ms: Sequence[float], services_ms: Sequence[float], overhead_ms: float
 ) -> Iterator[Figure]:
     """The mean sojourn, with Lindley's recursion over the actual ``services_ms`` as control variate."""
     expected_ms = workload.sojourn_ms(overhead_ms)
     ideal_ms = lindley_sojourns([at_s * 1000 for at_s in workload.arrivals_s], services_ms)
     beyond = batch_means([m - i for m, i in zip(sojourns_ms, ideal_ms, strict=True)], BATCHES)
     plain = batch_means(sojourns_ms, BATCHES)
-    yield Figure(
-        f"{workload.name}: mean sojourn", "ms", expected_ms, expected_ms + beyond.mean,
-        expected_ms * (1 - tolerance), expected_ms * (1 + tolerance), f"± {tolerance * 100:g} %",
+    yield within(
+        f"{workload.name}: mean sojourn", "ms", expected_ms, expected_ms + beyond.mean, TOLERANCE,
+        sojourns_ms,
         f"{workload.sojourn_ms():.2f} ms without the overhead of {overhead_ms:.2f} ms; standard error "
         f"{beyond.standard_error:.2f} ms; plain mean {plain.mean:.1f} ± {2 * plain.standard_error:.1f} ms "
-        f"of {len(sojourns_ms)} requests", tuple(sojourns_ms),
+        f"of {len(sojourns_ms)} requests",
     )  # fmt: skip
     yield Figure(
         f"{workload.name}: standard error of that", "ms", 0.0, beyond.standard_error, 0.0,
-        expected_ms * tolerance / 2, "half the tolerance",
+        expected_ms * TOLERANCE / 2, "half the tolerance",
     )  # fmt: skip
 
 
@@ -202,42 +195,30 @@ def serve(
     placed = list(zip(tiers, workloads, strict=True))
     for tier, workload in placed:
         tier.reset(workload.name, {"policy": "only-only"})
-    requests = [
-        [
-            Request(f"{tier.name[:1]}{number}", at_s, tier.name, "", "", number)
-            for number, at_s in enumerate(workload.arrivals_s)
-        ]
-        for tier, workload in placed
-    ]
-    prompts = {
-        request.id: workload.prompt(request.row)
-        for workload, of_workload in zip(workloads, requests, strict=True)
-        for request in of_workload
-    }
-    trace = sorted(itertools.chain(*requests), key=lambda request: request.at_s)
+    prompts: dict[str, str] = {}
+    trace: list[Request] = []
+    for tier, workload in placed:
+        for number, at_s in enumerate(workload.arrivals_s):
+            request = Request(f"{tier.name}-{number}", at_s, tier.name, "", "", number)
+            prompts[request.id] = workload.prompt(number)
+            trace.append(request)
+    trace.sort(key=lambda request: request.at_s)
     names = " and ".join(workload.name for workload in workloads)
     with bench.reporter.counting(f"{names}: {len(trace)} requests", len(trace)) as progress:
         outcomes = replay(
             trace, prompts, {tier.name: tier.host.netns_path for tier in tiers}, mode="open",
             deadline_s=DEADLINE_S, progress=lambda done: progress(done, len(trace)),
         )  # fmt: skip
-    _require_answered(outcomes)
-    return [_times(tier, of_tier) for tier, of_tier in zip(tiers, requests, strict=True)]
-
-
-def _times(tier: NodeControl, requests: Sequence[Request]) -> tuple[list[float], list[float]]:
-    records = {record["request_id"]: record for record in tier.records()}
-    kept = [records[request.id] for request in requests]
-    queue_ms, inference_ms = (
-        [float(record[name]) for record in kept] for name in ("queue_ms", "inference_ms")
-    )
-    return queue_ms, inference_ms
-
-
-def _require_answered(outcomes: Sequence[Outcome]) -> None:
-    failed = [outcome for outcome in outcomes if outcome.outcome != ANSWERED]
-    if failed:
+    if failed := [outcome for outcome in outcomes if outcome.outcome != ANSWERED]:
         raise TestbedError(f"{len(failed)} of {len(outcomes)} requests ended as {failed[0].outcome}")
+    return [_times(tier, len(workload.arrivals_s)) for tier, workload in placed]
+
+
+def _times(tier: NodeControl, requests: int) -> tuple[list[float], list[float]]:
+    """Waiting and service times in ms that a tier recorded, in the order of its requests' numbers."""
+    by_id = {record["request_id"]: record for record in tier.records()}
+    records = [by_id[f"{tier.name}-{number}"] for number in range(requests)]
+    return [float(row["queue_ms"]) for row in records], [float(row["inference_ms"]) for row in records]
 
 
 CHECKS = (

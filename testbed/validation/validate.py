@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.facts import host_facts
 from testbed.host.processes.run_lock import new_run_id, run_lock
-from testbed.results.directory import RunDirectory
+from testbed.results.directory import RunDirectory, utc_now
 from testbed.validation.bench import Bench
-from testbed.validation.check import Check
-from testbed.validation.figures import CheckResult, Figure
+from testbed.validation.check import Check, CheckResult
+from testbed.validation.figures import Figure
 from testbed.validation.registry import select
 
 SCHEMA_VERSION = 1
@@ -88,7 +87,7 @@ def _run_once(check: Check, bench: Bench) -> CheckResult:
         note = str(error) or type(error).__name__
         figures.append(Figure("the check broke", "", 0.0, None, 0.0, 0.0, "", note))
     seconds = time.monotonic() - started_s
-    return CheckResult(check.name, check.question, check.source, tuple(figures), seconds, note)
+    return CheckResult(check, tuple(figures), seconds, note)
 
 
 def _complaints(result: CheckResult) -> list[str]:
@@ -115,31 +114,28 @@ class _Record:
     def __init__(self, directory: RunDirectory, short: bool, chosen: Sequence[Check]) -> None:
         self._directory, self._short = directory, short
         self._results = {
-            check.name: CheckResult(
-                check.name, check.question, check.source, (), note="it did not come to it", ran=False
-            )
-            for check in chosen
+            check.name: CheckResult(check, (), note="it did not come to it", ran=False) for check in chosen
         }
         self.manifest: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "kind": "validation",
             "status": "cut off",
-            "started_at": _now(),
+            "started_at": utc_now(),
             "short": short,
             "host": host_facts(),
         }
         self._write()
 
     def note(self, result: CheckResult) -> None:
-        self._results[result.name] = result
+        self._results[result.check.name] = result
         self._write()
 
     def seal(self) -> None:
-        self.manifest["ended_at"] = _now()
+        self.manifest["ended_at"] = utc_now()
         self._write()
         rows = [
             {
-                "check": result.name,
+                "check": result.check.name,
                 "quantity": figure.quantity,
                 "unit": figure.unit,
                 "index": index,
@@ -167,7 +163,3 @@ class _Record:
                 "checks": [result.to_json() for result in results],
             },
         )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

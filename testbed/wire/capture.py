@@ -57,15 +57,9 @@ class CaptureReport:
     frames: int
     """Whole frames in the file."""
     frame_bytes: int
-    received_by_filter: int
-    """Frames that the kernel passed to the capture, those it then dropped included."""
     dropped_by_kernel: int
     faults: tuple[str, ...]
     """Why the file may lack frames, in sentences; empty if it lacks none."""
-
-    @property
-    def lossless(self) -> bool:
-        return not self.faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +67,6 @@ class _Counts:
     captured: int = 0
     received: int = 0
     dropped: int = 0
-
-    @property
-    def settled(self) -> bool:
-        """tcpdump has written all that the kernel did not drop."""
-        return self.captured + self.dropped >= self.received
 
 
 def ring_bytes(rate_bps: int | None) -> int:
@@ -219,7 +208,7 @@ class Capture:
             counts = self._ask(deadline)
             if counts is None:
                 return [f"tcpdump on {self.interface} gave no figures"] if self.alive else []
-            if counts.settled and counts.captured + counts.dropped >= expected_frames:
+            if counts.captured + counts.dropped >= max(counts.received, expected_frames):
                 return []
             if time.monotonic() >= deadline:
                 return [f"tcpdump on {self.interface} was not done after {timeout_s:.0f} s"]
@@ -228,22 +217,19 @@ class Capture:
     def _end(self) -> None:
         """Read what tcpdump still prints, and wait for its end."""
         process = self._process
-        if process is None or process.stderr is None:
+        if process is None or process.stderr is None or process.stderr.closed:
             return
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        while self._listen(deadline):
-            pass
         try:
-            process.wait(max(0.1, deadline - time.monotonic()))
+            _, printed = process.communicate(timeout=STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             try:
-                process.wait(STOP_TIMEOUT_S)
+                _, printed = process.communicate(timeout=STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired as error:
                 raise TestbedError(
                     f"tcpdump on {self.interface} cannot be ended; does the disk hang?"
                 ) from error
-        process.stderr.close()
+        self._printed += printed
 
     def _reason(self) -> str:
         """Why tcpdump ended, or what it printed last."""
@@ -277,7 +263,7 @@ class Capture:
             faults.append(
                 f"the kernel dropped {counts.dropped} frames before the capture on {self.interface}"
             )
-        return CaptureReport(frames, frame_bytes, counts.received, counts.dropped, tuple(faults))
+        return CaptureReport(frames, frame_bytes, counts.dropped, tuple(faults))
 
 
 def _launch(command: list[str], pcap: Path) -> subprocess.Popen[bytes]:

@@ -65,9 +65,7 @@ def ports(frame: bytes) -> tuple[int, ...]:
     start = ETHERNET_BYTES + ((version & 15) << 2)
     if protocol not in (TCP, UDP) or fragment & 0x3FFF or len(frame) < start + 4:
         return ()
-    return int.from_bytes(frame[start : start + 2], "big"), int.from_bytes(
-        frame[start + 2 : start + 4], "big"
-    )
+    return struct.unpack_from("!HH", frame, start)
 
 
 def ip_bytes(frame: bytes) -> int:

@@ -89,7 +89,7 @@ def test_memory_does_not_grow_with_the_capture(tmp_path: Path) -> None:
             tracemalloc.stop()
         assert_exact(result)
         assert len(result.requests) == 10
-        assert sum(request.prompts for request in result.requests.values()) == number
+        assert sum(one.prompts for one in result.requests.values()) == number
         return peak
 
     small, large = peak_bytes(10), peak_bytes(40)

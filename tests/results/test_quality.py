@@ -13,7 +13,6 @@ from testbed.results.quality import (
     bleu,
     bleu_difference,
     correctness,
-    macro_f1,
 )
 
 LABELS = ["negative", "positive"]
@@ -30,7 +29,6 @@ def test_an_error_counts_as_wrong_in_accuracy_and_not_at_all_among_the_answered(
 def test_where_nothing_was_asked_or_answered_there_is_no_figure() -> None:
     assert accuracy([], []) is None
     assert accuracy_answered([None], ["positive"]) is None
-    assert macro_f1([], [], LABELS) is None
     assert bleu([], []) is None
 
 
@@ -41,22 +39,9 @@ def test_unequal_lengths_are_a_defect_and_not_a_figure() -> None:
         bleu(["a"], ["a", "b"])
 
 
-def test_macro_f1_weighs_labels_alike() -> None:
-    # positive: 1 hit, 3 answered, 1 asked; negative: 1 hit, 1 answered, 3 asked.
-    answers = ["positive", "positive", "positive", "negative"]
-    references = ["positive", "negative", "negative", "negative"]
-    assert macro_f1(answers, references, LABELS) == pytest.approx((2 / 4 + 2 / 4) / 2)
-
-
-def test_an_error_lowers_recall_of_its_reference_alone() -> None:
-    assert macro_f1(["positive", None], ["positive", "negative"], LABELS) == pytest.approx(0.5)
-    assert macro_f1(["positive", None], ["positive", "positive"], ["positive"]) == pytest.approx(2 / 3)
-
-
 @given(st.lists(st.sampled_from(LABELS), min_size=1))
 def test_right_answers_are_perfect(references: list[str]) -> None:
     assert accuracy(references, references) == 1.0
-    assert macro_f1(references, references, sorted(set(references))) == 1.0
 
 
 SENTENCES = [

@@ -6,21 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from testbed.errors import TestbedError
 from testbed.scenario.capacity import capacity_notes
 from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.scenario.timeline import under_events
-from tests import SCENARIOS
+from tests import QUICKSTART, SCENARIOS
+from tests.scenario.refusals import refusal
 
 
 def quickstart(*overrides: str) -> Scenario:
-    return load_scenario(SCENARIOS / "quickstart.yaml", overrides)
-
-
-def refusal(*overrides: str) -> str:
-    with pytest.raises(TestbedError) as caught:
-        quickstart(*overrides)
-    return str(caught.value)
+    return load_scenario(QUICKSTART, overrides)
 
 
 def notes(*overrides: str) -> list[str]:

@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from testbed.scenario.layout import parent_number
 from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.scenario.topology import MIN_QUEUE_FRAMES, node_ip, node_mac, queue_frames
-from tests import SCENARIOS
-
-QUICKSTART = SCENARIOS / "quickstart.yaml"
+from tests import QUICKSTART
 
 
 def test_the_quickstart_has_two_devices_on_one_edge_on_one_cloud() -> None:

@@ -19,9 +19,8 @@ from testbed.scenario.scenario import load_scenario, with_requests, with_seed
 from testbed.scenario.sections.trace import Arrivals, DrawnTrace
 from testbed.scenario.workload.datasets import load
 from testbed.scenario.workload.trace_file import Request
-from tests import SCENARIOS
+from tests import QUICKSTART
 
-QUICKSTART = SCENARIOS / "quickstart.yaml"
 DEVICES = ["device1", "device2"]
 HELD_OUT = load("rotten_tomatoes", "test")
 LEARNT = load("rotten_tomatoes", "train")

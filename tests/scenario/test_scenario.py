@@ -23,20 +23,10 @@ from testbed.scenario.scenario import (
 )
 from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry, RecordedEntry
 from testbed.scenario.sections.trace import DrawnTrace, FileTrace
-from tests import SCENARIOS
+from tests import QUICKSTART, SCENARIOS
+from tests.scenario.refusals import refusal
 from tiers.models.base import ModelConfig, load_model
 from tiers.policies import Place, make_policy
-
-QUICKSTART = SCENARIOS / "quickstart.yaml"
-
-
-def refusal(*overrides: str, path: Path = QUICKSTART) -> str:
-    """The sentence with which a scenario is refused."""
-    with pytest.raises(TestbedError) as caught:
-        load_scenario(path, overrides)
-    sentence = str(caught.value)
-    assert "\n" not in sentence
-    return sentence
 
 
 def edited(tmp_path: Path, **sections: Any) -> Path:

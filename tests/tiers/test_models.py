@@ -36,7 +36,9 @@ from tiers.confidence import make_confidence
 from tiers.models.base import ModelConfig, load_model
 from tiers.server import anonymous_bytes
 path, lean, texts, heavy = json.load(sys.stdin)
-model = load_model(ModelConfig("transformers", {"path": path, "lean": lean}, "classification", (), "x", 1))
+if not lean:
+    import transformers  # what is imported already is not stood in for
+model = load_model(ModelConfig("transformers", {"path": path}, "classification", (), "x", 1))
 confidence = make_confidence(model.confidence)
 outputs = [model.infer(text) for text in texts]
 print(json.dumps({

@@ -18,8 +18,8 @@ from tiers.models.base import ModelConfig, load_model
 from tiers.models.recorded import RecordedModel
 
 
-def config(**options: Any) -> ModelConfig:
-    return ModelConfig("recorded", options, "classification", ("negative", "positive"), "edge", 1)
+def config(tier: str = "edge", **options: Any) -> ModelConfig:
+    return ModelConfig("recorded", options, "classification", ("negative", "positive"), tier, 1)
 
 
 def test_prompts_are_answered_from_the_file_by_text_or_hash_in_the_given_time(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_the_default_answers_any_prompt_the_same_every_time_and_differently_by_t
     texts = [f"text {number}" for number in range(300)]
     here = [load_model(config(default={"service_ms": 0})).infer(text) for text in texts]
     again = [load_model(config(default={"service_ms": 0})).infer(text) for text in texts]
-    other = [load_model(config(default={"service_ms": 0}, salt="cloud")).infer(text) for text in texts]
+    other = [load_model(config("cloud", default={"service_ms": 0})).infer(text) for text in texts]
     assert here == again
     assert here != other
     confidences = [output.confidence or 0.0 for output in here]

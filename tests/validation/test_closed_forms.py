@@ -11,16 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testbed.scenario.topology import Shape
-from testbed.validation.queueing import (
-    batch_means,
-    lindley_sojourns,
-    md1_sojourn,
-    mg1_sojourn,
-    mm1_sojourn,
-)
+from testbed.validation.queueing import batch_means, lindley_sojourns, mg1_sojourn
 from testbed.validation.slow_start import SEGMENT_BYTES, rounds, transfer_ms
 
 SHAPE = Shape(10_000_000, delay_ms=25)
+
+
+def mm1_sojourn(service: float, load: float) -> float:
+    return mg1_sojourn(load / service, service, 2 * service**2)
+
+
+def md1_sojourn(service: float, load: float) -> float:
+    return mg1_sojourn(load / service, service, service**2)
 
 
 def test_an_mm1_queue_at_load_80_percent_takes_five_services() -> None:

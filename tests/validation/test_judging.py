@@ -14,8 +14,8 @@ from testbed.errors import TestbedError
 from testbed.report.checks import checks_table
 from testbed.scenario.reading.rate_file import RateTrace
 from testbed.validation import sojourn, twins
-from testbed.validation.check import Check
-from testbed.validation.figures import CheckResult, Figure, exactly, within
+from testbed.validation.check import Check, CheckResult
+from testbed.validation.figures import Figure, exactly, within
 from testbed.validation.queueing import lindley_sojourns
 from testbed.validation.rate_file import Played, due_ms
 from testbed.validation.rate_file import judge as judge_rate_file
@@ -182,7 +182,11 @@ class Tries:
 
 def outcome(*values: float | Exception, exact: bool = False) -> CheckResult:
     bench: Any = None  # these measure nothing
-    return run_check(Check("tried", "is it so", "by itself", Tries(*values), exact=exact), bench)
+    return run_check(tried(*values, exact=exact), bench)
+
+
+def tried(*values: float | Exception, exact: bool = False) -> Check:
+    return Check("tried", "is it so", "by itself", Tries(*values), exact=exact)
 
 
 def test_a_check_that_fails_once_is_repeated_and_says_so() -> None:
@@ -206,15 +210,15 @@ def test_a_check_that_breaks_fails_with_its_reason() -> None:
 
 
 def test_a_check_that_shows_nothing_fails() -> None:
-    assert CheckResult("none", "is it so", "", ()).verdict == "fail"
-    assert CheckResult("none", "is it so", "", (), ran=False).verdict == "not run"
+    assert CheckResult(tried(), ()).verdict == "fail"
+    assert CheckResult(tried(), (), ran=False).verdict == "not run"
 
 
 def test_the_table_says_what_failed_and_what_did_not_run() -> None:
     results = [
         outcome(120, 122, 121),
         outcome(100),
-        CheckResult("other", "is it so", "", (), note="it did not come to it", ran=False),
+        CheckResult(tried(), (), note="it did not come to it", ran=False),
     ]
     verdicts = {"pass": 1, "fail": 1, "not run": 1}
     validation = {

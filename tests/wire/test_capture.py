@@ -44,7 +44,7 @@ def test_a_burst_is_all_there_though_the_capture_is_stopped_at_once(pair: Veth, 
     after = pair.counters()["up"]
     report = tap.stop(after[0] - before[0])
     assert after[0] - before[0] == 3000
-    assert report.lossless, report.faults
+    assert report.faults == ()
     assert report.frames >= 3000
     frames = [length for _, _, length in read_frames(tmp_path / "burst.pcap") if length == 1042]
     assert len(frames) == 3000
@@ -55,14 +55,14 @@ def test_the_tap_is_live_when_start_returns(pair: Veth, tmp_path: Path) -> None:
         tap = capture(pair, tmp_path / "live.pcap").start()
         pair.burst(1)
         report = tap.stop(1)
-        assert report.lossless, report.faults
+        assert report.faults == ()
 
 
 def test_frames_that_never_come_are_a_fault(pair: Veth, tmp_path: Path) -> None:
     tap = capture(pair, tmp_path / "few.pcap").start()
     pair.burst(3)
     report = tap.stop(1000, timeout_s=1)
-    assert not report.lossless
+    assert report.faults
     assert any("of the 1000 frames" in fault for fault in report.faults)
 
 
@@ -74,7 +74,7 @@ def test_a_capture_that_is_killed_is_noticed(pair: Veth, tmp_path: Path) -> None
     os.kill(tap.pid, signal.SIGKILL)
     wait_for_end(tap)
     report = tap.stop(100)
-    assert not report.lossless
+    assert report.faults
     assert any("SIGKILL" in fault for fault in report.faults)
 
 
@@ -87,7 +87,7 @@ def test_a_capture_that_hangs_is_noticed_and_ended(pair: Veth, tmp_path: Path) -
     thawed.start()
     report = tap.stop(10, timeout_s=0.5)
     thawed.join()
-    assert not report.lossless
+    assert report.faults
     assert not tap.alive
 
 
@@ -97,7 +97,7 @@ def test_an_interface_that_vanishes_is_noticed(tmp_path: Path) -> None:
         run("ip", "-n", pair.child, "link", "delete", pair.interface)
         wait_for_end(tap)
         report = tap.stop()
-    assert not report.lossless
+    assert report.faults
     assert any("disappeared" in fault or "down" in fault for fault in report.faults), report.faults
 
 
@@ -111,7 +111,7 @@ def test_a_full_disk_is_noticed(pair: Veth, tmp_path: Path) -> None:
         report = tap.stop(3000)
     finally:
         run("umount", str(disk))
-    assert not report.lossless
+    assert report.faults
     assert any("disk" in fault or "cut off" in fault for fault in report.faults), report.faults
 
 

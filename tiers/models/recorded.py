@@ -1,6 +1,6 @@
 """Answers from earlier inferences, by a given service time: no torch, for large runs and for tests.
 
-Options: ``{"kind": "recorded", "path": FILE or null, "default": {…} or null, "salt": TEXT}``.
+Options: ``{"kind": "recorded", "path": FILE or null, "default": {…} or null}``.
 
 FILE is JSON lines in UTF-8, one for each prompt::
 
@@ -12,7 +12,7 @@ FILE is JSON lines in UTF-8, one for each prompt::
     {"service_ms": NUMBER, "distribution": "fixed" or "exponential"}
 
 Its answer is one of the task's labels and its confidence lies between 1/labels and 1, both drawn
-from the SHA-256 of salt and prompt (the salt is the tier's name unless given), so every run and every
+from the SHA-256 of the tier's name and the prompt, so every run and every
 kernel gets the same; with ``exponential``, ``service_ms`` is the mean, and the draw is of the same
 kind. Without ``default`` a prompt that was not recorded is an error.
 """
@@ -39,11 +39,11 @@ DISTRIBUTION: Distribution = "fixed"
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One line of the file."""
+    """One line of the file, or what ``default`` makes of a prompt."""
 
     answer: str
     confidence: float
-    service_ms: float | None
+    service_ms: float | None = None
 
 
 class RecordedModel(Model):
@@ -55,12 +55,10 @@ class RecordedModel(Model):
         *,
         path: Annotated[str, File("/recorded.jsonl")] | None = None,
         default: Annotated[Mapping[str, Any], Internal()] | None = None,
-        salt: Annotated[str, Internal()] | None = None,
     ) -> None:
         super().__init__(config)
         if default is None and path is None:
             raise ConfigError("a recorded model needs a path, a default, or both")
-        self._salt = config.tier if salt is None else salt
         self._default_ms: float | None = None
         self._distribution: str = DISTRIBUTION
         if default is not None:
@@ -76,26 +74,19 @@ class RecordedModel(Model):
     def infer(self, text: str) -> Output:
         started = time.monotonic()
         recording = self._recordings.get(hashlib.sha256(text.encode()).digest())
-        if recording is None and self._default_ms is None:
-            raise LookupError("no earlier inference of this prompt was recorded")
-        output = (
-            self._from_hash(text)
-            if recording is None
-            else Output(recording.answer, confidence=recording.confidence)
-        )
-        service_ms = self._service_ms(text) if recording is None else recording.service_ms
-        if service_ms is None:
-            service_ms = self._service_ms(text)
+        if recording is None:
+            if self._default_ms is None:
+                raise LookupError("no earlier inference of this prompt was recorded")
+            recording = self._from_hash(text)
+        service_ms = self._service_ms(text) if recording.service_ms is None else recording.service_ms
         time.sleep(max(0.0, service_ms / 1000 - (time.monotonic() - started)))
-        return output
+        return Output(recording.answer, confidence=recording.confidence)
 
-    def _from_hash(self, text: str) -> Output:
+    def _from_hash(self, text: str) -> Recording:
         labels = self.config.labels
         floor = 1 / len(labels)
-        return Output(
-            labels[int(self._draw("answer", text) * len(labels))],
-            confidence=floor + (1 - floor) * self._draw("confidence", text),
-        )
+        answer = labels[int(self._draw("answer", text) * len(labels))]
+        return Recording(answer, floor + (1 - floor) * self._draw("confidence", text))
 
     def _service_ms(self, text: str) -> float:
         mean_ms = self._default_ms or 0.0
@@ -105,7 +96,7 @@ class RecordedModel(Model):
 
     def _draw(self, what: str, text: str) -> float:
         """A number in [0, 1) that depends on the prompt alone."""
-        digest = hashlib.sha256(f"{what}\0{self._salt}\0{text}".encode()).digest()
+        digest = hashlib.sha256(f"{what}\0{self.config.tier}\0{text}".encode()).digest()
         return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
     def describe(self) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from typing import Annotated, Any
 
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
+from tiers.models.checkpoint.generation import Generator, source_options
 from tiers.models.checkpoint.labels import in_the_tasks_words
 from tiers.models.checkpoint.lean import can_import_lean, import_lean
-from tiers.parameters import Count, File, Internal, Like
+from tiers.parameters import Count, File, Like
 
 LEAN_TOKENIZERS = {"BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast",
                    "PreTrainedTokenizerFast", "TokenizersBackend"}  # fmt: skip
@@ -64,7 +65,6 @@ class TransformersModel(Model):
         path: Annotated[str, Like(r".+", "a checkpoint directory or a hub name"), File("/model")],
         max_tokens: Count = 512,
         max_new_tokens: Count = 256,
-        lean: Annotated[bool, Internal()] = True,
     ) -> None:
         super().__init__(config)
         if path.startswith(("/", ".")) and not Path(path).is_dir():
@@ -74,28 +74,26 @@ class TransformersModel(Model):
         self._max_tokens, self._max_new_tokens = max_tokens, max_new_tokens
         set_environment(config.threads, offline=Path(path).is_dir())
         try:
-            self._infer = self._load(allow_lean=lean)
+            self._infer = self._load()
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             raise ConfigError(f"cannot load checkpoint {path}: {type(error).__name__}: {error}") from error
 
-    def _load(self, allow_lean: bool) -> Callable[[str], Output]:
+    def _load(self) -> Callable[[str], Output]:
         if self.config.task == "classification":
-            return self._load_classifier(allow_lean)
-        from tiers.models.checkpoint.generation import Generator
-
+            return self._load_classifier()
         self.confidence = "seq2seq"
         return Generator(self.path, self._max_tokens, self._max_new_tokens, self.config.threads)
 
-    def _load_classifier(self, allow_lean: bool) -> Callable[[str], Output]:
+    def _load_classifier(self) -> Callable[[str], Output]:
         folder = Path(self.path)
         architecture = _architecture(folder)
-        self.lean = allow_lean and _has_plain_tokenizer(folder) and can_import_lean(architecture)
+        self.lean = _has_plain_tokenizer(folder) and can_import_lean(architecture)
         made = import_lean(architecture) if self.lean else _auto_model()
         import torch
 
         torch.set_num_threads(self.config.threads)
         model = made.from_pretrained(
-            self.path, dtype=torch.float32, use_safetensors=True, **_source_options(self.path)
+            self.path, dtype=torch.float32, use_safetensors=True, **source_options(self.path)
         ).eval()
         encode = self._plain_encoder(folder) if self.lean else self._auto_encoder()
         labels = self._labels([str(model.config.id2label[at]) for at in range(model.config.num_labels)])
@@ -132,7 +130,7 @@ class TransformersModel(Model):
     def _auto_encoder(self) -> Encode:
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(self.path, **_source_options(self.path))
+        tokenizer = AutoTokenizer.from_pretrained(self.path, **source_options(self.path))
 
         def encode(text: str) -> dict[str, list[int]]:
             return dict(tokenizer(text, truncation=True, max_length=self._max_tokens))
@@ -150,10 +148,6 @@ def _auto_model() -> Any:
     from transformers import AutoModelForSequenceClassification
 
     return AutoModelForSequenceClassification
-
-
-def _source_options(path: str) -> dict[str, Any]:
-    return {"trust_remote_code": False, "local_files_only": Path(path).is_dir()}
 
 
 def _architecture(folder: Path) -> str:

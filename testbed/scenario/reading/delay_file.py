@@ -6,11 +6,9 @@ The i-th frame has the i-th line's delay; after the last line the file begins ag
 from __future__ import annotations
 
 import functools
-import math
 import re
 import statistics
 from array import array
-from collections.abc import Sequence
 from pathlib import Path
 
 from testbed.errors import TestbedError
@@ -75,15 +73,8 @@ def median_range_ms(path: Path, frames: int) -> tuple[float, float]:
 def _median_range_ms(path: Path, _changed_ns: int, frames: int) -> tuple[float, float]:
     delays_ms = read_delay_file(path)
     if frames >= len(delays_ms):  # several rounds of the file, and a part of one more
-        return _middles(delays_ms, max(1, len(delays_ms) // 2))
-    return _middles(delays_ms, frames)
-
-
-def _middles(delays_ms: Sequence[float], frames: int) -> tuple[float, float]:
-    step = max(1, frames // 4)
+        frames = max(1, len(delays_ms) // 2)
     around = [*delays_ms, *delays_ms[:frames]]
-    least, most = math.inf, 0.0
-    for start in range(0, len(delays_ms), step):
-        median = statistics.median(around[start : start + frames])
-        least, most = min(least, median), max(most, median)
-    return least, most
+    starts = range(0, len(delays_ms), max(1, frames // 4))
+    medians_ms = [statistics.median(around[start : start + frames]) for start in starts]
+    return min(medians_ms), max(medians_ms)

@@ -70,9 +70,8 @@ class Map:
         for lower, upper, data in graph.edges(data=True):
             start, end = places[lower], places[upper]
             if start and end and lower != upper:
-                rate_bps = _rate_bps(data.get("LinkSpeedRaw"))
-                before = self._graph.edges.get((lower, upper), {}).get("rate_bps")
-                rate_bps = max(rate_bps or 0, before or 0) or None
+                before_bps = self._graph.edges.get((lower, upper), {}).get("rate_bps", 0)
+                rate_bps = max(before_bps, _rate_bps(data.get("LinkSpeedRaw")))
                 self._graph.add_edge(lower, upper, km=great_circle_km(start, end), rate_bps=rate_bps)
 
     def node(self, place: str) -> str:
@@ -90,7 +89,9 @@ class Map:
         node = found[0] if found else place
         if node not in self._labels:
             known = dict.fromkeys(self._labels[node] for node in self._graph)
-            hint = nearest(place, known) if len(known) <= 30 else _near(place, list(known))
+            hint = nearest(place, known)
+            if len(known) > 30 and not hint.startswith("did you mean"):  # no list of them all
+                hint = "write a label as the file has it"
             raise TestbedError(f"{self._name} has no node {place!r}; {hint}")
         if node not in self._graph:
             raise TestbedError(f"{place!r} in {self._name} has no Latitude and Longitude; choose another")
@@ -112,11 +113,10 @@ class Map:
                 f"no way leads from {start} to {end} in {self._name}; choose places that are connected"
             ) from None
         edges = [self._graph.edges[pair] for pair in pairwise(path)]
-        rates = [edge["rate_bps"] for edge in edges]
         return Way(
             labels=tuple(self._labels[node] for node in path),
             length_km=sum(edge["km"] for edge in edges),
-            rate_bps=min(rates) if rates and None not in rates else None,
+            rate_bps=min((edge["rate_bps"] for edge in edges), default=0) or None,
         )
 
 
@@ -200,25 +200,18 @@ def _require_harmless(content: bytes, name: str) -> None:
 
 def _coordinates(data: dict[str, Any]) -> tuple[float, float] | None:
     latitude, longitude = (_number(data.get(name)) for name in ("Latitude", "Longitude"))
-    if latitude is None or longitude is None or abs(latitude) > 90 or abs(longitude) > 180:
-        return None
-    return latitude, longitude
+    return (latitude, longitude) if abs(latitude) <= 90 and abs(longitude) <= 180 else None
 
 
-def _rate_bps(value: Any) -> int | None:
+def _rate_bps(value: Any) -> int:
+    """An edge's rate; 0 where it tells none."""
     rate_bps = _number(value)
-    return round(rate_bps) if rate_bps is not None and rate_bps >= 1 else None
+    return round(rate_bps) if 1 <= rate_bps < math.inf else 0
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Any) -> float:
+    """A number of the file; NaN for anything else, which no comparison lets through."""
     try:
-        number = float(value)
+        return float(value)
     except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _near(place: str, known: Sequence[str]) -> str:
-    """The nearest of many labels, if one is near, and no list of them all."""
-    hint = nearest(place, known)
-    return hint if hint.startswith("did you mean") else "write a label as the file has it"
+        return math.nan

@@ -72,11 +72,9 @@ class _Loader(yaml.SafeLoader):
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="a key must be a plain word", problem_mark=key.start_mark)
+                raise _refusal("a key must be a plain word", key)
             if key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark
-                )
+                raise _refusal(f"key {key.value!r} is given twice", key)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
@@ -89,17 +87,17 @@ def _bound(root: yaml.Node) -> None:
         node, depth = pending.pop()
         values += 1
         if depth > MAX_DEPTH:
-            raise yaml.MarkedYAMLError(
-                problem=f"nested deeper than {MAX_DEPTH} levels", problem_mark=node.start_mark
-            )
+            raise _refusal(f"nested deeper than {MAX_DEPTH} levels", node)
         if values > MAX_VALUES:
-            raise yaml.MarkedYAMLError(
-                problem=f"more than {MAX_VALUES} values, aliases counted", problem_mark=node.start_mark
-            )
+            raise _refusal(f"more than {MAX_VALUES} values, aliases counted", node)
         if isinstance(node, yaml.SequenceNode):
             pending.extend((child, depth + 1) for child in node.value)
         elif isinstance(node, yaml.MappingNode):
             pending.extend((child, depth + 1) for pair in node.value for child in pair)
+
+
+def _refusal(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
 def _one_line(text: str) -> str:

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import AfterValidator, Field, ValidationInfo, create_model
+from pydantic import AfterValidator, Field, create_model
 
 from testbed.scenario.reading.mistakes import mistake
 from testbed.scenario.reading.units import parse_time_ms, parse_time_s
-from testbed.scenario.sections.section import Section, find_file, quantity
-from tiers.parameters import (
-    REQUIRED,
-    File,
-    Internal,
-    Like,
-    Parameter,
-    Range,
-    alternatives,
-    parameters,
-    unpack,
-)
+from testbed.scenario.sections.section import FOUND, Section, quantity
+from tiers.parameters import File, Internal, Like, Range, alternatives, mark, parameters, unpack
 
 SectionType = TypeVar("SectionType", bound=Section)
 _STRICT = Field(strict=True, allow_inf_nan=False)
@@ -48,29 +39,29 @@ def section_of(
     fields: dict[str, Any] = {
         name: _field(parameter, defaults)
         for name, parameter in parameters(made).items()
-        if name not in base.model_fields and name != without and parameter.mark(Internal) is None
+        if name not in base.model_fields and name != without and mark(parameter, Internal) is None
     }
     return create_model(made.__name__, __base__=base, __doc__=made.__doc__, **fields)
 
 
-def _field(parameter: Parameter, defaults: bool) -> tuple[Any, Any]:
+def _field(parameter: inspect.Parameter, defaults: bool) -> tuple[Any, Any]:
     """A parameter's type and field in a section."""
     key, kind = _keyed(parameter)
-    if parameter.default is REQUIRED:
+    if parameter.default is parameter.empty:
         return kind, Field(validation_alias=key)
     default = parameter.default if defaults else None
     return kind if default is not None else kind | None, Field(default=default, validation_alias=key)
 
 
-def _keyed(parameter: Parameter) -> tuple[str | None, Any]:
+def _keyed(parameter: inspect.Parameter) -> tuple[str | None, Any]:
     """A parameter's key, where it is not its name, and its type."""
     for unit, (parse, per_second) in _UNITS.items():
         if parameter.name.endswith(unit):
-            bounds = parameter.mark(Range) or Range(0)
+            bounds = mark(parameter, Range) or Range(0)
             least, most = (_written(bound / per_second) for bound in (bounds.least, bounds.most))
             kind = Annotated[float, _within(bounds), quantity(parse, least, most)]
             return parameter.name.removesuffix(unit), kind
-    return None, _type(parameter.kind)
+    return None, Any if parameter.annotation is parameter.empty else _type(parameter.annotation)
 
 
 def _written(seconds: float) -> str | None:
@@ -91,13 +82,13 @@ def _type(kind: Any) -> Any:
         base = dict[str, _type(get_args(base)[1])]  # type: ignore[misc]
     elif base in (int, float, bool):
         base = Annotated[base, _STRICT if base is float else Field(strict=True)]
-    for mark in marks:
-        if isinstance(mark, Range):
-            base = Annotated[base, _within(mark)]
-        elif isinstance(mark, Like):
-            base = Annotated[base, _matches(mark)]
-        elif isinstance(mark, File):
-            base = Annotated[base, AfterValidator(_found)]
+    for bound in marks:
+        if isinstance(bound, Range):
+            base = Annotated[base, _within(bound)]
+        elif isinstance(bound, Like):
+            base = Annotated[base, _matches(bound)]
+        elif isinstance(bound, File):
+            base = Annotated[base, FOUND]
     return base
 
 
@@ -112,7 +103,3 @@ def _matches(like: Like) -> AfterValidator:
         return value
 
     return AfterValidator(validate)
-
-
-def _found(file: str, info: ValidationInfo) -> str:
-    return find_file(file, info.context)

@@ -20,10 +20,10 @@ from testbed.scenario.sections.section import (
     Count,
     DeadlineS,
     FileContext,
+    HostFile,
     RateBps,
     Section,
     chosen,
-    find_file,
 )
 from testbed.scenario.topology import DIRECTIONS, Direction, Link, Topology
 
@@ -49,8 +49,7 @@ class LinkFigures(WireFigures):
     @property
     def given(self) -> dict[str, Any]:
         """By the names that a link's shape has for them, with all that goes with each."""
-        figures = {name: getattr(self, name) for name in type(self).model_fields}
-        return shape_fields({name: value for name, value in figures.items() if value is not None})
+        return shape_fields({name: value for name, value in self if value is not None})
 
     @model_validator(mode="after")
     def _something(self) -> LinkFigures:
@@ -157,18 +156,17 @@ class RateFile(_OfDirection):
 
     key = "rate_file"
 
-    rate_file: str
+    rate_file: HostFile
 
     @field_validator("rate_file")
     @classmethod
     def _readable(cls, file: str, info: ValidationInfo) -> str:
-        path = find_file(file, info.context)
         if info.context is not None:
             try:
-                read_rate_trace(Path(path))
+                read_rate_trace(Path(file))
             except TestbedError as error:
                 raise mistake(str(error)) from None
-        return path
+        return file
 
     def occupies(self, topology: Topology) -> Iterator[tuple[str, str]]:
         return self._figures_of(topology, ["rate"])

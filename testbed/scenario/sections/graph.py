@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from testbed.errors import TestbedError
 from testbed.scenario.reading.graphml import Map, read_map
 from testbed.scenario.reading.mistakes import mistake, nearest
-from testbed.scenario.sections.section import Number, Section, find_file
+from testbed.scenario.sections.section import HostFile, Number, Section
 from testbed.scenario.sections.tiers import Tier
 from testbed.scenario.topology import Node
 
@@ -39,7 +40,7 @@ class GraphEntry(Section):
     ``ways`` is worked out from the file, and stands in a manifest, so that a run can be read without it.
     """
 
-    file: str
+    file: HostFile
     place: Annotated[dict[str, tuple[Place, ...]], Field(min_length=2)]
     path_stretch: Annotated[Number, Field(ge=1, le=10)] = 1.0
     ways: tuple[GraphWay, ...] = ()
@@ -50,11 +51,6 @@ class GraphEntry(Section):
         if info.context and isinstance(data, dict) and "ways" in data:
             raise mistake("is worked out from the file; remove it", "ways")
         return data
-
-    @field_validator("file")
-    @classmethod
-    def _found(cls, file: str, info: ValidationInfo) -> str:
-        return find_file(file, info.context)
 
     def place_of(self, node: Node) -> str | None:
         """Where a node of the topology is; ``None`` if its tier has no places."""
@@ -98,11 +94,4 @@ def _way(graph: GraphEntry, read: Map, lower: str, upper: str) -> GraphWay:
         way = read.way(lower, upper)
     except TestbedError as error:
         raise mistake(str(error), "graph.place") from None
-    return GraphWay(
-        lower=lower,
-        upper=upper,
-        length_km=way.length_km,
-        delay_ms=way.delay_ms * graph.path_stretch,
-        rate_bps=way.rate_bps,
-        labels=way.labels,
-    )
+    return GraphWay(lower=lower, upper=upper, delay_ms=way.delay_ms * graph.path_stretch, **asdict(way))

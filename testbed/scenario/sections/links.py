@@ -56,11 +56,6 @@ _KEYS = {str(field.validation_alias or name): name for name, field in Figures.mo
 """By key in a scenario, the field's name, which is its key in a manifest."""
 
 
-def key_of(name: str) -> str:
-    """The key, in a scenario, of a field of :class:`Figures`."""
-    return next(key for key, field in _KEYS.items() if field == name)
-
-
 class LinkEntry(Section):
     """The shape of every link between two neighbouring tiers.
 
@@ -98,7 +93,8 @@ class LinkEntry(Section):
     def where(self, direction: Direction, name: str) -> str:
         """Path, in a scenario, of the key that gives a figure."""
         value = getattr(self.up if direction == "up" else self.down, name, None)
-        return f"links.{self.name}." + ("" if value is None else f"{direction}.") + key_of(name)
+        key = type(self).model_fields[name].validation_alias or name
+        return f"links.{self.name}." + ("" if value is None else f"{direction}.") + str(key)
 
     @model_validator(mode="before")
     @classmethod

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, SerializeAsAny
 from testbed.scenario.reading.mistakes import mistake, nearest
 from testbed.scenario.sections.derived import section_of
 from testbed.scenario.sections.section import FileContext, Section, chosen, find_external, name_like
-from tiers.parameters import ByTier, parameters
+from tiers.parameters import ByTier, mark, parameters
 from tiers.policies.base import POLICIES, SEED, find_policy, tier_of
 
 MethodName = Annotated[
@@ -85,7 +85,7 @@ def check_methods(methods: Sequence[Method], tiers: Sequence[str]) -> None:
             )
         if not isinstance(method, ExternalMethod):
             for name, parameter in parameters(find_policy(method.policy)).items():
-                given, by_tier = method.parameters.get(name), parameter.mark(ByTier)
+                given, by_tier = method.parameters.get(name), mark(parameter, ByTier)
                 if by_tier is not None and given is not None:
                     _check_by_tier(given, by_tier.entry, tiers, f"methods.{method.name}.{name}")
 

@@ -15,16 +15,16 @@ from testbed.scenario.reading.mistakes import mistake, nearest
 from testbed.scenario.sections.derived import section_of
 from testbed.scenario.sections.section import (
     FileContext,
+    HostFile,
     Section,
     TimeMs,
     chosen,
     find_external,
-    find_file,
 )
 from tiers.confidence import CONFIDENCES
 from tiers.models import KINDS
 from tiers.models.recorded import DISTRIBUTION, Distribution
-from tiers.parameters import File, parameters
+from tiers.parameters import File, mark, parameters
 from tiers.plugins import external
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -65,7 +65,7 @@ class TierModel(Section):
         if external(self.kind):
             return {}
         options = parameters(KINDS.find(self.served_as)).values()
-        return {option.name: file.inside for option in options if (file := option.mark(File))}
+        return {option.name: file.inside for option in options if (file := mark(option, File))}
 
     @property
     def reaches_outside(self) -> bool:
@@ -93,18 +93,15 @@ class EmbeddedEntry(TierModel):
 class CheckpointEntry(TierModel):
     """A checkpoint that Transformers opens: a directory (``path``) or a name on the ``hub``."""
 
-    path: str | None = None
+    path: HostFile | None = None
     hub: str | None = None
 
     @field_validator("path")
     @classmethod
     def _checkpoint(cls, path: str | None, info: ValidationInfo) -> str | None:
-        if path is None or info.context is None:
-            return path
-        found = find_file(path, info.context)
-        if not (Path(found) / "config.json").is_file():
-            raise mistake(f"{found} is no Transformers checkpoint directory; it must hold a config.json")
-        return found
+        if path is not None and info.context is not None and not Path(path, "config.json").is_file():
+            raise mistake(f"{path} is no Transformers checkpoint directory; it must hold a config.json")
+        return path
 
     @field_validator("hub")
     @classmethod
@@ -134,14 +131,9 @@ class RecordedEntry(TierModel):
     from the hash of its text, after ``service_ms``: always, or on average if ``distribution`` is exponential.
     """
 
-    path: str | None = None
+    path: HostFile | None = None
     service_ms: TimeMs | None = Field(default=None, validation_alias="service")
     distribution: Distribution = DISTRIBUTION
-
-    @field_validator("path")
-    @classmethod
-    def _recording(cls, path: str | None, info: ValidationInfo) -> str | None:
-        return None if path is None else find_file(path, info.context)
 
     @model_validator(mode="after")
     def _some_source(self) -> RecordedEntry:
@@ -206,8 +198,6 @@ def _mapping(value: Any, context: FileContext | None) -> dict[str, Any]:
         return {"kind": found}
     head, _, rest = value.partition("/")
     if head == "embedded":
-        if rest not in RUNGS:
-            raise mistake(f"no embedded model {rest!r}; {nearest(rest, RUNGS)}")
         return {"kind": "embedded", "rung": rest}
     if head == "recorded":
         return {"kind": "recorded", "path": rest}

@@ -163,3 +163,12 @@ def find_file(value: str, context: FileContext | None, field: str = "") -> str:
     raise mistake(
         f"no such file or directory {value!r}, neither beside the scenario nor in {Path.cwd()}", field
     )
+
+
+def _found(file: str, info: ValidationInfo) -> str:
+    return find_file(file, info.context)
+
+
+FOUND = AfterValidator(_found)
+HostFile = Annotated[str, FOUND]
+"""A file or a directory that a scenario names; its absolute path once it is loaded."""

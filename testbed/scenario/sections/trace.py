@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from testbed.scenario.reading.mistakes import mistake
-from testbed.scenario.sections.section import Count, FileContext, Number, Section, chosen, find_file
+from testbed.scenario.sections.section import Count, FileContext, HostFile, Number, Section, chosen
 
 MAX_REQUESTS = 1_000_000
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
@@ -39,7 +39,7 @@ class FileTrace(Section):
 
     kind: ClassVar[Literal["file"]] = "file"
 
-    file: str
+    file: HostFile
     requests: Requests | None = None
     seed: Seed = 1
 
@@ -49,11 +49,6 @@ class FileTrace(Section):
         if isinstance(data, dict) and "arrivals" in data:
             raise mistake("a trace from a file has its own; remove them, or set trace as a whole", "arrivals")
         return data
-
-    @field_validator("file")
-    @classmethod
-    def _found(cls, file: str, info: ValidationInfo) -> str:
-        return find_file(file, info.context)
 
 
 def _section(value: Any, _context: FileContext | None) -> tuple[type[Section], Any]:

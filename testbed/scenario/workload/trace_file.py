@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from testbed.errors import TestbedError
 from testbed.scenario.reading.line_file import read_values
@@ -37,7 +37,7 @@ class Request:
 MAX_LINE_BYTES = 4096
 MAX_LINES = 1_000_000
 _ID = re.compile(rf"[A-Za-z0-9._-]{{1,{REQUEST_ID_MAX_LENGTH}}}")
-_TYPES = {"id": str, "at_s": float, "device": str, "dataset": str, "split": str, "row": int}
+_TYPES = get_type_hints(Request)
 
 
 def write_trace(trace: Sequence[Request], path: Path) -> None:

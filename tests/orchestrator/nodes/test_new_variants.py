@@ -15,15 +15,14 @@ import pytest
 import tiers.confidence
 import tiers.models
 import tiers.policies
-from testbed.errors import TestbedError
 from testbed.orchestrator.nodes.tier_specs import container_specs, policy_spec
 from testbed.scenario.scenario import Scenario, load_scenario
-from tests import SCENARIOS
+from tests import QUICKSTART
+from tests.scenario.refusals import refusal
 from tiers.config import NODE_VARIABLE, read_config
 from tiers.models import Output, load_model
 from tiers.policies import Place, make_policy
 
-QUICKSTART = SCENARIOS / "quickstart.yaml"
 COIN = """
 import random
 
@@ -88,12 +87,6 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Add]:
     yield put
     for name in added:
         sys.modules.pop(name, None)
-
-
-def refusal(override: str) -> str:
-    with pytest.raises(TestbedError) as caught:
-        load_scenario(QUICKSTART, [override])
-    return str(caught.value)
 
 
 def test_a_new_policys_parameters_are_keys_of_a_method_and_reach_the_node(add: Add) -> None:

@@ -231,7 +231,7 @@ def test_links_that_never_came_to_rest_are_told(tmp_path: Path) -> None:
 
 
 def test_frames_that_the_capture_lost_are_told_once_for_the_link(tmp_path: Path) -> None:
-    reconciled = exchanged(tmp_path, report=CaptureReport(5, 500, 8, dropped_by_kernel=3, faults=()))
+    reconciled = exchanged(tmp_path, report=CaptureReport(5, 500, dropped_by_kernel=3, faults=()))
     assert sum(account.capture_dropped_frames for account in reconciled.accounts) == 3
     (reason,) = against_bytes(reconciled)
     assert reason == f"recserve, {LINK}: the capture lost 3 frames"

@@ -14,7 +14,7 @@ import yaml
 from testbed.errors import TestbedError
 from testbed.scenario.reading.graphml import EARTH_RADIUS_KM, great_circle_km, read_map
 from testbed.scenario.scenario import Scenario, load_scenario
-from tests import SCENARIOS
+from tests import QUICKSTART, SCENARIOS
 
 EUROPE = SCENARIOS / "graphs" / "europe.graphml"
 PLACE = {"device": ["London", "Madrid"], "edge": ["Frankfurt"], "cloud": ["Warsaw"]}
@@ -31,7 +31,7 @@ KEYS = "".join(
 
 def scenario_on(tmp_path: Path, graph: Any, *overrides: str, delays: bool = False) -> Scenario:
     """The quickstart with this graph; without delays on its links, unless it is to have both."""
-    data = yaml.safe_load((SCENARIOS / "quickstart.yaml").read_text())
+    data = yaml.safe_load(QUICKSTART.read_text())
     if not delays:
         data["links"] = [
             {key: value for key, value in link.items() if key not in ("delay", "jitter")}

@@ -15,9 +15,7 @@ from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.scenario.sections.links import LinkEntry
 from testbed.scenario.sections.profiles import CHOICE, PROFILES
 from testbed.scenario.topology import DIRECTIONS, Bursts, Link, Shape
-from tests import SCENARIOS
-
-QUICKSTART = SCENARIOS / "quickstart.yaml"
+from tests import QUICKSTART
 
 
 def core(*overrides: str) -> Link:

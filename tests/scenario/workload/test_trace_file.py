@@ -13,7 +13,8 @@ from testbed.scenario.requests import build_trace, prompts_for
 from testbed.scenario.scenario import load_scenario, with_requests
 from testbed.scenario.sections.trace import FileTrace
 from testbed.scenario.workload.trace_file import read_trace, write_trace
-from tests.scenario.test_requests import DEVICES, HELD_OUT, LEARNT, QUICKSTART, drawn
+from tests import QUICKSTART
+from tests.scenario.test_requests import DEVICES, HELD_OUT, LEARNT, drawn
 
 
 def line(**changes: Any) -> str:

@@ -8,6 +8,11 @@ from typing import Any
 from tiers.models.base import Output
 
 
+def source_options(path: str) -> dict[str, Any]:
+    """Where Transformers may look for a checkpoint, whose code is never run."""
+    return {"trust_remote_code": False, "local_files_only": Path(path).is_dir()}
+
+
 class Generator:
     """Greedy decoding by a sequence-to-sequence or causal checkpoint; one prompt at a time."""
 
@@ -15,7 +20,7 @@ class Generator:
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-        source: dict[str, Any] = {"trust_remote_code": False, "local_files_only": Path(path).is_dir()}
+        source = source_options(path)
         torch.set_num_threads(threads)
         self._whole = AutoConfig.from_pretrained(path, **source).is_encoder_decoder
         made = AutoModelForSeq2SeqLM if self._whole else AutoModelForCausalLM
