@@ -10,6 +10,7 @@ from pathlib import Path
 
 import docker
 from docker.errors import DockerException, ImageNotFound
+from docker.models.images import Image
 from docker.utils import parse_repository_tag
 
 from testbed.errors import TestbedError
@@ -48,10 +49,10 @@ def ensure_base(client: docker.DockerClient, scratch: Path, report: Report) -> s
         TestbedError: neither a Debian mirror nor an image registry can be reached.
     """
     if wanted := os.environ.get("TESTBED_BASE_IMAGE"):
-        if not _exists(client, wanted) and not _pull(wanted, report):
+        if not find_image(client, wanted) and not _pull(wanted, report):
             raise TestbedError(f"TESTBED_BASE_IMAGE={wanted} is not here and no registry gives it; unset it")
         return wanted
-    if _exists(client, TAG):
+    if find_image(client, TAG):
         return TAG
     try:
         _bootstrap(client, scratch, report)
@@ -66,12 +67,12 @@ def ensure_base(client: docker.DockerClient, scratch: Path, report: Report) -> s
     return TAG
 
 
-def _exists(client: docker.DockerClient, tag: str) -> bool:
+def find_image(client: docker.DockerClient, tag: str) -> Image | None:
+    """The image of the engine with that tag; ``None`` if there is none."""
     try:
-        client.images.get(tag)
+        return client.images.get(tag)
     except ImageNotFound:
-        return False
-    return True
+        return None
 
 
 def _pull(image: str, report: Report) -> bool:
@@ -157,5 +158,5 @@ def _import(client: docker.DockerClient, root: Path) -> None:
             tag=TAG.partition(":")[2],
             changes=['CMD ["python3"]', "ENV LANG=C.UTF-8", f'LABEL llm-testbed.base="{RECIPE}"'],
         )
-    if packing.returncode != 0 or not _exists(client, TAG):
+    if packing.returncode != 0 or not find_image(client, TAG):
         raise TestbedError(f"cannot import the base system of {root} as an image")

@@ -14,6 +14,7 @@ from pathlib import Path
 from testbed.host.cache import cache_dir
 from testbed.host.commands import command_path, first_line
 from testbed.host.facts import cgroup_version, memory_bytes, package_version, usable_cpus
+from testbed.host.files import text_of
 from testbed.host.kernel import TRY_TIMEOUT_S, Kernel, kernel, parse_tries
 from testbed.host.packages import package_mend
 
@@ -145,10 +146,7 @@ def _docker() -> Capability:
 
 
 def _apparmor_on() -> bool:
-    try:
-        return Path("/sys/module/apparmor/parameters/enabled").read_text().strip() == "Y"
-    except OSError:
-        return False
+    return text_of(Path("/sys/module/apparmor/parameters/enabled")).strip() == "Y"
 
 
 def _python() -> Capability:

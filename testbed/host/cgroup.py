@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from testbed.errors import TestbedError
+from testbed.host.files import text_of
 from testbed.host.run_delay import Look, RunDelay, kernel_tells, thread_delays
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 N = TypeVar("N", int, float)
 _CONTROLLERS = ("memory", "cpu", "cpuacct")
-_DEPTH = 6
-"""How deep a container's group is looked for: engines run in slices, and in containers."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class ContainerGroup:
         if self._run_delay is None:
             return
         before_s, at_s = self._throttled_s(), time.monotonic()
-        delays_s = thread_delays(map(int, _read(self._threads).split()))
+        delays_s = thread_delays(map(int, text_of(self._threads).split()))
         self._run_delay.add(Look(at_s, delays_s, before_s or 0.0, self._throttled_s() or 0.0))
 
     def usage(self) -> Usage:
@@ -126,7 +125,7 @@ class ContainerGroup:
         if unified:
             return _scaled(table.get("usage_usec"), 1e-6)
         directory, _ = self._directories.get("cpuacct", (None, False))
-        text = _read(directory / "cpuacct.usage") if directory else ""
+        text = text_of(directory / "cpuacct.usage") if directory else ""
         return _scaled(int(text), 1e-9) if text else None
 
     def _table(self, controller: str, file: str) -> tuple[dict[str, int], bool]:
@@ -134,7 +133,7 @@ class ContainerGroup:
         if controller not in self._directories:
             return {}, False
         directory, unified = self._directories[controller]
-        lines = (line.split() for line in _read(directory / file).splitlines())
+        lines = (line.split() for line in text_of(directory / file).splitlines())
         return {words[0]: int(words[1]) for words in lines if len(words) == 2}, unified
 
 
@@ -149,7 +148,7 @@ def _mounts(mountinfo: Path) -> Iterator[_Mount]:
             yield _Mount(path, frozenset(options.split(",")), unified=False)
         elif kind == "cgroup2":
             # `cpuacct` has no controller of its own there: cpu.stat counts usage in every group.
-            controllers = {*_read(path / "cgroup.controllers").split(), "cpuacct"}
+            controllers = {*text_of(path / "cgroup.controllers").split(), "cpuacct"}
             if len(controllers) > 1:  # on a hybrid host version 1 has them all
                 unified.append(_Mount(path, frozenset(controllers), unified=True))
     yield from unified
@@ -162,31 +161,11 @@ def _find(root: Path, container_id: str) -> Path | None:
         for name in names:
             if (root / parent / name).is_dir():
                 return root / parent / name
-    level = [root]
-    for _ in range(_DEPTH):
-        deeper: list[Path] = []
-        for directory in level:
-            for entry in _directories(directory):
-                if entry.name in names:
-                    return entry
-                deeper.append(entry)
-        level = deeper
+    for parent, groups, _ in os.walk(root):  # engines run in slices, and in containers
+        for name in names:
+            if name in groups:
+                return Path(parent, name)
     return None
-
-
-def _directories(directory: Path) -> list[Path]:
-    try:
-        with os.scandir(directory) as entries:
-            return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except OSError:  # ended meanwhile
-        return []
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
 
 
 def _scaled(value: int | None, factor: float) -> float | None:

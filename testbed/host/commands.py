@@ -20,7 +20,10 @@ def command_path(name: str) -> str | None:
 
 
 def run_command(*argv: str, timeout_s: float = COMMAND_TIMEOUT_S) -> subprocess.CompletedProcess[str] | None:
-    """Run a command to its end, in the C locale; ``None`` if it is missing or does not end in time."""
+    """Run a command to its end, in the C locale and with :func:`search_path`.
+
+    Returns ``None`` if it is missing or does not end in time.
+    """
     path = command_path(argv[0])
     if path is None:
         return None
@@ -33,7 +36,7 @@ def run_command(*argv: str, timeout_s: float = COMMAND_TIMEOUT_S) -> subprocess.
             errors="replace",
             timeout=timeout_s,
             check=False,
-            env={**os.environ, "LC_ALL": "C"},
+            env={**os.environ, "PATH": search_path(), "LC_ALL": "C"},
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

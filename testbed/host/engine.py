@@ -23,6 +23,7 @@ from testbed.errors import TestbedError
 from testbed.host.commands import command_path, search_path
 from testbed.host.processes.locking import exclusive
 from testbed.host.processes.proc import Process, command_name
+from testbed.host.processes.program import program
 from testbed.host.processes.reporting import Report, last_line, silent
 from testbed.host.processes.run_lock import RUNS, run_lock
 from testbed.host.processes.waiting import wait_until
@@ -89,7 +90,7 @@ def engine(report: Report = silent, paths: Paths = HOST) -> docker.DockerClient:
     client, reason = _connect(paths)
     if client is not None:
         return client
-    _require_startable(reason, paths)
+    dockerd = _require_startable(reason, paths)
     with exclusive(paths.state / "dockerd.lock", "starting Docker", 2 * READY_TIMEOUT_S, report):
         client, _ = _connect(paths)
         if client is not None:
@@ -99,7 +100,7 @@ def engine(report: Report = silent, paths: Paths = HOST) -> docker.DockerClient:
             _start_service()
             return _wait_ready(paths, None)
         report("starting dockerd")
-        return _wait_ready(paths, _start_daemon(paths))
+        return _wait_ready(paths, _start_daemon(paths, dockerd))
 
 
 def stop_engine_if_ours(paths: Paths = HOST) -> bool:
@@ -142,30 +143,31 @@ def end_engine(paths: Paths = HOST) -> bool:
         return stop_engine_if_ours(paths)
 
 
-def _connect(paths: Paths) -> tuple[docker.DockerClient | None, DockerException | None]:
+def _connect(paths: Paths) -> tuple[docker.DockerClient | None, Exception | None]:
     try:
         if paths == HOST:
             client = docker.from_env(timeout=PROBE_TIMEOUT_S)
         else:
             client = docker.DockerClient(base_url=paths.url, timeout=PROBE_TIMEOUT_S)
         client.ping()
-    except DockerException as error:
+    except (DockerException, OSError) as error:  # requests' own errors are OSErrors
         return None, error
-    except OSError as error:  # requests' own errors are OSErrors
-        return None, DockerException(str(error))
     client.api.timeout = REQUEST_TIMEOUT_S
     return client, None
 
 
-def _require_startable(reason: DockerException | None, paths: Paths) -> None:
+def _require_startable(reason: Exception | None, paths: Paths) -> str:
+    """Where ``dockerd`` is, if it may be started here."""
     if address := os.environ.get("DOCKER_HOST") if paths == HOST else None:
         raise TestbedError(f"no Docker engine answers at DOCKER_HOST={address}; start it or unset it")
     if os.geteuid() != 0:
         if "Permission denied" in str(reason):
             raise TestbedError("Docker's socket is closed to this user; run as root or with sudo")
         raise TestbedError("no Docker engine answers, and only root can start one; run as root or with sudo")
-    if command_path("dockerd") is None:
+    dockerd = command_path("dockerd")
+    if dockerd is None:
         raise TestbedError("Docker is not installed; testbed/provision.sh installs it")
+    return dockerd
 
 
 def _start_service() -> None:
@@ -186,10 +188,7 @@ def _start_service() -> None:
         ) from error
 
 
-def _start_daemon(paths: Paths) -> subprocess.Popen[bytes]:
-    dockerd = command_path("dockerd")
-    if dockerd is None:
-        raise TestbedError("Docker is not installed; testbed/provision.sh installs it")
+def _start_daemon(paths: Paths, dockerd: str) -> subprocess.Popen[bytes]:
     # A daemon that was killed leaves these; dockerd takes even a zombie's number for a daemon that runs.
     for pidfile, name in ((paths.pidfile, "dockerd"), (paths.containerd_pidfile, "containerd")):
         if _named_in(pidfile, name) is None:
@@ -248,7 +247,7 @@ def _named_in(pidfile: Path, name: str) -> Process | None:
 
 def main(arguments: list[str]) -> int:
     """``python -m testbed.host.engine start|stop|status``, for scripts; ``status`` fails if none answers."""
-    try:
+    with program("engine"):
         match arguments:
             case ["start"]:
                 engine(print)
@@ -260,9 +259,6 @@ def main(arguments: list[str]) -> int:
                 client, reason = _connect(HOST)
                 print("a Docker engine answers" if client else f"no Docker engine answers: {reason}")
                 return 0 if client else 1
-    except TestbedError as error:
-        print(f"engine: {error}", file=sys.stderr)
-        return 1
     print("usage: python -m testbed.host.engine start|stop|status", file=sys.stderr)
     return 2
 

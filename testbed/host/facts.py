@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed.host.commands import first_line, run_command
+from testbed.host.files import text_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = (
@@ -29,7 +30,7 @@ def host_facts() -> dict[str, Any]:
         "cpu_model": cpu_model(),
         "cpus": usable_cpus(),
         "memory_bytes": memory_bytes()["MemTotal"],
-        "clock_source": _text(Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")),
+        "clock_source": _setting("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "cgroup_version": cgroup_version(),
         "root": os.geteuid() == 0,
         "python": platform.python_version(),
@@ -41,7 +42,7 @@ def host_facts() -> dict[str, Any]:
             "tcpdump": first_line("tcpdump", "--version"),
             "docker": first_line("dockerd", "--version"),
         },
-        "sysctls": {name: _text(Path("/proc/sys") / name) for name in SYSCTLS},
+        "sysctls": {name: _setting(f"/proc/sys/{name}") for name in SYSCTLS},
     }
 
 
@@ -70,7 +71,7 @@ def distribution() -> dict[str, str]:
 
 def cpu_model() -> str:
     """The processor's name."""
-    text = _text(Path("/proc/cpuinfo")) or ""
+    text = text_of(Path("/proc/cpuinfo"))
     match = re.search(r"^(?:model name|Model|cpu model|uarch)\s*:\s*(.+)$", text, re.MULTILINE)
     return match[1].strip() if match else platform.machine()
 
@@ -91,7 +92,7 @@ def virtualisation() -> str:
     done = run_command("systemd-detect-virt")
     detected = done.stdout.strip() if done is not None else ""  # its exit status is 1 for "none"
     if not detected or detected == "none":
-        flags = re.search(r"^flags\s*:.*\bhypervisor\b", _text(Path("/proc/cpuinfo")) or "", re.MULTILINE)
+        flags = re.search(r"^flags\s*:.*\bhypervisor\b", text_of(Path("/proc/cpuinfo")), re.MULTILINE)
         return "a hypervisor" if flags else detected or "none"
     return detected
 
@@ -122,8 +123,6 @@ def package_version(name: str) -> str | None:
         return None
 
 
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return None
+def _setting(path: str) -> str | None:
+    """A setting of the kernel; ``None`` if it has none of that name."""
+    return text_of(Path(path)).strip() or None

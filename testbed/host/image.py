@@ -23,12 +23,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException
 
 from testbed.errors import TestbedError, is_disk_full
 from testbed.host import base_image
-from testbed.host.base_image import PYTHON_VERSION, ensure_base
-from testbed.host.cache import cache_dir
+from testbed.host.base_image import PYTHON_VERSION, ensure_base, find_image
+from testbed.host.cache import cache_dir, scratch_in
 from testbed.host.engine import engine
 from testbed.host.processes.children import run_reported
 from testbed.host.processes.locking import exclusive
@@ -81,7 +81,7 @@ def ensure_image(report: Report = silent, tiers: Path = TIERS) -> ImageRef:
     with exclusive(cache_dir() / "image.lock", "building the image", LOCK_TIMEOUT_S, report):
         if image := _find(client, tag):
             return image
-        with _scratch() as scratch:
+        with scratch_in(cache_dir(), "build") as scratch:
             _require_room(client, scratch)
             with _explained(tag):
                 _build(client, tag, files, scratch, report)
@@ -128,9 +128,8 @@ def _recipe() -> str:
 
 
 def _find(client: docker.DockerClient, tag: str) -> ImageRef | None:
-    try:
-        image = client.images.get(tag)
-    except ImageNotFound:
+    image = find_image(client, tag)
+    if image is None:
         return None
     return ImageRef(tag=tag, id=str(image.id), size_bytes=int(image.attrs["Size"]))
 
@@ -270,18 +269,6 @@ def _require_room(client: docker.DockerClient, scratch: Path) -> None:
             raise TestbedError(
                 f"{place} has {free / 1e9:.1f} GB free and a build needs {NEEDED_BYTES / 1e9:.0f}; make room"
             )
-
-
-@contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
-    """A directory for large files, removed at the end; what a killed build left is removed now."""
-    home = cache_dir() / "build"
-    shutil.rmtree(home, ignore_errors=True)  # we hold the lock: nobody else is in it
-    home.mkdir(parents=True)
-    try:
-        yield home
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def main() -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import functools
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from testbed.host.commands import command_path, search_path
+from testbed.host.commands import command_path, run_command
 
 TRY_TIMEOUT_S = 20.0
 
@@ -55,19 +54,11 @@ def kernel() -> Kernel:
         reason = f"not tried: {', '.join(missing)} not installed"
         return Kernel(frozenset(), dict.fromkeys(PARTS, reason))
     as_user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    try:
-        done = subprocess.run(
-            ["unshare", *as_user, "--net", "--mount", "sh", "-c", _TRIES, "try", sys.executable],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TRY_TIMEOUT_S,
-            check=False,
-            env={**os.environ, "PATH": search_path(), "LC_ALL": "C"},
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Kernel(frozenset(), dict.fromkeys(PARTS, str(error)))
+    command = ["unshare", *as_user, "--net", "--mount", "sh", "-c", _TRIES, "try", sys.executable]
+    done = run_command(*command, timeout_s=TRY_TIMEOUT_S)
+    if done is None:
+        reason = f"not tried: unshare did not end within {TRY_TIMEOUT_S:.0f} s"
+        return Kernel(frozenset(), dict.fromkeys(PARTS, reason))
     return Kernel(*parse_tries(done.stdout, PARTS, done.stderr.strip()))
 
 

@@ -123,9 +123,9 @@ class TierHost(SiteHost):
         if not self.container.attrs["State"]["Running"] or not Path(self.netns_path).exists():
             raise TestbedError(f"the container of {self.name} has ended: {self._last_words(self.container)}")
 
-    def limit_cpus(self, cpus: float | None = None) -> None:
-        """Limit the container to ``cpus`` CPUs from now on (cpu.cfs_quota_us); without it, to its spec's."""
-        cpus = cpus if cpus is not None else self.spec.cpus
+    def limit_cpus(self) -> None:
+        """Limit the container to its specification's CPUs from now on (cpu.cfs_quota_us)."""
+        cpus = self.spec.cpus
         quota = -1 if cpus is None else max(1000, round(cpus * CPU_PERIOD_US))
         try:
             self.container.update(cpu_period=CPU_PERIOD_US, cpu_quota=quota)
@@ -158,16 +158,14 @@ class TierHost(SiteHost):
             ) from error
         except DockerException as error:
             raise TestbedError(f"the container of {self.name} did not start: {_explained(error)}") from error
-        pid = container.attrs["State"]["Pid"]
-        if not container.attrs["State"]["Running"] or not pid:
-            raise TestbedError(f"the container of {self.name} ended at once: {self._last_words(container)}")
-        self._pid = pid
+        pid = container.attrs["State"]["Pid"]  # 0 if it has ended
         try:
             configure_namespace(network_namespace(pid))
         except TestbedError as error:
             raise TestbedError(
                 f"the container of {self.name} ended at once: {self._last_words(container)}"
             ) from error
+        self._pid = pid
         return container
 
     def _require_going_on(self) -> None:

@@ -64,9 +64,6 @@ class WanLink(WiredLink):
             LinkEnd(*(f"{wiring.prefix}{letter}{number}{side}" for letter in "opw")) for side in "cp"
         )
         self.capture_interface, self.netns_path = self.child.wire, wiring.netns_path
-        self._process: LinkProcess | None = None
-        self._reader: CounterReader | None = None
-        self._passages: Passages = {}
         self._following: set[Direction] = set()
         wiring.add_veth(self.child.wire, self.parent.wire)
         for place, end in enumerate((self.child, self.parent)):
@@ -90,7 +87,7 @@ class WanLink(WiredLink):
             reader: of the link's namespace.
             passages: in each direction, the other interfaces that frames pass between the two hosts.
         """
-        self._process, self._reader, self._passages = process, reader, passages
+        self._links, self._kernel, self._passages = process, reader, passages
         child, parent = ((end.port, end.wire) for end in (self.child, self.parent))
         process.add(self.name, child, parent, self.shapes)
 
@@ -121,8 +118,18 @@ class WanLink(WiredLink):
 
     def reshape(self, up: Shape, down: Shape) -> None:
         """Change the link's shapes at once, also for frames that wait; no frame is lost by it."""
-        for direction, shape in (("up", up), ("down", down)):
-            self._change(direction, shape)  # type: ignore[arg-type]
+        for direction, shape in zip(DIRECTIONS, (up, down), strict=True):
+            before = self.shapes[direction]
+            if shape == before:
+                continue
+            self._links.change(
+                self.name,
+                direction,
+                shape,
+                following=direction in self._following,
+                same_delays=shape.delay_file == before.delay_file,
+            )
+            self.shapes[direction] = shape
 
     def follow(self, direction: Direction, opportunities_ms: Sequence[int]) -> None:
         """Let frames of a direction leave at a rate file's opportunities from now on, not at its rate."""
@@ -143,27 +150,3 @@ class WanLink(WiredLink):
     def mend(self) -> None:
         """Carry frames again."""
         self._links.cut(self.name, cut=False)
-
-    def _change(self, direction: Direction, shape: Shape) -> None:
-        before = self.shapes[direction]
-        if shape != before:
-            self._links.change(
-                self.name,
-                direction,
-                shape,
-                following=direction in self._following,
-                same_delays=shape.delay_file == before.delay_file,
-            )
-            self.shapes[direction] = shape
-
-    @property
-    def _links(self) -> LinkProcess:
-        if self._process is None:
-            raise RuntimeError(f"link {self.name} is not up")
-        return self._process
-
-    @property
-    def _kernel(self) -> CounterReader:
-        if self._reader is None:
-            raise RuntimeError(f"link {self.name} is not up")
-        return self._reader

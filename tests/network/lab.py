@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import random
 import socket
-import string
 import struct
 import threading
 import time
@@ -14,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from testbed.host.processes.run_lock import new_run_id
 from testbed.network.container import ContainerSpec
 from testbed.network.kernel.netns import socket_in
 from testbed.network.link import WanLink
@@ -29,11 +28,7 @@ PORT = 9000
 SLEEP = ("sleep", "infinity")
 _SO_TIMESTAMPNS = 35
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
-
-
-def run_id() -> str:
-    """One that very likely nobody else has at this moment."""
-    return "".join(random.choices(string.ascii_lowercase + string.digits, k=4))
+run_id = new_run_id
 
 
 def tree(devices: int = 2, up: Shape | None = None, down: Shape | None = None) -> Topology:

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 _THREADS = Path("/proc/self/task")
 
 
-@contextlib.contextmanager
-def all_threads_promptly() -> Iterator[None]:
+def all_threads_promptly() -> AbstractContextManager[None]:
     """Give every thread of this process real-time priority in the block (sched(7)), if the host grants it.
 
     All need it: a thread that held the interpreter's lock and waited for a CPU would hold up the others. What
     is started meanwhile does not get it. Only for work that sleeps most of the time.
     """
+    return _raised(int(entry.name) for entry in _THREADS.iterdir())
+
+
+def promptly() -> AbstractContextManager[None]:
+    """Give the calling thread real-time priority in the block (sched(7)), if the host grants it.
+
+    A sender that waits for a CPU lets a short queue run dry, and the link would look slow. Whether the host
+    is short of CPU is measured elsewhere.
+    """
+    return _raised([0])
+
+
+@contextlib.contextmanager
+def _raised(threads: Iterable[int]) -> Iterator[None]:
     policy, parameters = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1)
     before: dict[int, tuple[int, os.sched_param]] = {}
-    for thread in (int(entry.name) for entry in _THREADS.iterdir()):
+    for thread in threads:
         with contextlib.suppress(OSError):  # ended, or not root, or a control group without real time
             had = os.sched_getscheduler(thread), os.sched_getparam(thread)
             os.sched_setscheduler(thread, policy, parameters)
@@ -30,19 +44,3 @@ def all_threads_promptly() -> Iterator[None]:
         for thread, (policy, parameters) in before.items():
             with contextlib.suppress(OSError):
                 os.sched_setscheduler(thread, policy, parameters)
-
-
-@contextlib.contextmanager
-def promptly() -> Iterator[None]:
-    """Give the calling thread real-time priority in the block (sched(7)), if the host grants it.
-
-    A sender that waits for a CPU lets a short queue run dry, and the link would look slow. Whether the host
-    is short of CPU is measured elsewhere.
-    """
-    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
-    with contextlib.suppress(OSError):  # not root, or a control group without real time
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, policy, parameters)

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.host.files import text_of
+
 PROC = Path("/proc")
 
 
@@ -92,7 +94,4 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _read(pid: int, file: str) -> str:
-    try:
-        return (PROC / str(pid) / file).read_text(errors="replace")
-    except OSError:
-        return ""
+    return text_of(PROC / str(pid) / file)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-Handler = Callable[[int, FrameType | None], Any] | int | None
+Handler = Callable[[int, FrameType | None], Any]
 
 
 class Terminated(BaseException):
@@ -29,14 +29,8 @@ def terminable() -> Iterator[None]:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         raise Terminated(number)
 
-    if threading.current_thread() is not threading.main_thread():
+    with _handled(end, signal.SIGTERM, signal.SIGHUP):
         yield
-        return
-    before = {number: signal.signal(number, end) for number in _not_ignored(signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        _restore(before)
 
 
 @contextmanager
@@ -47,24 +41,24 @@ def undisturbed() -> Iterator[None]:
     def note(number: int, _frame: FrameType | None) -> None:
         arrived.append(number)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are handled by the main thread alone
-        return
-    numbers = _not_ignored(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, note) for number in numbers}
     try:
-        yield
+        with _handled(note, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            yield
     finally:
-        _restore(before)
         for arrival in arrived[:1]:
             signal.raise_signal(arrival)
 
 
-def _not_ignored(*numbers: int) -> list[int]:
-    """The signals that are not ignored. SIGHUP is under nohup(1), and stays so."""
-    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-
-
-def _restore(before: Mapping[int, Handler]) -> None:
-    for number, handler in before.items():
-        signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+@contextmanager
+def _handled(handler: Handler, *numbers: int) -> Iterator[None]:
+    """Handle signals by ``handler`` in the block, but not those that are ignored: nohup(1) ignores SIGHUP."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are handled by the main thread alone
+        return
+    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heard}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, signal.SIG_DFL if earlier is None else earlier)

@@ -5,13 +5,11 @@ They are read often, so without a process and without a dump: one request, one a
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
 import struct
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from testbed.errors import TestbedError
@@ -25,6 +23,7 @@ _IFLA_STATS_LINK_64 = 1
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 _IF_STATS = struct.Struct("=BxxxII")  # struct if_stats_msg
 _LINK_STATS = struct.Struct("=8Q")  # rx, tx of: packets, bytes, errors, dropped
+_ATTRIBUTE_HEADER_BYTES = 4
 _TIMEOUT_S = 10.0
 
 
@@ -71,8 +70,9 @@ class CounterReader:
         """
         request = _IF_STATS.pack(0, self._index(name), 1 << (_IFLA_STATS_LINK_64 - 1))
         answer = self._ask(request, name)
-        stats = dict(_attributes(answer[_IF_STATS.size :]))[_IFLA_STATS_LINK_64]
-        rx_packets, tx_packets, rx_bytes, tx_bytes, _, _, _, tx_dropped = _LINK_STATS.unpack_from(stats)
+        # The one attribute asked for follows (struct rtattr).
+        stats = _LINK_STATS.unpack_from(answer, _IF_STATS.size + _ATTRIBUTE_HEADER_BYTES)
+        rx_packets, tx_packets, rx_bytes, tx_bytes, _, _, _, tx_dropped = stats
         return InterfaceCounters(Counters(tx_packets, tx_bytes), Counters(rx_packets, rx_bytes), tx_dropped)
 
     def _index(self, name: str) -> int:
@@ -107,15 +107,3 @@ class CounterReader:
                 raise TestbedError(f"interface {name} is gone")
             raise OSError(number, f"counters of {name}: {os.strerror(number)}")
         return answer[_HEADER.size : length]
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and value of each ``struct rtattr`` in ``data``."""
-    offset = 0
-    with contextlib.suppress(struct.error):
-        while offset + 4 <= len(data):
-            length, kind = struct.unpack_from("=HH", data, offset)
-            if length < 4:
-                return
-            yield kind & 0x3FFF, data[offset + 4 : offset + length]
-            offset += (length + 3) & ~3

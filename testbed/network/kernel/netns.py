@@ -47,30 +47,33 @@ def in_namespace(path: str) -> Iterator[None]:
         there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise TestbedError(f"network namespace {path} is gone ({error.strerror})") from error
-    here = os.open(HERE, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _setns(there)
-        try:
+        with _return():
+            _setns(there)
             yield
-        finally:
-            _setns(here)
     finally:
         os.close(there)
-        os.close(here)
 
 
 @contextlib.contextmanager
 def in_new_namespace() -> Iterator[None]:
     """Put the calling thread into a new network namespace for the block (unshare(2))."""
+    with _return():
+        _check(_libc.unshare(_CLONE_NEWNET), "unshare")
+        yield
+
+
+@contextlib.contextmanager
+def _return() -> Iterator[None]:
+    """Put the calling thread back into its present network namespace after the block."""
     here = os.open(HERE, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _check(_libc.unshare(_CLONE_NEWNET), "unshare")
-        try:
-            yield
-        finally:
-            _setns(here)
+        yield
     finally:
-        os.close(here)
+        try:
+            _setns(here)
+        finally:
+            os.close(here)
 
 
 def _setns(descriptor: int) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from testbed.host.processes.waiting import wait_until
 from testbed.network.endpoint import Endpoint
+from testbed.network.kernel.counters import Counters
 from testbed.network.readings import LinkCounts
 from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 
@@ -20,15 +21,6 @@ STILL_S = 0.05
 """A link is quiet after so long without a frame: TCP acknowledges within 40 ms."""
 
 
-class FrameCount(Protocol):
-    """Frames and their bytes, as the kernel counts them."""
-
-    @property
-    def frames(self) -> int: ...
-    @property
-    def bytes(self) -> int: ...
-
-
 @dataclass(frozen=True)
 class LinkPath:
     """A WAN link: its shapes, its ends, the kernel's counters of its wire, and the link process's counts."""
@@ -38,7 +30,7 @@ class LinkPath:
     down: Shape
     child: Endpoint
     parent: Endpoint
-    counters: Callable[[], Mapping[Direction, FrameCount]]
+    counters: Callable[[], Mapping[Direction, Counters]]
     counts: Callable[[], Mapping[Direction, LinkCounts]]
 
     def shape(self, direction: Direction) -> Shape:
@@ -83,10 +75,8 @@ def _path(link: WanLink, child: Endpoint, parent: Endpoint) -> LinkPath:
     return LinkPath(spec.name, spec.up, spec.down, child, parent, link.counters, link.counts)
 
 
-def wait_until_quiet(
-    paths: Sequence[LinkPath], timeout_s: float = DRAIN_TIMEOUT_S, still_s: float = STILL_S
-) -> bool:
-    """Wait until no frame is in a link and none has come in for ``still_s``; return whether that was so."""
+def wait_until_quiet(paths: Sequence[LinkPath], timeout_s: float = DRAIN_TIMEOUT_S) -> bool:
+    """Wait until no frame is in a link and none has come in for STILL_S; return whether that was so."""
     last: list[LinkCounts] = []
 
     def are_still() -> bool:
@@ -94,4 +84,4 @@ def wait_until_quiet(
         before, last = last, [path.counts()[direction] for path in paths for direction in DIRECTIONS]
         return last == before and not any(counts.waiting_frames or counts.held_frames for counts in last)
 
-    return wait_until(are_still, timeout_s, still_s)
+    return wait_until(are_still, timeout_s, STILL_S)

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from testbed.host.processes.priority import promptly
-from testbed.network.measure.paths import FrameCount, LinkPath, wait_until_quiet
+from testbed.network.kernel.counters import Counters
+from testbed.network.measure.paths import LinkPath, wait_until_quiet
 from testbed.network.measure.traffic import Flood, UdpPath
 from testbed.scenario.expected import RATE_TOLERANCE, held, rate_bounds, rate_window_s
 from testbed.scenario.reports import Finding
@@ -114,7 +115,7 @@ def _keep_up(floods: Sequence[Flood], seconds: float) -> None:
 class _Count:
     """The wire's counters, the moment at which they were read, and how long that took."""
 
-    count: FrameCount
+    count: Counters
     at_s: float
     took_s: float
 
