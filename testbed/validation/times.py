@@ -84,7 +84,11 @@ def serialisation(bench: Bench) -> Iterator[Figure]:
 
 
 def load(bench: Bench) -> Iterator[Figure]:
-    """Compare round trips over an idle link before, and while every CPU is busy."""
+    """Compare round trips over an idle link before and after, and while every CPU is busy.
+
+    Under load they may come out shorter, down to the delay itself: an idle host's CPUs can take longer to
+    wake up than busy ones to switch.
+    """
     shape = Shape(None, delay_ms=20)
     path = bench.path(shape)
     count = 200 if bench.short else 1000
@@ -94,14 +98,19 @@ def load(bench: Bench) -> Iterator[Figure]:
             times_ms = send_alone(ping_train(pinger, 0x7E00, count, 0.01, PING_PAYLOAD_BYTES))
         return statistics.quantiles(times_ms, n=100)[98], times_ms
 
-    quiet_ms, _ = p99_ms()
     loops = usable_cpus() + 1
+    before_ms, _ = p99_ms()
     with _busy(loops):
         loaded_ms, times_ms = p99_ms()
+    after_ms, _ = p99_ms()
+    quiet_ms = min(before_ms, after_ms)
+    wake_ups_ms = quiet_ms - 2 * shape.delay_ms
     yield Figure(
         f"99th percentile of a round trip of 40 ms, moved by {loops} busy loops", "ms", 0.0,
-        loaded_ms - quiet_ms, -LOADED_TOLERANCE_MS, LOADED_TOLERANCE_MS, f"± {LOADED_TOLERANCE_MS:g} ms",
-        f"{quiet_ms:.2f} ms before, {loaded_ms:.2f} ms beside them", tuple(times_ms),
+        loaded_ms - quiet_ms, -max(LOADED_TOLERANCE_MS, wake_ups_ms), LOADED_TOLERANCE_MS,
+        f"{LOADED_TOLERANCE_MS:g} ms more; less only down to the delay",
+        f"{before_ms:.2f} ms before, {loaded_ms:.2f} ms beside them, {after_ms:.2f} ms after",
+        tuple(times_ms),
     )  # fmt: skip
 
 

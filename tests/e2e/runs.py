@@ -37,7 +37,7 @@ LINK_PROCESS = str(ROOT / "testbed" / "network" / "link_process")
 COMMAND = (sys.executable, "-m", "testbed.cli")
 
 
-def testbed(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command from beginning to end."""
     return subprocess.run(
         [*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=RUN_TIMEOUT_S, check=False
@@ -46,7 +46,7 @@ def testbed(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def run(out: Path, *arguments: str, scenario: Path = SMOKE) -> subprocess.CompletedProcess[str]:
     """Run a scenario from beginning to end."""
-    return testbed("run", str(scenario), "--out", str(out), *arguments)
+    return run_command("run", str(scenario), "--out", str(out), *arguments)
 
 
 @contextmanager

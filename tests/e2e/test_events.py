@@ -10,7 +10,7 @@ import pytest
 
 from testbed.results.columns import EVENTS
 from tests import ROOT
-from tests.e2e.runs import check_bytes, read, run, testbed, wait_until_nothing_is_left
+from tests.e2e.runs import check_bytes, read, run, run_command, wait_until_nothing_is_left
 
 pytestmark = pytest.mark.docker
 
@@ -88,7 +88,7 @@ def test_every_request_ends_once_and_the_events_are_felt(finished: Path) -> None
 
 def test_the_audit_accepts_a_tier_that_was_killed(finished: Path) -> None:
     assert read(finished, "fidelity.json")["reasons"]["decisions"] == []
-    done = testbed("audit", str(finished))
+    done = run_command("audit", str(finished))
     assert done.returncode == 0, done.stdout + done.stderr
     for method in METHODS:
         kill, requests = rows(finished, method)[-1], rows(finished, method, "requests.parquet")

@@ -32,8 +32,8 @@ from tests.e2e.runs import (
     read,
     rest_of_output,
     run,
+    run_command,
     running,
-    testbed,
     wait_for,
     wait_until_nothing_is_left,
 )
@@ -142,7 +142,7 @@ def test_its_times_add_up_and_its_audit_is_clean(finished: Path) -> None:
         causes_ms = [row["lateness_ms"], row["unexplained_ms"], *(ms for name in lists for ms in row[name])]
         assert math.isclose(math.fsum(causes_ms), row["latency_ms"])
         assert min(causes_ms) >= 0
-    done = testbed("audit", str(finished))
+    done = run_command("audit", str(finished))
     assert (done.returncode, "no difference" in done.stdout) == (0, True), done.stderr
 
 
@@ -226,7 +226,7 @@ def test_a_capture_that_was_cut_is_told_by_report_and_audit(finished: Path, tmp_
     pcap = next((copy / "captures" / "recserve").iterdir())
     pcap.write_bytes(pcap.read_bytes()[:-7])
     for name in ("report", "audit"):
-        done = testbed(name, str(copy))
+        done = run_command(name, str(copy))
         assert done.returncode == 1
         assert len(done.stderr.strip().splitlines()) == 1
         assert f"captures/recserve/{pcap.name} is not as the run left it" in done.stdout + done.stderr
@@ -293,7 +293,7 @@ def test_after_a_kill_clean_removes_all_of_it_and_nothing_else(tmp_path: Path) -
             process.kill()
             process.wait(10)
         assert left_behind()
-        done = testbed("clean")
+        done = run_command("clean")
         assert (done.returncode, "removed container" in done.stdout) == (0, True), done.stderr
         assert wait_until_nothing_is_left() == [f"namespace {foreign}"]
     finally:
