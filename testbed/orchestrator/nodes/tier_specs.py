@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from testbed.errors import TestbedError
+from testbed.host.checkpoints import PATTERNS
 from testbed.network.container import ContainerSpec
+from testbed.orchestrator.nodes.mounts import mounts_of
 from testbed.orchestrator.nodes.tier_process import environment
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.methods import Method
@@ -89,7 +91,11 @@ def _model(tier: Tier, models: Path | None, mounts: dict[str, str]) -> dict[str,
         options["path"] = str(_from_hub(tier.name, model.hub))
     for option, inside in model.files.items():
         if path := options.get(option):
-            mounts[path] = options[option] = inside
+            try:
+                mounts.update(mounts_of(path, inside))
+            except TestbedError as error:
+                raise TestbedError(f"tiers.{tier.name}.model: {error}") from error
+            options[option] = inside
     return {"kind": _plugin(model.served_as, mounts), **options}
 
 
@@ -98,8 +104,7 @@ def _from_hub(tier: str, name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        return Path(snapshot_download(name, allow_patterns=PATTERNS))
     except Exception as error:  # the hub's library has a dozen kinds, and network errors beside
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TestbedError(
