@@ -2,7 +2,7 @@
 
 Options: ``{"kind": "recorded", "path": FILE or null, "default": {…} or null}``.
 
-FILE is JSON lines in UTF-8, one for each prompt::
+FILE is JSON lines in UTF-8 (a byte order mark is nothing), one for each prompt::
 
     {"prompt_sha256": HEX or "text": TEXT, "answer": TEXT, "confidence": 0…1, "service_ms": NUMBER}
 
@@ -111,7 +111,7 @@ def read_recordings(path: Path) -> dict[bytes, Recording]:
     """
     recordings: dict[bytes, Recording] = {}
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     key, recording = _recording(line, f"{path}, line {number}")

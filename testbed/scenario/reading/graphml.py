@@ -20,6 +20,7 @@ from typing import Any
 from xml.parsers import expat
 
 from testbed.errors import TestbedError
+from testbed.scenario.reading.encoding import other_than_utf_8
 from testbed.scenario.reading.mistakes import nearest
 
 MAX_FILE_BYTES = 8 << 20
@@ -195,6 +196,8 @@ def _require_harmless(content: bytes, name: str) -> None:
     try:
         parser.Parse(content, True)
     except (expat.ExpatError, LookupError, ValueError) as error:  # or an encoding that is not known
+        if "compressed" in (other := other_than_utf_8(content) or ""):
+            raise TestbedError(f"{name}: is not XML but {other}") from None
         raise TestbedError(f"{name}: is not XML ({error}); name a GraphML file") from None
 
 

@@ -81,7 +81,7 @@ def read_trace(
         _check(request, requests[-1].at_s if requests else 0.0, ids, devices, labels)
         return request
 
-    for request in read_values(path, parse, "trace file", MAX_LINE_BYTES + 1):
+    for request in read_values(path, parse, "trace file", MAX_LINE_BYTES + 1, "JSON"):
         if request is not None:
             requests.append(request)
             ids.add(request.id)
