@@ -17,6 +17,7 @@ from testbed.orchestrator.events.flow import flow_ports, require_iperf3
 from testbed.scenario.capacity import capacity_notes
 from testbed.scenario.requests import build_trace, prompts_for, time_notes
 from testbed.scenario.scenario import Scenario, clamp_cpus
+from testbed.scenario.sections.graph import graph_notes
 from testbed.scenario.timeline import under_events
 from testbed.scenario.topology import DIRECTIONS, Topology
 from testbed.scenario.workload.datasets import Example
@@ -79,6 +80,7 @@ def inputs_of(scenario: Scenario) -> Inputs:
     if reasons := host_lacks(topology):
         raise TestbedError(f"{reasons[0]}; see `testbed doctor`")
     trace = build_trace(scenario)
+    notes += graph_notes(scenario.graph)
     notes += capacity_notes(under_events(scenario.events, topology))
     notes += time_notes(scenario, trace)
     return Inputs(scenario, trace, prompts_for(trace), asked_cpus, notes)
