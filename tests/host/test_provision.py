@@ -125,10 +125,10 @@ def clone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     key, _, value = str(request.param).partition("=")
     attributes = home / "attributes"
     attributes.write_text("* text=auto\n")
-    settings = {key: value, "core.attributesFile": attributes, "safe.directory": "*"}
+    settings = {key: value, "core.attributesFile": str(attributes), "safe.directory": "*"}
     for name, setting in settings.items():
-        subprocess.run(["git", "config", "--file", home / "config", name, str(setting)], check=True)
-    command = ["git", "clone", "--quiet", "--depth=1", f"file://{ROOT}", home / "clone"]
+        subprocess.run(["git", "config", "--file", home / "config", name, setting], check=True)
+    command = ["git", "clone", "--quiet", "--depth=1", f"file://{ROOT}", str(home / "clone")]
     environment = {**os.environ, "GIT_CONFIG_GLOBAL": str(home / "config")}
     subprocess.run(command, env=environment, check=True, timeout=60)
     return home / "clone"
