@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from tiers.chat import FinishReason, Usage
 from tiers.confidence import Confidence, make_confidence
 from tiers.errors import RequestError, deadline_passed
 from tiers.models.base import Model, ModelConfig, Output, load_model
@@ -21,8 +22,18 @@ class Inference:
     answer: str
     confidence: float
     decision: Decision
+    usage: Usage
+    finish: FinishReason
     queue_ms: float
     inference_ms: float
+
+
+def usage(text: str, output: Output) -> Usage:
+    """The tokens of a prompt and its answer: the model's own count, or else words (split at white space)."""
+    read, made = output.prompt_tokens, output.completion_tokens
+    return Usage(
+        len(text.split()) if read is None else read, len(output.answer.split()) if made is None else made
+    )
 
 
 class InferenceQueue:
@@ -84,7 +95,13 @@ class InferenceQueue:
             raise RequestError(500, "inference", f"{type(error).__name__}: {error}") from error
         done = time.monotonic()
         return Inference(
-            output.answer, confidence, decision, (started - submitted) * 1000, (done - started) * 1000
+            output.answer,
+            confidence,
+            decision,
+            usage(text, output),
+            "length" if output.cut_off else "stop",
+            (started - submitted) * 1000,
+            (done - started) * 1000,
         )
 
     def _answer(self, text: str) -> tuple[Output, float]:
