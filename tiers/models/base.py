@@ -18,13 +18,14 @@ class Output:
 
     ``logits`` are a classifier's, one for each class; ``token_logprobs`` natural logarithms, one for
     each produced token. ``confidence`` is set only where it was computed earlier (recorded inferences)
-    and then stands for itself.
+    and then stands for itself. ``made_up`` says that no model gave the answer.
     """
 
     answer: str
     logits: Sequence[float] | None = None
     token_logprobs: Sequence[float] | None = None
     confidence: float | None = None
+    made_up: bool = False
 
 
 @dataclass(frozen=True)
