@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,10 +16,14 @@ from tiers.policies import KEEP, Decision, Policy
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """An answer with its confidence, the policy's decision on it, and the times it took."""
+    """An answer with its confidence, the policy's decision on it, and the times it took.
+
+    ``made_up`` says that no model gave the answer.
+    """
 
     answer: str
     confidence: float
+    made_up: bool
     decision: Decision
     usage: Usage
     finish: FinishReason
@@ -97,11 +100,12 @@ class InferenceQueue:
         return Inference(
             output.answer,
             confidence,
+            output.made_up,
             decision,
             usage(text, output),
             "length" if output.cut_off else "stop",
-            (started - submitted) * 1000,
-            (done - started) * 1000,
+            queue_ms=(started - submitted) * 1000,
+            inference_ms=(done - started) * 1000,
         )
 
     def _answer(self, text: str) -> tuple[Output, float]:
@@ -109,8 +113,8 @@ class InferenceQueue:
         model, measure = self._loaded
         output = model.infer(text)
         confidence = measure.of(output) if output.confidence is None else output.confidence
-        if not math.isfinite(confidence):
-            raise ValueError(f"the confidence of this answer is {confidence}")
+        if not 0 <= confidence <= 1:  # NaN is not, either
+            raise ValueError(f"the confidence of this answer is {confidence}, which is not in [0, 1]")
         return output, confidence
 
     def close(self) -> None:

@@ -211,6 +211,7 @@ def _record(request: Incoming, course: Course, outcome: str) -> Record:
         window_length=decision.window_length,
         kept=decision.keep,
         answer=own.answer if own else None,
+        made_up=own.made_up if own else None,
         queue_ms=course.queue_ms,
         thread_ms=request.waited_ms,
         inference_ms=own.inference_ms if own else 0.0,

@@ -76,6 +76,25 @@ def test_usage_is_the_engines_or_else_counts_words(sent: dict[str, Any], counts:
             assert answer["choices"][0]["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize(
+    ("labels", "says", "answer"),
+    [
+        (("negative", "positive"), "LABEL_1", "positive"),
+        (("negative", "positive"), "POSITIVE, I think", "positive"),
+        (("negative", "positive"), "positively awful", "positively awful"),
+        (("no", "not sure"), "Not sure.", "not sure"),
+        (("1", "10"), "10", "10"),
+    ],
+)
+def test_an_answer_is_the_label_that_it_is_or_begins_with_as_a_word(
+    labels: tuple[str, ...], says: str, answer: str
+) -> None:
+    with parent(saying(says, [-0.1])) as (port, _):
+        options = {"url": f"http://{HOST}:{port}/v1", "model": "big"}
+        model = load_model(ModelConfig("openai", options, "classification", labels, "cloud", 1))
+        assert model.infer("x").answer == answer
+
+
 def test_other_tasks_get_the_engines_words() -> None:
     with parent(saying("positive spin", [-0.1])) as (port, _):
         assert engine_model(port, task="translation").infer("x").answer == "positive spin"

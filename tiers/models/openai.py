@@ -1,20 +1,25 @@
 """Another engine that speaks the OpenAI API (vLLM, llama.cpp, …) as a tier's model.
 
 The user's text goes unchanged as the last message. Confidence comes from the answer's token
-log-probabilities. In classification, an answer that begins with a label counts as that label.
+log-probabilities. In classification, an answer counts as a label if it is one as a checkpoint's is
+(:mod:`tiers.models.checkpoint.labels`), or begins with one as a whole word. Any other stays as it is, and
+speaks against the run's verdict on quality.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 import urllib3
 
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
+from tiers.models.checkpoint.labels import spell
 from tiers.parameters import Count, Like, Range
 from tiers.protocol import encode_json
 
@@ -121,8 +126,11 @@ class OpenAIModel(Model):
     def _as_label(self, text: str) -> str:
         if self.config.task != "classification":
             return text
-        answer = text.casefold()
-        return next((label for label in self.config.labels if answer.startswith(label.casefold())), text)
+        labels = self.config.labels
+        with suppress(ConfigError):
+            return spell([text], labels).labels[text]
+        begun = [label for label in labels if re.match(rf"{re.escape(label)}(?!\w)", text, re.IGNORECASE)]
+        return max(begun, key=len, default=text)
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "url": self._url, "model": self._request["model"]}
