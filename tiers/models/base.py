@@ -18,7 +18,7 @@ class Output:
 
     ``logits`` are a classifier's, one for each class; ``token_logprobs`` natural logarithms, one for
     each produced token. ``confidence`` is set only where it was computed earlier (recorded inferences)
-    and then stands for itself. ``made_up`` says that no model gave the answer. ``prompt_tokens`` were read and
+    and then stands for itself. ``made_up``: no model gave the answer. ``prompt_tokens`` were read and
     ``completion_tokens`` make up the answer, by the model's own tokenizer; ``None`` where it has none.
     ``cut_off``: it produced all that it may, without an end.
     """
