@@ -332,6 +332,7 @@ def test_produced_sequences_carry_the_models_own_token_probabilities(whole: bool
     output = load_model(ModelConfig("transformers", options, "translation", (), "x", 1)).infer(TEXTS[0])
     assert output.token_logprobs is not None
     assert 1 <= len(output.token_logprobs) <= 6
+    assert output.completion_tokens == len(output.token_logprobs)
 
     tokenizer = __import__("transformers").AutoTokenizer.from_pretrained(tmp_path)
     prompt = torch.tensor([tokenizer(TEXTS[0])["input_ids"]])
@@ -344,6 +345,8 @@ def test_produced_sequences_carry_the_models_own_token_probabilities(whole: bool
             logits = made(produced[None, :-1]).logits[0, prompt.shape[1] - 1 :]
     scores = torch.log_softmax(logits.double(), -1).gather(1, answer[:, None]).squeeze(1).tolist()
     assert output.token_logprobs == pytest.approx(scores, abs=1e-4)
+    assert output.prompt_tokens == prompt.shape[1]
+    assert output.cut_off is (int(answer[-1]) != 2)
     assert (
         0
         < inverse_perplexity(output.token_logprobs)
@@ -383,6 +386,22 @@ def test_answers_are_spelt_as_the_task_spells_them(
     model = load_model(ModelConfig("transformers", options, "classification", task, "x", 1))
     assert model.infer(TEXTS[0]).answer == answer
     assert model.describe()["labels_by_number"] is by_number
+
+
+def test_a_classifier_counts_tokens_by_its_own_tokenizer(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    from tiers.models.base import ModelConfig, load_model
+
+    options = {"path": str(small_classifier(tmp_path, None)), "max_tokens": 50}
+    labels = ("negative", "positive")
+    model = load_model(ModelConfig("transformers", options, "classification", labels, "x", 1))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    for text in TEXTS:
+        output = model.infer(text)
+        assert output.prompt_tokens == len(tokenizer(text, truncation=True, max_length=50)["input_ids"])
+        assert output.completion_tokens == len(tokenizer("positive", add_special_tokens=False)["input_ids"])
+    assert model.describe()["tokens"] == "tokenizer"
 
 
 def test_a_tier_whose_checkpoint_has_other_labels_ends_with_one_sentence(tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ class TransformersModel(Model):
     ``max_new_tokens`` bounds what a generator produces.
     """
 
+    tokens = "tokenizer"
+
     def __init__(
         self,
         config: ModelConfig,
@@ -99,12 +101,17 @@ class TransformersModel(Model):
         self._max_tokens = encode.max_tokens
         self.confidence = confidence_of(model.config, self.path)
         labels = self._labels(labels_of(model.config, self.path))
+        specials = len(encode("")["input_ids"])
+        lengths = [len(encode(label)["input_ids"]) - specials for label in labels]
 
         def infer(text: str) -> Output:
+            rows = encode(text)
             with torch.inference_mode():
-                inputs = {name: torch.tensor([row]) for name, row in encode(text).items()}
+                inputs = {name: torch.tensor([row]) for name, row in rows.items()}
                 logits: list[float] = model(**inputs).logits[0].tolist()
-            return Output(labels[logits.index(max(logits))], logits=logits)
+            best = logits.index(max(logits))
+            read, made = len(rows["input_ids"]), lengths[best]
+            return Output(labels[best], logits=logits, prompt_tokens=read, completion_tokens=made)
 
         return infer
 

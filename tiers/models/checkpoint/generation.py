@@ -55,5 +55,11 @@ class Generator:
             float(torch.log_softmax(step[0].double(), dim=-1)[token])
             for step, token in zip(made.logits, produced, strict=True)
         ]
-        answer = self.encode.tokenizer.decode(produced, skip_special_tokens=True)
-        return Output(answer.strip(), token_logprobs=logprobs)
+        ends = self._model.generation_config.eos_token_id
+        return Output(
+            self.encode.tokenizer.decode(produced, skip_special_tokens=True).strip(),
+            token_logprobs=logprobs,
+            prompt_tokens=int(inputs["input_ids"].shape[1]),
+            completion_tokens=len(produced),
+            cut_off=int(produced[-1]) not in (ends if isinstance(ends, list) else [ends]),
+        )
