@@ -15,6 +15,8 @@ from testbed.host.checkpoints import checkpoint_files, is_checkpoint
 from testbed.host.processes.reporting import Report
 from testbed.network.container import ContainerSpec
 
+_COPIES = ".readable-"
+
 
 def mounts_of(path: str, inside: str) -> dict[str, str]:
     """The mounts that show a file or a directory in a container as ``inside``.
@@ -51,7 +53,7 @@ def readable(specs: Sequence[ContainerSpec], report: Report) -> Iterator[list[Co
         yield list(specs)
         return
     cache_dir().mkdir(parents=True, exist_ok=True)
-    with scratch_in(cache_dir(), ".readable-") as scratch:
+    with scratch_in(cache_dir(), _COPIES) as scratch:
         copies = _copy(hidden, scratch, report)
         yield [
             replace(
@@ -59,6 +61,14 @@ def readable(specs: Sequence[ContainerSpec], report: Report) -> Iterator[list[Co
             )
             for spec in specs
         ]
+
+
+def remove_copies() -> list[str]:
+    """Remove the copies of a run that was killed, and return what they were; no run may be going on."""
+    left = sorted(cache_dir().glob(f"{_COPIES}*"))
+    for directory in left:
+        shutil.rmtree(directory, ignore_errors=True)
+    return [f"copies {directory}" for directory in left]
 
 
 def _readable(path: Path) -> bool:

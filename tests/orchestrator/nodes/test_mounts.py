@@ -15,10 +15,9 @@ import docker
 import pytest
 
 from testbed.errors import TestbedError
-from testbed.host.cache import cache_dir
 from testbed.host.processes.reporting import silent
 from testbed.network.container import ContainerSpec, container_options
-from testbed.orchestrator.nodes.mounts import mounts_of, readable
+from testbed.orchestrator.nodes.mounts import mounts_of, readable, remove_copies
 from testbed.orchestrator.nodes.tier_specs import container_specs
 from testbed.scenario.scenario import load_scenario
 from tests import ROOT
@@ -110,11 +109,18 @@ def test_what_only_its_owner_may_read_is_copied_for_as_long_as_containers_start(
     assert (plain / hidden).stat().st_mode & 0o077 == 0
 
 
-def test_what_a_killed_run_left_is_removed_by_the_next(plain: Path) -> None:
+def test_what_a_killed_run_left_is_removed_by_the_next_and_by_clean(plain: Path) -> None:
     (plain / "config.json").chmod(0o600)
-    left = cache_dir() / ".readable-killed"
-    left.mkdir(parents=True)
-    with readable([ContainerSpec("a", mounts={str(plain / "config.json"): "/x"})], silent):
+    spec = ContainerSpec("a", mounts={str(plain / "config.json"): "/x"})
+    with readable([spec], silent) as (mounted,):
+        (copy,) = map(Path, mounted.mounts)
+        left = Path(shutil.copytree(copy.parent, f"{copy.parent}-killed"))
+    assert left.is_dir()
+    assert remove_copies() == [f"copies {left}"]
+    assert not left.exists()
+    assert remove_copies() == []
+    left.mkdir()
+    with readable([spec], silent):
         assert not left.exists()
 
 
@@ -184,6 +190,7 @@ def in_a_closed_directory(folder: Path, _home: Path) -> str:
 
 def with_a_link(folder: Path, home: Path) -> str:
     home.mkdir()
+    (folder / "model.safetensors").chmod(0o644)  # so that it is the link alone that matters
     (folder / "model.safetensors").rename(home / "weights")
     (folder / "model.safetensors").symlink_to("../home/weights")
     return "./small"
