@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from tiers.chat import FinishReason, Usage
 from tiers.confidence import Confidence, make_confidence
 from tiers.errors import RequestError, deadline_passed
 from tiers.models.base import Model, ModelConfig, Output, load_model
@@ -24,8 +25,18 @@ class Inference:
     confidence: float
     made_up: bool
     decision: Decision
+    usage: Usage
+    finish: FinishReason
     queue_ms: float
     inference_ms: float
+
+
+def usage(text: str, output: Output) -> Usage:
+    """The tokens of a prompt and its answer: the model's own count, or else words (split at white space)."""
+    read, made = output.prompt_tokens, output.completion_tokens
+    return Usage(
+        len(text.split()) if read is None else read, len(output.answer.split()) if made is None else made
+    )
 
 
 class InferenceQueue:
@@ -91,6 +102,8 @@ class InferenceQueue:
             confidence,
             output.made_up,
             decision,
+            usage(text, output),
+            "length" if output.cut_off else "stop",
             queue_ms=(started - submitted) * 1000,
             inference_ms=(done - started) * 1000,
         )

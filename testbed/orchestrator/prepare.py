@@ -16,9 +16,10 @@ from testbed.network.feasibility import host_lacks
 from testbed.orchestrator.events.flow import flow_ports, require_iperf3
 from testbed.scenario.capacity import capacity_notes
 from testbed.scenario.recordings import check_recordings
-from testbed.scenario.requests import build_trace, prompts_for
+from testbed.scenario.requests import build_trace, prompts_for, time_notes
 from testbed.scenario.scenario import Scenario, clamp_cpus
-from testbed.scenario.timeline import late_events, under_events
+from testbed.scenario.sections.graph import graph_notes
+from testbed.scenario.timeline import under_events
 from testbed.scenario.topology import DIRECTIONS, Topology
 from testbed.scenario.workload.datasets import Example
 from testbed.scenario.workload.trace_file import Request
@@ -83,9 +84,9 @@ def inputs_of(scenario: Scenario) -> Inputs:
     trace = build_trace(scenario)
     examples = prompts_for(trace)
     notes += check_recordings(scenario, examples.values())
+    notes += graph_notes(scenario.graph)
     notes += capacity_notes(under_events(scenario.events, topology))
-    if scenario.replay.mode != "lockstep":  # there the trace's times mean nothing
-        notes += late_events(scenario.events, trace[-1].at_s)
+    notes += time_notes(scenario, trace)
     return Inputs(scenario, trace, examples, asked_cpus, notes)
 
 

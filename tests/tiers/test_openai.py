@@ -53,6 +53,30 @@ def test_the_prompt_goes_unchanged_and_token_log_probabilities_are_the_confidenc
 
 
 @pytest.mark.parametrize(
+    ("sent", "counts"),
+    [
+        ({"usage": {"prompt_tokens": 31, "completion_tokens": 2, "total_tokens": 33}}, (31, 2)),
+        ({"usage": None}, (2, 1)),
+        ({}, (2, 1)),
+        ({"usage": {"prompt_tokens": "31", "completion_tokens": -1}}, (2, 1)),
+    ],
+)
+def test_usage_is_the_engines_or_else_counts_words(sent: dict[str, Any], counts: tuple[int, int]) -> None:
+    choice = {
+        "message": {"content": "positive"},
+        "logprobs": {"content": [{"logprob": -0.1}]},
+        "finish_reason": "length",
+    }
+    with parent(sending(lambda: {"choices": [choice], **sent})) as (port, _):
+        model = {"kind": "openai", "url": f"http://{HOST}:{port}/v1", "model": "big"}
+        with running(node_config("cloud", None, model=model)) as cloud:
+            answer = ask(cloud.port, "two words").json
+            assert (answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"]) == counts
+            assert answer["usage"]["total_tokens"] == sum(counts)
+            assert answer["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize(
     ("labels", "says", "answer"),
     [
         (("negative", "positive"), "LABEL_1", "positive"),

@@ -339,7 +339,7 @@ def test_warming_up_enters_no_window_and_opens_no_connection() -> None:
         (b'{"messages": [{"role": "user", "content": "x"}], "stream": true}', {}, 400),
         (b'{"messages": [{"role": "user", "content": "\xff"}]}', {}, 400),
         (b"[" * 100_000, {}, 400),
-        (prompt_body("x"), {REQUEST_ID_HEADER: "thirteen-long"}, 400),
+        (prompt_body("x"), {REQUEST_ID_HEADER: "x" * 257}, 400),
         (prompt_body("x"), {DEADLINE_HEADER: "soon"}, 400),
         (prompt_body("x"), {DEADLINE_HEADER: "-5"}, 400),
         (prompt_body("x" * (1 << 20)), {}, 413),

@@ -43,6 +43,7 @@ class OpenAIModel(Model):
     """
 
     confidence = "seq2seq"
+    tokens = "engine"
     reaches_outside = True
 
     def __init__(
@@ -99,15 +100,28 @@ class OpenAIModel(Model):
 
     def _output(self, raw: bytes) -> Output:
         try:
-            choice = json.loads(raw)["choices"][0]
+            answer = json.loads(raw)
+            choice = answer["choices"][0]
             text = choice["message"]["content"] or ""
             logprobs = [float(token["logprob"]) for token in choice["logprobs"]["content"]]
+            cut_off = choice.get("finish_reason") == "length"
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise EngineError(
                 f"engine {self._url} sent no answer with token log-probabilities "
                 f"({type(error).__name__}: {error}); does it support logprobs?"
             ) from error
-        return Output(self._as_label(text.strip()), token_logprobs=logprobs)
+        counts = answer.get("usage")
+        read, made = (
+            _count(counts.get(name)) if isinstance(counts, dict) else None
+            for name in ("prompt_tokens", "completion_tokens")
+        )
+        return Output(
+            self._as_label(text.strip()),
+            token_logprobs=logprobs,
+            prompt_tokens=read,
+            completion_tokens=made,
+            cut_off=cut_off,
+        )
 
     def _as_label(self, text: str) -> str:
         if self.config.task != "classification":
@@ -120,6 +134,10 @@ class OpenAIModel(Model):
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "url": self._url, "model": self._request["model"]}
+
+
+def _count(tokens: object) -> int | None:
+    return tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0 else None
 
 
 def _authorization(variable: str | None) -> dict[str, str]:
