@@ -160,6 +160,8 @@ class RecordedEntry(TierModel):
             )
         if self.missing is not None and self.service_ms is None:
             raise mistake("needs a service time: how long a made-up answer takes, such as 5ms", "missing")
+        if self.distribution != DISTRIBUTION and self.service_ms is None:
+            raise mistake("needs a service time, which is its mean, such as 5ms", "distribution")
         return self
 
     @property
