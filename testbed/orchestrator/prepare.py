@@ -15,6 +15,7 @@ from testbed.host.processes.reporting import Report
 from testbed.network.feasibility import host_lacks
 from testbed.orchestrator.events.flow import flow_ports, require_iperf3
 from testbed.scenario.capacity import capacity_notes
+from testbed.scenario.recordings import check_recordings
 from testbed.scenario.requests import build_trace, prompts_for, time_notes
 from testbed.scenario.scenario import Scenario, clamp_cpus
 from testbed.scenario.sections.graph import graph_notes
@@ -71,7 +72,8 @@ def inputs_of(scenario: Scenario) -> Inputs:
     """Derive the inputs of a run of ``scenario`` on this host.
 
     Raises:
-        TestbedError: this host cannot run it, or its trace's file does not fit it.
+        TestbedError: this host cannot run it, its trace's file does not fit it, or recordings do not fit the
+            trace.
     """
     require_iperf3(scenario.events)
     asked_cpus = {tier.name: tier.cpus for tier in scenario.tiers}
@@ -80,10 +82,12 @@ def inputs_of(scenario: Scenario) -> Inputs:
     if reasons := host_lacks(topology):
         raise TestbedError(f"{reasons[0]}; see `testbed doctor`")
     trace = build_trace(scenario)
+    examples = prompts_for(trace)
+    notes += check_recordings(scenario, examples.values())
     notes += graph_notes(scenario.graph)
     notes += capacity_notes(under_events(scenario.events, topology))
     notes += time_notes(scenario, trace)
-    return Inputs(scenario, trace, prompts_for(trace), asked_cpus, notes)
+    return Inputs(scenario, trace, examples, asked_cpus, notes)
 
 
 @dataclass(frozen=True)
