@@ -15,6 +15,7 @@ from docker.types import LogConfig
 from docker.types import Mount as DockerMount
 
 from testbed.errors import TestbedError
+from testbed.host.cgroup_limits import container_limits
 from testbed.host.processes.proc import HeldProcess, network_namespace
 from testbed.host.processes.reporting import last_line
 from testbed.host.processes.waiting import wait_until
@@ -199,8 +200,7 @@ class TierHost(SiteHost):
             with contextlib.suppress(NotFound):
                 self._container.remove(force=True, v=True)
 
-    @staticmethod
-    def _last_words(container: Container) -> str:
+    def _last_words(self, container: Container) -> str:
         """What a container printed last whose process has ended, be it unnoticed by the engine yet."""
 
         def has_ended() -> bool:
@@ -212,9 +212,20 @@ class TierHost(SiteHost):
             state = container.attrs["State"]
             printed = container.logs(tail=5).strip()
             words = last_line(printed or state.get("Error") or "")[:300]
-            killed = ", out of memory" if state.get("OOMKilled") else ""
+            killed = f", out of memory: {self._memory()}" if state.get("OOMKilled") else ""
             return f"{words} (exit status {state.get('ExitCode')}{killed})"
         return "its log cannot be read"
+
+    def _memory(self) -> str:
+        """What memory the container could use; where all share a limit, more for one is no mend."""
+        own = f"it has {(self.spec.memory_bytes or 0) >> 20} MiB"
+        shared = container_limits().memory
+        if shared is None:
+            return f"{own}; give its tier more"
+        return (
+            f"{own}, and all containers together have the {int(shared.limit) >> 20} MiB of the control group "
+            f"{shared.group}; raise what is less than the tiers need"
+        )
 
 
 def container_options(run_id: str, node: str, image: str, spec: ContainerSpec) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 
 from testbed.errors import TestbedError
-from testbed.host.facts import usable_cpus
+from testbed.host.cgroup_limits import container_limits, own_limits
 from testbed.host.image import ImageRef, ensure_image
 from testbed.host.processes.reporting import Report
 from testbed.network.feasibility import host_lacks
 from testbed.orchestrator.events.flow import flow_ports, require_iperf3
+from testbed.orchestrator.room import require_room, room_notes
 from testbed.scenario.capacity import capacity_notes
 from testbed.scenario.requests import build_trace, prompts_for
 from testbed.scenario.scenario import Scenario, clamp_cpus
@@ -74,10 +75,13 @@ def inputs_of(scenario: Scenario) -> Inputs:
     """
     require_iperf3(scenario.events)
     asked_cpus = {tier.name: tier.cpus for tier in scenario.tiers}
-    scenario, notes = clamp_cpus(scenario, usable_cpus())
+    own, containers = own_limits(), container_limits()
+    scenario, notes = clamp_cpus(scenario, containers.usable_cpus)
     topology = scenario.topology
     if reasons := host_lacks(topology):
         raise TestbedError(f"{reasons[0]}; see `testbed doctor`")
+    require_room(scenario, own)
+    notes += room_notes(scenario, own, containers)
     trace = build_trace(scenario)
     notes += capacity_notes(under_events(scenario.events, topology))
     if scenario.replay.mode != "lockstep":  # there the trace's times mean nothing

@@ -170,10 +170,11 @@ def with_seed(scenario: Scenario, seed: int) -> Scenario:
     return scenario.model_copy(update={"trace": scenario.trace.model_copy(update={"seed": seed})})
 
 
-def clamp_cpus(scenario: Scenario, cpu_count: int) -> tuple[Scenario, list[str]]:
-    """The scenario with no quota above ``cpu_count``, which Docker would refuse, and what was changed."""
+def clamp_cpus(scenario: Scenario, cpu_count: float) -> tuple[Scenario, list[str]]:
+    """The scenario with no quota above ``cpu_count``, which no container gets, and what was changed."""
     notes = [
-        f"tiers.{tier.name}.cpus: {tier.cpus:g} is more than the machine's {cpu_count}; runs with {cpu_count}"
+        f"tiers.{tier.name}.cpus: {tier.cpus:g} is more than the machine's {cpu_count:g}; "
+        f"runs with {cpu_count:g}"
         for tier in scenario.tiers
         if tier.cpus > cpu_count
     ]

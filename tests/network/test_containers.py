@@ -14,6 +14,7 @@ import docker
 import pytest
 
 from testbed.errors import TestbedError
+from testbed.host.processes.waiting import wait_until
 from testbed.network.container import ContainerSpec
 from testbed.network.containers import held_process
 from testbed.network.kernel.settings import HOST_SYSCTLS, namespace_settings
@@ -146,6 +147,19 @@ def test_settings_that_change_what_tcp_sends_are_fixed_and_told(network: Network
     assert told["net.ipv6.conf.all.disable_ipv6"] == "1"
     assert json.loads(json.dumps(network.settings()))["namespace"] == told
     assert "congctl cubic" in network.node("cloud1").cmd("ip route")
+
+
+def test_a_container_that_was_killed_for_want_of_memory_is_told_with_its_limit(
+    image: str, engine: docker.DockerClient
+) -> None:
+    greedy = ["python3", "-c", "import time; time.sleep(1); held = b'x' * (1 << 30)"]
+    spec = ContainerSpec("edge1", memory_bytes=32 << 20, command=greedy)
+    with (
+        pytest.raises(TestbedError, match="137, out of memory: it has 32 MiB; give its tier more"),
+        Network(tree(), run_id(), image=image, containers=asleep(tree(), spec), client=engine) as network,
+    ):
+        wait_until(lambda: not network.node("edge1").lives, 30, 0.05)
+        network.node("edge1").require_running()
 
 
 def test_an_image_that_is_not_there_is_said_so(engine: docker.DockerClient) -> None:

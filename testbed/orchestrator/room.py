@@ -1,0 +1,77 @@
+"""Holds what a run needs of this host against what control groups leave to it, before anything starts.
+
+The run's own processes have what the shell's group leaves them, the tiers what is left to the engine's
+containers (:mod:`testbed.host.cgroup_limits`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from testbed.errors import TestbedError
+from testbed.host.cgroup_limits import Bound, Limits
+from testbed.scenario.capacity import held_bytes
+from testbed.scenario.scenario import Scenario
+
+# As measured: orchestrator, link process and probes; and a capture for each link.
+RUN_BYTES, LINK_BYTES = 150 << 20, 6 << 20
+RUN_TASKS, LINK_TASKS, NODE_TASKS = 40, 2, 2
+"""Processes and threads: with pools of threads for the nodes."""
+LEAST_CPUS = 1.0
+
+
+def require_room(scenario: Scenario, own: Limits) -> None:
+    """Refuse a run whose own processes do not fit what this shell's groups leave them.
+
+    Raises:
+        TestbedError: they need more memory, or are more.
+    """
+    topology = scenario.topology
+    links = len(topology.links)
+    needed_bytes = RUN_BYTES + LINK_BYTES * links + held_bytes(scenario.links, scenario.events, topology)
+    if own.free_bytes < needed_bytes:
+        what = f"a run of this scenario needs about {_mib(needed_bytes)} of memory beside its tiers"
+        bound, free = own.memory, _mib(own.free_bytes)
+        if bound is None or bound.free > own.free_bytes:
+            raise TestbedError(f"{what}, and this host has {free} available; end other programs")
+        raise TestbedError(f"{what}, and {_leaves(bound)} {free} to this shell; {_mend(bound)}")
+    tasks = RUN_TASKS + LINK_TASKS * links + NODE_TASKS * len(topology.nodes)
+    if own.processes is not None and own.processes.free < tasks:
+        raise TestbedError(
+            f"a run of this scenario has about {tasks} processes and threads beside its tiers, and "
+            f"{_leaves(own.processes)} {own.processes.free:.0f} to this shell; {_mend(own.processes)}"
+        )
+
+
+def room_notes(scenario: Scenario, own: Limits, containers: Limits) -> Iterator[str]:
+    """What limits may cost: sentences for the user."""
+    if own.cpus is not None and own.cpus.limit < LEAST_CPUS:
+        yield (
+            f"{_leaves(own.cpus)} {own.cpus.limit:g} CPUs to this shell: requests may be sent late, which "
+            f"the verdict on latency sees; {_mend(own.cpus)}"
+        )
+    nodes = scenario.topology.nodes
+    tiers_bytes = sum(scenario.tier(node.tier).memory_bytes for node in nodes)
+    if tiers_bytes > containers.free_bytes:
+        bound = containers.memory
+        if bound is None or bound.free > containers.free_bytes:
+            where, mend = "this host has", "end other programs"
+        else:
+            where, mend = _leaves(bound), "raise that group's limit"
+        yield (
+            f"the tiers may use {_mib(tiers_bytes)} of memory together, and {where} "
+            f"{_mib(containers.free_bytes)} to them: if they use more, one is killed; lower their memory or "
+            f"their number, or {mend}"
+        )
+
+
+def _leaves(bound: Bound) -> str:
+    return f"the control group {bound.group} leaves"
+
+
+def _mend(bound: Bound) -> str:
+    return f"raise that group's limit, or start the run from a shell outside {bound.group.name}"
+
+
+def _mib(size_bytes: float) -> str:
+    return f"{size_bytes / (1 << 20):,.0f} MiB"
