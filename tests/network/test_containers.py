@@ -152,14 +152,13 @@ def test_settings_that_change_what_tcp_sends_are_fixed_and_told(network: Network
 def test_a_container_that_was_killed_for_want_of_memory_is_told_with_its_limit(
     image: str, engine: docker.DockerClient
 ) -> None:
-    greedy = ["python3", "-c", "import time; time.sleep(1); held = b'x' * (1 << 30)"]
+    greedy = ["python3", "-c", "import time; time.sleep(3); held = b'x' * (1 << 30)"]
     spec = ContainerSpec("edge1", memory_bytes=32 << 20, command=greedy)
-    with (
-        pytest.raises(TestbedError, match="137, out of memory: it has 32 MiB; give its tier more"),
-        Network(tree(), run_id(), image=image, containers=asleep(tree(), spec), client=engine) as network,
-    ):
-        wait_until(lambda: not network.node("edge1").lives, 30, 0.05)
-        network.node("edge1").require_running()
+    with Network(tree(), run_id(), image=image, containers=asleep(tree(), spec), client=engine) as network:
+        node = network.node("edge1")
+        wait_until(lambda: not node.lives, 30, 0.05)
+        with pytest.raises(TestbedError, match="137, out of memory: it has 32 MiB; give its tier more"):
+            node.require_running()
 
 
 def test_an_image_that_is_not_there_is_said_so(engine: docker.DockerClient) -> None:
