@@ -27,18 +27,27 @@ def require_room(scenario: Scenario, own: Limits) -> None:
         TestbedError: they need more memory, or are more.
     """
     topology = scenario.topology
-    links = len(topology.links)
-    needed_bytes = RUN_BYTES + LINK_BYTES * links + held_bytes(scenario.links, scenario.events, topology)
+    frames_bytes = held_bytes(scenario.links, scenario.events, topology)
+    require_own_room("a run of this scenario", own, len(topology.links), len(topology.nodes), frames_bytes)
+
+
+def require_own_room(what: str, own: Limits, links: int, nodes: int, frames_bytes: float = 0.0) -> None:
+    """Refuse what has so many links and nodes, and so many bytes of frames in its links.
+
+    Raises:
+        TestbedError: this shell's groups, or the host, leave too little memory or too few processes.
+    """
+    needed_bytes = RUN_BYTES + LINK_BYTES * links + frames_bytes
     if own.free_bytes < needed_bytes:
-        what = f"a run of this scenario needs about {_mib(needed_bytes)} of memory beside its tiers"
+        needs = f"{what} needs about {_mib(needed_bytes)} of memory beside its tiers"
         bound, free = own.memory, _mib(own.free_bytes)
         if bound is None or bound.free > own.free_bytes:
-            raise TestbedError(f"{what}, and this host has {free} available; end other programs")
-        raise TestbedError(f"{what}, and {_leaves(bound)} {free} to this shell; {_mend(bound)}")
-    tasks = RUN_TASKS + LINK_TASKS * links + NODE_TASKS * len(topology.nodes)
+            raise TestbedError(f"{needs}, and this host has {free} available; end other programs")
+        raise TestbedError(f"{needs}, and {_leaves(bound)} {free} to this shell; {_mend(bound)}")
+    tasks = RUN_TASKS + LINK_TASKS * links + NODE_TASKS * nodes
     if own.processes is not None and own.processes.free < tasks:
         raise TestbedError(
-            f"a run of this scenario has about {tasks} processes and threads beside its tiers, and "
+            f"{what} has about {tasks} processes and threads beside its tiers, and "
             f"{_leaves(own.processes)} {own.processes.free:.0f} to this shell; {_mend(own.processes)}"
         )
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from testbed.errors import TestbedError
+from testbed.host.files import require_utf8
 from testbed.scenario.capacity import check_memory
 from testbed.scenario.checks import check_links, check_parents, check_shapes, check_tiers, check_unique
 from testbed.scenario.event_checks import check_events
@@ -117,6 +118,7 @@ def load_scenario(
 
 
 def _read(path: Path, overrides: Sequence[str]) -> Scenario:
+    require_utf8(path.absolute(), "SCENARIO")
     data = read_yaml(path)
     if not isinstance(data, dict):
         raise TestbedError(f"{path}: must be a mapping with {', '.join(Scenario.model_fields)}")

@@ -143,6 +143,15 @@ def test_a_run_that_the_shells_memory_limit_would_kill_is_refused_in_one_sentenc
 
 
 @pytest.mark.root
+def test_a_validation_that_the_shells_memory_limit_would_kill_is_refused_too(tmp_path: Path) -> None:
+    with group("memory", NAME, **{MEMORY: "120000000"}) as inner:
+        done = run_in(inner, "-m", "testbed.cli", "validate", "--short", "--out", str(tmp_path / "run"))
+    assert done.returncode == 1, done.stderr
+    assert "a validation needs about" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.root
 def test_a_run_of_more_processes_than_the_shell_may_have_is_refused_in_one_sentence(tmp_path: Path) -> None:
     with group("pids", NAME, pids__max="20") as inner:
         done = run_in(inner, *RUN, str(tmp_path / "run"))
