@@ -175,7 +175,18 @@ class TierHost(SiteHost):
             configure_namespace(self.process.network_namespace)
         except TestbedError as error:
             raise self._not_found(container) from error
+        self._require_same_files(self.process)
         return container
+
+    def _require_same_files(self, process: HeldProcess) -> None:
+        """Refuse mounted files that are not ours: an engine may see others by the same names."""
+        for outside, inside in self.spec.mounts.items():
+            with contextlib.suppress(OSError):  # it has ended, which is told where it is asked
+                if not (process.path / "root" / inside.lstrip("/")).samefile(outside):
+                    raise TestbedError(
+                        f"the Docker engine has mounted another {outside} in the container of {self.name} "
+                        "than this shell has, from another mount namespace; put the file where both see it"
+                    )
 
     def _not_found(self, container: Container) -> TestbedError:
         """Why no process of a container that was just started can be entered."""

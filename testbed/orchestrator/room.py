@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from testbed.errors import TestbedError
 from testbed.host.cgroup_limits import Bound, Limits
+from testbed.orchestrator.nodes.tier_specs import PIDS_LIMIT
 from testbed.scenario.capacity import held_bytes
 from testbed.scenario.scenario import Scenario
 
@@ -71,6 +72,13 @@ def room_notes(scenario: Scenario, own: Limits, containers: Limits) -> Iterator[
             f"the tiers may use {_mib(tiers_bytes)} of memory together, and {where} "
             f"{_mib(containers.free_bytes)} to them: if they use more, one is killed; lower their memory or "
             f"their number, or {mend}"
+        )
+    tasks = PIDS_LIMIT * len(nodes)
+    if containers.processes is not None and containers.processes.free < tasks:
+        yield (
+            f"the tiers may have {tasks} processes and threads together, and {_leaves(containers.processes)} "
+            f"{containers.processes.free:.0f} to them: if they need more, requests fail; raise that group's "
+            "limit"
         )
 
 

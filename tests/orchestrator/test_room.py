@@ -52,6 +52,13 @@ def test_tiers_that_may_use_more_than_all_containers_have_are_named() -> None:
     )
 
 
+def test_tiers_that_may_have_more_threads_than_all_containers_have_are_named() -> None:
+    smoke = load_scenario(SMOKE)
+    assert list(room_notes(smoke, Limits(), Limits(processes=Bound(9000, 9000, GROUP)))) == []
+    (note,) = room_notes(smoke, Limits(), Limits(processes=Bound(300, 200, GROUP)))
+    assert "and the control group /groups/lab leaves 200 to them: if they need more, requests fail" in note
+
+
 def test_a_quota_of_the_shell_below_a_cpu_is_named_and_one_of_the_containers_lowers_the_tiers() -> None:
     smoke = load_scenario(SMOKE)
     quota = Limits(cpus=Bound(0.5, 0.5, GROUP))
