@@ -184,13 +184,14 @@ def test_names_that_are_no_utf_8_are_refused_in_one_sentence_before_anything_sta
     shutil.copytree(OLDER_RUN, odd / "run")
     shutil.copy(SCENARIOS / "smoke.yaml", odd)
     smoke = SCENARIOS / "smoke.yaml"
-    for given, what, where in (
+    cases: list[tuple[list[str | Path], str, Path]] = [
         (["report", odd / "run"], "RUN", odd / "run"),
         (["audit", odd / "run"], "RUN", odd / "run"),
         (["trace", odd / "smoke.yaml"], "SCENARIO", odd / "smoke.yaml"),
         (["run", odd / "smoke.yaml"], "SCENARIO", odd / "smoke.yaml"),
         (["run", smoke, "--out", odd / "new"], "--out", odd / "new"),
-    ):
+    ]
+    for given, what, where in cases:
         done = command(*given)
         shown = bytes(where).decode(errors="backslashreplace")
         sentence = f"testbed: {what}: {shown} is no name in UTF-8; rename it, or name another\n"

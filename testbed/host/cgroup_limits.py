@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.errors import TestbedError
 from testbed.host.cgroup import MOUNTINFO, Mount, mounts
 from testbed.host.facts import memory_bytes, usable_cpus
 from testbed.host.files import text_of
@@ -54,6 +55,35 @@ class Limits:
         """The limits themselves, for the manifest; ``None`` where there is none."""
         bounds = {"memory_bytes": self.memory, "cpus": self.cpus, "processes": self.processes}
         return {name: None if bound is None else bound.limit for name, bound in bounds.items()}
+
+
+def require_memory(own: Limits, needed_bytes: float, what: str) -> None:
+    """Refuse what would be killed for want of memory; ``what`` ends with "needs" or like words.
+
+    Raises:
+        TestbedError: this shell's groups, or the host, leave less than ``needed_bytes``.
+    """
+    needs = f"{what} about {mib(needed_bytes)} of memory"
+    if (bound := own.memory) is not None and bound.free < needed_bytes:
+        raise TestbedError(f"{needs}, and {leaves(bound)} {mib(bound.free)} to this shell; {mend(bound)}")
+    host = memory_bytes()
+    free_bytes = host["MemAvailable"] + host.get("SwapFree", 0)
+    if free_bytes < needed_bytes:
+        raise TestbedError(f"{needs}, and this host has {mib(free_bytes)} available; end other programs")
+
+
+def leaves(bound: Bound) -> str:
+    """Words on who leaves what is free."""
+    return f"the control group {bound.group} leaves"
+
+
+def mend(bound: Bound) -> str:
+    """What helps where a shell is left too little."""
+    return f"raise that group's limit, or start it from a shell outside {bound.group.name}"
+
+
+def mib(size_bytes: float) -> str:
+    return f"{size_bytes / (1 << 20):,.0f} MiB"
 
 
 def own_limits(mountinfo: Path = MOUNTINFO, groups: Path = OWN_GROUPS) -> Limits:

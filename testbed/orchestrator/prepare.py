@@ -108,9 +108,9 @@ def make_parts(scenario: Scenario, report: Report) -> Parts:
     Raises:
         TestbedError: one of them cannot be made here.
     """
-    image = ensure_image(report)
     if not any(tier.model.kind == "embedded" for tier in scenario.tiers):
-        return Parts(image, None)
-    from testbed.host.embedded.prepare import prepare
+        return Parts(ensure_image(report), None)
+    from testbed.host.embedded.prepare import prepare, require_room
 
-    return Parts(image, prepare(report))
+    require_room()  # before an image is built, which takes long
+    return Parts(ensure_image(report), prepare(report))

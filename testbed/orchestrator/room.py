@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from testbed.errors import TestbedError
-from testbed.host.cgroup_limits import Bound, Limits
+from testbed.host.cgroup_limits import Limits, leaves, mend, mib, require_memory
 from testbed.orchestrator.nodes.tier_specs import PIDS_LIMIT
 from testbed.scenario.capacity import held_bytes
 from testbed.scenario.scenario import Scenario
@@ -39,17 +39,12 @@ def require_own_room(what: str, own: Limits, links: int, nodes: int, frames_byte
         TestbedError: this shell's groups, or the host, leave too little memory or too few processes.
     """
     needed_bytes = RUN_BYTES + LINK_BYTES * links + frames_bytes
-    if own.free_bytes < needed_bytes:
-        needs = f"{what} needs about {_mib(needed_bytes)} of memory beside its tiers"
-        bound, free = own.memory, _mib(own.free_bytes)
-        if bound is None or bound.free > own.free_bytes:
-            raise TestbedError(f"{needs}, and this host has {free} available; end other programs")
-        raise TestbedError(f"{needs}, and {_leaves(bound)} {free} to this shell; {_mend(bound)}")
+    require_memory(own, needed_bytes, f"beside its tiers, {what} needs")
     tasks = RUN_TASKS + LINK_TASKS * links + NODE_TASKS * nodes
     if own.processes is not None and own.processes.free < tasks:
         raise TestbedError(
             f"{what} has about {tasks} processes and threads beside its tiers, and "
-            f"{_leaves(own.processes)} {own.processes.free:.0f} to this shell; {_mend(own.processes)}"
+            f"{leaves(own.processes)} {own.processes.free:.0f} to this shell; {mend(own.processes)}"
         )
 
 
@@ -57,38 +52,26 @@ def room_notes(scenario: Scenario, own: Limits, containers: Limits) -> Iterator[
     """What limits may cost: sentences for the user."""
     if own.cpus is not None and own.cpus.limit < LEAST_CPUS:
         yield (
-            f"{_leaves(own.cpus)} {own.cpus.limit:g} CPUs to this shell: requests may be sent late, which "
-            f"the verdict on latency sees; {_mend(own.cpus)}"
+            f"{leaves(own.cpus)} {own.cpus.limit:g} CPUs to this shell: requests may be sent late, which "
+            f"the verdict on latency sees; {mend(own.cpus)}"
         )
     nodes = scenario.topology.nodes
     tiers_bytes = sum(scenario.tier(node.tier).memory_bytes for node in nodes)
     if tiers_bytes > containers.free_bytes:
         bound = containers.memory
         if bound is None or bound.free > containers.free_bytes:
-            where, mend = "this host has", "end other programs"
+            where, help_ = "this host has", "end other programs"
         else:
-            where, mend = _leaves(bound), "raise that group's limit"
+            where, help_ = leaves(bound), "raise that group's limit"
         yield (
-            f"the tiers may use {_mib(tiers_bytes)} of memory together, and {where} "
-            f"{_mib(containers.free_bytes)} to them: if they use more, one is killed; lower their memory or "
-            f"their number, or {mend}"
+            f"the tiers may use {mib(tiers_bytes)} of memory together, and {where} "
+            f"{mib(containers.free_bytes)} to them: if they use more, one is killed; lower their memory or "
+            f"their number, or {help_}"
         )
     tasks = PIDS_LIMIT * len(nodes)
     if containers.processes is not None and containers.processes.free < tasks:
         yield (
-            f"the tiers may have {tasks} processes and threads together, and {_leaves(containers.processes)} "
+            f"the tiers may have {tasks} processes and threads together, and {leaves(containers.processes)} "
             f"{containers.processes.free:.0f} to them: if they need more, requests fail; raise that group's "
             "limit"
         )
-
-
-def _leaves(bound: Bound) -> str:
-    return f"the control group {bound.group} leaves"
-
-
-def _mend(bound: Bound) -> str:
-    return f"raise that group's limit, or start the run from a shell outside {bound.group.name}"
-
-
-def _mib(size_bytes: float) -> str:
-    return f"{size_bytes / (1 << 20):,.0f} MiB"

@@ -138,7 +138,7 @@ def test_a_run_that_the_shells_memory_limit_would_kill_is_refused_in_one_sentenc
     assert len(done.stderr.splitlines()) == 1
     assert "a run of this scenario needs about" in done.stderr
     assert f"the control group {inner.parent} leaves" in done.stderr
-    assert "MiB to this shell; raise that group's limit, or start the run from a shell outside" in done.stderr
+    assert "MiB to this shell; raise that group's limit, or start it from a shell outside" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -149,6 +149,16 @@ def test_a_validation_that_the_shells_memory_limit_would_kill_is_refused_too(tmp
     assert done.returncode == 1, done.stderr
     assert "a validation needs about" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.root
+def test_models_that_the_shells_memory_limit_would_not_let_be_assembled_are_refused(tmp_path: Path) -> None:
+    environment = {**os.environ, "TESTBED_CACHE": str(tmp_path)}
+    with group("memory", NAME, **{MEMORY: str(900 * MIB)}) as inner:
+        done = run_in(inner, "-m", "testbed.cli", "models", "prepare", env=environment)
+    assert done.returncode == 1, done.stderr
+    assert "assembling the embedded models needs about 1,400 MiB" in done.stderr.splitlines()[-1]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".lock"]
 
 
 @pytest.mark.root
