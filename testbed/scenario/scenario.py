@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from testbed.errors import TestbedError
+from testbed.host.files import require_utf8
 from testbed.scenario.capacity import check_memory
 from testbed.scenario.checks import check_links, check_parents, check_shapes, check_tiers, check_unique
 from testbed.scenario.event_checks import check_events
@@ -117,6 +118,7 @@ def load_scenario(
 
 
 def _read(path: Path, overrides: Sequence[str]) -> Scenario:
+    require_utf8(path.absolute(), "SCENARIO")
     text = yaml_text(path)
     try:
         data = parse_yaml(text)
@@ -175,10 +177,11 @@ def with_seed(scenario: Scenario, seed: int) -> Scenario:
     return scenario.model_copy(update={"trace": scenario.trace.model_copy(update={"seed": seed})})
 
 
-def clamp_cpus(scenario: Scenario, cpu_count: int) -> tuple[Scenario, list[str]]:
-    """The scenario with no quota above ``cpu_count``, which Docker would refuse, and what was changed."""
+def clamp_cpus(scenario: Scenario, cpu_count: float) -> tuple[Scenario, list[str]]:
+    """The scenario with no quota above ``cpu_count``, which no container gets, and what was changed."""
     notes = [
-        f"tiers.{tier.name}.cpus: {tier.cpus:g} is more than the machine's {cpu_count}; runs with {cpu_count}"
+        f"tiers.{tier.name}.cpus: {tier.cpus:g} is more than the machine's {cpu_count:g}; "
+        f"runs with {cpu_count:g}"
         for tier in scenario.tiers
         if tier.cpus > cpu_count
     ]

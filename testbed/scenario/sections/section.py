@@ -160,6 +160,12 @@ def find_file(value: str, context: FileContext | None, field: str = "") -> str:
         except (OSError, RuntimeError, ValueError) as error:  # too long; nobody's home; a NUL
             reason = str(error.strerror if isinstance(error, OSError) else error).rstrip(".")
             raise mistake(f"{value!r} is no path here ({reason}); name a file that is there", field) from None
+    if value.startswith("~"):
+        whole = Path(value).expanduser()
+        raise mistake(
+            f"no such file or directory {value!r}: here it is {whole} (root's, under sudo); write the path",
+            field,
+        )
     raise mistake(
         f"no such file or directory {value!r}, neither beside the scenario nor in {Path.cwd()}", field
     )
