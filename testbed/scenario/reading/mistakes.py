@@ -9,13 +9,16 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
+from testbed.errors import one_line
+
 MAX_SENTENCE = 500
 """Characters: a mistake quotes what it found, which may be a whole file."""
 
 
 def mistake(what: str, field: str = "") -> PydanticCustomError:
     """A validation error in our own words; ``field`` is a path below the section that raises it."""
-    return PydanticCustomError("mistake", "{what}", {"what": what, "field": field})
+    context = {"what": one_line(what), "field": one_line(field)}  # which may quote what is no Unicode
+    return PydanticCustomError("mistake", "{what}", context)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -43,14 +46,8 @@ def explain(error: ValidationError, data: Any) -> tuple[str, str]:
     context = first.get("ctx", {})
     if context.get("field"):
         path.append(context["field"])
-    return _short(".".join(path)), _short(_sentence(first["type"], first["msg"], first["input"]))
-
-
-def _short(text: str) -> str:
-    """One line of bounded length, with the middle left out: the mend stands at the end."""
-    line = " ".join(text.split())
-    half = MAX_SENTENCE // 2
-    return line if len(line) <= MAX_SENTENCE else f"{line[:half]} … {line[-half:]}"
+    sentence = _sentence(first["type"], first["msg"], first["input"])
+    return one_line(".".join(path), MAX_SENTENCE), one_line(sentence, MAX_SENTENCE)
 
 
 def _sentence(kind: str, message: str, value: Any) -> str:
