@@ -155,20 +155,32 @@ def find_file(value: str, context: FileContext | None, field: str = "") -> str:
     for folder in (context.folder, Path.cwd()):
         try:
             found = (folder / Path(value).expanduser()).resolve()
-            if found.exists():
-                return str(found)
+            there = found.exists()
         except (OSError, RuntimeError, ValueError) as error:  # too long; nobody's home; a NUL
             reason = str(error.strerror if isinstance(error, OSError) else error).rstrip(".")
             raise mistake(f"{value!r} is no path here ({reason}); name a file that is there", field) from None
+        if there and not (found.is_file() or found.is_dir()):
+            raise mistake(f"{value!r} is a pipe or a device, which has no end; name a file", field)
+        if there:
+            return str(found)
     raise mistake(
         f"no such file or directory {value!r}, neither beside the scenario nor in {Path.cwd()}", field
     )
 
 
-def _found(file: str, info: ValidationInfo) -> str:
-    return find_file(file, info.context)
+def _found(path: str, info: ValidationInfo) -> str:
+    return find_file(path, info.context)
+
+
+def _found_file(path: str, info: ValidationInfo) -> str:
+    found = find_file(path, info.context)
+    if info.context is not None and Path(found).is_dir():
+        raise mistake(f"{path!r} is a directory; name a file")
+    return found
 
 
 FOUND = AfterValidator(_found)
-HostFile = Annotated[str, FOUND]
+HostPath = Annotated[str, FOUND]
 """A file or a directory that a scenario names; its absolute path once it is loaded."""
+HostFile = Annotated[str, AfterValidator(_found_file)]
+"""The same of a file alone."""
