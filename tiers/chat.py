@@ -46,11 +46,20 @@ def _text_of(content: object) -> str:
         content = "".join(str(part.get("text", "")) for part in texts)
     if not isinstance(content, str) or not content:
         raise invalid("the last user message needs content: text that is not empty")
+    require_unicode(content)
+    return content
+
+
+def require_unicode(text: str) -> None:
+    """Refuse a text that JSON can hold and no UTF-8: halves of surrogate pairs.
+
+    Raises:
+        RequestError: 400.
+    """
     try:
-        content.encode()
+        text.encode()
     except UnicodeEncodeError as error:
         raise invalid(f"the prompt is not valid Unicode: {error.reason}") from error
-    return content
 
 
 def write_answer(request_id: str, model: str, text: str, tier: str, step: Step) -> bytes:
@@ -85,7 +94,7 @@ def prepend_step(body: bytes, step: Step) -> bytes:
         path = instrumentation["path"]
         instrumentation["path"] = [asdict(step), *path]
         return encode_json(answer)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         message = f"the tier above sent something else than an answer ({type(error).__name__}: {error})"
         raise RequestError(502, "upstream", message) from error
 
@@ -94,6 +103,6 @@ def error_kind(body: bytes) -> str:
     """The ``type`` of an error's JSON; ``upstream`` where it has none."""
     try:
         kind = json.loads(body)["error"]["type"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "upstream"
     return kind if isinstance(kind, str) else "upstream"
