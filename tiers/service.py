@@ -11,6 +11,7 @@ from typing import Any
 from tiers.chat import Step, error_kind, prepend_step, read_prompt, write_answer
 from tiers.config import NodeConfig
 from tiers.errors import RequestError, deadline_passed, error_body
+from tiers.ids import ShortIds
 from tiers.inference import Inference, InferenceQueue
 from tiers.metrics import Metrics
 from tiers.policies import Decision, Policy, make_policy
@@ -47,6 +48,7 @@ class Method:
 
     name: str
     policy: Policy
+    ids: ShortIds = field(default_factory=ShortIds)
     records: Records = field(default_factory=Records)
     replies: Replies = field(default_factory=Replies)
     metrics: Metrics = field(default_factory=Metrics)
@@ -155,10 +157,16 @@ class Service:
         return self._own_answer(request, course)
 
     def _own_answer(self, request: Incoming, course: Course) -> Reply:
-        assert course.own is not None, "a node that does not infer got an answer or an error from above"
-        place = self.config.place
+        own = course.own
+        assert own is not None, "a node that does not infer got an answer or an error from above"
         body = write_answer(
-            request.request_id, self.config.model_name, course.own.answer, place.tier, self._step(course)
+            request.request_id,
+            self.config.model_name,
+            own.answer,
+            own.usage,
+            own.finish,
+            self.config.place.tier,
+            self._step(course),
         )
         return Reply(200, body)
 
@@ -203,6 +211,7 @@ def _record(request: Incoming, course: Course, outcome: str) -> Record:
         window_length=decision.window_length,
         kept=decision.keep,
         answer=own.answer if own else None,
+        made_up=own.made_up if own else None,
         queue_ms=course.queue_ms,
         thread_ms=request.waited_ms,
         inference_ms=own.inference_ms if own else 0.0,

@@ -15,6 +15,7 @@ from docker.utils import parse_repository_tag
 
 from testbed.errors import TestbedError
 from testbed.host.commands import command_path, printed_by, search_path
+from testbed.host.engine_place import engine_url
 from testbed.host.processes.children import DIES_WITH_US, killed_at_the_end, run_reported
 from testbed.host.processes.reporting import Report
 
@@ -79,7 +80,7 @@ def _pull(image: str, report: Report) -> bool:
     """Pull ``image``; return whether a registry had it. One silent for PULL_SILENCE_S is out of reach."""
     repository, tag = parse_repository_tag(image)
     try:
-        api = docker.from_env(timeout=PULL_SILENCE_S).api
+        api = docker.DockerClient(engine_url(), timeout=PULL_SILENCE_S).api
         for event in api.pull(repository, tag=tag or "latest", stream=True, decode=True):
             if "error" in event:
                 return False

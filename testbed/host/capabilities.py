@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.errors import TestbedError
 from testbed.host.cache import cache_dir
 from testbed.host.commands import command_path, first_line
 from testbed.host.facts import cgroup_version, memory_bytes, package_version, usable_cpus
@@ -117,24 +119,21 @@ def _tool(command: str, needed_for: str, version_option: str) -> Capability:
 
 def _docker() -> Capability:
     needed_for = "the tiers' containers"
-    import docker  # late: half of this module's import time
-    from docker.errors import DockerException
+    from testbed.host.engine import connect  # late: docker is half of this module's import time
+    from testbed.host.engine_place import named_engine
 
     try:
-        client = docker.from_env(timeout=ENGINE_TIMEOUT_S)
-        try:
-            version = client.version()["Version"]
-        finally:
-            client.close()
-        if _apparmor_on() and command_path("apparmor_parser") is None:
-            detail = f"{version} answers, but cannot load its AppArmor profile: no container starts"
-            return Capability("Docker engine", False, needed_for, detail, package_mend("apparmor_parser"))
-        return Capability("Docker engine", True, needed_for, f"{version} answers")
-    except (DockerException, OSError) as error:
-        reason = str(error)
-    if address := os.environ.get("DOCKER_HOST"):
-        mend = f"start the engine of DOCKER_HOST={address}, or unset it"
-        return Capability("Docker engine", False, needed_for, f"none answers at {address}", mend)
+        client, error = connect(timeout_s=ENGINE_TIMEOUT_S)
+    except TestbedError as elsewhere:
+        reason, _, mend = str(elsewhere).rpartition("; ")
+        return Capability("Docker engine", False, needed_for, reason, mend)
+    if client is not None:
+        with contextlib.closing(client):
+            return _of_this_host(client.version()["Version"], needed_for)
+    reason = str(error)
+    if named := named_engine():
+        mend = f"start the engine of {named[0]}, or unset it"
+        return Capability("Docker engine", False, needed_for, f"none answers at {named[0]}", mend)
     if "Permission denied" in reason:
         return Capability("Docker engine", False, needed_for, "its socket is closed to this user", AS_ROOT)
     installed = command_path("dockerd")
@@ -143,6 +142,13 @@ def _docker() -> Capability:
     root = os.geteuid() == 0
     detail = "installed, does not run" + ("; a run starts it" if root else "")
     return Capability("Docker engine", root, needed_for, detail, "" if root else AS_ROOT)
+
+
+def _of_this_host(version: str, needed_for: str) -> Capability:
+    if _apparmor_on() and command_path("apparmor_parser") is None:
+        detail = f"{version} answers, but cannot load its AppArmor profile: no container starts"
+        return Capability("Docker engine", False, needed_for, detail, package_mend("apparmor_parser"))
+    return Capability("Docker engine", True, needed_for, f"{version} answers")
 
 
 def _apparmor_on() -> bool:

@@ -13,6 +13,7 @@ from testbed.results.columns import EVENTS, LINKS, REQUESTS, TIERS, total
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import Evidence, TierLimit
 from testbed.results.fidelity import judge
+from testbed.results.offload import tie_warnings
 from testbed.results.summary import summarise
 from testbed.scenario.reports import Finding
 
@@ -46,9 +47,11 @@ def conclude(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Non
     fidelity = judge(_evidence(inputs, measured))
     written = fidelity.to_json()
     written["notes"] += [text for result in measured.methods for text in result.findings]
-    directory.write_json("fidelity.json", written)
     requests, links = measured.rows("requests"), measured.rows("links")
     summary = summarise(inputs.scenario, requests, links, fidelity.faithful)
+    for name, figures in summary["methods"].items():
+        written["notes"] += tie_warnings(name, figures["offload"])
+    directory.write_json("fidelity.json", written)
     directory.write_json("summary.json", summary)
     directory.seal()
 

@@ -46,7 +46,9 @@ from testbed.results.evidence import (
     ProbeReport,
     Unexplained,
 )
+from testbed.results.made_up import made_up_inferences
 from testbed.results.times import unexplained
+from testbed.scenario.recordings import tiers_made_up
 from testbed.scenario.reports import ProcessReport
 from testbed.scenario.sections.methods import Method
 from testbed.wire.account import link_ends
@@ -186,7 +188,14 @@ def account(
         links=[asdict(row) for row in reconciled.rows],
         tiers=[asdict(row) for row in tier_rows(method, observed.records, observed.used, topology)],
         accounts=reconciled.accounts,
-        outcomes=count_outcomes(method, inputs.trace, observed.outcomes, inputs.scenario.task.labels),
+        outcomes=count_outcomes(
+            method,
+            inputs.trace,
+            observed.outcomes,
+            inputs.scenario.task.labels,
+            made_up=made_up_inferences(requests, topology),
+            tiers_made_up=tiers_made_up(inputs.scenario),
+        ),
         lateness=Lateness.of(method, [row["lateness_ms"] for row in requests]),
         unexplained=unexplained(method, requests),
         backlog=backlogs(observed.after, topology),

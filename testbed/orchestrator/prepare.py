@@ -15,9 +15,11 @@ from testbed.host.processes.reporting import Report
 from testbed.network.feasibility import host_lacks
 from testbed.orchestrator.events.flow import flow_ports, require_iperf3
 from testbed.scenario.capacity import capacity_notes
-from testbed.scenario.requests import build_trace, prompts_for
+from testbed.scenario.recordings import check_recordings
+from testbed.scenario.requests import build_trace, prompts_for, time_notes
 from testbed.scenario.scenario import Scenario, clamp_cpus
-from testbed.scenario.timeline import late_events, under_events
+from testbed.scenario.sections.graph import graph_notes
+from testbed.scenario.timeline import under_events
 from testbed.scenario.topology import DIRECTIONS, Topology
 from testbed.scenario.workload.datasets import Example
 from testbed.scenario.workload.trace_file import Request
@@ -70,7 +72,8 @@ def inputs_of(scenario: Scenario) -> Inputs:
     """Derive the inputs of a run of ``scenario`` on this host.
 
     Raises:
-        TestbedError: this host cannot run it, or its trace's file does not fit it.
+        TestbedError: this host cannot run it, its trace's file does not fit it, or recordings do not fit the
+            trace.
     """
     require_iperf3(scenario.events)
     asked_cpus = {tier.name: tier.cpus for tier in scenario.tiers}
@@ -79,10 +82,12 @@ def inputs_of(scenario: Scenario) -> Inputs:
     if reasons := host_lacks(topology):
         raise TestbedError(f"{reasons[0]}; see `testbed doctor`")
     trace = build_trace(scenario)
+    examples = prompts_for(trace)
+    notes += check_recordings(scenario, examples.values())
+    notes += graph_notes(scenario.graph)
     notes += capacity_notes(under_events(scenario.events, topology))
-    if scenario.replay.mode != "lockstep":  # there the trace's times mean nothing
-        notes += late_events(scenario.events, trace[-1].at_s)
-    return Inputs(scenario, trace, prompts_for(trace), asked_cpus, notes)
+    notes += time_notes(scenario, trace)
+    return Inputs(scenario, trace, examples, asked_cpus, notes)
 
 
 @dataclass(frozen=True)

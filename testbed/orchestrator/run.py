@@ -33,6 +33,7 @@ from testbed.orchestrator.session import Session
 from testbed.results.directory import RunDirectory
 from testbed.scenario.reports import Finding
 from testbed.scenario.scenario import Scenario
+from testbed.scenario.topology import Topology
 from testbed.scenario.workload.datasets import load
 from testbed.scenario.workload.trace_file import write_trace
 
@@ -113,7 +114,7 @@ def _bring_up(
     for lack in network.link_process.lacks:
         reporter.say(lack)
     nodes = [NodeControl(host) for host in network.hosts if isinstance(host, TierHost)]
-    _warm_up(nodes, scenario, reporter)
+    _warm_up(nodes, scenario, topology, reporter)
     groups = {node.name: ContainerGroup(str(node.host.container.id)) for node in nodes}
     statuses = on_all(nodes, lambda node: node.status())
     for name, group in groups.items():
@@ -132,12 +133,15 @@ def _bring_up(
     )
 
 
-def _warm_up(nodes: Sequence[NodeControl], scenario: Scenario, reporter: Reporter) -> None:
+def _warm_up(
+    nodes: Sequence[NodeControl], scenario: Scenario, topology: Topology, reporter: Reporter
+) -> None:
     with reporter.counting("loading the tiers' models", len(nodes)) as progress:
         wait_ready(nodes, READY_TIMEOUT_S, progress)
     texts = [example.text for example in load(scenario.task.dataset, "train")[:WARMUP_TEXTS]]
     reporter.say("warming up: inference only, then CPU limits")
-    on_all(nodes, lambda node: node.warm_up(texts))
+    warmed = {node.name for node in topology.nodes if scenario.tier(node.tier).model.warms_up}
+    on_all([node for node in nodes if node.name in warmed], lambda node: node.warm_up(texts))
     on_all(nodes, lambda node: node.host.limit_cpus())
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +15,10 @@ import pytest
 
 from testbed.errors import TestbedError
 from testbed.network.container import ContainerSpec
+from testbed.network.containers import held_process
 from testbed.network.kernel.settings import HOST_SYSCTLS, namespace_settings
 from testbed.network.network import Network
+from tests import ROOT
 from tests.network.lab import SLEEP, asleep, path, run_id, settle, tree
 
 pytestmark = pytest.mark.docker
@@ -84,6 +90,54 @@ def test_the_quota_of_cpus_is_set_when_asked_for(network: Network) -> None:
     node.limit_cpus()
     node.container.reload()
     assert node.container.attrs["HostConfig"]["CpuQuota"] == 25_000
+
+
+def test_a_process_that_the_engine_names_is_held_only_if_it_is_the_containers(network: Network) -> None:
+    """The ids of an engine in another pid namespace, and of containers that have ended, are others' here."""
+    container = network.node("device1").container
+    own = container.attrs["State"]["Pid"]
+    with subprocess.Popen(["unshare", "--net", "sleep", "600"]) as stranger:
+        try:
+            another = network.node("edge1").container.attrs["State"]["Pid"]
+            for pid in (0, os.getpid(), 1, stranger.pid, another):
+                container.attrs["State"]["Pid"] = pid
+                assert held_process(container) is None
+        finally:
+            container.attrs["State"]["Pid"] = own
+            stranger.kill()
+    process = held_process(container)
+    assert process is not None
+    assert Path(process.network_namespace).readlink() == Path(network.node("device1").netns_path).readlink()
+    process.close()
+
+
+def test_nothing_is_written_in_a_namespace_that_is_not_shown_to_be_the_containers(image: str) -> None:
+    """A node in a pid namespace below the engine's, of an engine that was not asked where it is."""
+    settings = namespace_settings("/proc/self/ns/net")
+    run = run_id()
+    code = (
+        "import sys, docker\n"
+        "from testbed.errors import TestbedError\n"
+        "from testbed.network.container import ContainerSpec, TierHost\n"
+        "from testbed.network.containers import Containers\n"
+        "from testbed.network.wiring import Wiring\n"
+        "from tests.network.lab import SLEEP, tree\n"
+        "client = docker.DockerClient('unix:///run/docker.sock')\n"
+        "with Containers(client, sys.argv[2], sys.argv[1], print) as containers:\n"
+        "    node = tree().node('edge1')\n"
+        "    spec = ContainerSpec('edge1', command=SLEEP)\n"
+        "    wiring = Wiring('/nowhere', 'tb')\n"
+        "    try:\n"
+        "        TierHost('edge1', containers=containers, spec=spec, tier_node=node, neighbours=[],\n"
+        "                 wiring=wiring).wait_ready()\n"
+        "    except TestbedError as error:\n"
+        "        print(error)\n"
+    )
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code, run, image]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    said = r"the container of edge1 runs, but process \d+, .*; use an engine that runs on this host and"
+    assert re.match(said, done.stdout), (done.stdout, done.stderr)
+    assert namespace_settings("/proc/self/ns/net") == settings
 
 
 def test_settings_that_change_what_tcp_sends_are_fixed_and_told(network: Network) -> None:

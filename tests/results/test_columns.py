@@ -48,6 +48,7 @@ PUBLISHED: dict[str, Mapping[str, str | list[str]]] = {
         "reference": TEXT,
         "correct": FLAG,
         "outcome": TEXT,
+        "made_up": [FLAG],
     },
     "links.parquet": {
         "link": TEXT,

@@ -15,20 +15,24 @@ import pytest
 from testbed.host.embedded.base import load_base
 from testbed.host.embedded.ladder import RUNGS
 from tests import ROOT
+from tests.tiers.checkpoints import (
+    BERT_SETTINGS,
+    SIZES,
+    TEXTS,
+    bert_tokenizer,
+    save_classifier,
+    save_tokenizer,
+    small_classifier,
+    word_tokenizer,
+)
 from tests.tiers.nodes import node_config
+from tiers.confidence import make_confidence
 from tiers.confidence.seq2seq import inverse_perplexity
+from tiers.errors import ConfigError
+from tiers.models.base import Model, ModelConfig, load_model
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(600)]
 
-TEXTS = [
-    "a fine film , really",
-    "It is not good.",
-    "naïve café – „großartig“, 電影 🎬 \t\n end",
-    "UPPER lower MiXeD don't can't 3.14",
-    " leading and trailing ",
-    "ok",
-    "word by word it goes on and on " * 150,
-]
 LEFT_OUT = ("sympy", "torch._dynamo.convert_frame", "torch.distributed.tensor")
 RUNNER = """
 import json, sys
@@ -66,12 +70,18 @@ def ours(path: Path, lean: bool = True) -> dict[str, Any]:
     return found
 
 
-def pipelines(path: Path) -> list[tuple[str, float]]:
+def pipelines(path: Path, max_length: int = 512) -> list[tuple[str, float]]:
     from transformers import pipeline
 
     classify = pipeline("text-classification", model=str(path), device="cpu")
-    answers = [classify(text, truncation=True, max_length=512)[0] for text in TEXTS]
+    answers = [classify(text, truncation=True, max_length=max_length)[0] for text in TEXTS]
     return [(answer["label"], answer["score"]) for answer in answers]
+
+
+def load(path: Path, **options: Any) -> Model:
+    """The checkpoint in this process, so with the plain import."""
+    given = {"path": str(path), **options}
+    return load_model(ModelConfig("transformers", given, "classification", (), "x", 1))
 
 
 def assert_same(found: dict[str, Any], expected: list[tuple[str, float]]) -> None:
@@ -108,58 +118,204 @@ def test_lean_and_plain_imports_give_the_same_bits(checkpoint: Path) -> None:
     assert plain["answers"] == ours(checkpoint)["answers"]
 
 
-def word_tokenizer(folder: Path) -> int:
-    """Save a tokenizer of words and characters; the size of its vocabulary."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    inner = Tokenizer(models.WordPiece(unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["<pad>", "<unk>", "</s>"]
-    inner.train_from_iterator(TEXTS, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special))
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=inner, pad_token="<pad>", unk_token="<unk>", eos_token="</s>", model_max_length=512
-    )
-    wrapped.save_pretrained(folder)
-    return int(inner.get_vocab_size())
+@pytest.mark.parametrize("family", ["Bert", "Roberta", "Llama", "DistilBert"])
+def test_every_architecture_of_the_lean_import_answers_as_the_pipeline(family: str, tmp_path: Path) -> None:
+    found = ours(save_classifier(tmp_path, family))
+    assert found["lean"]
+    assert_same(found, pipelines(tmp_path))
 
 
-SIZES = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 600,
-    "pad_token_id": 0,
-    "num_labels": 3,
-}
-DISTILBERT = {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4, "max_position_embeddings": 600}
+LEFT = {"direction": "Left", "max_length": 128, "strategy": "LongestFirst", "stride": 0}
 
 
 @pytest.mark.parametrize(
-    ("family", "sizes"),
-    [("Bert", SIZES), ("Roberta", SIZES), ("Llama", SIZES), ("DistilBert", {**DISTILBERT, "num_labels": 3})],
+    ("held", "said"),
+    [
+        ({}, {"do_lower_case": False}),
+        ({"lowercase": False}, {"do_lower_case": True}),
+        ({"strip_accents": False}, {}),
+        ({}, {"strip_accents": False}),
+        ({"chinese": False}, {}),
+        ({}, {"tokenize_chinese_chars": False}),
+        ({"truncation": LEFT}, {}),
+        ({}, {"additional_special_tokens": ["MiXeD"]}),
+        ({}, {"model_max_length": 20}),
+    ],
 )
-def test_every_architecture_of_the_lean_import_answers_as_the_pipeline(
-    family: str, sizes: dict[str, int], tmp_path: Path
+def test_a_setting_that_stands_in_one_of_a_tokenizers_files_counts_as_for_the_pipeline(
+    held: dict[str, Any], said: dict[str, Any], tmp_path: Path
 ) -> None:
-    import torch
-    import transformers
-
-    torch.manual_seed(1)
-    config = getattr(transformers, f"{family}Config")(vocab_size=word_tokenizer(tmp_path), **sizes)
-    getattr(transformers, f"{family}ForSequenceClassification")(config).save_pretrained(tmp_path)
+    save_classifier(tmp_path, "Bert", vocab_size=500)
+    truncation = {"truncation": held["truncation"]} if "truncation" in held else {}
+    tokenizer = bert_tokenizer(**{name: value for name, value in held.items() if name != "truncation"})
+    save_tokenizer(tmp_path, {**tokenizer, **truncation}, {**BERT_SETTINGS, **said})
     found = ours(tmp_path)
     assert found["lean"]
+    assert_same(found, pipelines(tmp_path, said.get("model_max_length", 512)))
+
+
+@pytest.mark.parametrize("family", ["Bert", "Electra"])
+def test_classes_that_do_not_exclude_one_another_are_scored_as_the_pipeline_does(
+    family: str, tmp_path: Path
+) -> None:
+    kind = "multi_label_classification"
+    found = ours(save_classifier(tmp_path, family, problem_type=kind, function_to_apply="none"))
+    assert found["lean"] is (family == "Bert")
     assert_same(found, pipelines(tmp_path))
+
+
+def test_a_function_to_apply_that_the_pipeline_does_not_read_changes_nothing(tmp_path: Path) -> None:
+    found = ours(save_classifier(tmp_path, "Bert", function_to_apply="sigmoid"))
+    assert_same(found, pipelines(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"problem_type": "regression"},
+            "problem_type regression in its config.json, whose output is no conf",
+        ),
+        ({"num_labels": 1}, "has a single output, so that every prompt would get the same answer"),
+        ({"num_labels": 1, "problem_type": "regression"}, "problem_type regression"),
+        ({"id2label": {0: "a", 1: "b", 3: "c"}}, "has 3 labels, and id2label .* has none for output 2"),
+    ],
+)
+def test_outputs_that_are_no_scores_of_labels_are_refused(
+    settings: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=sentence) as refused:
+        load(save_classifier(tmp_path, "Bert", **settings))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("trained_for", ["Model", "ForMaskedLM", "ForTokenClassification"])
+def test_a_checkpoint_without_a_trained_head_is_refused_rather_than_answering_at_random(
+    trained_for: str, tmp_path: Path
+) -> None:
+    import transformers
+
+    size = word_tokenizer(tmp_path)
+    settings = {**SIZES, "num_labels": 5 if trained_for == "ForTokenClassification" else 2}
+    config = transformers.BertConfig(vocab_size=size, **settings)
+    getattr(transformers, f"Bert{trained_for}")(config).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"has no weights .* of BertForSequenceClassification") as refused:
+        load(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_weights_that_were_cut_short_end_in_one_sentence(tmp_path: Path) -> None:
+    weights = save_classifier(tmp_path, "Bert") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ConfigError, match=r"cannot load checkpoint .*: SafetensorError: "):
+        load(tmp_path)
+
+
+def test_weights_of_another_shape_than_the_configuration_says_end_in_one_sentence(tmp_path: Path) -> None:
+    save_classifier(tmp_path, "Bert")
+    config = json.loads((tmp_path / "config.json").read_text())
+    names = {str(at): f"label {at}" for at in range(4)}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "id2label": names}))
+    with pytest.raises(
+        ConfigError, match=r"holds classifier\.\w+ of the shape \[3.* asks for \[4"
+    ) as refused:
+        load(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "held"),
+    [
+        ("Bert", {}, 130),
+        ("DistilBert", {}, 130),
+        ("Electra", {"embedding_size": 32}, 130),
+        ("Roberta", {"pad_token_id": 1}, 128),
+        ("Roberta", {"pad_token_id": 0}, 129),
+        ("XLMRoberta", {"pad_token_id": 1}, 128),
+        ("Camembert", {"pad_token_id": 1}, 128),
+        ("MPNet", {"pad_token_id": 1}, 128),
+        ("GPT2", {"n_embd": 32, "n_head": 4, "n_layer": 2}, 130),
+        ("OPT", {"ffn_dim": 64, "word_embed_proj_dim": 32}, 130),
+    ],
+)
+def test_prompts_are_cut_to_the_positions_that_a_checkpoint_has(
+    family: str, settings: dict[str, int], held: int, tmp_path: Path
+) -> None:
+    save_classifier(tmp_path, family, max_position_embeddings=130, **settings)
+    model = load(tmp_path)
+    assert model.describe()["max_tokens"] == held
+    measure = make_confidence(model.confidence)
+    scored = [(output.answer, measure.of(output)) for output in map(model.infer, TEXTS)]
+    expected = pipelines(tmp_path, held)
+    assert [answer for answer, _ in scored] == [answer for answer, _ in expected]
+    assert [score for _, score in scored] == pytest.approx([score for _, score in expected], abs=1e-6)
+    with pytest.raises((IndexError, RuntimeError)):  # so it was not cut too early
+        pipelines(tmp_path, held + 1)
+
+
+def test_rotary_positions_are_held_to_the_length_that_the_checkpoint_was_made_for(tmp_path: Path) -> None:
+    found = ours(save_classifier(tmp_path, "Llama", max_position_embeddings=130))
+    assert_same(found, pipelines(tmp_path, 130))
+
+
+def test_prompts_are_cut_at_the_least_of_what_is_asked_for_and_what_is_held(tmp_path: Path) -> None:
+    save_classifier(tmp_path, "Bert", max_position_embeddings=300)
+    assert load(tmp_path).describe()["max_tokens"] == 300
+    assert load(tmp_path, max_tokens=5000).describe()["max_tokens"] == 300
+    assert load(tmp_path, max_tokens=20).describe()["max_tokens"] == 20
+    settings = tmp_path / "tokenizer_config.json"
+    settings.write_text(settings.read_text().replace('"model_max_length": 512', '"model_max_length": 100'))
+    assert load(tmp_path).describe()["max_tokens"] == 100
+
+
+def test_a_limit_that_special_tokens_alone_fill_is_refused(tmp_path: Path) -> None:
+    save_classifier(tmp_path, "Bert", vocab_size=500)
+    save_tokenizer(tmp_path, bert_tokenizer(), BERT_SETTINGS)
+    with pytest.raises(ConfigError, match=r"is given 2 tokens of a prompt .* special tokens alone are 2"):
+        load(tmp_path, max_tokens=2)
+    assert load(tmp_path, max_tokens=3).infer(TEXTS[-1])
+
+
+@pytest.mark.parametrize("family", ["GPT2LMHead", "LlamaForCausalLM", "BartForConditionalGeneration"])
+@pytest.mark.parametrize("asked", [6, 256])
+def test_a_generator_with_few_positions_answers_long_prompts(family: str, asked: int, tmp_path: Path) -> None:
+    import transformers
+
+    size = word_tokenizer(tmp_path)
+    bart = {
+        "d_model": 32,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64,
+    }
+    heads = {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "decoder_start_token_id": 2}
+    sizes: dict[str, dict[str, Any]] = {
+        "GPT2LMHead": {"n_embd": 32, "n_head": 4, "n_layer": 2},
+        "LlamaForCausalLM": {key: value for key, value in SIZES.items() if key != "num_labels"},
+        "BartForConditionalGeneration": {**bart, **heads, "forced_eos_token_id": None},
+    }
+    tokens = {"vocab_size": size, "eos_token_id": None, "bos_token_id": 2, "pad_token_id": 0}
+    kind = next(kind for kind in ("GPT2", "Llama", "Bart") if family.startswith(kind))
+    config = getattr(transformers, f"{kind}Config")(
+        **{**sizes[family], **tokens, "max_position_embeddings": 40}
+    )
+    name = "GPT2LMHeadModel" if kind == "GPT2" else family
+    getattr(transformers, name)(config).save_pretrained(tmp_path)
+    options = {"path": str(tmp_path), "max_new_tokens": asked}
+    model = load_model(ModelConfig("transformers", options, "translation", (), "x", 1))
+    whole = kind == "Bart"
+    assert model.describe()["max_tokens"] == (40 if whole else 40 - min(asked, 20))
+    for text in TEXTS:
+        produced = model.infer(text).token_logprobs
+        assert produced is not None
+        assert min(asked, 20) <= len(produced) <= min(asked, 39)
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["encoder-decoder", "causal"])
 def test_produced_sequences_carry_the_models_own_token_probabilities(whole: bool, tmp_path: Path) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
-
-    from tiers.models.base import ModelConfig, load_model
 
     torch.manual_seed(2)
     size = word_tokenizer(tmp_path)
@@ -176,6 +332,7 @@ def test_produced_sequences_carry_the_models_own_token_probabilities(whole: bool
     output = load_model(ModelConfig("transformers", options, "translation", (), "x", 1)).infer(TEXTS[0])
     assert output.token_logprobs is not None
     assert 1 <= len(output.token_logprobs) <= 6
+    assert output.completion_tokens == len(output.token_logprobs)
 
     tokenizer = __import__("transformers").AutoTokenizer.from_pretrained(tmp_path)
     prompt = torch.tensor([tokenizer(TEXTS[0])["input_ids"]])
@@ -188,6 +345,8 @@ def test_produced_sequences_carry_the_models_own_token_probabilities(whole: bool
             logits = made(produced[None, :-1]).logits[0, prompt.shape[1] - 1 :]
     scores = torch.log_softmax(logits.double(), -1).gather(1, answer[:, None]).squeeze(1).tolist()
     assert output.token_logprobs == pytest.approx(scores, abs=1e-4)
+    assert output.prompt_tokens == prompt.shape[1]
+    assert output.cut_off is (int(answer[-1]) != 2)
     assert (
         0
         < inverse_perplexity(output.token_logprobs)
@@ -196,12 +355,6 @@ def test_produced_sequences_carry_the_models_own_token_probabilities(whole: bool
 
 
 def test_a_checkpoint_with_code_of_its_own_or_without_safetensors_is_refused(tmp_path: Path) -> None:
-    from tiers.errors import ConfigError
-    from tiers.models.base import ModelConfig, load_model
-
-    def load(path: Path) -> None:
-        load_model(ModelConfig("transformers", {"path": str(path)}, "classification", (), "x", 1))
-
     with pytest.raises(ConfigError, match="no checkpoint directory"):
         load(tmp_path / "missing")
     word_tokenizer(tmp_path)
@@ -217,21 +370,6 @@ def test_a_checkpoint_with_code_of_its_own_or_without_safetensors_is_refused(tmp
         load(tmp_path)
 
 
-def small_classifier(folder: Path, id2label: dict[int, str] | None) -> Path:
-    """A classifier whose second class wins whatever the text; unnamed classes are called LABEL_0, LABEL_1."""
-    import torch
-    from transformers import BertConfig, BertForSequenceClassification
-
-    sizes = {**SIZES, "num_labels": 2}
-    names = {} if id2label is None else {"id2label": id2label}
-    model = BertForSequenceClassification(BertConfig(vocab_size=word_tokenizer(folder), **sizes, **names))
-    with torch.no_grad():
-        model.classifier.weight.zero_()
-        model.classifier.bias.copy_(torch.tensor([0.0, 3.0]))
-    model.save_pretrained(folder)
-    return folder
-
-
 @pytest.mark.parametrize(
     ("id2label", "answer", "by_number"),
     [
@@ -243,13 +381,27 @@ def small_classifier(folder: Path, id2label: dict[int, str] | None) -> Path:
 def test_answers_are_spelt_as_the_task_spells_them(
     id2label: dict[int, str] | None, answer: str, by_number: bool, tmp_path: Path
 ) -> None:
-    from tiers.models.base import ModelConfig, load_model
-
     options = {"path": str(small_classifier(tmp_path, id2label))}
     task = ("negative", "positive")
     model = load_model(ModelConfig("transformers", options, "classification", task, "x", 1))
     assert model.infer(TEXTS[0]).answer == answer
     assert model.describe()["labels_by_number"] is by_number
+
+
+def test_a_classifier_counts_tokens_by_its_own_tokenizer(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    from tiers.models.base import ModelConfig, load_model
+
+    options = {"path": str(small_classifier(tmp_path, None)), "max_tokens": 50}
+    labels = ("negative", "positive")
+    model = load_model(ModelConfig("transformers", options, "classification", labels, "x", 1))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    for text in TEXTS:
+        output = model.infer(text)
+        assert output.prompt_tokens == len(tokenizer(text, truncation=True, max_length=50)["input_ids"])
+        assert output.completion_tokens == len(tokenizer("positive", add_special_tokens=False)["input_ids"])
+    assert model.describe()["tokens"] == "tokenizer"
 
 
 def test_a_tier_whose_checkpoint_has_other_labels_ends_with_one_sentence(tmp_path: Path) -> None:

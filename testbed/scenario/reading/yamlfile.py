@@ -10,6 +10,7 @@ import yaml
 
 from testbed.errors import TestbedError
 from testbed.host.files import without_waiting
+from testbed.scenario.reading.encoding import other_than_utf_8
 
 MAX_FILE_BYTES = 256 * 1024
 MAX_VALUES = 20_000
@@ -34,6 +35,8 @@ def read_yaml(path: Path) -> Any:
     try:
         return parse_yaml(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
+        if other := other_than_utf_8(content):
+            raise TestbedError(f"{path}: is not UTF-8 text but {other}") from None
         raise TestbedError(f"{path}: is not UTF-8 text at byte {error.start}; save it as UTF-8") from None
     except TestbedError as error:
         raise TestbedError(f"{path}:{error}") from None

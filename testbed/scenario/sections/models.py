@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -60,6 +60,11 @@ class TierModel(Section):
     def served_as(self) -> str:
         """The kind of model that a node is told."""
         return self.kind
+
+    @property
+    def warms_up(self) -> bool:
+        """Whether its first inferences are slower than those that follow."""
+        return True
 
     @property
     def files(self) -> dict[str, str]:
@@ -129,11 +134,13 @@ class CheckpointEntry(TierModel):
 class RecordedEntry(TierModel):
     """Answers of earlier inferences, from the JSON Lines file ``path``, without torch.
 
-    A prompt that was not recorded, or every prompt where there is no file, gets an answer and a confidence
-    from the hash of its text, after ``service_ms``: always, or on average if ``distribution`` is exponential.
+    Where there is no file, every prompt gets an answer and a confidence from the hash of its text, after
+    ``service_ms``: always, or on average if ``distribution`` is exponential. So does a prompt that the file
+    lacks if ``missing`` says so; else a run is refused (:mod:`testbed.scenario.recordings`).
     """
 
     path: HostFile | None = None
+    missing: Literal["made-up"] | None = None
     service_ms: TimeMs | None = Field(default=None, validation_alias="service")
     distribution: Distribution = DISTRIBUTION
 
@@ -141,7 +148,17 @@ class RecordedEntry(TierModel):
     def _some_source(self) -> RecordedEntry:
         if self.path is None and self.service_ms is None:
             raise mistake("give the path of recorded inferences, a service time such as 5ms, or both")
+        if self.missing is not None and self.path is None:
+            raise mistake(
+                "is for a file that lacks prompts; without a path all is made up, so leave it out", "missing"
+            )
+        if self.missing is not None and self.service_ms is None:
+            raise mistake("needs a service time: how long a made-up answer takes, such as 5ms", "missing")
         return self
+
+    @property
+    def warms_up(self) -> bool:
+        return self.path is None  # a file need not have the texts of a warm-up
 
     @property
     def options(self) -> dict[str, Any]:
