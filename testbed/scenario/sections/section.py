@@ -145,10 +145,11 @@ def name_like(pattern: str, words: str) -> AfterValidator:
     return AfterValidator(validate)
 
 
-def find_file(value: str, context: FileContext | None, field: str = "") -> str:
-    """Absolute path of what a scenario names, looked for beside it and then in the working directory.
+def find_path(value: str, context: FileContext | None, field: str = "") -> str:
+    """Absolute path of a file or a directory that a scenario names.
 
-    Without a context the path stands as it is: a manifest must load on a host that lacks the file.
+    It is looked for beside the scenario and then in the working directory. Without a context the path stands
+    as it is: a manifest must load on a host that lacks the file.
     """
     if context is None:
         return value
@@ -168,15 +169,20 @@ def find_file(value: str, context: FileContext | None, field: str = "") -> str:
     )
 
 
+def find_file(value: str, context: FileContext | None, field: str = "") -> str:
+    """The same of a file alone."""
+    found = find_path(value, context, field)
+    if context is not None and Path(found).is_dir():
+        raise mistake(f"{value!r} is a directory; name a file", field)
+    return found
+
+
 def _found(path: str, info: ValidationInfo) -> str:
-    return find_file(path, info.context)
+    return find_path(path, info.context)
 
 
 def _found_file(path: str, info: ValidationInfo) -> str:
-    found = find_file(path, info.context)
-    if info.context is not None and Path(found).is_dir():
-        raise mistake(f"{path!r} is a directory; name a file")
-    return found
+    return find_file(path, info.context)
 
 
 FOUND = AfterValidator(_found)
