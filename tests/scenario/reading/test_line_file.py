@@ -27,7 +27,7 @@ FILES: dict[str, tuple[bytes, Callable[[Path], Any]]] = {
     "trace": ((ROOT / "traces" / "quickstart.jsonl").read_bytes(), read_trace),
     "rate": (b"1\n2\n", lambda path: list(read_rate_trace(path).opportunities_ms)),
     "delay": (b"1\n2.5\n", lambda path: list(read_delay_file(path))),
-    "recorded": (RECORDED, read_recordings),
+    "recorded": (RECORDED, lambda path: read_recordings(path, ["x", "y"])),
     "scenario": (QUICKSTART.read_bytes(), load_scenario),
     "map": (
         (SCENARIOS / "graphs" / "europe.graphml").read_bytes(),
