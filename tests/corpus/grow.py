@@ -53,6 +53,7 @@ def hunt(kind: str, hand_in: HandIn, examples: int, *, derandomize: bool) -> Non
         max_examples=examples,
         derandomize=derandomize,
         database=None,
+        deadline=None,
         print_blob=False,
         suppress_health_check=list(HealthCheck),
     )
@@ -107,9 +108,10 @@ def main() -> None:
             print(f"{kind}: {arguments.examples} inputs", file=sys.stderr)
             try:
                 hunt(kind, way_in(kind), arguments.examples, derandomize=False)
-            except Exception:
+            except Exception as error:
                 failed = True
-                traceback.print_exc()
+                traceback.print_tb(error.__traceback__, limit=-8)
+                print(f"{type(error).__name__}: {error}", file=sys.stderr)  # without the input, which is kept
     sys.exit(failed)
 
 
