@@ -14,6 +14,7 @@ from testbed.scenario.capacity import check_memory
 from testbed.scenario.checks import check_links, check_parents, check_shapes, check_tiers, check_unique
 from testbed.scenario.event_checks import check_events
 from testbed.scenario.layout import build_topology, lay_out
+from testbed.scenario.patience import check_patience
 from testbed.scenario.reading.mistakes import explain, nearest
 from testbed.scenario.reading.overrides import apply_overrides, overridden
 from testbed.scenario.reading.yamlfile import parse_yaml, yaml_text
@@ -86,6 +87,7 @@ class Scenario(Section):
             check_events(self.events, topology)
         if info.context is not None:  # a manifest must load without the files that its events name
             check_memory(self.links, self.events, topology)
+            check_patience(self.links, topology, self.replay.deadline_s)
         return scenario
 
 
