@@ -58,6 +58,10 @@ class Attempt:
         self, flow: FlowEnds, seconds: int, port: int, source: Endpoint, target: Endpoint, round_trip_s: float
     ) -> None:
         self._port, self._target = port, target
+        if self._is_listening():
+            raise TestbedError(
+                f"iperf3 did not come to listen on {target.ip} port {port}: another program listens there"
+            )
         silence_s = seconds + 2 * round_trip_s
         # Not without need: before its version 3.10 iperf3 has neither that bound nor the option.
         patience = ["--rcv-timeout", str(round(1000 * (_IDLE_S + silence_s)))] if silence_s > _IDLE_S else []
