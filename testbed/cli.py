@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -300,6 +301,11 @@ for _name, _what in (
 
 def main() -> None:
     """Entry point: a user's mistake or a host's lack is one sentence and a status, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # characters that a terminal's encoding lacks are told by number
+            stream.reconfigure(errors="backslashreplace")
     with program("testbed"):
         try:
             with needs_extra("run"):

@@ -26,7 +26,11 @@ from testbed.results.columns import LINKS, REQUESTS, TIERS
 from testbed.scenario.scenario import Scenario
 from testbed.wire.account import LinkEnds, account
 from testbed.wire.pcap import count_frames
+from tests import ROOT
 from tests.e2e.runs import (
+    COMMAND,
+    RUN_TIMEOUT_S,
+    SMOKE,
     check_bytes,
     check_prompt_bytes,
     left_behind,
@@ -327,6 +331,37 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path: Path) -> None
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "space" in done.stderr.splitlines()[-1] or "disk" in done.stderr.splitlines()[-1]
+    assert wait_until_nothing_is_left() == []
+
+
+def test_a_run_works_whatever_its_paths_are_called(tmp_path: Path) -> None:
+    """Cache, scenario, a mounted file, temporary files and the run itself; the scenario behind a link."""
+    odd = tmp_path / """r é 'x', "q" $HOME:b [""" / "bold]"
+    (odd / "cache").mkdir(parents=True)
+    (odd / "cache" / "assets").symlink_to(cache_dir() / "assets")
+    (odd / "tmp").mkdir()
+    policy = "from tiers.policies.recserve import RecServe\n\nclass Mine(RecServe):\n    pass\n"
+    (odd / "my policy é.py").write_text(policy)
+    text = SMOKE.read_text().replace("beta: 0.3", 'policy: "my policy é.py:Mine", beta: 0.3')
+    (odd / "my scenario é.yaml").write_text(text)
+    (tmp_path / "link").symlink_to(odd)
+    done = subprocess.run(
+        [*COMMAND, "run", str(tmp_path / "link" / "my scenario é.yaml"), "--requests", "5",
+         "--out", str(odd / "out" / "r é")],
+        cwd=odd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TESTBED_CACHE": str(odd / "cache"),
+             "TMPDIR": str(odd / "tmp")},
+        capture_output=True, text=True, timeout=RUN_TIMEOUT_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("run directory: out/r é\n")
+    out = odd / "out" / "r é"
+    assert len(check_bytes(out)) == 12
+    check_prompt_bytes(out)
+    assert read(out, "fidelity.json")["faithful"]["bytes"]
+    assert list((odd / "tmp").iterdir()) == []
+    for command in ("report", "audit"):
+        assert run_command(command, str(out)).returncode == 0
     assert wait_until_nothing_is_left() == []
 
 

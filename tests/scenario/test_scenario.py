@@ -191,6 +191,7 @@ WRONG = {
     "tiers.device.model=embedded/devise": "no embedded model 'devise'; did you mean device?",
     "tiers.device.model=embeded/device": "no model 'embeded/device' (did you mean embedded/",
     "tiers.device.model=nosuch": "tiers.device.model: no model 'nosuch'; write embedded/RUNG",
+    "tiers.device.model=~/nosuch": "tiers.device.model: no such file or directory '~/nosuch': here it is /",
     "tiers.device.model=./nosuch": "tiers.device.model: no such file or directory './nosuch'",
     "tiers.device.model=../tests": "is no Transformers checkpoint directory; it must hold a config.json",
     "tiers.device.model=openai/gpt": "'openai/gpt' does not say where the engine is; write {kind: openai",

@@ -12,10 +12,12 @@ from testbed.host.checkpoints import PATTERNS
 from testbed.network.container import ContainerSpec
 from testbed.orchestrator.nodes.mounts import mounts_of
 from testbed.orchestrator.nodes.tier_process import environment
+from testbed.scenario.patience import slowest_way_up_s
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.methods import Method
 from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry
 from testbed.scenario.sections.tiers import Tier
+from testbed.scenario.timeline import under_events
 from testbed.scenario.topology import Node, Topology
 from tiers.config import REQUEST_THREADS
 from tiers.plugins import External, external
@@ -38,13 +40,14 @@ def container_specs(scenario: Scenario, topology: Topology, models: Path | None)
         configs[tier.name] = _model(tier, models, mounts[tier.name])
         for method in scenario.methods:
             _plugin(method.policy, mounts[tier.name])
+    worst = under_events(scenario.events, topology)
     killed = {event.target for event in scenario.events if event.kind == "kill"}
     return [
         ContainerSpec(
             node.name,
             cpus=scenario.tier(node.tier).cpus,
             memory_bytes=scenario.tier(node.tier).memory_bytes,
-            env=_environment(node, scenario, topology, configs[node.tier]),
+            env=_environment(node, scenario, worst, configs[node.tier]),
             pids_limit=PIDS_LIMIT,
             mounts=mounts[node.tier],
             command=["python3", "-m", "tiers.supervisor"] if node.name in killed else None,
@@ -69,6 +72,7 @@ def _environment(node: Node, scenario: Scenario, topology: Topology, model: dict
         "parent": None if node.parent is None else topology.node(node.parent).ip,
         "threads": threads,
         "plugins": [PLUGIN_MOUNT],
+        "round_trip_s": round(slowest_way_up_s(node.name, topology), 3),
     }
     return {**environment(config), "OMP_NUM_THREADS": str(threads)}
 
