@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
+from testbed.errors import one_line
 from testbed.scenario.reading.yamlfile import in_yaml
 
 MAX_SENTENCE = 500
@@ -25,7 +26,8 @@ _NUMBERS = ("float_type", "float_parsing", "int_type", "int_parsing", "int_from_
 
 def mistake(what: str, field: str = "") -> PydanticCustomError:
     """A validation error in our own words; ``field`` is a path below the section that raises it."""
-    return PydanticCustomError("mistake", "{what}", {"what": what, "field": field})
+    context = {"what": one_line(what), "field": one_line(field)}  # which may quote what is no Unicode
+    return PydanticCustomError("mistake", "{what}", context)
 
 
 def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
@@ -70,18 +72,11 @@ def explain(error: ValidationError, data: Any, written: Any = None) -> tuple[str
         sentence = _sentence(first["type"], first["msg"], value, text)
     else:
         sentence = _sentence(first["type"], first["msg"], first["input"], None)
-    return _short(".".join(path)), _short(sentence)
+    return one_line(".".join(path), MAX_SENTENCE), one_line(sentence, MAX_SENTENCE)
 
 
 def _at(values: Any, number: int) -> Any:
     return values[number] if isinstance(values, list | tuple) and number < len(values) else None
-
-
-def _short(text: str) -> str:
-    """One line of bounded length, with the middle left out: the mend stands at the end."""
-    line = " ".join(text.split())
-    half = MAX_SENTENCE // 2
-    return line if len(line) <= MAX_SENTENCE else f"{line[:half]} … {line[-half:]}"
 
 
 def _sentence(kind: str, message: str, value: Any, written: str | None) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from testbed.errors import TestbedError
+from testbed.host.files import without_waiting
 from testbed.scenario.reading.encoding import other_than_utf_8
 
 MAX_FILE_BYTES = 256 * 1024
@@ -35,12 +36,11 @@ def yaml_text(path: Path) -> str:
         TestbedError: it cannot be read, is no text in UTF-8, or is too large.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=without_waiting) as file:
             content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise TestbedError(
-            f"{path}: cannot be read ({error.strerror}); give the path of a YAML file"
-        ) from None
+    except (OSError, ValueError) as error:  # a NUL in its name
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise TestbedError(f"{path}: cannot be read ({reason}); give the path of a YAML file") from None
     if len(content) > MAX_FILE_BYTES:
         raise TestbedError(f"{path}: is larger than {MAX_FILE_BYTES // 1024} KiB; a scenario is a few KiB")
     try:
