@@ -176,8 +176,12 @@ def clean(
     from testbed.host.older import remove_older
     from testbed.host.processes.run_lock import live_runs
     from testbed.network.leftovers import remove_leftovers
+    from testbed.orchestrator.nodes.mounts import remove_copies
 
-    removed = remove_older(live_runs())
+    runs = live_runs()
+    removed = remove_older(runs)
+    if not runs:
+        removed += remove_copies()
     if os.geteuid() == 0:
         removed += [f"{leftover.kind} {leftover.name}" for leftover in remove_leftovers()]
         if engine and end_engine():

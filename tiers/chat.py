@@ -79,11 +79,20 @@ def _text_of(content: object) -> str:
         content = "".join(map(_text_of_part, content))
     if not isinstance(content, str) or not content:
         raise invalid("the last user message needs content: text that is not empty", "messages")
-    try:
-        content.encode()
-    except UnicodeEncodeError as error:
-        raise invalid(f"the prompt is not valid Unicode: {error.reason}", "messages") from error
+    require_unicode(content, "messages")
     return content
+
+
+def require_unicode(text: str, param: str | None = None) -> None:
+    """Refuse a text that JSON can hold and no UTF-8: halves of surrogate pairs.
+
+    Raises:
+        RequestError: 400, which names the request's field ``param``.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise invalid(f"the prompt is not valid Unicode: {error.reason}", param) from error
 
 
 def _text_of_part(part: object) -> str:
@@ -134,7 +143,7 @@ def prepend_step(body: bytes, step: Step) -> bytes:
         path = instrumentation["path"]
         instrumentation["path"] = [asdict(step), *path]
         return encode_json(answer)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         message = f"the tier above sent something else than an answer ({type(error).__name__}: {error})"
         raise RequestError(502, "upstream", message) from error
 
@@ -152,6 +161,6 @@ def error_kind(body: bytes) -> str:
     """The ``type`` of an error's JSON; ``upstream`` where it has none."""
     try:
         kind = json.loads(body)["error"]["type"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "upstream"
     return kind if isinstance(kind, str) else "upstream"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import platform
@@ -23,7 +24,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from tiers import metrics
-from tiers.chat import with_id
+from tiers.chat import require_unicode, with_id
 from tiers.config import NodeConfig, read_config
 from tiers.errors import ConfigError, RequestError, error_body, invalid
 from tiers.protocol import (
@@ -126,6 +127,8 @@ def _add_control(app: Flask, service: Service) -> None:
         texts = _object().get("texts")
         if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
             raise invalid('warmup needs {"texts": [TEXT, …]}')
+        for text in texts:
+            require_unicode(text)
         return {"inference_ms": service.warm_up(texts)}
 
     def disconnect() -> Any:
@@ -212,7 +215,10 @@ def _echo_id(response: Response) -> Response:
 
 
 def _object() -> dict[str, Any]:
-    body = request.get_json(force=True, silent=True)
+    try:
+        body = json.loads(request.get_data())
+    except (ValueError, RecursionError):
+        body = None
     if not isinstance(body, dict):
         raise invalid("the body must be a JSON object")
     return body

@@ -8,6 +8,13 @@ from pathlib import Path
 from testbed.errors import TestbedError
 
 
+def without_waiting(path: str, flags: int) -> int:
+    """An opener for :func:`open`: a named pipe that nobody writes to is at its end, and is not waited for."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
 def text_of(path: Path) -> str:
     """What a file holds; nothing if it cannot be read, such as one of a process that has ended."""
     try:

@@ -53,7 +53,8 @@ def print_run(directory: RunDirectory, console: Console) -> None:
     """Print :func:`render`; wide enough for all columns where output is not a terminal."""
     if not console.is_terminal:
         console.width = max(console.width, 150)
-    console.print(render(directory))
+    with directory.understood():
+        console.print(render(directory))
 
 
 def methods_table(summary: Row, tiers: Sequence[str], scorer: Scorer) -> Table:

@@ -31,8 +31,9 @@ def audit_run(directory: RunDirectory) -> Audit:
         TestbedError: the directory lacks a file or holds a damaged one.
     """
     broken = directory.broken_seals()
-    scenario = Scenario.model_validate(directory.read_json("manifest.json")["scenario"])
-    audited = audit(scenario, directory.read_table("requests.parquet"))
+    with directory.understood():
+        scenario = Scenario.model_validate(directory.read_json("manifest.json")["scenario"])
+        audited = audit(scenario, directory.read_table("requests.parquet"))
     return replace(audited, differences=(*broken, *audited.differences))
 
 

@@ -305,6 +305,21 @@ def test_after_a_kill_clean_removes_all_of_it_and_nothing_else(tmp_path: Path) -
         subprocess.run(["ip", "netns", "del", foreign], check=True, timeout=10)
 
 
+def test_a_policy_that_only_its_owner_may_read_decides_in_the_containers(tmp_path: Path) -> None:
+    policy = tmp_path / "mine.py"
+    policy.write_text(
+        "from tiers.policies import Decision, Policy\n\n\n"
+        "class Mine(Policy):\n    def decide(self, confidence):\n        return Decision(keep=True)\n"
+    )
+    policy.chmod(0o600)
+    methods = f"methods=[{{name: mine, policy: '{policy}:Mine'}}]"
+    done = run(tmp_path / "run", "--set", methods, "--requests", "3")
+    assert done.returncode == 0, done.stderr
+    assert f"copying {policy} for the containers: only its owner may read it" in done.stderr
+    assert {row["tier"] for row in read(tmp_path / "run", "requests.parquet")} == {"device"}
+    assert not list(cache_dir().glob(".readable-*"))
+
+
 def test_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()

@@ -153,6 +153,9 @@ class TestModels:
         checkpoint = tmp_path / "models" / "mine"
         checkpoint.mkdir(parents=True)
         (checkpoint / "config.json").write_text("{}")
+        with pytest.raises(TestbedError, match=r"tiers\.cloud\.model: .*models/mine holds no weights:"):
+            self.model(tmp_path, "models/mine")
+        (checkpoint / "model.safetensors").write_bytes(b"weights")
         model = self.model(tmp_path, "models/mine")
         assert isinstance(model, CheckpointEntry)
         assert model.options == {"path": str(checkpoint)}
