@@ -11,7 +11,7 @@ help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: provision ## install what is missing and run the quickstart end to end (ARGS="--requests 20")
-	@$(AS_ROOT) .venv/bin/testbed run $(SCENARIO) $(ARGS)
+	@$(AS_ROOT) .venv/bin/testbed run "$(SCENARIO)" $(ARGS)
 
 test: ## install what is missing and run all tests (ONLY="lint types fast parts reference host")
 	@bash testbed/provision.sh --tests

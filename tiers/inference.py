@@ -112,7 +112,7 @@ class InferenceQueue:
         assert self._loaded is not None, "checked before it was queued"
         model, measure = self._loaded
         output = model.infer(text)
-        confidence = measure.of(output) if output.confidence is None else output.confidence
+        confidence = float(measure.of(output) if output.confidence is None else output.confidence)
         if not 0 <= confidence <= 1:  # NaN is not, either
             raise ValueError(f"the confidence of this answer is {confidence}, which is not in [0, 1]")
         return output, confidence

@@ -17,7 +17,7 @@ from tiers.metrics import Metrics
 from tiers.policies import Decision, Policy, make_policy
 from tiers.protocol import ANSWERED
 from tiers.records import Record, Records, Replies, Reply
-from tiers.upstream import Crossing, Upstream
+from tiers.upstream import CONNECT_S, Crossing, Upstream
 
 MAX_REQUEST_S = 600.0
 """For a request that came without a deadline: nothing may wait for ever."""
@@ -72,7 +72,11 @@ class Service:
     def __init__(self, config: NodeConfig) -> None:
         self.config = config
         self.queue = InferenceQueue(config.model, config.confidence)
-        self.upstream = None if config.parent is None else Upstream(config.parent, config.request_threads)
+        self.upstream = (
+            None
+            if config.parent is None
+            else Upstream(config.parent, config.request_threads, CONNECT_S + config.round_trip_s)
+        )
         self._method = self._new_method("start", config.policy)
 
     def _new_method(self, name: str, policy: Mapping[str, Any]) -> Method:

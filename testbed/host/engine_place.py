@@ -36,14 +36,14 @@ def engine_url() -> str:
     named = named_engine()
     if named is None:
         return f"{_UNIX}{SOCKET}"
-    variable, url = named
+    variable, url = named[0], named[1].removeprefix("http+")
     if not url.startswith(_UNIX):
         raise TestbedError(
             f"{variable} is no socket of this host, and a run enters the network namespaces of its "
             f"containers; unset {variable.partition('=')[0]}, or name the socket of an engine here "
             f"({_UNIX}{SOCKET})"
         )
-    return url
+    return f"{_UNIX}/{url.removeprefix(_UNIX).lstrip('/')}"
 
 
 def named_engine() -> tuple[str, str] | None:

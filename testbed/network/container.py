@@ -15,6 +15,7 @@ from docker.types import LogConfig
 from docker.types import Mount as DockerMount
 
 from testbed.errors import TestbedError
+from testbed.host.cgroup_limits import container_limits
 from testbed.host.processes.proc import HeldProcess, network_namespace
 from testbed.host.processes.reporting import last_line
 from testbed.host.processes.waiting import wait_until
@@ -174,7 +175,18 @@ class TierHost(SiteHost):
             configure_namespace(self.process.network_namespace)
         except TestbedError as error:
             raise self._not_found(container) from error
+        self._require_same_files(self.process)
         return container
+
+    def _require_same_files(self, process: HeldProcess) -> None:
+        """Refuse mounted files that are not ours: an engine may see others by the same names."""
+        for outside, inside in self.spec.mounts.items():
+            with contextlib.suppress(OSError):  # it has ended, which is told where it is asked
+                if not (process.path / "root" / inside.lstrip("/")).samefile(outside):
+                    raise TestbedError(
+                        f"the Docker engine has mounted another {outside} in the container of {self.name} "
+                        "than this shell has, from another mount namespace; put the file where both see it"
+                    )
 
     def _not_found(self, container: Container) -> TestbedError:
         """Why no process of a container that was just started can be entered."""
@@ -199,8 +211,7 @@ class TierHost(SiteHost):
             with contextlib.suppress(NotFound):
                 self._container.remove(force=True, v=True)
 
-    @staticmethod
-    def _last_words(container: Container) -> str:
+    def _last_words(self, container: Container) -> str:
         """What a container printed last whose process has ended, be it unnoticed by the engine yet."""
 
         def has_ended() -> bool:
@@ -212,9 +223,20 @@ class TierHost(SiteHost):
             state = container.attrs["State"]
             printed = container.logs(tail=5).strip()
             words = last_line(printed or state.get("Error") or "")[:300]
-            killed = ", out of memory" if state.get("OOMKilled") else ""
+            killed = f", out of memory: {self._memory()}" if state.get("OOMKilled") else ""
             return f"{words} (exit status {state.get('ExitCode')}{killed})"
         return "its log cannot be read"
+
+    def _memory(self) -> str:
+        """What memory the container could use; where all share a limit, more for one is no mend."""
+        own = f"it has {(self.spec.memory_bytes or 0) >> 20} MiB"
+        shared = container_limits().memory
+        if shared is None:
+            return f"{own}; give its tier more"
+        return (
+            f"{own}, and all containers together have the {int(shared.limit) >> 20} MiB of the control group "
+            f"{shared.group}; raise what is less than the tiers need"
+        )
 
 
 def container_options(run_id: str, node: str, image: str, spec: ContainerSpec) -> dict[str, Any]:

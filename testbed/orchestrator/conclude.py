@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from testbed.host.facts import usable_cpus
+from testbed.host.cgroup_limits import container_limits
 from testbed.orchestrator.method import MethodResult
 from testbed.orchestrator.prepare import Inputs
 from testbed.results.audit import audit
@@ -74,7 +74,7 @@ def _evidence(inputs: Inputs, measured: Measured) -> Evidence:
         cpu={result.method: result.observed.cpu for result in results},
         probes={result.method: result.observed.probes for result in results},
         tiers=_limits(inputs, measured),
-        machine_cpus=usable_cpus(),
+        machine_cpus=container_limits().usable_cpus,
         link_process={
             result.method: result.observed.link_process for result in results if inputs.topology.links
         },

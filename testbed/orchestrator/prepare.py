@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 
 from testbed.errors import TestbedError
-from testbed.host.facts import usable_cpus
+from testbed.host.cgroup_limits import container_limits, own_limits
 from testbed.host.image import ImageRef, ensure_image
 from testbed.host.processes.reporting import Report
 from testbed.network.feasibility import host_lacks
 from testbed.orchestrator.events.flow import flow_ports, require_iperf3
+from testbed.orchestrator.room import require_room, room_notes
 from testbed.scenario.capacity import capacity_notes
 from testbed.scenario.recordings import check_recordings
 from testbed.scenario.requests import build_trace, prompts_for, time_notes
@@ -77,10 +78,13 @@ def inputs_of(scenario: Scenario) -> Inputs:
     """
     require_iperf3(scenario.events)
     asked_cpus = {tier.name: tier.cpus for tier in scenario.tiers}
-    scenario, notes = clamp_cpus(scenario, usable_cpus())
+    own, containers = own_limits(), container_limits()
+    scenario, notes = clamp_cpus(scenario, containers.usable_cpus)
     topology = scenario.topology
     if reasons := host_lacks(topology):
         raise TestbedError(f"{reasons[0]}; see `testbed doctor`")
+    require_room(scenario, own)
+    notes += room_notes(scenario, own, containers)
     trace = build_trace(scenario)
     examples = prompts_for(trace)
     notes += check_recordings(scenario, examples.values())
@@ -104,9 +108,9 @@ def make_parts(scenario: Scenario, report: Report) -> Parts:
     Raises:
         TestbedError: one of them cannot be made here.
     """
-    image = ensure_image(report)
     if not any(tier.model.kind == "embedded" for tier in scenario.tiers):
-        return Parts(image, None)
-    from testbed.host.embedded.prepare import prepare
+        return Parts(ensure_image(report), None)
+    from testbed.host.embedded.prepare import prepare, require_room
 
-    return Parts(image, prepare(report))
+    require_room()  # before an image is built, which takes long
+    return Parts(ensure_image(report), prepare(report))

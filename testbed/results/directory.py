@@ -17,10 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from testbed.errors import TestbedError
+from testbed.host.files import require_utf8
 from testbed.results.columns import SCHEMA_VERSION, TABLES
 from testbed.scenario.workload.trace_file import Request
 
 SUMS = "SHA256SUMS"
+_LONGEST_NAME_BYTES = 600
+"""Of a file below a run directory: ``captures/<method>/<link>.pcap``, each at most 255."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,10 @@ class RunDirectory:
             TestbedError: it holds something already, or cannot be made.
         """
         path = (out or Path("results")).absolute()
+        require_utf8(path, "--out")
         with _making(path):
+            if len(os.fsencode(path)) + _LONGEST_NAME_BYTES > os.pathconf("/", "PC_PATH_MAX"):
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
             if out is not None and path.exists():
                 _require_empty(path)
             nearest = next(parent for parent in (path, *path.parents) if parent.exists())
@@ -55,6 +61,7 @@ class RunDirectory:
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         path = out if out is not None else Path("results") / f"{scenario_name}-{stamp}"
+        require_utf8(path.absolute(), "--out")
         with _making(path):
             path.mkdir(parents=True, exist_ok=True)
             _require_empty(path)
@@ -68,6 +75,7 @@ class RunDirectory:
         Raises:
             TestbedError: there is none, or a later version of the testbed made it.
         """
+        require_utf8(path.absolute(), "RUN")
         try:
             there = (path / "manifest.json").is_file()
         except OSError as error:  # a name that is too long, a directory of somebody else's

@@ -237,7 +237,7 @@ class Evidence:
     cpu: Mapping[str, CpuReport] | None = None
     probes: Mapping[str, Sequence[ProbeReport]] | None = None
     tiers: Sequence[TierLimit] | None = None
-    machine_cpus: int = 1
+    machine_cpus: float = 1
     link_process: Mapping[str, ProcessReport | None] | None = None
     events: Sequence[EventRow] = ()
     overflows: Sequence[Overflow] = ()

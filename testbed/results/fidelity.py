@@ -158,6 +158,9 @@ def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:
     for event in evidence.events:
         if event.skipped:
             yield f"{event.method}: {event} was skipped, for the replay ended before it"
+        if (event.flow_attempts or 1) > 1 and event.flow_payload_at_s is not None:
+            late_s = event.flow_payload_at_s - event.at_s
+            yield f"{event.method}: {event} sent from {late_s:.1f} s later, in attempt {event.flow_attempts}"
     if evidence.events:
         yield from explained_too_few(evidence.unexplained or (), limits)
     if evidence.lockstep:

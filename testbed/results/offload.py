@@ -144,7 +144,7 @@ def tie_warnings(method: str, figures: Mapping[str, Mapping[str, Any]]) -> Itera
             yield (
                 f"{method}: {tier} sent up a share of {share:.3f} where β asked for "
                 f"{found['share_asked']:.3f}, because confidences are equal "
-                f"({found['distinct_confidences']} distinct values in {found['decisions']} decisions): "
+                f"({found['distinct_confidences']} distinct in {found['decisions']} decisions): "
                 "only what is strictly below the threshold goes up; "
                 f"without ties it would have been {untied:.3f}"
             )

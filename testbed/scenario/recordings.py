@@ -31,8 +31,12 @@ def check_recordings(scenario: Scenario, asked: Iterable[Example]) -> list[str]:
     read = cache(lambda path: read_recordings(Path(path), scenario.task.labels))
     notes: list[str] = []
     for tier in scenario.tiers:
-        if isinstance(model := tier.model, RecordedEntry) and model.path is not None:
-            field = f"tiers.{tier.name}.model"
+        if not isinstance(model := tier.model, RecordedEntry):
+            continue
+        field = f"tiers.{tier.name}.model"
+        if name := model.confidence:
+            notes.append(f"{field}: confidence {name} changes nothing: recorded answers have their own")
+        if model.path is not None:
             try:
                 recordings = read(model.path)
             except ConfigError as error:

@@ -42,6 +42,14 @@ def test_an_engine_that_is_reached_over_a_network_is_refused_before_it_is_asked(
         ask()
 
 
+@pytest.mark.parametrize("address", ["unix:///a/b.sock", "unix://a/b.sock", "http+unix:///a/b.sock"])
+def test_a_socket_is_named_in_every_way_that_docker_takes(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", address)
+    assert engine_url() == "unix:///a/b.sock"
+
+
 def context(home: Path, host: str) -> None:
     """Docker's context ``mine``, as ``docker context create`` writes it."""
     directory = home / "contexts" / "meta" / get_context_id("mine")

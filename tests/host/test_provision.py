@@ -56,9 +56,12 @@ def test_the_second_provisioning_is_done_at_once_and_has_nothing_to_say() -> Non
     assert time.monotonic() - started_at < 5
 
 
-def test_a_python_that_is_too_old_is_refused_in_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["plain", "a tést, with 'quotes' and $signs"])
+def test_a_python_that_is_too_old_is_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
     """The script from another root with another interpreter, which says that it is 3.10."""
     python = tmp_path / "python3"
+    tmp_path = tmp_path / name
+    tmp_path.mkdir()
     python.write_text('#!/bin/sh\ncase "$2" in *version_info*) echo 310 ;; esac\n')
     python.chmod(0o755)
     script = tmp_path / "testbed" / "provision.sh"
@@ -69,6 +72,23 @@ def test_a_python_that_is_too_old_is_refused_in_one_sentence(tmp_path: Path) -> 
     assert refused.returncode == 1
     assert refused.stderr == f"provision: {python} is older than 3.11; use Debian 12, Ubuntu 24.04 or newer\n"
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize("name", ["a:b", "a\nb"])
+def test_a_checkout_where_no_environment_can_be_is_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
+    script = tmp_path / name / "testbed" / "provision.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text(PROVISION.read_text())
+    refused = subprocess.run(["bash", script], capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 1
+    why = "for the colon or line break in its name; move the checkout"
+    assert refused.stderr == f"provision: Python makes no environment in {tmp_path / name}, {why}\n"
+
+
+def test_a_scenario_with_a_blank_in_its_name_is_one_argument_to_make() -> None:
+    command = ["make", "--dry-run", "demo", "SCENARIO=my scén.yaml", "AS_ROOT="]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert shown.splitlines()[-1].split("testbed run ")[1].strip() == '"my scén.yaml"'
 
 
 @pytest.mark.root

@@ -114,6 +114,8 @@ PUBLISHED: dict[str, Mapping[str, str | list[str]]] = {
         "flow_received_bytes": WHOLE,
         "flow_lost_packets": WHOLE,
         "flow_retransmits": WHOLE,
+        "flow_payload_at_s": REAL,
+        "flow_attempts": WHOLE,
     },
 }
 

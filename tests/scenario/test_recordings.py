@@ -109,6 +109,11 @@ def test_answers_that_would_take_no_time_are_refused(tmp_path: Path) -> None:
     assert "all of the trace's 60 prompts" in check_recordings(scenario(model), asked())[0]
 
 
+def test_a_confidence_that_changes_nothing_is_told() -> None:
+    (note,) = check_recordings(scenario("{kind: recorded, service: 5ms, confidence: seq2seq}"), asked())
+    assert note == "tiers.edge.model: confidence seq2seq changes nothing: recorded answers have their own"
+
+
 def test_service_times_that_differ_are_told(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     answers(path, asked())
@@ -124,10 +129,11 @@ def test_service_times_that_differ_are_told(tmp_path: Path) -> None:
     [
         ("{kind: recorded, service: 5ms, missing: made-up}", "missing: is for a file that lacks prompts"),
         ("{kind: recorded, path: PATH, missing: made-up}", "missing: needs a service time"),
+        ("{kind: recorded, path: PATH, distribution: exponential}", "distribution: needs a service time"),
         ("{kind: recorded, path: PATH, missing: invented}", "missing: must be 'made-up', not 'invented'"),
     ],
 )
-def test_a_word_on_missing_recordings_that_makes_no_sense_is_refused(
+def test_a_key_that_would_change_nothing_or_make_no_sense_is_refused(
     tmp_path: Path, model: str, words: str
 ) -> None:
     path = tmp_path / "answers.jsonl"

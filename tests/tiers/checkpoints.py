@@ -1,10 +1,18 @@
-"""Small checkpoints with weights that were never trained, and texts to give them."""
+"""Small checkpoints with weights that were never trained, texts to give them, and the pipeline's answers."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from tests import ROOT
+from tiers.models.base import Model, ModelConfig, load_model
 
 TEXTS = [
     "a fine film , really",
@@ -124,3 +132,62 @@ def save_tokenizer(folder: Path, tokenizer: dict[str, Any], settings: dict[str, 
     """Write ``tokenizer.json`` and ``tokenizer_config.json``."""
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+LEFT_OUT = ("sympy", "torch._dynamo.convert_frame", "torch.distributed.tensor")
+
+
+RUNNER = """
+import json, sys
+from tiers.confidence import make_confidence
+from tiers.models.base import ModelConfig, load_model
+from tiers.server import anonymous_bytes
+path, lean, texts, heavy = json.load(sys.stdin)
+if not lean:
+    import transformers  # what is imported already is not stood in for
+model = load_model(ModelConfig("transformers", {"path": path}, "classification", (), "x", 1))
+confidence = make_confidence(model.confidence)
+outputs = [model.infer(text) for text in texts]
+print(json.dumps({
+    "answers": [[output.answer, confidence.of(output)] for output in outputs],
+    "lean": model.lean,
+    "heavy": [name for name in heavy if name in sys.modules],
+    "anon_bytes": anonymous_bytes(),
+}))
+"""
+
+
+def ours(path: Path, lean: bool = True) -> dict[str, Any]:
+    """Our answers, from a process of their own: a lean import must be a process's first."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUNNER],
+        input=json.dumps([str(path), lean, TEXTS, LEFT_OUT]),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def pipelines(path: Path, max_length: int = 512) -> list[tuple[str, float]]:
+    from transformers import pipeline
+
+    classify = pipeline("text-classification", model=str(path), device="cpu")
+    answers = [classify(text, truncation=True, max_length=max_length)[0] for text in TEXTS]
+    return [(answer["label"], answer["score"]) for answer in answers]
+
+
+def load(path: Path, **options: Any) -> Model:
+    """The checkpoint in this process, so with the plain import."""
+    given = {"path": str(path), **options}
+    return load_model(ModelConfig("transformers", given, "classification", (), "x", 1))
+
+
+def assert_same(found: dict[str, Any], expected: list[tuple[str, float]]) -> None:
+    assert [answer for answer, _ in found["answers"]] == [label for label, _ in expected]
+    scores = [score for _, score in expected]
+    assert [score for _, score in found["answers"]] == pytest.approx(scores, abs=1e-6)

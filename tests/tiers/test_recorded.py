@@ -187,6 +187,7 @@ def test_exponential_service_times_have_the_given_mean() -> None:
         ("[]", "line 1: not a recorded inference"),
         ('{"text": "a", "answer": "b", "confidence": 2}', "confidence in"),
         ('{"text": "a", "answer": "b", "confidence": 0.5, "service_ms": -1}', "service_ms must be"),
+        ('{"text": "a", "answer": "b", "confidence": 0.5, "service_s": 1}', "unknown key 'service_s'"),
         ('{"prompt_sha256": "00", "answer": "b", "confidence": 0.5}', "SHA-256"),
         ('{"text": "a", "answer": "b", "confidence": NaN}', "confidence in"),
         ('{"text": "a", "answer": "b", "confidence": true}', "confidence in"),

@@ -95,6 +95,18 @@ def test_a_confidence_that_is_none_ends_the_request_and_enters_no_window(
         assert f"{float(confidence)}, which is not in [0, 1]" in answer.json["error"]["message"]
 
 
+def test_a_confidence_of_numpys_own_type_is_a_number_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "single.py").write_text(
+        "import numpy\nfrom tiers.confidence import Confidence\nfrom tiers.models import Model, Output\n"
+        "class Single(Confidence):\n    def of(self, output):\n        return numpy.float32(0.75)\n"
+        "class Parrot(Model):\n    def infer(self, text):\n        return Output(text)\n"
+    )
+    model = {"kind": f"{tmp_path}/single.py:Parrot", "confidence": f"{tmp_path}/single.py:Single"}
+    with running(node_config("cloud", None, model=model)) as cloud:
+        assert ask(cloud.port, "x", "r1").json["recserve"]["path"][0]["confidence"] == 0.75
+        assert records(cloud)[0]["confidence"] == 0.75
+
+
 def test_many_requests_at_a_time_enter_the_window_one_by_one_in_the_order_of_inference() -> None:
     with chain(service_ms=1) as (device, edge, cloud):
         begin({"policy": "recserve", "beta": 0.4, "window": 20}, device, edge, cloud)

@@ -209,6 +209,8 @@ def _recording(line: bytes, where: str) -> tuple[bytes | None, Recording]:
         raise ConfigError(f"{where}: not a recorded inference ({type(error).__name__}: {error})") from error
     if not isinstance(answer, str) or (key is not None and len(key) != 32) or not 0 <= confidence <= 1:
         raise ConfigError(f"{where}: needs a SHA-256, an answer of text and a confidence in [0, 1]")
+    if odd := next((key for key in entry if key.startswith("service") and key != "service_ms"), None):
+        raise ConfigError(f"{where}: unknown key {odd!r}; write service_ms, in milliseconds")
     service_ms = entry.get("service_ms")
     if service_ms is not None:
         service_ms = _milliseconds(f"{where}: service_ms", service_ms)

@@ -94,6 +94,15 @@ class Map:
         self.unused = tuple(sorted(unused))
         self._graph = _placed_graph(lines, places, name)
 
+    def whole_name(self, parts: Sequence[str]) -> str | None:
+        """A label that a comma has made neighbouring ``parts`` of, if there is one."""
+        labels = set(self._labels.values())
+        for start, end in itertools.combinations(range(len(parts) + 1), 2):
+            for comma in (", ", ","):
+                if end - start > 1 and (name := comma.join(parts[start:end])) in labels:
+                    return name
+        return None
+
     def node(self, place: str) -> str:
         """The node with this label, or with this id.
 
@@ -109,9 +118,8 @@ class Map:
         node = found[0] if found else place
         if node not in self._labels:
             known = dict.fromkeys(self._labels[node] for node in self._graph)
-            hint = nearest(place, known)
-            if len(known) > 30 and not hint.startswith("did you mean"):  # no list of them all
-                hint = "write a label as the file has it"
+            otherwise = "write a label as the file has it" if len(known) > 30 else None
+            hint = nearest(place, known, otherwise)
             raise TestbedError(f"{self._name} has no node {place!r}; {hint}")
         if node not in self._graph:
             raise TestbedError(f"{place!r} in {self._name} has no Latitude and Longitude; choose another")

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, model_validator
 from testbed.errors import TestbedError
 from testbed.scenario.reading.graphml import Map, read_map
 from testbed.scenario.reading.mistakes import mistake, nearest
+from testbed.scenario.reading.yamlfile import in_yaml
 from testbed.scenario.sections.section import HostFile, Number, Section
 from testbed.scenario.sections.tiers import Tier
 from testbed.scenario.topology import Node
@@ -71,10 +72,20 @@ def check_places(graph: GraphEntry, tiers: Sequence[Tier]) -> None:
             raise mistake(f"no tier {name!r}; {nearest(name, named)}", f"graph.place.{name}")
         if (count := len(places)) != (nodes := named[name].nodes):
             raise mistake(
-                f"has {count} names for {nodes} nodes; give each node its place", f"graph.place.{name}"
+                f"has {count} names for {nodes} nodes; give each node its place{_split_name(graph, places)}",
+                f"graph.place.{name}",
             )
     if not any(lower.name in graph.place and upper.name in graph.place for lower, upper in pairwise(tiers)):
         raise mistake("no two neighbouring tiers have places, so that no link has a way", "graph.place")
+
+
+def _split_name(graph: GraphEntry, places: Sequence[str]) -> str:
+    """What to write where YAML has taken a name with a comma for several."""
+    try:
+        name = read_map(Path(graph.file)).whole_name(places[:50])
+    except TestbedError:
+        return ""  # which is said once the places are right
+    return f", and write {in_yaml(name)} in quotes" if name else ""
 
 
 def with_ways(graph: GraphEntry, nodes: Sequence[Node]) -> GraphEntry:

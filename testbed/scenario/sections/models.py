@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from testbed.errors import TestbedError
+from testbed.host.checkpoints import checkpoint_files, is_checkpoint
 from testbed.host.embedded.ladder import RUNGS
 from testbed.scenario.reading.mistakes import mistake, nearest
 from testbed.scenario.sections.derived import section_of
@@ -106,8 +108,14 @@ class CheckpointEntry(TierModel):
     @field_validator("path")
     @classmethod
     def _checkpoint(cls, path: str | None, info: ValidationInfo) -> str | None:
-        if path is not None and info.context is not None and not _is(Path.is_file, Path(path, "config.json")):
+        if path is None or info.context is None:
+            return path
+        if not _is(is_checkpoint, Path(path)):
             raise mistake(f"{path} is no Transformers checkpoint directory; it must hold a config.json")
+        try:
+            checkpoint_files(Path(path))
+        except TestbedError as error:
+            raise mistake(str(error)) from None
         return path
 
     @field_validator("hub")
@@ -154,6 +162,8 @@ class RecordedEntry(TierModel):
             )
         if self.missing is not None and self.service_ms is None:
             raise mistake("needs a service time: how long a made-up answer takes, such as 5ms", "missing")
+        if self.distribution != DISTRIBUTION and self.service_ms is None:
+            raise mistake("needs a service time, which is its mean, such as 5ms", "distribution")
         return self
 
     @property

@@ -164,6 +164,12 @@ def find_path(value: str, context: FileContext | None, field: str = "") -> str:
             raise mistake(f"{value!r} is a pipe or a device, which has no end; name a file", field)
         if there:
             return str(found)
+    if value.startswith("~"):
+        whole = Path(value).expanduser()
+        raise mistake(
+            f"no such file or directory {value!r}: here it is {whole} (root's, under sudo); write the path",
+            field,
+        )
     raise mistake(
         f"no such file or directory {value!r}, neither beside the scenario nor in {Path.cwd()}", field
     )
