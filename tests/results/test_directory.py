@@ -48,7 +48,7 @@ def test_what_is_no_run_is_said(tmp_path: Path) -> None:
 
 def test_a_run_of_a_later_version_is_refused_whatever_is_asked_of_it(sealed: RunDirectory) -> None:
     sealed.write_json("manifest.json", {"schema_version": SCHEMA_VERSION + 1})
-    with pytest.raises(TestbedError, match="has schema version .* install a later one"):
+    with pytest.raises(TestbedError, match=r"has schema version .* install a later one"):
         RunDirectory.open(sealed.path)
 
 
