@@ -48,8 +48,8 @@ from testbed.results.evidence import (
 )
 from testbed.results.made_up import made_up_inferences
 from testbed.results.times import unexplained
-from testbed.scenario.recordings import tiers_made_up
 from testbed.scenario.patience import round_trip_s
+from testbed.scenario.recordings import tiers_made_up
 from testbed.scenario.reports import ProcessReport
 from testbed.scenario.sections.methods import Method
 from testbed.wire.account import link_ends
