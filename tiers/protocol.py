@@ -36,20 +36,22 @@ def encode_json(value: Any) -> bytes:
 
 DEADLINE_DIGITS = 7
 """Padding keeps a header's length, and so a link's bytes, from depending on how fast a host is."""
+_LONGEST_MS = 10**DEADLINE_DIGITS - 1
+"""Some hours; no system waits for what a header of thousands of digits says."""
 
 
 def encode_deadline(remaining_s: float) -> str:
     """Value of :data:`DEADLINE_HEADER` for ``remaining_s`` seconds; never negative."""
-    longest_ms = 10**DEADLINE_DIGITS - 1
-    return f"{max(0, min(longest_ms, int(remaining_s * 1000))):0{DEADLINE_DIGITS}d}"
+    return f"{max(0, min(_LONGEST_MS, int(remaining_s * 1000))):0{DEADLINE_DIGITS}d}"
 
 
 def decode_deadline(value: str) -> float:
-    """Seconds that remain, from a value of :data:`DEADLINE_HEADER`.
+    """Seconds that remain, from a value of :data:`DEADLINE_HEADER`; no more than can be passed on.
 
     Raises:
         ValueError: not a number of whole milliseconds.
     """
     if not (value.isascii() and value.isdigit()):
         raise ValueError(f"{DEADLINE_HEADER} must be whole milliseconds, not {value!r}")
-    return int(value[:15]) / 1000
+    digits = value.lstrip("0") or "0"
+    return (int(digits) if len(digits) <= DEADLINE_DIGITS else _LONGEST_MS) / 1000

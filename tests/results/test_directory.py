@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from testbed.errors import TestbedError
-from testbed.results.columns import REQUESTS
+from testbed.results.columns import REQUESTS, SCHEMA_VERSION
 from testbed.results.directory import SUMS, RunDirectory
 
 
@@ -44,6 +44,22 @@ def test_a_directory_whose_captures_would_have_too_long_a_path_is_refused_before
 def test_what_is_no_run_is_said(tmp_path: Path) -> None:
     with pytest.raises(TestbedError, match=r"no run directory: it has no manifest\.json"):
         RunDirectory.open(tmp_path)
+
+
+def test_a_run_of_a_later_version_is_refused_whatever_is_asked_of_it(sealed: RunDirectory) -> None:
+    sealed.write_json("manifest.json", {"schema_version": SCHEMA_VERSION + 1})
+    with pytest.raises(TestbedError, match=r"has schema version .* install a later one"):
+        RunDirectory.open(sealed.path)
+
+
+def test_what_cannot_be_understood_is_damage_if_a_seal_is_broken_and_else_a_defect(
+    sealed: RunDirectory,
+) -> None:
+    with pytest.raises(KeyError), sealed.understood():
+        sealed.read_json("manifest.json")["scenario"]
+    sealed.write_json("manifest.json", {"status": "failed"})
+    with pytest.raises(TestbedError, match=r"manifest\.json is not as the run left it"), sealed.understood():
+        sealed.read_json("manifest.json")["scenario"]
 
 
 def test_a_seal_holds_until_one_bit_changes(sealed: RunDirectory) -> None:

@@ -174,6 +174,8 @@ def test_deadlines_are_of_one_length_and_never_negative() -> None:
         text = encode_deadline(remaining_s)
         assert len(text) == 7
         assert decode_deadline(text) == pytest.approx(max(0, min(remaining_s, 9999.999)))
+    for long, seconds in (("9" * 5000, 9999.999), ("0" * 5000 + "1500", 1.5), ("0", 0)):
+        assert decode_deadline(long) == seconds
     for wrong in ("", "-1", "1.5", "²", "soon"):
         with pytest.raises(ValueError, match="whole milliseconds"):
             decode_deadline(wrong)
