@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from tiers.chat import Step, error_kind, prepend_step, read_prompt, write_answer
@@ -13,7 +14,7 @@ from tiers.config import NodeConfig
 from tiers.errors import RequestError, deadline_passed, error_body
 from tiers.inference import Inference, InferenceQueue
 from tiers.metrics import Metrics
-from tiers.policies import Decision, Policy, make_policy
+from tiers.policies import Decision, Policy, Request, make_policy
 from tiers.protocol import ANSWERED
 from tiers.records import Record, Records, Replies, Reply
 from tiers.upstream import Crossing, Upstream
@@ -143,9 +144,11 @@ class Service:
             text = read_prompt(request.body)
             if request.deadline <= time.monotonic():
                 raise deadline_passed("before the request came to its turn")
+            asked = Request(request.request_id, len(text.encode()))
+            decide = partial(policy.judge, asked) if self.upstream else None
             queued = time.monotonic()
             try:
-                course.own = self.queue.infer(text, policy if self.upstream else None, request.deadline)
+                course.own = self.queue.infer(text, decide, request.deadline)
             finally:
                 own = course.own
                 course.queue_ms += own.queue_ms if own else (time.monotonic() - queued) * 1000

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from testbed.orchestrator.nodes.tier_specs import policy_spec
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.topology import Topology
-from tiers.policies import Place, make_policy
+from tiers.policies import Place, Request, make_policy
 
 TEXT = """
 name: simulated
@@ -24,6 +25,8 @@ methods:
   - {name: cloud-only}
   - {name: casserve, thresholds: {device: 0.8, edge: 0.9}}
   - {name: recserve, beta: 0.3, window: 20}
+  - {name: colserve, share: {device: 0.4, edge: 0.2}}
+  - {name: no-edge, policy: recserve, beta: 0.3, relay: [edge]}
 trace: {requests: 200, arrivals: {process: poisson, rate: 10}, seed: 1}
 """
 
@@ -42,7 +45,7 @@ def simulate(
     tiers = tuple(scenario.tier_names)
     rows = []
     for method in scenario.methods:
-        spec = {"policy": method.policy, **method.parameters}
+        spec = policy_spec(method, scenario.seed)
         policies = {
             node.name: make_policy(spec, Place(node.name, node.tier, tiers)) for node in topology.nodes
         }
@@ -54,7 +57,8 @@ def simulate(
                 late = number % 3 == 0 and node.tier == undecided_at
                 infers = policy.infers and not late
                 confidence = draws.random() if infers else None
-                decision = None if confidence is None or top else policy.decide(confidence)
+                request = Request(row["request_id"], row["prompt_bytes"])
+                decision = None if confidence is None or top else policy.judge(request, confidence)
                 kept = infers and (top or bool(decision and decision.keep))
                 answer = draws.choice(["negative", "positive"]) if infers else None
                 row["path"].append(node.name)
@@ -99,6 +103,7 @@ def _row(request_id: str, method: str, device: str) -> Row:
         "done_at_s": 0.1,
         "latency_ms": 100.0,
         "reference": "positive",
+        "prompt_bytes": 20 + 37 * int(request_id[1:]) % 200,
         "outcome": "answered",
         "forward_errors": [],
         **{name: [] for name in lists},

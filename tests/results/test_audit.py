@@ -14,7 +14,7 @@ import pytest
 from testbed.results.audit import audit, audit_run
 from testbed.results.columns import LINKS, REQUESTS
 from testbed.results.directory import SUMS, RunDirectory
-from testbed.scenario.scenario import Scenario, load_scenario
+from testbed.scenario.scenario import Scenario, load_scenario, with_seed
 from tests.results.simulated import TEXT, Row, simulate
 
 
@@ -36,7 +36,7 @@ def test_a_true_run_shows_no_difference_whatever_the_order_of_its_rows(scenario:
     random.Random(seed).shuffle(rows)
     found = audit(scenario, rows)
     assert found.differences == ()
-    assert found.decisions > 4 * 200
+    assert found.decisions > 6 * 200
 
 
 @pytest.mark.parametrize("tier", ["device", "edge", "cloud"])
@@ -113,6 +113,14 @@ def _nothing_recorded(row: Row) -> None:
         row[name][0] = None
 
 
+def _threshold_of_its_own(row: Row) -> None:
+    row["thresholds"][0] = 0.5
+
+
+def _sequence_of_its_own(row: Row) -> None:
+    row["window_seqs"][0] = 0
+
+
 TAMPERS = [
     _threshold, _kept, _sequence, _length, _path, _answer, _tier, _confidence, _no_confidence,
     _nothing_recorded,
@@ -168,6 +176,46 @@ def test_fixed_thresholds_are_held_against_the_scenario(scenario: Scenario, rows
     row = next(row for row in changed if row["method"] == "casserve")
     row["thresholds"][0] = 0.8000000001
     assert any("expected 0.8" in text for text in audit(scenario, changed).differences)
+
+
+def _of(rows: list[Row], method: str, hops: int = 1) -> Row:
+    """The first request under a method that crossed so many hops."""
+    return next(row for row in rows if row["method"] == method and len(row["path"]) > hops)
+
+
+@pytest.mark.parametrize("tamper", [_threshold_of_its_own, _kept, _sequence_of_its_own, _no_confidence])
+def test_a_lot_is_drawn_again_from_seed_method_node_and_request(
+    scenario: Scenario, rows: list[Row], tamper: Callable[[Row], None]
+) -> None:
+    changed = copy.deepcopy(rows)
+    tamper(_of(changed, "colserve"))
+    assert audit(scenario, changed).differences
+    assert audit(with_seed(scenario, 2), rows).differences
+    other = scenario.model_copy(
+        update={
+            "methods": tuple(
+                method.model_copy(update={"name": "other"}) if method.name == "colserve" else method
+                for method in scenario.methods
+            )
+        }
+    )
+    renamed = [{**row, "method": row["method"].replace("colserve", "other")} for row in rows]
+    assert audit(other, renamed).differences
+
+
+def test_the_confidence_has_no_part_in_a_lot(scenario: Scenario, rows: list[Row]) -> None:
+    changed = copy.deepcopy(rows)
+    for row in changed:
+        if row["method"] == "colserve":
+            row["confidences"] = [1 - confidence for confidence in row["confidences"]]
+    assert audit(scenario, changed).differences == ()
+
+
+def test_a_tier_that_relays_and_yet_inferred_is_found(scenario: Scenario, rows: list[Row]) -> None:
+    changed = copy.deepcopy(rows)
+    row = _of(changed, "no-edge", hops=2)
+    row["confidences"][1] = 0.5
+    assert any("edge relays under this method" in text for text in audit(scenario, changed).differences)
 
 
 def test_a_tier_below_that_inferred_under_cloud_only_is_found(scenario: Scenario, rows: list[Row]) -> None:

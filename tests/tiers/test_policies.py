@@ -15,7 +15,7 @@ from tiers.confidence.seq2class import Seq2Class, max_softmax
 from tiers.confidence.seq2seq import inverse_perplexity
 from tiers.errors import ConfigError
 from tiers.models.base import Output
-from tiers.policies import Place, Policy, make_policy
+from tiers.policies import Place, Policy, Request, make_policy
 
 TIERS = ("device", "edge", "cloud")
 DEVICE, EDGE, CLOUD = (Place(f"{tier}1", tier, TIERS) for tier in TIERS)
@@ -67,6 +67,55 @@ def test_casserve_offloads_strictly_below_its_tiers_threshold() -> None:
     make_policy(spec, CLOUD)  # the top needs none
 
 
+LOT = {"policy": "colserve", "share": 0.3, "seed": 7, "method": "lot"}
+ASKED = [Request(f"r{number:06d}", 50) for number in range(4000)]
+
+
+def test_colserve_sends_up_its_share_and_does_not_look_at_confidences() -> None:
+    policy = make_policy(LOT, DEVICE)
+    decisions = [policy.judge(asked, 0.0) for asked in ASKED]
+    assert decisions == [policy.judge(asked, 1.0) for asked in ASKED]
+    share = sum(not decision.keep for decision in decisions) / len(ASKED)
+    assert share == pytest.approx(0.3, abs=3 * math.sqrt(0.3 * 0.7 / len(ASKED)))
+    assert {(decision.threshold, decision.window_seq) for decision in decisions} == {(None, None)}
+
+
+def test_colserves_lots_repeat_in_any_order_and_differ_by_seed_method_and_node() -> None:
+    def sent(spec: dict[str, object], place: Place, order: int) -> set[str]:
+        policy = make_policy(spec, place)
+        return {asked.id for asked in ASKED[::order] if not policy.judge(asked, 0.5).keep}
+
+    first = sent(LOT, DEVICE, 1)
+    assert sent(LOT, DEVICE, -1) == first
+    second = Place("device2", "device", TIERS)
+    others = [
+        sent({**LOT, "seed": 8}, DEVICE, 1),
+        sent({**LOT, "method": "b"}, DEVICE, 1),
+        sent(LOT, second, 1),
+    ]
+    for other in others:
+        assert len(first & other) / len(first) == pytest.approx(0.3, abs=0.06)  # as unrelated sets have it
+
+
+@pytest.mark.parametrize(("share", "sent"), [(0.0, 0), (1.0, len(ASKED))])
+def test_colserve_at_its_bounds_sends_up_nothing_and_everything(share: float, sent: int) -> None:
+    policy = make_policy({**LOT, "share": share}, DEVICE)
+    assert sum(not policy.judge(asked, 0.5).keep for asked in ASKED) == sent
+
+
+def test_a_value_may_be_given_for_all_tiers_or_for_each() -> None:
+    spec = {**LOT, "share": {"device": 1.0, "edge": 0.0}}
+    assert not make_policy(spec, DEVICE).judge(ASKED[0], 0.5).keep
+    assert make_policy(spec, EDGE).judge(ASKED[0], 0.5).keep
+    make_policy(spec, CLOUD)
+
+
+def test_under_any_method_a_tier_may_relay() -> None:
+    for spec in ({"policy": "recserve"}, LOT, {"policy": "casserve", "thresholds": {"device": 0.8}}):
+        assert not make_policy({**spec, "relay": ["edge"]}, EDGE).infers
+        assert make_policy({**spec, "relay": ["edge"]}, DEVICE).infers
+
+
 def test_single_tiers_relay_below_and_keep_from_there_on() -> None:
     spec = {"policy": "edge-only"}
     assert not make_policy(spec, DEVICE).infers
@@ -89,6 +138,12 @@ def test_single_tiers_relay_below_and_keep_from_there_on() -> None:
         ({"policy": "casserve", "thresholds": {"edge": 0.8}}, "none for tier device"),
         ({"policy": "casserve", "thresholds": {"device": 8}}, "thresholds must be a number in"),
         ({"policy": "casserve"}, "thresholds"),
+        ({"policy": "colserve", "share": 2, "seed": 1, "method": "x"}, "share must be a number in"),
+        ({"policy": "colserve", "share": "x", "seed": 1, "method": "x"}, "share must be a number in"),
+        (
+            {"policy": "colserve", "share": {"edge": 0.1}, "seed": 1, "method": "x"},
+            "share has none for tier dev",
+        ),
         ({"policy": "nowhere.py:Class"}, "no plug-in file nowhere.py"),
         ({"policy": "no.such.module:Class"}, "cannot import no.such.module"),
         ({"policy": "tiers.window:SlidingWindow"}, "must derive from tiers.policies.Policy"),
@@ -122,6 +177,9 @@ class EverySecond(Policy):
         self.count += 1
         return Decision(keep=self.count % 2 == 0)
 
+class Undecided(Policy):
+    pass
+
 class Half(Confidence):
     def of(self, output):
         return 0.5
@@ -135,6 +193,8 @@ def test_classes_from_outside_the_repository(tmp_path: Path) -> None:
     assert [policy.decide(0.5).keep for _ in range(4)] == [True, False, True, False]
     by_path = make_policy({"policy": f"{tmp_path}/mine.py:EverySecond"}, DEVICE)
     assert not by_path.decide(0.5).keep
+    with pytest.raises(ConfigError, match="Undecided decides nothing; give it a method decide"):
+        make_policy({"policy": "mine.py:Undecided"}, DEVICE, [str(tmp_path)])
     assert make_confidence("mine.py:Half", [str(tmp_path)]).of(Output("x")) == 0.5
 
 

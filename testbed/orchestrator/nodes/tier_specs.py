@@ -53,7 +53,8 @@ def container_specs(scenario: Scenario, topology: Topology, models: Path | None)
 
 def policy_spec(method: Method, seed: int) -> dict[str, Any]:
     """A method's policy with its parameters, as a node's reset takes it."""
-    return {"policy": _inside(method.policy), **method.parameters, "seed": seed}
+    spec = {"policy": _inside(method.policy), "method": method.name, **method.parameters, "seed": seed}
+    return {**spec, "relay": list(method.relay)} if method.relay else spec
 
 
 def _environment(node: Node, scenario: Scenario, topology: Topology, model: dict[str, Any]) -> dict[str, str]:

@@ -1,0 +1,232 @@
+"""The methods' rules, one for each policy, by which :mod:`testbed.results.audit` finds every decision again.
+
+They are written apart from the policies of the tiers, which they audit, and share no code with them.
+Thresholds come from ``numpy.percentile``, as in the authors' code, over a window that is rebuilt here in the
+order in which values entered it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from testbed.results.columns import Row
+from testbed.scenario.sections.methods import Method
+from testbed.scenario.topology import Topology
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method of a run, and what its rule may need beside the steps."""
+
+    method: Method
+    topology: Topology
+    seed: int
+
+    def tier(self, step: Step) -> str:
+        return self.topology.node(step.node).tier
+
+    def relays(self, step: Step) -> bool:
+        """Whether the step's tier is one that does not infer under this method."""
+        return self.tier(step) in self.method.relay
+
+    def parameter(self, name: str, step: Step) -> Any:
+        """The method's parameter for the step's tier, where it may be given by tier."""
+        value = self.method.parameters[name]
+        return value[self.tier(step)] if isinstance(value, Mapping) else value
+
+
+class Step:
+    """What one node recorded of one request.
+
+    ``undecided`` says that the node made no inference, so that there was no decision: the deadline passed in
+    the queue, or the model was not ready or failed. Such a node is the last on the path, has no answer and no
+    value in a window, and whoever asked it got an error.
+    """
+
+    __slots__ = (
+        "confidence", "kept", "length", "life", "node", "request", "sequence", "threshold", "top",
+        "undecided",
+    )  # fmt: skip
+
+    def __init__(self, row: Row, at: int, top: bool) -> None:
+        self.request: str = row["request_id"]
+        self.node: str = row["path"][at]
+        self.confidence: float | None = row["confidences"][at]
+        self.threshold: float | None = row["thresholds"][at]
+        self.sequence: int | None = row["window_seqs"][at]
+        self.length: int | None = row["window_lengths"][at]
+        self.kept: bool = row["kept"][at]
+        self.life: int = row["lives"][at] if row.get("lives") else 0
+        self.top = top
+        last = at == len(row["path"]) - 1
+        failed = row["outcome"] != "answered" or (at > 0 and row["forward_errors"][at - 1] is not None)
+        decided = (self.confidence, self.threshold, self.sequence, self.length, row["node_answers"][at])
+        self.undecided = last and failed and not self.kept and decided == (None,) * len(decided)
+
+
+def _recserve(case: Case, steps: Sequence[Step]) -> Iterator[str]:
+    """Keep what reaches the ``beta`` quantile of the node's last confidences (arXiv:2505.16502)."""
+    yield from _tops(steps)
+    for life in _lives(steps):
+        yield from _windowed(case, life)
+
+
+def _lives(steps: Sequence[Step]) -> list[list[Step]]:
+    """The decisions below the top by node and life, each list in the order in which they were made."""
+    lives: defaultdict[tuple[str, int], list[Step]] = defaultdict(list)
+    for step in steps:
+        if not step.top and not step.undecided:
+            lives[step.node, step.life].append(step)
+    return [
+        sorted(life, key=lambda step: -1 if step.sequence is None else step.sequence)
+        for life in lives.values()
+    ]
+
+
+def _out_of_order(step: Step, expected: int) -> Iterator[str]:
+    """Where a decision is not the ``expected``-th of its node: what follows rests on another window."""
+    if step.sequence != expected or step.confidence is None:
+        where = f"{step.request} at {step.node}"
+        yield f"{where}: entered the window as number {step.sequence}, expected {expected}"
+
+
+def _windowed(case: Case, steps: Sequence[Step]) -> Iterator[str]:
+    """What one node decided in one life, from an empty window on."""
+    beta, size = (case.parameter(name, steps[0]) for name in ("beta", "window"))
+    window: deque[float] = deque(maxlen=size)
+    for expected, step in enumerate(steps):
+        where = f"{step.request} at {step.node}"
+        if wrong := list(_out_of_order(step, expected)):
+            yield from wrong
+            break
+        assert step.confidence is not None
+        window.append(step.confidence)
+        threshold = None
+        if len(window) >= 2:
+            threshold = float(np.percentile(np.fromiter(window, float), 100 * beta))
+        if step.length != len(window):
+            yield f"{where}: window of {step.length} values, expected {len(window)}"
+        yield from _by_threshold(step, threshold)
+
+
+def _casserve(case: Case, steps: Sequence[Step]) -> Iterator[str]:
+    """Keep what reaches the threshold of the node's tier."""
+    yield from _tops(steps)
+    for step in _inferred(steps):
+        if step.confidence is None:
+            yield f"{step.request} at {step.node}: no confidence recorded"
+        else:
+            yield from _by_threshold(step, case.parameter("thresholds", step))
+
+
+def _colserve(case: Case, steps: Sequence[Step]) -> Iterator[str]:
+    """Send up what the lot has below the tier's share."""
+    yield from _tops(steps)
+    for step in _inferred(steps):
+        where = f"{step.request} at {step.node}"
+        if step.confidence is None:
+            yield f"{where}: no confidence recorded"
+        name = f"{case.seed}/{case.method.name}/{step.node}/{step.request}"
+        lot = int(hashlib.sha256(name.encode()).hexdigest()[:16], 16) // 2**11 * 2.0**-53
+        yield from _no_window(step)
+        yield from _decided(step, lot >= case.parameter("share", step), f"at lot {lot!r}")
+
+
+def _tier_only(case: Case, steps: Sequence[Step]) -> Iterator[str]:
+    """One tier infers and keeps, and those below it relay."""
+    tier = case.method.only_tier
+    serving = next(node.level for node in case.topology.nodes if node.tier == tier)
+    for step in steps:
+        level = case.topology.node(step.node).level
+        if level > serving:
+            yield f"{step.request} at {step.node}: went above tier {tier}"
+        elif step.undecided:
+            continue
+        elif (step.confidence is not None) != (level == serving) or step.kept != (level == serving):
+            yield f"{step.request} at {step.node}: not served by tier {tier} alone"
+
+
+def _unknown(case: Case, _steps: Sequence[Step]) -> Iterator[str]:
+    yield f"policy {case.method.policy} has no rules here, so its decisions are not shown"
+
+
+def _inferred(steps: Sequence[Step]) -> Iterator[Step]:
+    """The steps below the top that came to a decision."""
+    return (step for step in steps if not step.top and not step.undecided)
+
+
+def _tops(steps: Sequence[Step]) -> Iterator[str]:
+    for step in steps:
+        if step.top and not step.undecided:
+            yield from _top(step)
+
+
+def _top(step: Step) -> Iterator[str]:
+    """The top tier infers and keeps, by no threshold and no window."""
+    where = f"{step.request} at {step.node}"
+    if not step.kept:
+        yield f"{where}: the top tier did not keep it"
+    if step.confidence is None:
+        yield f"{where}: the top tier recorded no confidence"
+    if (step.threshold, step.sequence, step.length) != (None, None, None):
+        yield f"{where}: the top tier recorded a threshold or a window, and has neither"
+
+
+def _no_window(step: Step) -> Iterator[str]:
+    if (step.threshold, step.sequence, step.length) != (None, None, None):
+        yield f"{step.request} at {step.node}: recorded a threshold or a window, and the rule has neither"
+
+
+def _by_threshold(step: Step, threshold: float | None) -> Iterator[str]:
+    """Keep what reaches ``threshold``; without one, keep everything."""
+    where = f"{step.request} at {step.node}"
+    if step.threshold != threshold:
+        yield f"{where}: threshold {step.threshold!r}, expected {threshold!r}"
+    assert step.confidence is not None
+    keep = threshold is None or not step.confidence < threshold
+    yield from _decided(step, keep, f"at confidence {step.confidence!r}")
+
+
+def _decided(step: Step, keep: bool, at: str) -> Iterator[str]:
+    """Where the node decided otherwise than to ``keep``."""
+    if step.kept != keep:
+        did, right = ("kept", "offloaded") if step.kept else ("offloaded", "kept")
+        yield f"{step.request} at {step.node}: {did} {at}, the rule has it {right}"
+
+
+class Rule(NamedTuple):
+    """How a policy decides: ``apply`` gives a sentence for every decision that the rule has otherwise.
+
+    ``remembers`` says that a decision rests on the node's earlier ones.
+    """
+
+    apply: Callable[[Case, Sequence[Step]], Iterator[str]]
+    remembers: bool = False
+
+
+_RULES = {
+    "recserve": Rule(_recserve, remembers=True),
+    "casserve": Rule(_casserve),
+    "colserve": Rule(_colserve),
+    "TIER-only": Rule(_tier_only),
+}
+"""By policy name."""
+
+
+def rule_of(policy: str) -> Rule:
+    """The rule of a policy; a policy without one has a rule that says so."""
+    name = policy if policy in _RULES or not policy.endswith("-only") else "TIER-only"
+    return _RULES.get(name, Rule(_unknown))
+
+
+def relays(case: Case, steps: Sequence[Step]) -> Iterator[str]:
+    """Where a tier that is to pass requests on inferred or kept one."""
+    for step in steps:
+        if case.relays(step) and (step.kept or step.confidence is not None):
+            yield f"{step.request} at {step.node}: {case.tier(step)} relays under this method, and inferred"
