@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from tiers.errors import ConfigError
 
@@ -138,6 +138,8 @@ def _check(name: str, value: object, kind: Any) -> None:
         ]
     for alternative in kinds:
         base, marks = unpack(alternative)
+        if get_origin(base) is Literal and value not in get_args(base):
+            raise ValueError(f"{name} must be {' or '.join(map(repr, get_args(base)))}, not {value!r}")
         for mark in marks:
             if isinstance(mark, Range):
                 _check_range(name, value, base, mark)

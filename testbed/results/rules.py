@@ -98,7 +98,7 @@ def _out_of_order(step: Step, expected: int) -> Iterator[str]:
 
 def _windowed(case: Case, steps: Sequence[Step]) -> Iterator[str]:
     """What one node decided in one life, from an empty window on."""
-    beta, size = (case.parameter(name, steps[0]) for name in ("beta", "window"))
+    beta, size, enters = (case.parameter(name, steps[0]) for name in ("beta", "window", "enter"))
     window: deque[float] = deque(maxlen=size)
     for expected, step in enumerate(steps):
         where = f"{step.request} at {step.node}"
@@ -106,10 +106,9 @@ def _windowed(case: Case, steps: Sequence[Step]) -> Iterator[str]:
             yield from wrong
             break
         assert step.confidence is not None
+        known = [*window, step.confidence][-size:] if enters == "before" else list(window)
+        threshold = float(np.percentile(known, 100 * beta)) if len(known) >= 2 else None
         window.append(step.confidence)
-        threshold = None
-        if len(window) >= 2:
-            threshold = float(np.percentile(np.fromiter(window, float), 100 * beta))
         if step.length != len(window):
             yield f"{where}: window of {step.length} values, expected {len(window)}"
         yield from _by_threshold(step, threshold)

@@ -25,6 +25,8 @@ methods:
   - {name: cloud-only}
   - {name: casserve, thresholds: {device: 0.8, edge: 0.9}}
   - {name: recserve, beta: 0.3, window: 20}
+  - {name: by-tier, policy: recserve, beta: {device: 0.5, edge: 0.1}, window: {device: 30, edge: 5}}
+  - {name: enter-after, policy: recserve, beta: 0.4, window: 15, enter: after}
   - {name: colserve, share: {device: 0.4, edge: 0.2}}
   - {name: no-edge, policy: recserve, beta: 0.3, relay: [edge]}
 trace: {requests: 200, arrivals: {process: poisson, rate: 10}, seed: 1}
@@ -34,9 +36,9 @@ Row = dict[str, Any]
 
 
 def simulate(
-    scenario: Scenario, requests: int = 200, seed: int = 0, undecided_at: str | None = None
+    scenario: Scenario, requests: int = 200, seed: int = 0, undecided_at: str | None = None, first: int = 0
 ) -> list[Row]:
-    """Rows of ``requests.parquet``, as a run of that many requests leaves them.
+    """Rows of ``requests.parquet``, as a run of that many requests leaves them; ``first`` is the first id.
 
     At tier ``undecided_at`` every third request ends in its node's queue, at its deadline.
     """
@@ -49,7 +51,7 @@ def simulate(
         policies = {
             node.name: make_policy(spec, Place(node.name, node.tier, tiers)) for node in topology.nodes
         }
-        for number in range(requests):
+        for number in range(first, first + requests):
             node = topology.node(f"device{draws.randrange(3) + 1}")
             row: Row = _row(f"r{number:06d}", method.name, node.name)
             while True:

@@ -36,7 +36,7 @@ def test_a_true_run_shows_no_difference_whatever_the_order_of_its_rows(scenario:
     random.Random(seed).shuffle(rows)
     found = audit(scenario, rows)
     assert found.differences == ()
-    assert found.decisions > 6 * 200
+    assert found.decisions > 8 * 200
 
 
 @pytest.mark.parametrize("tier", ["device", "edge", "cloud"])
@@ -64,11 +64,11 @@ def test_a_node_without_a_decision_must_have_cost_someone_the_answer(scenario: S
     assert audit(scenario, rows).differences
 
 
-def _recserve(rows: list[Row], enough: int = 10) -> Row:
+def _recserve(rows: list[Row], enough: int = 10, method: str = "recserve") -> Row:
     return next(
         row
         for row in rows
-        if row["method"] == "recserve" and row["window_lengths"][0] and row["window_lengths"][0] > enough
+        if row["method"] == method and row["window_lengths"][0] and row["window_lengths"][0] > enough
     )
 
 
@@ -127,13 +127,32 @@ TAMPERS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("method", ["recserve", "by-tier", "enter-after", "no-edge"])
 @pytest.mark.parametrize("tamper", TAMPERS)
 def test_each_thing_that_was_changed_is_found(
-    scenario: Scenario, rows: list[Row], tamper: Callable[[Row], None]
+    scenario: Scenario, rows: list[Row], tamper: Callable[[Row], None], method: str
 ) -> None:
     changed = copy.deepcopy(rows)
-    tamper(_recserve(changed))
+    tamper(_recserve(changed, method=method))
     assert audit(scenario, changed).differences
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("by-tier", {"beta": {"device": 0.5, "edge": 0.2}}),
+        ("by-tier", {"window": {"device": 30, "edge": 6}}),
+        ("enter-after", {"enter": "before"}),
+        ("recserve", {"enter": "after"}),
+        ("no-edge", {"relay": ()}),
+    ],
+)
+def test_a_run_under_other_parameters_is_not_this_one(
+    scenario: Scenario, rows: list[Row], method: str, changes: dict[str, object]
+) -> None:
+    methods = [known.model_copy(update=changes if known.name == method else {}) for known in scenario.methods]
+    other = scenario.model_copy(update={"methods": tuple(methods)})
+    assert any(text.startswith(f"{method}: ") for text in audit(other, rows).differences)
 
 
 def test_a_row_that_is_missing_leaves_a_gap_in_a_window(scenario: Scenario, rows: list[Row]) -> None:

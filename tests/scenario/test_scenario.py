@@ -69,7 +69,7 @@ class TestWhatIsRead:
         assert (device.only_tier, device.parameters) == ("device", {})
         assert casserve.parameters == {"thresholds": {"device": 0.8, "edge": 0.8}}
         assert recserve.only_tier is None
-        assert recserve.parameters == {"beta": 0.3, "window": 10_000}
+        assert recserve.parameters == {"beta": 0.3, "window": 10_000, "enter": "before"}
 
     @pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.yaml")), ids=lambda path: path.stem)
     def test_every_scenario_of_the_repository_loads_and_survives_a_manifest(self, path: Path) -> None:
@@ -256,6 +256,11 @@ WRONG = {
     "links.core.between=[edge]": "links.core.between: has too few entries; add one",
     "links=[]": "links: no link joins device and edge; add one between [device, edge]",
     "methods.recserve.beta=1.5": "methods.recserve.beta: must be less than or equal to 1, not 1.5",
+    "methods.recserve.beta={device: 0.3}": "methods.recserve.beta: no beta for tier edge; every tier but",
+    "methods.recserve.beta={device: x, edge: 0}": "methods.recserve.beta.device: must be a valid number",
+    "methods.recserve.window={device: 9, edge: 0.5}": "methods.recserve.window.edge: must be a valid integer",
+    "methods.recserve.window={device: 9, edge: 9, cloud: 9}": "always answers; remove its window",
+    "methods.recserve.enter=between": "methods.recserve.enter: must be 'before' or 'after', not 'between'",
     "methods.recserve.window=0": "methods.recserve.window: must be greater than or equal to 1, not 0",
     "methods.recserve.thresholds={}": "methods.recserve.thresholds: unknown key; known are name, policy",
     "methods.cloud-only.beta=0.3": "methods.cloud-only.beta: unknown key; known are name, policy",

@@ -45,6 +45,48 @@ def test_recserve_never_offloads_the_first_request_nor_what_equals_the_threshold
     assert equal.keep
 
 
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=60),
+    st.floats(0, 1),
+    st.integers(1, 30),
+    st.sampled_from(["before", "after"]),
+)
+def test_recserve_is_the_papers_rule_replayed(
+    confidences: list[float], beta: float, size: int, enter: str
+) -> None:
+    policy = make_policy({"policy": "recserve", "beta": beta, "window": size, "enter": enter}, DEVICE)
+    for number, confidence in enumerate(confidences):
+        known = confidences[: number + 1] if enter == "before" else confidences[:number]
+        known = known[-size:]
+        threshold = float(np.percentile(known, 100 * beta)) if len(known) >= 2 else None
+        decision = policy.decide(confidence)
+        assert decision.threshold == threshold
+        assert decision.keep is (threshold is None or not confidence < threshold)
+        assert (decision.window_seq, decision.window_length) == (number, min(number + 1, size))
+
+
+@given(st.lists(st.integers(0, 1000), max_size=80), st.integers(0, 64))
+def test_any_strictly_rising_transform_of_a_confidence_leaves_recserves_decisions(
+    thousandths: list[int], beta: int
+) -> None:
+    """The threshold lies between two values of a window that has the confidence too: ranks decide."""
+    transforms = [lambda x: x, lambda x: x / (1 + x), lambda x: math.log1p(x), lambda x: x**3]
+    policies = [make_policy({"policy": "recserve", "beta": beta / 64}, DEVICE) for _ in transforms]
+    for confidence in (number / 1000 for number in thousandths):
+        decisions = zip(policies, transforms, strict=True)
+        assert len({policy.decide(transform(confidence)).keep for policy, transform in decisions}) == 1
+
+
+def test_recserve_has_a_beta_and_a_window_for_each_tier() -> None:
+    spec = {"policy": "recserve", "beta": {"device": 1.0, "edge": 0.0}, "window": {"device": 2, "edge": 3}}
+    device, edge = make_policy(spec, DEVICE), make_policy(spec, EDGE)
+    for confidence in (0.9, 0.8, 0.7, 0.6):
+        low, high = device.decide(confidence), edge.decide(confidence)
+    assert (low.keep, low.threshold, low.window_length) == (False, 0.7, 2)
+    assert (high.keep, high.threshold, high.window_length) == (True, 0.6, 3)
+    make_policy(spec, CLOUD)
+
+
 def test_recserve_sends_up_the_share_that_exchangeable_confidences_predict() -> None:
     beta, count = 0.1, 100
     expected = sum(math.ceil(beta * (m - 1)) / m for m in range(2, count + 1)) / count
@@ -133,6 +175,9 @@ def test_single_tiers_relay_below_and_keep_from_there_on() -> None:
         ({"policy": "fog-only"}, "no tier fog"),
         ({"policy": "recserve", "beta": 1.5}, "beta must be a number in"),
         ({"policy": "recserve", "beta": "0.3"}, "beta must be a number"),
+        ({"policy": "recserve", "enter": "between"}, "enter must be 'before' or 'after', not 'between'"),
+        ({"policy": "recserve", "beta": {"edge": 0.3}}, "beta has none for tier device"),
+        ({"policy": "recserve", "beta": {"device": 3}}, "beta must be a number in"),
         ({"policy": "recserve", "window": 0}, "window must be a whole number"),
         ({"policy": "recserve", "betta": 0.3}, "takes no betta"),
         ({"policy": "casserve", "thresholds": {"edge": 0.8}}, "none for tier device"),

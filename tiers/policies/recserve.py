@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from tiers.parameters import Count, Probability
-from tiers.policies.base import Decision, Place, Policy
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from tiers.parameters import ByTier, Count, Probability
+from tiers.policies.base import Decision, Place, Policy, at_tier
 from tiers.window import SlidingWindow
+
+Enter = Literal["before", "after"]
 
 
 class RecServe(Policy):
     """Recursive offloading: the threshold is the β-quantile of the node's last ``window`` confidences.
 
-    The current confidence enters the window before the threshold is computed; with fewer than two
-    values nothing is offloaded; only what is strictly below the threshold goes up. The defaults are those of
-    the authors' experiment script.
+    The current confidence enters the window ``before`` the threshold is computed, or ``after``; with fewer
+    than two values there is no threshold, and nothing is offloaded; only what is strictly below the threshold
+    goes up. The defaults are those of the authors' experiment script. It may know this confidence, and those
+    before it at this node.
     """
 
-    def __init__(self, place: Place, *, beta: Probability = 0.3, window: Count = 10_000) -> None:
+    def __init__(
+        self,
+        place: Place,
+        *,
+        beta: Probability | Annotated[Mapping[str, Probability], ByTier("beta")] = 0.3,
+        window: Count | Annotated[Mapping[str, Count], ByTier("window")] = 10_000,
+        enter: Enter = "before",
+    ) -> None:
         super().__init__(place)
-        self._beta = beta
-        self._window = SlidingWindow(window)
+        self._beta = at_tier("beta", beta, place, top=0.0)
+        self._window = SlidingWindow(at_tier("window", window, place, top=1))
+        self._enter = enter
         self._seen = 0
 
     def decide(self, confidence: float) -> Decision:
-        self._window.append(confidence)
+        if self._enter == "before":
+            self._window.append(confidence)
+        threshold = self._window.quantile(self._beta) if len(self._window) >= 2 else None
+        if self._enter == "after":
+            self._window.append(confidence)
         seq, self._seen = self._seen, self._seen + 1
-        length = len(self._window)
-        if length < 2:
-            return Decision(True, None, seq, length)
-        threshold = self._window.quantile(self._beta)
-        return Decision(not confidence < threshold, threshold, seq, length)
+        keep = threshold is None or not confidence < threshold
+        return Decision(keep, threshold, seq, len(self._window))
