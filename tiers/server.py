@@ -110,7 +110,12 @@ def _add_control(app: Flask, service: Service) -> None:
         texts = _object().get("texts")
         if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
             raise invalid('warmup needs {"texts": [TEXT, …]}')
-        return {"inference_ms": service.warm_up(texts)}
+        inferences = service.infer_apart(texts)
+        return {
+            "inference_ms": [inference.inference_ms for inference in inferences],
+            "answers": [inference.answer for inference in inferences],
+            "confidences": [inference.confidence for inference in inferences],
+        }
 
     def disconnect() -> Any:
         service.disconnect()

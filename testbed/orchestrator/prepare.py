@@ -14,6 +14,7 @@ from testbed.host.image import ImageRef, ensure_image
 from testbed.host.processes.reporting import Report
 from testbed.network.feasibility import host_lacks
 from testbed.orchestrator.events.flow import flow_ports, require_iperf3
+from testbed.scenario.calibration import Row, calibration_rows
 from testbed.scenario.capacity import capacity_notes
 from testbed.scenario.requests import build_trace, prompts_for
 from testbed.scenario.scenario import Scenario, clamp_cpus
@@ -33,6 +34,7 @@ class Inputs:
         examples: each request's prompt, by its id.
         asked_cpus: each tier's CPUs as the scenario has them.
         notes: sentences for the user; the manifest has them too.
+        calibration: the rows by which methods are calibrated.
     """
 
     scenario: Scenario
@@ -40,6 +42,7 @@ class Inputs:
     examples: Mapping[str, Example]
     asked_cpus: Mapping[str, float]
     notes: Sequence[str] = ()
+    calibration: Sequence[Row] = ()
 
     @cached_property
     def topology(self) -> Topology:
@@ -82,7 +85,8 @@ def inputs_of(scenario: Scenario) -> Inputs:
     notes += capacity_notes(under_events(scenario.events, topology))
     if scenario.replay.mode != "lockstep":  # there the trace's times mean nothing
         notes += late_events(scenario.events, trace[-1].at_s)
-    return Inputs(scenario, trace, prompts_for(trace), asked_cpus, notes)
+    rows = calibration_rows(scenario, trace)
+    return Inputs(scenario, trace, prompts_for(trace), asked_cpus, notes, rows)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import chain, count, pairwise
+from typing import Any
 
 from testbed.results.columns import Row
 from testbed.results.directory import RunDirectory
@@ -29,12 +30,15 @@ def audit_run(directory: RunDirectory) -> Audit:
     """
     broken = directory.broken_seals()
     scenario = Scenario.model_validate(directory.read_json("manifest.json")["scenario"])
-    audited = audit(scenario, directory.read_table("requests.parquet"))
+    rows = directory.read_table("requests.parquet")
+    audited = audit(scenario, rows, directory.read_calibration())
     return replace(audited, differences=(*broken, *audited.differences))
 
 
-def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
+def audit(scenario: Scenario, rows: Sequence[Row], calibration: Mapping[str, Any] | None = None) -> Audit:
     """Hold every decision in the rows of ``requests.parquet`` against the scenario's methods.
+
+    ``calibration`` is the content of ``calibration.json``, where methods were calibrated.
 
     A node that an event killed lost the records that it had not handed over yet: the last ones of that life
     are missing, and from the first gap on its thresholds cannot be shown.
@@ -52,8 +56,8 @@ def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
         steps = shown = [
             Step(row, at, node in tops) for row in method_rows for at, node in enumerate(row["path"])
         ]
-        case = Case(method, topology, scenario.seed)
-        rule = rule_of(method.policy)
+        case = Case(method, topology, scenario.seed, calibration)
+        rule = rule_of(case)
         if rule.remembers:
             shown = _without_gaps(steps, killed)
         decisions += sum(step.confidence is not None for step in steps)

@@ -16,8 +16,8 @@ import pyarrow as pa
 Row = Mapping[str, Any]
 """A row of a table that was read: its values by column."""
 
-SCHEMA_VERSION = 2
-"""Version of the run directory's format. Version 1 lacks the columns that are said to be null there."""
+SCHEMA_VERSION = 3
+"""Version of the run directory's format. Earlier ones lack the columns that are said to be null there."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class RequestRow:
     correct: bool
     """Whether the answer is the reference to the letter, whatever the task."""
     outcome: str
+    prompt_bytes: int
+    """Length of the prompt in UTF-8; null in runs of schema version 1 and 2."""
 
 
 @dataclass(frozen=True)

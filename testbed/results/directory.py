@@ -21,6 +21,8 @@ from testbed.results.columns import TABLES
 from testbed.scenario.workload.trace_file import Request
 
 SUMS = "SHA256SUMS"
+CALIBRATION = "calibration.json"
+"""What the tiers said of the calibration split, in a run with methods that are calibrated."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,14 @@ class RunDirectory:
         except ValueError as error:
             raise TestbedError(f"{self.path / name} is no JSON ({error}); the run is damaged") from error
         return content
+
+    def read_calibration(self) -> dict[str, Any] | None:
+        """What methods were calibrated by; ``None`` in a run without.
+
+        Raises:
+            TestbedError: the file is damaged.
+        """
+        return self.read_json(CALIBRATION) if (self.path / CALIBRATION).is_file() else None
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)

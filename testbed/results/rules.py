@@ -11,13 +11,18 @@ import hashlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from testbed.results.calibration import Recorded, certified_threshold, frozen_quantiles
 from testbed.results.columns import Row
 from testbed.scenario.sections.methods import Method
 from testbed.scenario.topology import Topology
+
+BUDGET_SLACK, BUDGET_GAIN, BUDGET_WINDOW = 4.0, 0.1, 1_000
+"""As docs/METHODS.md has them."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,13 @@ class Case:
     method: Method
     topology: Topology
     seed: int
+    calibration: Recorded | None = None
+
+    @cached_property
+    def inferring(self) -> list[str]:
+        """The tiers that infer, lowest first; the last one is the top."""
+        tiers = {node.tier: node.level for node in self.topology.nodes}
+        return [tier for tier in sorted(tiers, key=tiers.__getitem__) if tier not in self.method.relay]
 
     def tier(self, step: Step) -> str:
         return self.topology.node(step.node).tier
@@ -37,8 +49,36 @@ class Case:
 
     def parameter(self, name: str, step: Step) -> Any:
         """The method's parameter for the step's tier, where it may be given by tier."""
+        return self.of_tier(name, self.tier(step))
+
+    def of_tier(self, name: str, tier: str) -> Any:
         value = self.method.parameters[name]
-        return value[self.tier(step)] if isinstance(value, Mapping) else value
+        return value[tier] if isinstance(value, Mapping) else value
+
+    @cached_property
+    def quantiles(self) -> Mapping[str, tuple[float, list[float]]]:
+        """By deciding tier what calibration froze: the threshold, and the confidences that it comes from."""
+        assert self.calibration is not None
+        share = self.method.parameters.get("calibrate", {}).get("share")
+        return frozen_quantiles(
+            self.calibration,
+            self.inferring[:-1],
+            lambda tier: self.of_tier("beta", tier) if share is None else share,
+        )
+
+    @cached_property
+    def thresholds(self) -> Mapping[str, float | None]:
+        """The fixed threshold of each deciding tier: the scenario's, or what calibration gives."""
+        parameters = self.method.parameters
+        if "thresholds" in parameters:
+            given: Mapping[str, float | None] = parameters["thresholds"]
+            return given
+        asked = parameters.get("calibrate", {})
+        if "accuracy" not in asked:
+            return {tier: threshold for tier, (threshold, _) in self.quantiles.items()}
+        assert self.calibration is not None
+        shown = certified_threshold(self.calibration, self.inferring, asked["accuracy"], asked["confidence"])
+        return dict.fromkeys(self.inferring[:-1], shown)
 
 
 class Step:
@@ -50,8 +90,8 @@ class Step:
     """
 
     __slots__ = (
-        "confidence", "kept", "length", "life", "node", "request", "sequence", "threshold", "top",
-        "undecided",
+        "confidence", "kept", "length", "life", "node", "prompt_bytes", "request", "sequence", "threshold",
+        "top", "undecided",
     )  # fmt: skip
 
     def __init__(self, row: Row, at: int, top: bool) -> None:
@@ -62,6 +102,7 @@ class Step:
         self.sequence: int | None = row["window_seqs"][at]
         self.length: int | None = row["window_lengths"][at]
         self.kept: bool = row["kept"][at]
+        self.prompt_bytes: int | None = row.get("prompt_bytes")
         self.life: int = row["lives"][at] if row.get("lives") else 0
         self.top = top
         last = at == len(row["path"]) - 1
@@ -97,31 +138,36 @@ def _out_of_order(step: Step, expected: int) -> Iterator[str]:
 
 
 def _windowed(case: Case, steps: Sequence[Step]) -> Iterator[str]:
-    """What one node decided in one life, from an empty window on."""
+    """What one node decided in one life, from the window on that it started with."""
     beta, size, enters = (case.parameter(name, steps[0]) for name in ("beta", "window", "enter"))
-    window: deque[float] = deque(maxlen=size)
+    prefilled = case.method.parameters["start"] == "prefilled"
+    window: deque[float] = deque(case.quantiles[case.tier(steps[0])][1] if prefilled else (), size)
     for expected, step in enumerate(steps):
         where = f"{step.request} at {step.node}"
         if wrong := list(_out_of_order(step, expected)):
             yield from wrong
             break
         assert step.confidence is not None
-        known = [*window, step.confidence][-size:] if enters == "before" else list(window)
-        threshold = float(np.percentile(known, 100 * beta)) if len(known) >= 2 else None
-        window.append(step.confidence)
+        if enters == "before":
+            window.append(step.confidence)
+        threshold = None
+        if len(window) >= 2:
+            threshold = float(np.percentile(np.fromiter(window, float), 100 * beta))
+        if enters == "after":
+            window.append(step.confidence)
         if step.length != len(window):
             yield f"{where}: window of {step.length} values, expected {len(window)}"
         yield from _by_threshold(step, threshold)
 
 
-def _casserve(case: Case, steps: Sequence[Step]) -> Iterator[str]:
-    """Keep what reaches the threshold of the node's tier."""
+def _fixed(case: Case, steps: Sequence[Step]) -> Iterator[str]:
+    """Keep what reaches the fixed threshold of the node's tier."""
     yield from _tops(steps)
     for step in _inferred(steps):
         if step.confidence is None:
             yield f"{step.request} at {step.node}: no confidence recorded"
         else:
-            yield from _by_threshold(step, case.parameter("thresholds", step))
+            yield from _by_threshold(step, case.thresholds[case.tier(step)])
 
 
 def _colserve(case: Case, steps: Sequence[Step]) -> Iterator[str]:
@@ -135,6 +181,55 @@ def _colserve(case: Case, steps: Sequence[Step]) -> Iterator[str]:
         lot = int(hashlib.sha256(name.encode()).hexdigest()[:16], 16) // 2**11 * 2.0**-53
         yield from _no_window(step)
         yield from _decided(step, lot >= case.parameter("share", step), f"at lot {lot!r}")
+
+
+def _budget(case: Case, steps: Sequence[Step]) -> Iterator[str]:
+    """Send up the least certain, as many as keep the node within its slack of the budget."""
+    yield from _tops(steps)
+    for life in _lives(steps):
+        yield from _balanced(case, life)
+
+
+def _balanced(case: Case, steps: Sequence[Step]) -> Iterator[str]:
+    """What one node decided in one life: ``behind`` is how much less went up than the budget has."""
+    share = case.parameter("share", steps[0])
+    window: deque[float] = deque(maxlen=BUDGET_WINDOW)
+    behind, total = 0.0, 0
+    for expected, step in enumerate(steps):
+        if wrong := list(_out_of_order(step, expected)):
+            yield from wrong
+            break
+        assert step.confidence is not None
+        weight = 1 if case.method.parameters["of"] == "requests" else step.prompt_bytes or 0
+        window.append(step.confidence)
+        total += weight
+        mean = total / (expected + 1)
+        if_kept = behind + share * weight
+        if_sent = if_kept - weight
+        bound = BUDGET_SLACK * mean
+        if -bound <= if_sent and if_kept <= bound:
+            level = np.clip(share + BUDGET_GAIN * behind / mean, 0.0, 1.0)
+            threshold = float(np.percentile(np.fromiter(window, float), 100 * level))
+            yield from _by_threshold(step, threshold)
+            keep = not step.confidence < threshold
+        else:
+            keep = abs(if_kept) <= abs(if_sent)
+            yield from _by_threshold(step, None, keep=keep)
+        if step.length != len(window):
+            yield f"{step.request} at {step.node}: window of {step.length} values, expected {len(window)}"
+        behind = if_kept if keep else if_sent
+
+
+def _length_router(case: Case, steps: Sequence[Step]) -> Iterator[str]:
+    """Long prompts go up and are not inferred; the others stay."""
+    yield from _tops(steps)
+    for step in _inferred(steps):
+        longest, length = case.parameter("longest", step), step.prompt_bytes
+        stays = length is not None and length <= longest
+        if step.kept != stays or (step.confidence is not None) != stays:
+            where = f"{step.request} at {step.node}"
+            yield f"{where}: {length} bytes, and the rule has up to {longest} inferred and kept, no others"
+        yield from _no_window(step)
 
 
 def _tier_only(case: Case, steps: Sequence[Step]) -> Iterator[str]:
@@ -153,6 +248,10 @@ def _tier_only(case: Case, steps: Sequence[Step]) -> Iterator[str]:
 
 def _unknown(case: Case, _steps: Sequence[Step]) -> Iterator[str]:
     yield f"policy {case.method.policy} has no rules here, so its decisions are not shown"
+
+
+def _uncalibrated(case: Case, _steps: Sequence[Step]) -> Iterator[str]:
+    yield "no calibration is recorded, so its decisions are not shown"
 
 
 def _inferred(steps: Sequence[Step]) -> Iterator[Step]:
@@ -182,13 +281,13 @@ def _no_window(step: Step) -> Iterator[str]:
         yield f"{step.request} at {step.node}: recorded a threshold or a window, and the rule has neither"
 
 
-def _by_threshold(step: Step, threshold: float | None) -> Iterator[str]:
-    """Keep what reaches ``threshold``; without one, keep everything."""
+def _by_threshold(step: Step, threshold: float | None, *, keep: bool = True) -> Iterator[str]:
+    """Keep what reaches ``threshold``; without one, ``keep`` says what becomes of it."""
     where = f"{step.request} at {step.node}"
     if step.threshold != threshold:
         yield f"{where}: threshold {step.threshold!r}, expected {threshold!r}"
     assert step.confidence is not None
-    keep = threshold is None or not step.confidence < threshold
+    keep = keep if threshold is None else not step.confidence < threshold
     yield from _decided(step, keep, f"at confidence {step.confidence!r}")
 
 
@@ -211,16 +310,22 @@ class Rule(NamedTuple):
 
 _RULES = {
     "recserve": Rule(_recserve, remembers=True),
-    "casserve": Rule(_casserve),
+    "casserve": Rule(_fixed),
+    "static-quantile": Rule(_fixed),
     "colserve": Rule(_colserve),
+    "budget": Rule(_budget, remembers=True),
+    "length-router": Rule(_length_router),
     "TIER-only": Rule(_tier_only),
 }
 """By policy name."""
 
 
-def rule_of(policy: str) -> Rule:
-    """The rule of a policy; a policy without one has a rule that says so."""
+def rule_of(case: Case) -> Rule:
+    """The rule of a method's policy; where it cannot be applied, one that says so."""
+    policy = case.method.policy
     name = policy if policy in _RULES or not policy.endswith("-only") else "TIER-only"
+    if name in _RULES and case.method.calibration_needs is not None and case.calibration is None:
+        return Rule(_uncalibrated)
     return _RULES.get(name, Rule(_unknown))
 
 

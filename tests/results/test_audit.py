@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from testbed.results.audit import audit, audit_run
+from testbed.results.audit import audit as audit_rows
+from testbed.results.audit import audit_run
 from testbed.results.columns import LINKS, REQUESTS
-from testbed.results.directory import SUMS, RunDirectory
+from testbed.results.directory import CALIBRATION, SUMS, RunDirectory
 from testbed.scenario.scenario import Scenario, load_scenario, with_seed
-from tests.results.simulated import TEXT, Row, simulate
+from tests.results.simulated import TEXT, Row, audit, calibrate, simulate
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_a_true_run_shows_no_difference_whatever_the_order_of_its_rows(scenario:
     random.Random(seed).shuffle(rows)
     found = audit(scenario, rows)
     assert found.differences == ()
-    assert found.decisions > 8 * 200
+    assert found.decisions > 16 * 200
 
 
 @pytest.mark.parametrize("tier", ["device", "edge", "cloud"])
@@ -127,7 +128,9 @@ TAMPERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("method", ["recserve", "by-tier", "enter-after", "no-edge"])
+@pytest.mark.parametrize(
+    "method", ["recserve", "by-tier", "enter-after", "no-edge", "prefilled", "budget", "budget-of-bytes"]
+)
 @pytest.mark.parametrize("tamper", TAMPERS)
 def test_each_thing_that_was_changed_is_found(
     scenario: Scenario, rows: list[Row], tamper: Callable[[Row], None], method: str
@@ -145,6 +148,14 @@ def test_each_thing_that_was_changed_is_found(
         ("enter-after", {"enter": "before"}),
         ("recserve", {"enter": "after"}),
         ("no-edge", {"relay": ()}),
+        ("prefilled", {"start": "cold"}),
+        ("budget", {"share": 0.31}),
+        ("budget", {"of": "bytes"}),
+        ("length-router", {"longest": 91}),
+        ("recserve", {"start": "prefilled"}),
+        ("static-quantile", {"beta": {"device": 0.5, "edge": 0.4}}),
+        ("by-share", {"calibrate": {"share": 0.5}}),
+        ("by-accuracy", {"calibrate": {"accuracy": 0.1, "confidence": 0.5}}),
     ],
 )
 def test_a_run_under_other_parameters_is_not_this_one(
@@ -222,12 +233,48 @@ def test_a_lot_is_drawn_again_from_seed_method_node_and_request(
     assert audit(other, renamed).differences
 
 
+@pytest.mark.parametrize("tamper", [_threshold_of_its_own, _kept, _sequence_of_its_own, _no_confidence])
+def test_what_is_routed_by_length_is_held_against_the_prompts_length(
+    scenario: Scenario, rows: list[Row], tamper: Callable[[Row], None]
+) -> None:
+    for hops in (0, 1):
+        changed = copy.deepcopy(rows)
+        row = next(
+            row for row in changed if row["method"] == "length-router" and len(row["path"]) == hops + 1
+        )
+        if hops and tamper is _no_confidence:
+            row["confidences"][0] = 0.5  # it has none, and must not
+        else:
+            tamper(row)
+        assert audit(scenario, changed).differences
+
+
 def test_the_confidence_has_no_part_in_a_lot(scenario: Scenario, rows: list[Row]) -> None:
     changed = copy.deepcopy(rows)
     for row in changed:
         if row["method"] == "colserve":
             row["confidences"] = [1 - confidence for confidence in row["confidences"]]
     assert audit(scenario, changed).differences == ()
+
+
+@pytest.mark.parametrize("method", ["prefilled", "static-quantile", "by-share", "by-accuracy"])
+@pytest.mark.parametrize("tier", ["device", "edge"])
+def test_what_calibration_gave_is_computed_again_from_what_the_models_said(
+    scenario: Scenario, rows: list[Row], method: str, tier: str
+) -> None:
+    recorded = calibrate(scenario)
+    for answer in recorded["tiers"][tier]["answers"]:
+        answer["confidence"] /= 2
+    differences = audit_rows(scenario, rows, recorded).differences
+    assert any(text.startswith(f"{method}: ") for text in differences)
+
+
+def test_without_what_the_models_said_no_calibrated_decision_is_shown(
+    scenario: Scenario, rows: list[Row]
+) -> None:
+    differences = audit_rows(scenario, rows).differences
+    assert len(differences) == 5
+    assert all("no calibration is recorded, so its decisions are not shown" in text for text in differences)
 
 
 def test_a_tier_that_relays_and_yet_inferred_is_found(scenario: Scenario, rows: list[Row]) -> None:
@@ -266,6 +313,7 @@ def test_a_policy_without_a_rule_is_not_audited_and_that_is_said(tmp_path: Path)
 def sealed(tmp_path: Path, scenario: Scenario, rows: list[Row]) -> RunDirectory:
     directory = RunDirectory.create(tmp_path / "run", "simulated")
     directory.write_json("manifest.json", {"scenario": scenario.model_dump(mode="json")})
+    directory.write_json(CALIBRATION, calibrate(scenario))
     directory.write_table("requests.parquet", rows, REQUESTS)
     directory.write_table("links.parquet", [], LINKS)
     directory.pcap("recserve", "device1-edge1").write_bytes(b"frames")

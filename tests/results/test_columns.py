@@ -48,6 +48,7 @@ PUBLISHED: dict[str, Mapping[str, str | list[str]]] = {
         "reference": TEXT,
         "correct": FLAG,
         "outcome": TEXT,
+        "prompt_bytes": WHOLE,
     },
     "links.parquet": {
         "link": TEXT,

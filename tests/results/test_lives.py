@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from testbed.results.audit import audit
 from testbed.results.evidence import Audit
 from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.scenario.sections.events import NodeEvent
-from tests.results.simulated import TEXT, simulate
+from tests.results.simulated import TEXT, audit, simulate
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ class TestWhatIsRead:
         assert (device.only_tier, device.parameters) == ("device", {})
         assert casserve.parameters == {"thresholds": {"device": 0.8, "edge": 0.8}}
         assert recserve.only_tier is None
-        assert recserve.parameters == {"beta": 0.3, "window": 10_000, "enter": "before"}
+        assert recserve.parameters == {"beta": 0.3, "window": 10_000, "start": "cold", "enter": "before"}
 
     @pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.yaml")), ids=lambda path: path.stem)
     def test_every_scenario_of_the_repository_loads_and_survives_a_manifest(self, path: Path) -> None:
@@ -275,6 +275,11 @@ WRONG = {
     "methods=[{name: colserve, share: 3}]": "methods.colserve.share: must be less than or equal to 1, not 3",
     "methods=[{name: colserve, share: {device: 3}}]": "methods.colserve.share.device: must be less than or",
     "methods=[{name: colserve, share: {device: 0}}]": "methods.colserve.share: no share for tier edge",
+    "methods=[{name: budget, share: 2}]": "methods.budget.share: must be less than or equal to 1, not 2",
+    "methods=[{name: budget, of: frames}]": "budget.of: must be 'requests' or 'bytes', not 'frames'",
+    "methods=[{name: length-router}]": "methods.length-router.longest: is missing; add it",
+    "methods=[{name: length-router, longest: 0}]": "longest: must be greater than or equal to 1, not 0",
+    "methods=[{name: length-router, longest: {edge: 9}}]": "longest: no length for tier device; every",
     "methods.recserve.relay=[clod]": "methods.recserve.relay: no tier 'clod'; known are device, edge",
     "methods.recserve.relay=[cloud]": "methods.recserve.relay: cloud is the top tier and always answers",
     "methods.recserve.relay=edge": "methods.recserve.relay: must be a valid list, not 'edge'",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiers.confidence import make_confidence
@@ -70,7 +71,7 @@ def test_any_strictly_rising_transform_of_a_confidence_leaves_recserves_decision
     thousandths: list[int], beta: int
 ) -> None:
     """The threshold lies between two values of a window that has the confidence too: ranks decide."""
-    transforms = [lambda x: x, lambda x: x / (1 + x), lambda x: math.log1p(x), lambda x: x**3]
+    transforms: list[Callable[[float], float]] = [float, lambda x: x / (1 + x), math.log1p, lambda x: x**3]
     policies = [make_policy({"policy": "recserve", "beta": beta / 64}, DEVICE) for _ in transforms]
     for confidence in (number / 1000 for number in thousandths):
         decisions = zip(policies, transforms, strict=True)
@@ -143,6 +144,60 @@ def test_colserves_lots_repeat_in_any_order_and_differ_by_seed_method_and_node()
 def test_colserve_at_its_bounds_sends_up_nothing_and_everything(share: float, sent: int) -> None:
     policy = make_policy({**LOT, "share": share}, DEVICE)
     assert sum(not policy.judge(asked, 0.5).keep for asked in ASKED) == sent
+
+
+PIECES = st.lists(
+    st.tuples(st.sampled_from(["random", "line", "equal"]), st.floats(0, 1), st.floats(0, 1)),
+    min_size=1,
+    max_size=6,
+)
+
+
+def drifting(pieces: list[tuple[str, float, float]]) -> list[float]:
+    """Confidences of some 1,500 requests in pieces of their own kind: unsteady, rising, falling, all equal."""
+    draws, count = np.random.default_rng(1), 1500 // len(pieces)
+    kinds: dict[str, Callable[[float, float], list[float]]] = {
+        "random": lambda low, high: draws.uniform(min(low, high), max(low, high), count).tolist(),
+        "line": lambda low, high: np.linspace(low, high, count).tolist(),
+        "equal": lambda low, _: [low] * count,
+    }
+    return [confidence for kind, low, high in pieces for confidence in kinds[kind](low, high)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(PIECES, st.floats(0, 1), st.sampled_from(["requests", "bytes"]), st.integers(0, 99))
+def test_any_500_requests_in_a_row_keep_the_budget_to_2_percentage_points_under_drift_too(
+    pieces: list[tuple[str, float, float]], share: float, of: str, seed: int
+) -> None:
+    confidences = drifting(pieces)
+    policy = make_policy({"policy": "budget", "share": share, "of": of}, DEVICE)
+    sizes = np.random.default_rng(seed).integers(60, 240, len(confidences))
+    sent = np.array(
+        [
+            not policy.judge(Request(f"r{number}", int(size)), confidence).keep
+            for number, (size, confidence) in enumerate(zip(sizes, confidences, strict=True))
+        ]
+    )
+    weights = sizes if of == "bytes" else np.ones(len(sizes))
+    up, all_of_it = (np.concatenate([[0], np.cumsum(part)]) for part in (sent * weights, weights))
+    shares = (up[500:] - up[:-500]) / (all_of_it[500:] - all_of_it[:-500])
+    assert np.abs(shares - share).max() <= 0.02
+
+
+def test_a_budget_is_spent_on_the_least_certain() -> None:
+    policy = make_policy({"policy": "budget", "share": 0.3}, DEVICE)
+    confidences = np.random.default_rng(1).random(4000)
+    sent = np.array([not policy.judge(ASKED[0], confidence).keep for confidence in confidences.tolist()])
+    assert sent.mean() == pytest.approx(0.3, abs=0.002)
+    assert confidences[sent].mean() < 0.2  # the least certain 30 % have 0.15; by lot it were 0.5
+    assert (confidences[sent] > 0.6).mean() < 0.02
+
+
+def test_the_length_router_passes_long_prompts_on_without_an_inference() -> None:
+    policy = make_policy({"policy": "length-router", "longest": {"device": 80, "edge": 160}}, DEVICE)
+    assert [policy.passes_on(Request("r", size)) for size in (1, 80, 81)] == [False, False, True]
+    assert policy.decide(0.0).keep
+    assert not make_policy({"policy": "recserve"}, DEVICE).passes_on(Request("r", 10**6))
 
 
 def test_a_value_may_be_given_for_all_tiers_or_for_each() -> None:

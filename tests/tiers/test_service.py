@@ -157,6 +157,16 @@ def test_lots_send_up_the_same_requests_whatever_the_order_in_which_they_came() 
     assert 0.3 < len(sent[0]) / len(ids) < 0.7
 
 
+def test_prompts_that_are_too_long_for_a_tier_are_not_inferred_there() -> None:
+    with chain() as nodes:
+        begin({"policy": "length-router", "longest": {"device": 4, "edge": 8}}, *nodes)
+        for request_id, text, tiers in (("r1", "kino", 1), ("r2", "höre", 2), ("r3", "nine byte", 3)):
+            path = ask(nodes[0].port, text, request_id).json["recserve"]["path"]
+            assert len(path) == tiers
+            assert [step["confidence"] is None for step in path] == [True] * (tiers - 1) + [False]
+        assert [record["inferred"] for record in records(nodes[1])] == [True, False]
+
+
 def test_a_tier_that_relays_leaves_the_others_to_decide() -> None:
     with chain() as nodes:
         begin({"policy": "casserve", "thresholds": {"device": 1.0}, "relay": ["edge"]}, *nodes)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from tiers.calibration import Calibration, Needs
 from tiers.errors import ConfigError
 from tiers.parameters import construct
 from tiers.variants import Variants
@@ -77,10 +78,33 @@ class Policy(ABC):  # noqa: B024 (make_policy sees to it that one of decide and 
     def __init__(self, place: Place) -> None:
         self.place = place
 
+    @classmethod
+    def refusal(cls, parameters: Mapping[str, Any]) -> tuple[str, str] | None:
+        """A parameter, and what is wrong with it, of parameters that their types and bounds let pass."""
+        return None
+
+    @classmethod
+    def calibration_needs(cls, parameters: Mapping[str, Any]) -> Needs | None:
+        """What must be known of a calibration split before a run; ``None`` without calibration."""
+        return None
+
+    @classmethod
+    def calibrated(cls, parameters: Mapping[str, Any], calibration: Calibration) -> dict[str, Any]:
+        """The parameters of the constructor that follow from a calibration split.
+
+        Raises:
+            ValueError: its rows are too few, or do not show what is asked for.
+        """
+        return {}
+
     @property
     def infers(self) -> bool:
         """Whether this node answers at all; one that does not passes requests on untouched."""
         return True
+
+    def passes_on(self, request: Request) -> bool:
+        """Whether a request goes up without an inference here; asked by several threads at a time."""
+        return False
 
     def judge(self, request: Request, confidence: float) -> Decision:
         """Say whether this node's answer to ``request`` stays here; by its confidence alone, by default."""

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, SerializeAsAny
 
 from testbed.scenario.reading.mistakes import mistake, nearest
+from testbed.scenario.sections.calibration import CalibrationSplit
 from testbed.scenario.sections.derived import section_of
 from testbed.scenario.sections.section import FileContext, Section, chosen, find_external, name_like
+from tiers.calibration import Needs
 from tiers.parameters import ByTier, mark, parameters
 from tiers.policies.base import GIVEN, POLICIES, find_policy, tier_of
 
@@ -37,7 +39,12 @@ class Method(Section):
     @property
     def parameters(self) -> dict[str, Any]:
         """The policy's parameters, by the names that its constructor has for them."""
-        return self.model_dump(mode="json", exclude={"name", "policy", "relay"})
+        return self.model_dump(mode="json", exclude={"name", "policy", "relay"}, exclude_none=True)
+
+    @property
+    def calibration_needs(self) -> Needs | None:
+        """What it must know of a calibration split before a run; ``None`` without calibration."""
+        return find_policy(self.policy).calibration_needs(self.parameters)
 
     @property
     def only_tier(self) -> str | None:
@@ -49,6 +56,11 @@ class ExternalMethod(Method):
     """A policy class in a file of the user's, ``FILE.py:CLASS``; its parameters are its own affair."""
 
     model_config = ConfigDict(extra="allow")
+
+    @property
+    def calibration_needs(self) -> None:
+        """It is not calibrated: its class is never loaded outside a container."""
+        return None
 
 
 def _section(value: Any, context: FileContext | None) -> tuple[type[Method], dict[str, Any]]:
@@ -88,10 +100,28 @@ def check_methods(methods: Sequence[Method], tiers: Sequence[str]) -> None:
             )
         _check_relays(method, tiers)
         if not isinstance(method, ExternalMethod):
+            if refused := find_policy(method.policy).refusal(method.parameters):
+                raise mistake(refused[1], f"methods.{method.name}.{refused[0]}")
             for name, parameter in parameters(find_policy(method.policy)).items():
                 given, by_tier = method.parameters.get(name), mark(parameter, ByTier)
                 if by_tier is not None and isinstance(given, dict):
                     _check_by_tier(given, by_tier.entry, tiers, method, name)
+
+
+def check_calibrated(methods: Sequence[Method], task: str, split: CalibrationSplit | None) -> None:
+    """Methods that are calibrated have a split for it, and right and wrong answers if they ask for them.
+
+    Raises:
+        PydanticCustomError: they have not.
+    """
+    for method in methods:
+        needs, field = method.calibration_needs, f"methods.{method.name}"
+        if needs is not None and split is None:
+            raise mistake("is calibrated before the run; add calibration: {rows: 300}", field)
+        if needs == "answers" and task != "classification":
+            raise mistake(
+                f"{task} has no accuracy to show; calibrate by {{share: 0.3}}", f"{field}.calibrate"
+            )
 
 
 def _check_relays(method: Method, tiers: Sequence[str]) -> None:
