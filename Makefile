@@ -11,20 +11,20 @@ help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: provision ## install what is missing and run the quickstart end to end (ARGS="--requests 20")
-	@$(AS_ROOT) .venv/bin/testbed run $(SCENARIO) $(ARGS)
+	@$(AS_ROOT) .venv/bin/testbed run "$(SCENARIO)" $(ARGS)
 
 test: ## install what is missing and run all tests (ONLY="lint types fast parts reference host")
-	@testbed/provision.sh --tests
-	@.ci/test $(ONLY)
+	@bash testbed/provision.sh --tests
+	@bash .ci/test $(ONLY)
 
 provision: ## Debian packages and .venv
-	@testbed/provision.sh
+	@bash testbed/provision.sh
 
 prepared: ## the same, the tier image and the embedded models
-	@testbed/provision.sh --prepared
+	@bash testbed/provision.sh --prepared
 
 lint: provision ## style, types and shell scripts
-	@.ci/test lint types
+	@bash .ci/test lint types
 
 format: ## put the code in the house style
 	@.venv/bin/ruff format .
@@ -34,7 +34,7 @@ bench: provision ## print speeds and sizes
 	@$(AS_ROOT) $(PYTHON) -m pytest tests/bench -m bench -s --timeout=1800
 
 lock: ## write both lock files anew, from what pyproject.toml and tiers/requirements.txt ask for
-	@.ci/lock
+	@bash .ci/lock
 
 clean: ## remove what runs left in the kernel and in Docker, the environment and tools' caches
 	@if [ -x .venv/bin/testbed ]; then $(AS_ROOT) .venv/bin/testbed clean; fi

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -175,8 +176,12 @@ def clean(
     from testbed.host.older import remove_older
     from testbed.host.processes.run_lock import live_runs
     from testbed.network.leftovers import remove_leftovers
+    from testbed.orchestrator.nodes.mounts import remove_copies
 
-    removed = remove_older(live_runs())
+    runs = live_runs()
+    removed = remove_older(runs)
+    if not runs:
+        removed += remove_copies()
     if os.geteuid() == 0:
         removed += [f"{leftover.kind} {leftover.name}" for leftover in remove_leftovers()]
         if engine and end_engine():
@@ -296,6 +301,11 @@ for _name, _what in (
 
 def main() -> None:
     """Entry point: a user's mistake or a host's lack is one sentence and a status, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # characters that a terminal's encoding lacks are told by number
+            stream.reconfigure(errors="backslashreplace")
     with program("testbed"):
         try:
             with needs_extra("run"):

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+MAX_SENTENCE = 2000
+"""Characters. A message quotes what it found, which may be a whole file."""
+_LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
 
 
 class TestbedError(Exception):
     """A mistake or a lack that its message explains: where it is, what it is, how to mend it.
 
-    The command line prints the message alone and exits with status 1; no traceback.
+    The command line prints the message alone and exits with status 1; no traceback. Whatever the message
+    quotes, it is one line of printable text (:func:`one_line`).
     """
 
     __test__ = False  # its name would make pytest collect it
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(one_line(sentence))
+
+
+def one_line(text: str, longest: int = MAX_SENTENCE) -> str:
+    """The text as one printable line of bounded length, with the middle left out: the mend stands at the end.
+
+    What a terminal would act upon, or cannot show, is escaped as in Python.
+    """
+    line = _LINE_BREAK.sub(" ", text).strip()
+    if len(line) > longest:
+        half = longest // 2
+        line = f"{line[:half]} … {line[-half:]}"
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def is_disk_full(error: BaseException) -> bool:

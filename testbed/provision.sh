@@ -44,6 +44,11 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+case $root in
+*:* | *$'\n'*)
+    fail "Python makes no environment in $root, for the colon or line break in its name; move the checkout"
+    ;;
+esac
 if [ "$(id -u)" = 0 ]; then as_root=(); else as_root=(sudo); fi
 apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8 apt-get -y -q
     -o Acquire::Retries=3 -o Acquire::http::Timeout=60 -o Acquire::https::Timeout=60

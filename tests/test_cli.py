@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from testbed.cli import main
-from tests import SCENARIOS
+from tests import ROOT, SCENARIOS
 
 SMOKE = SCENARIOS / "smoke.yaml"
 SENTENCES = {
@@ -146,6 +147,62 @@ def test_without_an_engine_a_run_is_refused_in_one_sentence_and_leaves_no_direct
     assert "none.sock" in done.stderr or "Docker" in done.stderr
     assert "Traceback" not in done.stderr
     assert not out.exists()
+
+
+OLDER_RUN = ROOT / "tests" / "data" / "run-v1"
+
+
+def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command as a user starts it."""
+    return subprocess.run(
+        [sys.executable, "-m", "testbed.cli", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        errors="backslashreplace",
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", ["a tést", "a,b:c'd\"e", "[/bold] *?#%20", "line\nbreak", "x" * 255])
+def test_a_run_may_be_anywhere(tmp_path: Path, name: str) -> None:
+    shutil.copytree(OLDER_RUN, tmp_path / name / "run")
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    for path in (tmp_path / name / "run", tmp_path / "link" / "run"):
+        reported, audited = command("report", path), command("audit", path)
+        assert (reported.returncode, reported.stderr) == (0, "")
+        assert f"run directory: {path}" in reported.stdout
+        assert (audited.returncode, audited.stderr) == (0, "")
+
+
+@pytest.mark.root
+def test_names_that_are_no_utf_8_are_refused_in_one_sentence_before_anything_starts(tmp_path: Path) -> None:
+    """As older systems have them, and as archives are unpacked."""
+    odd = Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9"))
+    shutil.copytree(OLDER_RUN, odd / "run")
+    shutil.copy(SCENARIOS / "smoke.yaml", odd)
+    smoke = SCENARIOS / "smoke.yaml"
+    cases: list[tuple[list[str | Path], str, Path]] = [
+        (["report", odd / "run"], "RUN", odd / "run"),
+        (["audit", odd / "run"], "RUN", odd / "run"),
+        (["trace", odd / "smoke.yaml"], "SCENARIO", odd / "smoke.yaml"),
+        (["run", odd / "smoke.yaml"], "SCENARIO", odd / "smoke.yaml"),
+        (["run", smoke, "--out", odd / "new"], "--out", odd / "new"),
+    ]
+    for given, what, where in cases:
+        done = command(*given)
+        shown = bytes(where).decode(errors="backslashreplace")
+        sentence = f"testbed: {what}: {shown} is no name in UTF-8; rename it, or name another\n"
+        assert (done.returncode, done.stderr.splitlines(keepends=True)[-1:]) == (1, [sentence])
+    assert not (odd / "new").exists()
+
+
+def test_a_terminal_without_utf_8_gets_every_table_all_the_same() -> None:
+    done = command("report", OLDER_RUN, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "run directory: tests/data/run-v1" in done.stdout
 
 
 @pytest.mark.root

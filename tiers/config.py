@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ long as the tier above is waited for; a thread is made when one is needed, and t
 """
 _KNOWN = {
     "node", "tier", "tiers", "model", "task", "parent", "threads", "plugins", "policy",
-    "host", "port", "request_threads",
+    "host", "port", "request_threads", "round_trip_s",
 }  # fmt: skip
 
 
@@ -29,6 +30,7 @@ class NodeConfig:
 
     ``parent`` is ``host`` or ``host:port``, ``None`` at the top. ``policy`` holds until the first reset.
     ``request_threads`` bounds the requests handled at a time and the connections to the parent.
+    ``round_trip_s`` is the longest round trip to the parent: a handshake may take that much more.
     """
 
     place: Place
@@ -41,6 +43,7 @@ class NodeConfig:
     host: str
     port: int
     request_threads: int
+    round_trip_s: float = 0.0
 
 
 def read_config(environment: Mapping[str, str]) -> NodeConfig:
@@ -96,6 +99,7 @@ def parse_config(raw: Mapping[str, Any]) -> NodeConfig:
         host=_typed(raw, "host", str, "0.0.0.0"),
         port=_count(raw, "port", TIER_PORT),
         request_threads=_count(raw, "request_threads", REQUEST_THREADS),
+        round_trip_s=_seconds(raw, "round_trip_s"),
     )
 
 
@@ -128,3 +132,10 @@ def _count(raw: Mapping[str, Any], key: str, default: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
         raise ConfigError(f"{key} must be a whole number above 0, not {value!r}")
     return value
+
+
+def _seconds(raw: Mapping[str, Any], key: str) -> float:
+    value = raw.get(key, 0.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ConfigError(f"{key} must be seconds, 0 or more, not {value!r}")
+    return float(value)

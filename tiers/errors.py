@@ -14,27 +14,32 @@ class ConfigError(Exception):
 class RequestError(Exception):
     """A request that ends without an answer, as HTTP ``status`` and a ``kind`` that results keep apart."""
 
-    def __init__(self, status: int, kind: ErrorKind, message: str) -> None:
+    def __init__(self, status: int, kind: ErrorKind, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind
         self.message = message
+        self.param = param
 
     @property
     def body(self) -> bytes:
-        """The JSON that travels: ``{"error": {"type", "message"}}``."""
-        return error_body(self.kind, self.message)
+        """The JSON that travels (:func:`error_body`)."""
+        return error_body(self.kind, self.message, self.param)
 
 
-def error_body(kind: ErrorKind, message: str) -> bytes:
-    """JSON of an error, as the OpenAI API writes it."""
-    error: dict[str, Any] = {"error": {"type": kind, "message": message}}
-    return encode_json(error)
+def error_body(kind: ErrorKind, message: str, param: str | None = None) -> bytes:
+    """JSON of an error, as the OpenAI API writes it: ``{"error": {"type", "message", "param", "code"}}``.
+
+    Args:
+        param: the field of the request that is wrong; ``None`` where it is not one.
+    """
+    error: dict[str, Any] = {"type": kind, "message": message, "param": param, "code": None}
+    return encode_json({"error": error})
 
 
-def invalid(message: str) -> RequestError:
+def invalid(message: str, param: str | None = None) -> RequestError:
     """An error 400: the request is not as it must be; the message names the field."""
-    return RequestError(400, "invalid_request", message)
+    return RequestError(400, "invalid_request", message, param)
 
 
 def deadline_passed(where: str) -> RequestError:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from tiers.chat import FinishReason, Usage
 from tiers.confidence import Confidence, make_confidence
 from tiers.errors import RequestError, deadline_passed
 from tiers.models.base import Model, ModelConfig, Output, load_model
@@ -20,13 +20,27 @@ Decide = Callable[[float], Decision]
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """An answer with its confidence, the policy's decision on it, and the times it took."""
+    """An answer with its confidence, the policy's decision on it, and the times it took.
+
+    ``made_up`` says that no model gave the answer.
+    """
 
     answer: str
     confidence: float
+    made_up: bool
     decision: Decision
+    usage: Usage
+    finish: FinishReason
     queue_ms: float
     inference_ms: float
+
+
+def usage(text: str, output: Output) -> Usage:
+    """The tokens of a prompt and its answer: the model's own count, or else words (split at white space)."""
+    read, made = output.prompt_tokens, output.completion_tokens
+    return Usage(
+        len(text.split()) if read is None else read, len(output.answer.split()) if made is None else made
+    )
 
 
 class InferenceQueue:
@@ -88,16 +102,23 @@ class InferenceQueue:
             raise RequestError(500, "inference", f"{type(error).__name__}: {error}") from error
         done = time.monotonic()
         return Inference(
-            output.answer, confidence, decision, (started - submitted) * 1000, (done - started) * 1000
+            output.answer,
+            confidence,
+            output.made_up,
+            decision,
+            usage(text, output),
+            "length" if output.cut_off else "stop",
+            queue_ms=(started - submitted) * 1000,
+            inference_ms=(done - started) * 1000,
         )
 
     def _answer(self, text: str) -> tuple[Output, float]:
         assert self._loaded is not None, "checked before it was queued"
         model, measure = self._loaded
         output = model.infer(text)
-        confidence = measure.of(output) if output.confidence is None else output.confidence
-        if not math.isfinite(confidence):
-            raise ValueError(f"the confidence of this answer is {confidence}")
+        confidence = float(measure.of(output) if output.confidence is None else output.confidence)
+        if not 0 <= confidence <= 1:  # NaN is not, either
+            raise ValueError(f"the confidence of this answer is {confidence}, which is not in [0, 1]")
         return output, confidence
 
     def close(self) -> None:

@@ -24,12 +24,13 @@ V = TypeVar("V")
 class Record:
     """One request at this node; durations in milliseconds, all from the host's monotonic clock.
 
-    ``answer`` is what this node's own model said, ``None`` where it did not infer. ``kept`` is the
-    policy's decision; a request that was to go up but got this node's answer all the same has ``kept``
-    false and a ``forward_error``. ``queue_ms``: waiting for the model's turn, and before that for a thread,
-    where the node handled as many requests as it does at a time; of it ``thread_ms``: for the thread.
-    ``inference_ms``: model, confidence and policy; ``upstream_ms``: from ``forward_began_s`` until the answer
-    from above was there or given up. ``repeats``: how often this node sent the request up again.
+    ``answer`` is what this node's own model said, ``None`` where it did not infer; ``made_up`` says that no
+    model said it, for want of a recording (:mod:`tiers.models.recorded`). ``kept`` is the policy's decision;
+    a request that was to go up but got this node's answer all the same has ``kept`` false and a
+    ``forward_error``. ``queue_ms``: waiting for the model's turn, and before that for a thread, where the
+    node handled as many requests as it does at a time; of it ``thread_ms``: for the thread.
+    ``inference_ms``: model, confidence and policy; ``upstream_ms``: from ``forward_began_s`` until the
+    answer from above was there or given up. ``repeats``: how often this node sent the request up again.
     ``outcome``: :data:`~tiers.protocol.ANSWERED`, or the kind of the error.
 
     Moments (``_s``) are ``time.monotonic()``'s, the same for every node of a kernel: the request's last byte
@@ -45,6 +46,7 @@ class Record:
     window_length: int | None
     kept: bool
     answer: str | None
+    made_up: bool | None
     queue_ms: float
     thread_ms: float
     inference_ms: float

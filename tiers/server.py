@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import platform
@@ -19,10 +20,11 @@ from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from tiers import metrics
+from tiers.chat import require_unicode, with_id
 from tiers.config import NodeConfig, read_config
 from tiers.errors import ConfigError, RequestError, error_body, invalid
 from tiers.protocol import (
@@ -46,6 +48,12 @@ LIBRARIES = (
     "safetensors", "numpy",
 )  # fmt: skip
 
+_MENDS = {
+    404: f"; a node has POST {COMPLETIONS_PATH} and GET /v1/models",
+    413: f"; a body has {MAX_REQUEST_BYTES} bytes at most",
+}
+"""What an error of HTTP adds to its name, by status."""
+
 log = logging.getLogger("tiers")
 
 
@@ -53,6 +61,8 @@ def make_app(service: Service) -> Flask:
     """The WSGI application of one node."""
     app = Flask("tiers", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
+    app.url_map.strict_slashes = False
+    app.after_request(_echo_id)
     app.register_error_handler(RequestError, lambda error: _reply(error.body, error.status))
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _defect)
@@ -63,16 +73,23 @@ def make_app(service: Service) -> Flask:
 
 def _add_api(app: Flask, service: Service) -> None:
     name = service.config.model_name
+    model = {"id": name, "object": "model", "created": int(time.time()), "owned_by": "llm-testbed"}
 
     @app.post(COMPLETIONS_PATH)
     def completions() -> Response:
-        reply = service.handle(_incoming())
+        reply = service.handle(_incoming(_request_id(service)))
         request.environ[HANDED_OVER] = reply.handed_over
         return _reply(reply.body, reply.status)
 
     @app.get("/v1/models")
     def models() -> Response:
-        return _json({"object": "list", "data": [{"id": name, "object": "model", "owned_by": "llm-testbed"}]})
+        return _json({"object": "list", "data": [model]})
+
+    @app.get("/v1/models/<path:asked>")
+    def one_model(asked: str) -> Response:
+        if asked != name:
+            raise RequestError(404, "not_found", f"no model {asked!r}; this node has {name!r}", "model")
+        return _json(model)
 
     @app.get("/health")
     def health() -> Response:
@@ -110,6 +127,8 @@ def _add_control(app: Flask, service: Service) -> None:
         texts = _object().get("texts")
         if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
             raise invalid('warmup needs {"texts": [TEXT, …]}')
+        for text in texts:
+            require_unicode(text)
         inferences = service.infer_apart(texts)
         return {
             "inference_ms": [inference.inference_ms for inference in inferences],
@@ -163,23 +182,48 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _incoming() -> Incoming:
+def _incoming(request_id: str) -> Incoming:
     arrived = float(request.environ.get(ARRIVED, time.monotonic()))
-    request_id = request.headers.get(REQUEST_ID_HEADER) or secrets.token_hex(REQUEST_ID_MAX_LENGTH // 2)
-    if len(request_id) > REQUEST_ID_MAX_LENGTH or not (request_id.isascii() and request_id.isprintable()):
-        raise invalid(f"{REQUEST_ID_HEADER}: at most {REQUEST_ID_MAX_LENGTH} printable ASCII characters")
     remaining = MAX_REQUEST_S
     if (header := request.headers.get(DEADLINE_HEADER)) is not None:
         try:
             remaining = decode_deadline(header)
         except ValueError as error:
             raise invalid(str(error)) from error
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise RequestError(415, "invalid_request", "Content-Encoding: send the body as it is, not compressed")
     waited_ms = float(request.environ.get(WAITED_MS, 0.0))
     return Incoming(request_id, request.get_data(cache=False), arrived, arrived + remaining, waited_ms)
 
 
+def _request_id(service: Service) -> str:
+    """The id under which tiers know the request; what a user sent instead is kept, to be echoed to him."""
+    user_id = request.headers.get(REQUEST_ID_HEADER)
+    if not user_id:
+        return secrets.token_hex(REQUEST_ID_MAX_LENGTH // 2)
+    request_id = service.method.ids.of(user_id)
+    if request_id != user_id:
+        g.user_id = user_id
+    return request_id
+
+
+def _echo_id(response: Response) -> Response:
+    """Give a user back the id that he sent, where tiers know the request by a shorter one.
+
+    A short id is its own, and is in the answer: no header more on the way between tiers.
+    """
+    if (user_id := g.get("user_id")) is not None:
+        response.headers[REQUEST_ID_HEADER] = user_id
+        if response.status_code == 200:
+            response.data = with_id(response.data, user_id)
+    return response
+
+
 def _object() -> dict[str, Any]:
-    body = request.get_json(force=True, silent=True)
+    try:
+        body = json.loads(request.get_data())
+    except (ValueError, RecursionError):
+        body = None
     if not isinstance(body, dict):
         raise invalid("the body must be a JSON object")
     return body
@@ -195,7 +239,9 @@ def _reply(body: bytes, status: int) -> Response:
 
 def _http_error(error: HTTPException) -> Response:
     kind: ErrorKind = "not_found" if error.code == 404 else "invalid_request"
-    return _reply(error_body(kind, f"{error.name}: {request.method} {request.path}"), error.code or 500)
+    mend = _MENDS.get(error.code or 500, "")
+    message = f"{error.name}: {request.method} {request.path}{mend}"
+    return _reply(error_body(kind, message), error.code or 500)
 
 
 def _defect(error: Exception) -> Response:

@@ -12,12 +12,13 @@ from typing import Any
 from tiers.chat import Step, error_kind, prepend_step, read_prompt, write_answer
 from tiers.config import NodeConfig
 from tiers.errors import RequestError, deadline_passed, error_body
+from tiers.ids import ShortIds
 from tiers.inference import Decide, Inference, InferenceQueue
 from tiers.metrics import Metrics
 from tiers.policies import Decision, Policy, Request, make_policy
 from tiers.protocol import ANSWERED
 from tiers.records import Record, Records, Replies, Reply
-from tiers.upstream import Crossing, Upstream
+from tiers.upstream import CONNECT_S, Crossing, Upstream
 
 MAX_REQUEST_S = 600.0
 """For a request that came without a deadline: nothing may wait for ever."""
@@ -48,6 +49,7 @@ class Method:
 
     name: str
     policy: Policy
+    ids: ShortIds = field(default_factory=ShortIds)
     records: Records = field(default_factory=Records)
     replies: Replies = field(default_factory=Replies)
     metrics: Metrics = field(default_factory=Metrics)
@@ -71,7 +73,11 @@ class Service:
     def __init__(self, config: NodeConfig) -> None:
         self.config = config
         self.queue = InferenceQueue(config.model, config.confidence)
-        self.upstream = None if config.parent is None else Upstream(config.parent, config.request_threads)
+        self.upstream = (
+            None
+            if config.parent is None
+            else Upstream(config.parent, config.request_threads, CONNECT_S + config.round_trip_s)
+        )
         self._method = self._new_method("start", config.policy)
 
     def _new_method(self, name: str, policy: Mapping[str, Any]) -> Method:
@@ -163,10 +169,16 @@ class Service:
         course.decision = own.decision
 
     def _own_answer(self, request: Incoming, course: Course) -> Reply:
-        assert course.own is not None, "a node that does not infer got an answer or an error from above"
-        place = self.config.place
+        own = course.own
+        assert own is not None, "a node that does not infer got an answer or an error from above"
         body = write_answer(
-            request.request_id, self.config.model_name, course.own.answer, place.tier, self._step(course)
+            request.request_id,
+            self.config.model_name,
+            own.answer,
+            own.usage,
+            own.finish,
+            self.config.place.tier,
+            self._step(course),
         )
         return Reply(200, body)
 
@@ -211,6 +223,7 @@ def _record(request: Incoming, course: Course, outcome: str) -> Record:
         window_length=decision.window_length,
         kept=decision.keep,
         answer=own.answer if own else None,
+        made_up=own.made_up if own else None,
         queue_ms=course.queue_ms,
         thread_ms=request.waited_ms,
         inference_ms=own.inference_ms if own else 0.0,

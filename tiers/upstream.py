@@ -28,7 +28,7 @@ from tiers.records import Reply
 from tiers.stamped import StampedSocket
 
 CONNECT_S = 20.0
-"""For a handshake: SYNs are lost on lossy links too, and are sent again after 1, 3, 7 and 15 s."""
+"""For a handshake, beside its round trip: SYNs are lost on lossy links too, and are sent again some times."""
 MAX_ANSWER_BYTES = 8 << 20
 _WAITING = "while the tier above was waited for"
 
@@ -114,15 +114,17 @@ class OneWritePool(urllib3.HTTPConnectionPool):
 class Upstream:
     """The parent of a node and the connections to it, at most ``connections`` at a time."""
 
-    def __init__(self, parent: str, connections: int) -> None:
+    def __init__(self, parent: str, connections: int, connect_s: float = CONNECT_S) -> None:
         """Note where the parent is; :meth:`forward` connects to it.
 
         Args:
             parent: ``host`` or ``host:port``; the port is :data:`~tiers.protocol.TIER_PORT` unless given.
             connections: upper bound on open connections; further requests wait for one.
+            connect_s: how long a handshake may take.
         """
         host, _, port = parent.partition(":")
         self._address = (host, int(port) if port else TIER_PORT)
+        self._connect_s = connect_s
         self._new_pool = partial(OneWritePool, *self._address, maxsize=connections, block=True, retries=False)
         self._lock = threading.Lock()
         self._pool = self._new_pool()
@@ -168,7 +170,7 @@ class Upstream:
                 COMPLETIONS_PATH,
                 body=body,
                 headers=_headers(request_id, remaining),
-                timeout=urllib3.Timeout(total=remaining, connect=min(remaining, CONNECT_S)),
+                timeout=urllib3.Timeout(total=remaining, connect=min(remaining, self._connect_s)),
                 pool_timeout=remaining,
                 redirect=False,
             )

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from flask import Flask
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 from waitress.task import ErrorTask, Task, ThreadedTaskDispatcher, WSGITask
 
@@ -122,7 +122,18 @@ class _RefusalTask(_OneWrite, ErrorTask):
         self.write(body)
 
 
+class _Parser(HTTPRequestParser):
+    """Waitress's, which does not catch that Python refuses to read a length of thousands of digits."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:
+            raise ParsingError("Content-Length is invalid") from error
+
+
 class _Channel(HTTPChannel):
+    parser_class = _Parser
     task_class = _AnswerTask
     error_task_class = _RefusalTask
     waits_since_s: float | None = None

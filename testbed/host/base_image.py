@@ -15,6 +15,7 @@ from docker.utils import parse_repository_tag
 
 from testbed.errors import TestbedError
 from testbed.host.commands import command_path, printed_by, search_path
+from testbed.host.engine_place import engine_url
 from testbed.host.processes.children import DIES_WITH_US, killed_at_the_end, run_reported
 from testbed.host.processes.reporting import Report
 
@@ -32,6 +33,8 @@ LEAN = (
     "var/log",
 )
 RECIPE = f"debootstrap minbase {SUITE} {' '.join(PACKAGES)} without {' '.join(LEAN)}"
+PLAIN = "/mnt"
+"""A directory that every host has for mounts (hier(7))."""
 REPOSITORY = "llm-testbed-base"
 TAG = f"{REPOSITORY}:{hashlib.sha256(RECIPE.encode()).hexdigest()[:12]}"
 
@@ -79,7 +82,7 @@ def _pull(image: str, report: Report) -> bool:
     """Pull ``image``; return whether a registry had it. One silent for PULL_SILENCE_S is out of reach."""
     repository, tag = parse_repository_tag(image)
     try:
-        api = docker.from_env(timeout=PULL_SILENCE_S).api
+        api = docker.DockerClient(engine_url(), timeout=PULL_SILENCE_S).api
         for event in api.pull(repository, tag=tag or "latest", stream=True, decode=True):
             if "error" in event:
                 return False
@@ -94,18 +97,34 @@ def _bootstrap(client: docker.DockerClient, scratch: Path, report: Report) -> No
     if command_path("debootstrap") is None:
         raise TestbedError("debootstrap is not installed; testbed/provision.sh installs it")
     target = scratch / "base"
-    # Its own mount and process namespaces: whatever ends it, its mounts and its children end with it, and
-    # nobody deletes through a /proc or /dev that an interrupted debootstrap left mounted in the tree.
-    command = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"]
-    command += ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(target)]
+    target.mkdir()
+    command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, PLAIN]
     environment = {**os.environ, "PATH": search_path(), **_apt_proxy()}
     try:
-        run_reported([*command, *_mirror()], "base system", report, BOOTSTRAP_TIMEOUT_S, environment)
+        run_reported(
+            at_plain_path(target, [*command, *_mirror()]),
+            "base system",
+            report,
+            BOOTSTRAP_TIMEOUT_S,
+            environment,
+        )
         _make_lean(target)
         report("base system: importing it as an image")
         _import(client, target)
     finally:
         shutil.rmtree(target, ignore_errors=True)
+
+
+def at_plain_path(directory: Path, command: list[str]) -> list[str]:
+    """``command`` in namespaces of its own, in which ``directory`` is at :data:`PLAIN`.
+
+    debootstrap has its target's path read by a shell, so that a blank in it is the end of it. And whatever
+    ends the command, its mounts and its children end with it: nobody deletes through a /proc or /dev that an
+    interrupted debootstrap left mounted in the tree.
+    """
+    enter = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"]
+    mount = f'mount --bind -- "$0" {PLAIN} && exec "$@"'
+    return [*enter, "sh", "-c", mount, str(directory), *command]
 
 
 def _mirror() -> list[str]:

@@ -9,14 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from testbed.host.files import require_utf8
+
 
 def cache_dir() -> Path:
     """The directory for what is kept between runs: ``TESTBED_CACHE``, or a default.
 
     Root's default is shared by all clones of the repository on the host.
+
+    Raises:
+        TestbedError: the variable's value is no UTF-8.
     """
     if override := os.environ.get("TESTBED_CACHE"):
-        return Path(override).absolute()  # Docker takes a relative mount for a volume's name
+        path = Path(override).absolute()  # Docker takes a relative mount for a volume's name
+        require_utf8(path, "TESTBED_CACHE")
+        return path
     if os.geteuid() == 0:
         return Path("/var/cache/llm-testbed")
     return Path.home() / ".cache" / "llm-testbed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -11,9 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.errors import TestbedError
 from testbed.host.cache import cache_dir
+from testbed.host.cgroup_limits import container_limits, own_limits
 from testbed.host.commands import command_path, first_line
-from testbed.host.facts import cgroup_version, memory_bytes, package_version, usable_cpus
+from testbed.host.facts import cgroup_version, package_version
 from testbed.host.files import text_of
 from testbed.host.kernel import TRY_TIMEOUT_S, Kernel, kernel, parse_tries
 from testbed.host.packages import package_mend
@@ -22,6 +25,9 @@ GIB = 1 << 30
 DISK_WANTED_BYTES = 10 * GIB
 """Image, models and the wheels they are made of, with room for captures."""
 MEMORY_WANTED_BYTES = 4 * GIB
+OWN_MEMORY_WANTED_BYTES = 2 * GIB
+"""For preparing the embedded models, and full queues of all links in a run."""
+OWN_CPUS_WANTED, OWN_TASKS_WANTED = 1.0, 500
 ENGINE_TIMEOUT_S = 10
 """A busy engine may answer late."""
 AS_ROOT = "run it with sudo"
@@ -104,6 +110,7 @@ def _host_capabilities() -> Iterator[Capability]:
     yield _tool("debootstrap", "a base image without a registry", "--version")
     yield _python()
     yield _cpus()
+    yield _own_limits()
     yield from _real_time()
     yield from _room()
 
@@ -117,24 +124,21 @@ def _tool(command: str, needed_for: str, version_option: str) -> Capability:
 
 def _docker() -> Capability:
     needed_for = "the tiers' containers"
-    import docker  # late: half of this module's import time
-    from docker.errors import DockerException
+    from testbed.host.engine import connect  # late: docker is half of this module's import time
+    from testbed.host.engine_place import named_engine
 
     try:
-        client = docker.from_env(timeout=ENGINE_TIMEOUT_S)
-        try:
-            version = client.version()["Version"]
-        finally:
-            client.close()
-        if _apparmor_on() and command_path("apparmor_parser") is None:
-            detail = f"{version} answers, but cannot load its AppArmor profile: no container starts"
-            return Capability("Docker engine", False, needed_for, detail, package_mend("apparmor_parser"))
-        return Capability("Docker engine", True, needed_for, f"{version} answers")
-    except (DockerException, OSError) as error:
-        reason = str(error)
-    if address := os.environ.get("DOCKER_HOST"):
-        mend = f"start the engine of DOCKER_HOST={address}, or unset it"
-        return Capability("Docker engine", False, needed_for, f"none answers at {address}", mend)
+        client, error = connect(timeout_s=ENGINE_TIMEOUT_S)
+    except TestbedError as elsewhere:
+        reason, _, mend = str(elsewhere).rpartition("; ")
+        return Capability("Docker engine", False, needed_for, reason, mend)
+    if client is not None:
+        with contextlib.closing(client):
+            return _of_this_host(client.version()["Version"], needed_for)
+    reason = str(error)
+    if named := named_engine():
+        mend = f"start the engine of {named[0]}, or unset it"
+        return Capability("Docker engine", False, needed_for, f"none answers at {named[0]}", mend)
     if "Permission denied" in reason:
         return Capability("Docker engine", False, needed_for, "its socket is closed to this user", AS_ROOT)
     installed = command_path("dockerd")
@@ -143,6 +147,13 @@ def _docker() -> Capability:
     root = os.geteuid() == 0
     detail = "installed, does not run" + ("; a run starts it" if root else "")
     return Capability("Docker engine", root, needed_for, detail, "" if root else AS_ROOT)
+
+
+def _of_this_host(version: str, needed_for: str) -> Capability:
+    if _apparmor_on() and command_path("apparmor_parser") is None:
+        detail = f"{version} answers, but cannot load its AppArmor profile: no container starts"
+        return Capability("Docker engine", False, needed_for, detail, package_mend("apparmor_parser"))
+    return Capability("Docker engine", True, needed_for, f"{version} answers")
 
 
 def _apparmor_on() -> bool:
@@ -170,10 +181,30 @@ def _python() -> Capability:
 
 
 def _cpus() -> Capability:
-    count = usable_cpus()
-    detail = f"{count} CPU{'s' if count > 1 else ''}"
+    containers = container_limits()
+    count = containers.usable_cpus
+    detail = f"{count:g} CPU{'s' if count > 1 else ''}"
+    if containers.cpus is not None and containers.cpus.limit <= count:
+        detail += f", which the control group {containers.cpus.group} allows to all containers"
     mend = "" if count >= 2 else "more CPUs, or read latencies only where the verdict allows it"
     return Capability("CPUs", count >= 2, "latencies: tiers and orchestrator at the same time", detail, mend)
+
+
+def _own_limits() -> Capability:
+    """What control groups allow the shell, and so orchestrator, links and captures."""
+    own, words, ok = own_limits(), [], True
+    if own.memory is not None:
+        words.append(f"{own.memory.free / GIB:.2f} GiB of memory free in {own.memory.group}")
+        ok = own.memory.free >= OWN_MEMORY_WANTED_BYTES
+    if own.cpus is not None:
+        words.append(f"{own.cpus.limit:g} CPUs by {own.cpus.group}")
+        ok = ok and own.cpus.limit >= OWN_CPUS_WANTED
+    if own.processes is not None:
+        words.append(f"{own.processes.free:.0f} more processes and threads in {own.processes.group}")
+        ok = ok and own.processes.free >= OWN_TASKS_WANTED
+    mend = "" if ok else "raise the limits of these control groups, or start runs from another shell"
+    needed_for = "orchestrator, links, captures"
+    return Capability("limits of this shell", ok, needed_for, "; ".join(words) or "none", mend)
 
 
 def _real_time() -> Iterator[Capability]:
@@ -201,8 +232,12 @@ def _real_time() -> Iterator[Capability]:
 
 
 def _room() -> Iterator[Capability]:
-    free = memory_bytes()["MemAvailable"]
-    yield _enough("memory", free, MEMORY_WANTED_BYTES, "models in the tiers' containers", "available")
+    containers = container_limits()
+    where, bound = "available", containers.memory
+    if bound is not None and bound.free <= containers.free_bytes:
+        where = f"to all containers in the control group {bound.group}"
+    free = containers.free_bytes
+    yield _enough("memory", free, MEMORY_WANTED_BYTES, "models in the tiers' containers", where)
     store = cache_dir()
     while not store.exists():
         store = store.parent
@@ -211,9 +246,11 @@ def _room() -> Iterator[Capability]:
     )
 
 
-def _enough(name: str, free: int, wanted: int, needed_for: str, where: str) -> Capability:
+def _enough(name: str, free: float, wanted: int, needed_for: str, where: str) -> Capability:
     ok = free >= wanted
     mend = "" if ok else f"free {(wanted - free) / GIB:.1f} GiB more"
     if not ok and name == "disk":
         mend += ", or point TESTBED_CACHE at a larger disk"
+    if not ok and "control group" in where:
+        mend = f"raise that group's limit by {(wanted - free) / GIB:.1f} GiB"
     return Capability(name, ok, needed_for, f"{free / GIB:.1f} GiB free {where}", mend)

@@ -55,12 +55,16 @@ def _less(now: N | None, then: N | None) -> N | None:
 
 
 @dataclass(frozen=True)
-class _Mount:
-    """Where a hierarchy is mounted, and its controllers; ``unified`` is version 2."""
+class Mount:
+    """Where a hierarchy is mounted, and its controllers; ``unified`` is version 2.
+
+    ``root`` is the group that the mount shows at ``path``: that of a container, within one.
+    """
 
     path: Path
     controllers: frozenset[str]
     unified: bool
+    root: str = "/"
 
 
 class ContainerGroup:
@@ -72,7 +76,7 @@ class ContainerGroup:
 
     def __init__(self, container_id: str, mountinfo: Path = MOUNTINFO) -> None:
         self._directories: dict[str, tuple[Path, bool]] = {}
-        for mount in _mounts(mountinfo):
+        for mount in mounts(mountinfo):
             wanted = [name for name in _CONTROLLERS if name in mount.controllers]
             if wanted and (group := _find(mount.path, container_id)) is not None:
                 self._directories |= dict.fromkeys(wanted, (group, mount.unified))
@@ -137,20 +141,20 @@ class ContainerGroup:
         return {words[0]: int(words[1]) for words in lines if len(words) == 2}, unified
 
 
-def _mounts(mountinfo: Path) -> Iterator[_Mount]:
+def mounts(mountinfo: Path) -> Iterator[Mount]:
     """Hierarchies of proc_pid_mountinfo(5), version 1's controllers before the unified one's."""
     unified = []
     for line in mountinfo.read_text().splitlines():
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
-        path = Path(before.split()[4])
+        root, path = before.split()[3], Path(before.split()[4])
         if kind == "cgroup":
-            yield _Mount(path, frozenset(options.split(",")), unified=False)
+            yield Mount(path, frozenset(options.split(",")), unified=False, root=root)
         elif kind == "cgroup2":
             # `cpuacct` has no controller of its own there: cpu.stat counts usage in every group.
             controllers = {*text_of(path / "cgroup.controllers").split(), "cpuacct"}
             if len(controllers) > 1:  # on a hybrid host version 1 has them all
-                unified.append(_Mount(path, frozenset(controllers), unified=True))
+                unified.append(Mount(path, frozenset(controllers), unified=True, root=root))
     yield from unified
 
 

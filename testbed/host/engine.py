@@ -21,6 +21,7 @@ from docker.errors import DockerException
 
 from testbed.errors import TestbedError
 from testbed.host.commands import command_path, search_path
+from testbed.host.engine_place import SOCKET, engine_url, named_engine, require_here
 from testbed.host.processes.locking import exclusive
 from testbed.host.processes.proc import Process, command_name
 from testbed.host.processes.program import program
@@ -46,7 +47,7 @@ class Paths:
     data: Path = Path("/var/lib/docker")
     run: Path = Path("/run/docker")
     pidfile: Path = Path("/run/docker.pid")
-    socket: Path = Path("/run/docker.sock")
+    socket: Path = SOCKET
 
     @property
     def log(self) -> Path:
@@ -85,14 +86,15 @@ def engine(report: Report = silent, paths: Paths = HOST) -> docker.DockerClient:
     ``report`` is called if an engine is being started.
 
     Raises:
-        TestbedError: none answers and none can be started here; the message says what to do.
+        TestbedError: none answers and none can be started here, or it is not of this host
+            (:mod:`testbed.host.engine_place`); the message says what to do.
     """
-    client, reason = _connect(paths)
+    client, reason = connect(paths)
     if client is not None:
         return client
     dockerd = _require_startable(reason, paths)
     with exclusive(paths.state / "dockerd.lock", "starting Docker", 2 * READY_TIMEOUT_S, report):
-        client, _ = _connect(paths)
+        client, _ = connect(paths)
         if client is not None:
             return client
         if paths == HOST and Path("/run/systemd/system").is_dir():
@@ -122,9 +124,35 @@ def stop_engine_if_ours(paths: Paths = HOST) -> bool:
     return lived
 
 
+def connect(
+    paths: Paths = HOST, timeout_s: int = PROBE_TIMEOUT_S
+) -> tuple[docker.DockerClient | None, Exception | None]:
+    """A client of an engine that answers, or why there is none; none is started.
+
+    Args:
+        timeout_s: for the first answer.
+
+    Raises:
+        TestbedError: the engine that answers, or that the environment names, is not of this host.
+    """
+    url = engine_url() if paths == HOST else paths.url
+    try:
+        client = docker.DockerClient(base_url=url, timeout=timeout_s)
+        client.ping()
+        require_here(client, url)
+    except (DockerException, OSError) as error:  # requests' own errors are OSErrors
+        return None, error
+    client.api.timeout = REQUEST_TIMEOUT_S
+    return client, None
+
+
 def engine_if_up() -> docker.DockerClient | None:
-    """A client of the host's Docker engine if it answers; none is started."""
-    return _connect(HOST)[0]
+    """A client of the host's Docker engine if it answers; none is started.
+
+    Raises:
+        TestbedError: one answers that is not of this host.
+    """
+    return connect()[0]
 
 
 def end_engine(paths: Paths = HOST) -> bool:
@@ -143,23 +171,10 @@ def end_engine(paths: Paths = HOST) -> bool:
         return stop_engine_if_ours(paths)
 
 
-def _connect(paths: Paths) -> tuple[docker.DockerClient | None, Exception | None]:
-    try:
-        if paths == HOST:
-            client = docker.from_env(timeout=PROBE_TIMEOUT_S)
-        else:
-            client = docker.DockerClient(base_url=paths.url, timeout=PROBE_TIMEOUT_S)
-        client.ping()
-    except (DockerException, OSError) as error:  # requests' own errors are OSErrors
-        return None, error
-    client.api.timeout = REQUEST_TIMEOUT_S
-    return client, None
-
-
 def _require_startable(reason: Exception | None, paths: Paths) -> str:
     """Where ``dockerd`` is, if it may be started here."""
-    if address := os.environ.get("DOCKER_HOST") if paths == HOST else None:
-        raise TestbedError(f"no Docker engine answers at DOCKER_HOST={address}; start it or unset it")
+    if paths == HOST and (named := named_engine()):
+        raise TestbedError(f"no Docker engine answers at {named[0]}; start it or unset it")
     if os.geteuid() != 0:
         if "Permission denied" in str(reason):
             raise TestbedError("Docker's socket is closed to this user; run as root or with sudo")
@@ -211,7 +226,7 @@ def _start_daemon(paths: Paths, dockerd: str) -> subprocess.Popen[bytes]:
 
 def _wait_ready(paths: Paths, daemon: subprocess.Popen[bytes] | None) -> docker.DockerClient:
     client = wait_until(
-        lambda: _connect(paths)[0],
+        lambda: connect(paths)[0],
         READY_TIMEOUT_S,
         _POLL_S,
         possible=lambda: daemon is None or daemon.poll() is None,
@@ -256,7 +271,7 @@ def main(arguments: list[str]) -> int:
                 print("dockerd ended" if stop_engine_if_ours() else "no dockerd of ours runs")
                 return 0
             case ["status"]:
-                client, reason = _connect(HOST)
+                client, reason = connect()
                 print("a Docker engine answers" if client else f"no Docker engine answers: {reason}")
                 return 0 if client else 1
     print("usage: python -m testbed.host.engine start|stop|status", file=sys.stderr)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from testbed.errors import TestbedError
+
+
+def without_waiting(path: str, flags: int) -> int:
+    """An opener for :func:`open`: a named pipe that nobody writes to is at its end, and is not waited for."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def text_of(path: Path) -> str:
@@ -11,3 +21,20 @@ def text_of(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:
         return ""
+
+
+def require_utf8(path: Path, what: str) -> None:
+    """Refuse a path whose bytes are no UTF-8, which neither JSON nor Arrow nor Docker takes.
+
+    Args:
+        what: the option or the variable that gave it.
+
+    Raises:
+        TestbedError: it is none.
+    """
+    raw = os.fsencode(path)
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        shown = raw.decode("utf-8", errors="backslashreplace")
+        raise TestbedError(f"{what}: {shown} is no name in UTF-8; rename it, or name another") from error

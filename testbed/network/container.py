@@ -15,10 +15,11 @@ from docker.types import LogConfig
 from docker.types import Mount as DockerMount
 
 from testbed.errors import TestbedError
-from testbed.host.processes.proc import network_namespace
+from testbed.host.cgroup_limits import container_limits
+from testbed.host.processes.proc import HeldProcess, network_namespace
 from testbed.host.processes.reporting import last_line
 from testbed.host.processes.waiting import wait_until
-from testbed.network.containers import RUN_LABEL, Containers
+from testbed.network.containers import RUN_LABEL, Containers, held_process
 from testbed.network.kernel.settings import configure_namespace
 from testbed.network.node import SiteHost
 from testbed.network.wiring import kernel_name
@@ -58,8 +59,8 @@ class TierHost(SiteHost):
 
     Attributes:
         container: Docker SDK's object.
-        pid: of the container's first process, as the host counts them.
-        netns_path: ``/proc/<pid>/ns/net``.
+        process: the container's first process; ``None`` until the container has run.
+        netns_path: of that process. It leads nowhere once the process has ended.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class TierHost(SiteHost):
         self.spec = spec
         self._containers = containers
         self._container: Container | None = None
-        self._pid: int | None = None
+        self.process: HeldProcess | None = None
         self._removal: Future[None] | None = None
         super().__init__(name, **params)
         options = container_options(containers.run_id, name, containers.image, spec)
@@ -86,7 +87,12 @@ class TierHost(SiteHost):
     @property
     def started(self) -> bool:
         """Whether the container has run at all."""
-        return self._pid is not None
+        return self.process is not None
+
+    @property
+    def lives(self) -> bool:
+        """Whether the container's first process has not ended."""
+        return self.process is not None and self.process.lives
 
     @property
     def pid(self) -> int | None:
@@ -94,7 +100,7 @@ class TierHost(SiteHost):
         if not self._born:
             return None
         self._start.result()
-        return self._pid
+        return self.process.pid if self.process else None
 
     @pid.setter
     def pid(self, _pid: int | None) -> None:
@@ -102,7 +108,8 @@ class TierHost(SiteHost):
 
     @property
     def netns_path(self) -> str:  # type: ignore[override]
-        return network_namespace(self.pid or 0)  # there is no process 0
+        self._start.result()
+        return self.process.network_namespace if self.process else network_namespace(0)  # which is nobody's
 
     def wait_ready(self) -> None:
         """Return when the container runs.
@@ -120,7 +127,7 @@ class TierHost(SiteHost):
             raise TestbedError(f"the container of {self.name} has been removed from outside") from error
         except DockerException as error:
             raise TestbedError(f"the Docker engine does not answer ({error})") from error
-        if not self.container.attrs["State"]["Running"] or not Path(self.netns_path).exists():
+        if not self.container.attrs["State"]["Running"] or not self.lives:
             raise TestbedError(f"the container of {self.name} has ended: {self._last_words(self.container)}")
 
     def limit_cpus(self) -> None:
@@ -144,6 +151,9 @@ class TierHost(SiteHost):
         super().terminate()
         assert self._removal is not None
         self._removal.result()
+        if self.process is not None:
+            self.process.close()
+            self.process = None
 
     def _bring_up(self, options: Mapping[str, Any]) -> Container:
         try:
@@ -158,15 +168,36 @@ class TierHost(SiteHost):
             ) from error
         except DockerException as error:
             raise TestbedError(f"the container of {self.name} did not start: {_explained(error)}") from error
-        pid = container.attrs["State"]["Pid"]  # 0 if it has ended
+        self.process = held_process(container)
+        if self.process is None:
+            raise self._not_found(container)
         try:
-            configure_namespace(network_namespace(pid))
+            configure_namespace(self.process.network_namespace)
         except TestbedError as error:
-            raise TestbedError(
-                f"the container of {self.name} ended at once: {self._last_words(container)}"
-            ) from error
-        self._pid = pid
+            raise self._not_found(container) from error
+        self._require_same_files(self.process)
         return container
+
+    def _require_same_files(self, process: HeldProcess) -> None:
+        """Refuse mounted files that are not ours: an engine may see others by the same names."""
+        for outside, inside in self.spec.mounts.items():
+            with contextlib.suppress(OSError):  # it has ended, which is told where it is asked
+                if not (process.path / "root" / inside.lstrip("/")).samefile(outside):
+                    raise TestbedError(
+                        f"the Docker engine has mounted another {outside} in the container of {self.name} "
+                        "than this shell has, from another mount namespace; put the file where both see it"
+                    )
+
+    def _not_found(self, container: Container) -> TestbedError:
+        """Why no process of a container that was just started can be entered."""
+        words = self._last_words(container)
+        if not container.attrs["State"]["Running"]:
+            return TestbedError(f"the container of {self.name} ended at once: {words}")
+        return TestbedError(
+            f"the container of {self.name} runs, but process {container.attrs['State']['Pid']}, which the "
+            "Docker engine names, is none of its processes here; use an engine that runs on this host and in "
+            "this shell's pid namespace"
+        )
 
     def _require_going_on(self) -> None:
         if self._containers.ending.is_set():
@@ -180,8 +211,7 @@ class TierHost(SiteHost):
             with contextlib.suppress(NotFound):
                 self._container.remove(force=True, v=True)
 
-    @staticmethod
-    def _last_words(container: Container) -> str:
+    def _last_words(self, container: Container) -> str:
         """What a container printed last whose process has ended, be it unnoticed by the engine yet."""
 
         def has_ended() -> bool:
@@ -193,9 +223,20 @@ class TierHost(SiteHost):
             state = container.attrs["State"]
             printed = container.logs(tail=5).strip()
             words = last_line(printed or state.get("Error") or "")[:300]
-            killed = ", out of memory" if state.get("OOMKilled") else ""
+            killed = f", out of memory: {self._memory()}" if state.get("OOMKilled") else ""
             return f"{words} (exit status {state.get('ExitCode')}{killed})"
         return "its log cannot be read"
+
+    def _memory(self) -> str:
+        """What memory the container could use; where all share a limit, more for one is no mend."""
+        own = f"it has {(self.spec.memory_bytes or 0) >> 20} MiB"
+        shared = container_limits().memory
+        if shared is None:
+            return f"{own}; give its tier more"
+        return (
+            f"{own}, and all containers together have the {int(shared.limit) >> 20} MiB of the control group "
+            f"{shared.group}; raise what is less than the tiers need"
+        )
 
 
 def container_options(run_id: str, node: str, image: str, spec: ContainerSpec) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import docker
 from docker.errors import NotFound
 from docker.models.containers import Container
 
+from testbed.host.processes.proc import HeldProcess
+
 RUN_LABEL = "llm-testbed.run"
 """A label of every container; its value is the id of the container's run."""
 STARTS_AT_A_TIME = 8
@@ -65,6 +67,23 @@ def labelled_containers(client: docker.DockerClient | None) -> list[tuple[str, s
         return []
     listed = client.api.containers(all=True, filters={"label": RUN_LABEL})
     return [(entry["Labels"][RUN_LABEL], entry["Names"][0].lstrip("/")) for entry in listed]
+
+
+def held_process(container: Container) -> HeldProcess | None:
+    """The first process of a container that runs, which the caller closes.
+
+    ``None`` where no process here is shown to be it: it must be in a control group that bears the container's
+    id, and in another network namespace than ours. The engine's process ids alone show nothing: they are
+    another namespace's if the engine is, and used again when a container has ended.
+    """
+    try:
+        process = HeldProcess(container.attrs["State"]["Pid"])  # 0 if it has ended
+    except ProcessLookupError:
+        return None
+    if process.is_in_control_group(str(container.id)) and process.has_own_network:
+        return process
+    process.close()
+    return None
 
 
 def remove_containers(client: docker.DockerClient | None, run_id: str, name: str | None = None) -> None:

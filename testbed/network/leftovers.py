@@ -13,7 +13,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import docker
 
@@ -21,7 +21,7 @@ from testbed.errors import TestbedError
 from testbed.host.engine import engine_if_up
 from testbed.host.processes import proc
 from testbed.host.processes.run_lock import gate, known_runs, lock_file
-from testbed.network.containers import RUN_LABEL, labelled_containers, remove_containers
+from testbed.network.containers import RUN_LABEL, held_process, labelled_containers, remove_containers
 from testbed.network.kernel.netns import HERE, NAMED, delete_namespaces, named, run_in
 from testbed.network.wiring import KIND_LETTERS, kernel_name
 
@@ -78,8 +78,9 @@ def _in_kernel(run_id: str, client: docker.DockerClient | None) -> list[Leftover
     interface = re.compile(rf"{prefix}[{KIND_LETTERS}]\d+[cp]?")
     namespaces = [path.name for path in NAMED.glob(f"{prefix}*") if re.match(rf"{prefix}(-|$)", path.name)]
     interfaces = [path.name for path in Path("/sys/class/net").iterdir() if interface.fullmatch(path.name)]
-    entered = [*map(named, namespaces), *_container_namespaces(run_id, client)]
-    processes = sorted({*proc.in_network_namespaces(entered), *_captures(interface)})
+    with _container_namespaces(run_id, client) as entered:
+        inside = proc.in_network_namespaces([*map(named, namespaces), *entered])
+    processes = sorted({*inside, *_captures(interface)})
     return [
         *(Leftover("namespace", name, run_id) for name in namespaces),
         *(Leftover("interface", name, run_id) for name in sorted(interfaces)),
@@ -95,12 +96,17 @@ def _captures(interface: re.Pattern[str]) -> Iterator[int]:
             yield pid
 
 
-def _container_namespaces(run_id: str, client: docker.DockerClient | None) -> list[str]:
+@contextlib.contextmanager
+def _container_namespaces(run_id: str, client: docker.DockerClient | None) -> Iterator[list[str]]:
     """The network namespaces of the run's containers, in which processes of the host may be as well."""
-    if client is None:
-        return []
-    running = client.containers.list(filters={"label": f"{RUN_LABEL}={run_id}"}, ignore_removed=True)
-    return [proc.network_namespace(container.attrs["State"]["Pid"]) for container in running]
+    with contextlib.ExitStack() as stack:
+        paths = []
+        labelled: dict[str, Any] = {"label": f"{RUN_LABEL}={run_id}"}
+        for container in client.containers.list(filters=labelled, ignore_removed=True) if client else ():
+            if (process := held_process(container)) is not None:
+                stack.callback(process.close)
+                paths.append(process.network_namespace)
+        yield paths
 
 
 def _remove(leftover: Leftover) -> None:

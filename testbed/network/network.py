@@ -10,7 +10,6 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import docker
@@ -272,5 +271,5 @@ class Network:
     @staticmethod
     def _require_running(hosts: Sequence[SiteHost]) -> None:
         for host in hosts:
-            if isinstance(host, TierHost) and host.started and not Path(host.netns_path).exists():
+            if isinstance(host, TierHost) and host.started and not host.lives:
                 host.require_running()  # says why it ended

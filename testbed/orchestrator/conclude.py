@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from testbed.host.facts import usable_cpus
+from testbed.host.cgroup_limits import container_limits
 from testbed.orchestrator.method import MethodResult
 from testbed.orchestrator.prepare import Inputs
 from testbed.results.audit import audit
@@ -13,6 +13,7 @@ from testbed.results.columns import EVENTS, LINKS, REQUESTS, TIERS, total
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import Evidence, TierLimit
 from testbed.results.fidelity import judge
+from testbed.results.offload import tie_warnings
 from testbed.results.summary import summarise
 from testbed.scenario.reports import Finding
 
@@ -46,9 +47,11 @@ def conclude(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Non
     fidelity = judge(_evidence(directory, inputs, measured))
     written = fidelity.to_json()
     written["notes"] += [text for result in measured.methods for text in result.findings]
-    directory.write_json("fidelity.json", written)
     requests, links = measured.rows("requests"), measured.rows("links")
     summary = summarise(inputs.scenario, requests, links, fidelity.faithful)
+    for name, figures in summary["methods"].items():
+        written["notes"] += tie_warnings(name, figures["offload"])
+    directory.write_json("fidelity.json", written)
     directory.write_json("summary.json", summary)
     directory.seal()
 
@@ -72,7 +75,7 @@ def _evidence(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Ev
         cpu={result.method: result.observed.cpu for result in results},
         probes={result.method: result.observed.probes for result in results},
         tiers=_limits(inputs, measured),
-        machine_cpus=usable_cpus(),
+        machine_cpus=container_limits().usable_cpus,
         link_process={
             result.method: result.observed.link_process for result in results if inputs.topology.links
         },

@@ -13,6 +13,7 @@ from testbed.network.measure.rate import rate_groups
 from testbed.network.measure.times import FRAME_PINGS, PINGS, ping_interval_s
 from testbed.network.measure.traffic import PING_FRAME_BYTES, SMALL_FRAME_BYTES
 from testbed.scenario.expected import rate_window_s
+from testbed.scenario.reading.units import duration
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.methods import Method
 from testbed.scenario.sections.models import RecordedEntry
@@ -50,7 +51,7 @@ class Estimate:
 
     def __str__(self) -> str:
         each = ""
-        if len(self.replays_s) > 1 and len(like := set(map(_duration, self.replays_s))) == 1:
+        if len(self.replays_s) > 1 and len(like := set(map(duration, self.replays_s))) == 1:
             each = f" ({len(self.replays_s)} methods × {like.pop()})"
         parts = [
             (sum(self.replays_s), f"replay{each}"),
@@ -58,15 +59,8 @@ class Estimate:
             (self.start_s, "starting and loading models"),
             (self.accounting_s, "accounting"),
         ]
-        shown = [f"{_duration(seconds)} {what}" for seconds, what in parts if seconds >= 1]
-        return f"about {_duration(self.total_s)}: {', '.join(shown)}"
-
-
-def _duration(seconds: float) -> str:
-    """To the second below 20 s, to 5 s below a minute, to 10 s below 10 min, else to the minute."""
-    step = next(step for below, step in ((20, 1), (60, 5), (600, 10), (float("inf"), 60)) if seconds < below)
-    minutes, rest = divmod(max(1, round(seconds / step)) * step, 60)
-    return " ".join([f"{minutes} min"] * (minutes > 0) + [f"{rest} s"] * (rest > 0))
+        shown = [f"{duration(seconds)} {what}" for seconds, what in parts if seconds >= 1]
+        return f"about {duration(self.total_s)}: {', '.join(shown)}"
 
 
 def estimated_seconds(scenario: Scenario, trace: Sequence[Request], topology: Topology) -> Estimate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from testbed.host.cgroup_limits import container_limits, own_limits
 from testbed.host.facts import host_facts
 from testbed.orchestrator.prepare import Inputs, Parts
 from testbed.results.columns import SCHEMA_VERSION
@@ -29,7 +30,10 @@ class Manifest:
             "clock_offsets_ns": {},
             "image": {"tag": image.tag, "id": image.id, "size_bytes": image.size_bytes},
             "models": None if models is None else models.name,
-            "host": host_facts(),
+            "host": {
+                **host_facts(),
+                "limits": {"shell": own_limits().to_json(), "containers": container_limits().to_json()},
+            },
         }
         self.add()
 

@@ -46,7 +46,10 @@ from testbed.results.evidence import (
     ProbeReport,
     Unexplained,
 )
+from testbed.results.made_up import made_up_inferences
 from testbed.results.times import unexplained
+from testbed.scenario.patience import round_trip_s
+from testbed.scenario.recordings import tiers_made_up
 from testbed.scenario.reports import ProcessReport
 from testbed.scenario.sections.methods import Method
 from testbed.wire.account import link_ends
@@ -128,14 +131,15 @@ def observe(session: Session, method: Method, progress: Count) -> Observation:
             link.name: stack.enter_context(_capture(session, method.name, link)) for link in session.captured
         }
         network.link_process.begin(session.inputs.scenario.seed, method.name)
-        before = read_when_quiet(network)
+        slowest_s = round_trip_s(session.inputs.under_events.links)
+        before = read_when_quiet(network, slowest_s)
         probe_watch, cpu_watch = ProbeWatch(session.probes), CpuWatch()
         at_start, start_offset_ns = _usage(session), _clock_offset_ns()
         with probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
             outcomes, events, killed = _replay(session, method.name, spec, progress)
         on_all(nodes, lambda node: node.disconnect())
-        closed = not session.inputs.scenario.events or wait_until_connections_closed(network)
-        after = read_when_quiet(network)
+        closed = not session.inputs.scenario.events or wait_until_connections_closed(network, slowest_s)
+        after = read_when_quiet(network, slowest_s)
         used = {name: usage.since(at_start[name]) for name, usage in _usage(session).items()}
         link_process = network.link_process.report() if network.links else None
         reports = {
@@ -186,7 +190,14 @@ def account(
         links=[asdict(row) for row in reconciled.rows],
         tiers=[asdict(row) for row in tier_rows(method, observed.records, observed.used, topology)],
         accounts=reconciled.accounts,
-        outcomes=count_outcomes(method, inputs.trace, observed.outcomes, inputs.scenario.task.labels),
+        outcomes=count_outcomes(
+            method,
+            inputs.trace,
+            observed.outcomes,
+            inputs.scenario.task.labels,
+            made_up=made_up_inferences(requests, topology),
+            tiers_made_up=tiers_made_up(inputs.scenario),
+        ),
         lateness=Lateness.of(method, [row["lateness_ms"] for row in requests]),
         unexplained=unexplained(method, requests),
         backlog=backlogs(observed.after, topology),

@@ -9,16 +9,19 @@ from functools import cached_property
 from pathlib import Path
 
 from testbed.errors import TestbedError
-from testbed.host.facts import usable_cpus
+from testbed.host.cgroup_limits import container_limits, own_limits
 from testbed.host.image import ImageRef, ensure_image
 from testbed.host.processes.reporting import Report
 from testbed.network.feasibility import host_lacks
 from testbed.orchestrator.events.flow import flow_ports, require_iperf3
+from testbed.orchestrator.room import require_room, room_notes
 from testbed.scenario.calibration import Row, calibration_rows
 from testbed.scenario.capacity import capacity_notes
-from testbed.scenario.requests import build_trace, prompts_for
+from testbed.scenario.recordings import check_recordings
+from testbed.scenario.requests import build_trace, prompts_for, time_notes
 from testbed.scenario.scenario import Scenario, clamp_cpus
-from testbed.scenario.timeline import late_events, under_events
+from testbed.scenario.sections.graph import graph_notes
+from testbed.scenario.timeline import under_events
 from testbed.scenario.topology import DIRECTIONS, Topology
 from testbed.scenario.workload.datasets import Example
 from testbed.scenario.workload.trace_file import Request
@@ -73,20 +76,26 @@ def inputs_of(scenario: Scenario) -> Inputs:
     """Derive the inputs of a run of ``scenario`` on this host.
 
     Raises:
-        TestbedError: this host cannot run it, or its trace's file does not fit it.
+        TestbedError: this host cannot run it, its trace's file does not fit it, or recordings do not fit the
+            trace.
     """
     require_iperf3(scenario.events)
     asked_cpus = {tier.name: tier.cpus for tier in scenario.tiers}
-    scenario, notes = clamp_cpus(scenario, usable_cpus())
+    own, containers = own_limits(), container_limits()
+    scenario, notes = clamp_cpus(scenario, containers.usable_cpus)
     topology = scenario.topology
     if reasons := host_lacks(topology):
         raise TestbedError(f"{reasons[0]}; see `testbed doctor`")
+    require_room(scenario, own)
+    notes += room_notes(scenario, own, containers)
     trace = build_trace(scenario)
-    notes += capacity_notes(under_events(scenario.events, topology))
-    if scenario.replay.mode != "lockstep":  # there the trace's times mean nothing
-        notes += late_events(scenario.events, trace[-1].at_s)
+    examples = prompts_for(trace)
     rows = calibration_rows(scenario, trace)
-    return Inputs(scenario, trace, prompts_for(trace), asked_cpus, notes, rows)
+    notes += check_recordings(scenario, [*examples.values(), *(example for _, example in rows)])
+    notes += graph_notes(scenario.graph)
+    notes += capacity_notes(under_events(scenario.events, topology))
+    notes += time_notes(scenario, trace)
+    return Inputs(scenario, trace, examples, asked_cpus, notes, rows)
 
 
 @dataclass(frozen=True)
@@ -103,9 +112,9 @@ def make_parts(scenario: Scenario, report: Report) -> Parts:
     Raises:
         TestbedError: one of them cannot be made here.
     """
-    image = ensure_image(report)
     if not any(tier.model.kind == "embedded" for tier in scenario.tiers):
-        return Parts(image, None)
-    from testbed.host.embedded.prepare import prepare
+        return Parts(ensure_image(report), None)
+    from testbed.host.embedded.prepare import prepare, require_room
 
-    return Parts(image, prepare(report))
+    require_room()  # before an image is built, which takes long
+    return Parts(ensure_image(report), prepare(report))

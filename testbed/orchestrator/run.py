@@ -18,7 +18,7 @@ from testbed.host.cgroup import ContainerGroup
 from testbed.host.engine import engine
 from testbed.host.processes.run_lock import new_run_id, run_lock
 from testbed.host.processes.signals import Terminated, undisturbed
-from testbed.network.container import TierHost
+from testbed.network.container import ContainerSpec, TierHost
 from testbed.network.link_process.client import LinkProcess
 from testbed.network.measure.measure import measure
 from testbed.network.measure.paths import paths_of, probe_path
@@ -29,8 +29,9 @@ from testbed.orchestrator.estimate import estimated_seconds
 from testbed.orchestrator.manifest import Manifest
 from testbed.orchestrator.method import run_method
 from testbed.orchestrator.nodes.control import NodeControl, on_all, wait_ready
+from testbed.orchestrator.nodes.mounts import readable
 from testbed.orchestrator.nodes.tier_specs import container_specs
-from testbed.orchestrator.prepare import Inputs, Parts, inputs_of, make_parts
+from testbed.orchestrator.prepare import Inputs, inputs_of, make_parts
 from testbed.orchestrator.session import Session
 from testbed.results.directory import RunDirectory
 from testbed.scenario.reports import Finding
@@ -63,12 +64,13 @@ def run(scenario: Scenario, out: Path | None = None, reporter: Reporter | None =
         RunDirectory.check(out)
         reporter.say(str(estimated_seconds(inputs.scenario, inputs.trace, inputs.topology)))
         parts = make_parts(inputs.scenario, reporter.say)
+        specs = container_specs(inputs.scenario, inputs.topology, parts.models)
         directory = RunDirectory.create(out, scenario.name)
         manifest = Manifest(directory, run_id, inputs, parts)
         write_trace(inputs.trace, directory.path / "trace.jsonl")
         measured = Measured()
         with _concluded(manifest, inputs, measured, reporter), ExitStack() as stack:
-            session = _bring_up(stack, inputs, parts, manifest, reporter)
+            session = _bring_up(stack, inputs, parts.image.tag, specs, manifest, reporter)
             _replay_methods(session, manifest, measured)
     return directory
 
@@ -95,18 +97,24 @@ def _concluded(manifest: Manifest, inputs: Inputs, measured: Measured, reporter:
 
 
 def _bring_up(
-    stack: ExitStack, inputs: Inputs, parts: Parts, manifest: Manifest, reporter: Reporter
+    stack: ExitStack,
+    inputs: Inputs,
+    image: str,
+    specs: Sequence[ContainerSpec],
+    manifest: Manifest,
+    reporter: Reporter,
 ) -> Session:
     """Bring up network and containers until every tier is warm; ``stack`` takes it all down again."""
-    scenario, topology = inputs.scenario, inputs.topology
+    topology = inputs.topology
     count = len(topology.nodes)
-    with reporter.counting(f"starting {count} containers and their links", count) as progress:
+    starting = f"starting {count} containers and their links"
+    with readable(specs, reporter.say) as mounted, reporter.counting(starting, count) as progress:
         network = stack.enter_context(
             Network(
                 topology,
                 manifest.run_id,
-                image=parts.image.tag,
-                containers=container_specs(scenario, topology, parts.models),
+                image=image,
+                containers=mounted,
                 client=engine(reporter.say),
                 progress=progress,
             )
@@ -143,7 +151,8 @@ def _warm_up(
         wait_ready(nodes, READY_TIMEOUT_S, progress)
     texts = [example.text for example in load(inputs.scenario.task.dataset, "train")[:WARMUP_TEXTS]]
     reporter.say("warming up: inference only, then CPU limits")
-    on_all(nodes, lambda node: node.warm_up(texts))
+    warmed = {node.name for node in inputs.topology.nodes if inputs.scenario.tier(node.tier).model.warms_up}
+    on_all([node for node in nodes if node.name in warmed], lambda node: node.warm_up(texts))
     calibrated = calibrate(nodes, inputs, directory, reporter)
     on_all(nodes, lambda node: node.host.limit_cpus())
     return calibrated

@@ -13,6 +13,7 @@ from testbed.report.way import sample_way
 from testbed.results.columns import Row, total
 from testbed.results.directory import RunDirectory
 from testbed.results.fidelity import CLAIMS
+from testbed.results.offload import tie_warnings
 from testbed.results.scorers import SCORERS, Scorer
 
 CAUSES = {
@@ -36,6 +37,7 @@ def render(directory: RunDirectory) -> RenderableType:
     parts: list[RenderableType] = [
         methods_table(summary, [tier["name"] for tier in scenario["tiers"]], scorer),
         comparison_table(summary, scorer),
+        *offload_tables(summary),
         links_table(directory.read_table("links.parquet"), faithful),
         tiers_table(directory.read_table("tiers.parquet")),
     ]
@@ -51,7 +53,8 @@ def print_run(directory: RunDirectory, console: Console) -> None:
     """Print :func:`render`; wide enough for all columns where output is not a terminal."""
     if not console.is_terminal:
         console.width = max(console.width, 150)
-    console.print(render(directory))
+    with directory.understood():
+        console.print(render(directory))
 
 
 def methods_table(summary: Row, tiers: Sequence[str], scorer: Scorer) -> Table:
@@ -78,6 +81,7 @@ def methods_table(summary: Row, tiers: Sequence[str], scorer: Scorer) -> Table:
     notes = ["burden: prompt bytes on all links over cloud-only's; vs direct: over cloud-only's counted once"]
     reasons = [figures.get("vs_cloud_only_reason") for figures in summary["methods"].values()]
     notes += [f"-: {reason}" for reason in dict.fromkeys(filter(None, reasons))]
+    notes += _made_up(summary)
     methods.caption = "\n".join([*notes, *not_valid(faithful, "bytes", "quality")])
     return methods
 
@@ -109,6 +113,40 @@ def comparison_table(summary: Row, scorer: Scorer) -> Table:
     note = "-: too few answered requests, or nothing to compare with; Δ mean ms: of those that both answered"
     comparison.caption = "\n".join([note, *not_valid(faithful, "quality", "latency")])
     return comparison
+
+
+def _made_up(summary: Row) -> list[str]:
+    """A line for each method with answers that no model gave."""
+    lines = []
+    for name, figures in summary["methods"].items():
+        inferences, answers = (figures.get(f"made_up_{what}") or {} for what in ("inferences", "answers"))
+        if any(inferences.values()):
+            by_tier = ", ".join(f"{tier} {count:,}" for tier, count in inferences.items() if count)
+            lines.append(
+                f"{name}: answers made up, not a model's: {by_tier}; "
+                f"of those {sum(answers.values()):,} were returned"
+            )
+    return lines
+
+
+def offload_tables(summary: Row) -> list[Table]:
+    """What share of its requests each tier sent up, beside the share asked for; none if no tier decides."""
+    columns = ["decisions", "distinct confidences", "largest tie", "at threshold"]
+    columns += ["asked", "expected", "sent up"]
+    offload = table("What share each tier sent up, and equal confidences", ["method", "tier"], columns)
+    notes = [
+        "shares; asked: β, or the share that the method is to send up; expected: of so many requests, if no two confidences were equal",
+        "largest tie: the most frequent value in the windows; at threshold: confidence equals the threshold",
+    ]
+    for name, method in summary["methods"].items():
+        by_tier = method.get("offload") or {}
+        for tier, figures in by_tier.items():
+            shares = ("largest_tie", "tied_at_threshold", "share_asked", "share_expected", "share")
+            counts = (f"{figures[count]:,}" for count in ("decisions", "distinct_confidences"))
+            offload.add_row(name, tier, *counts, *(number(figures[share], ".3f") for share in shares))
+        notes += tie_warnings(name, by_tier)
+    offload.caption = Text("\n".join(notes))
+    return [offload] if offload.row_count else []
 
 
 def links_table(rows: Sequence[Row], faithful: Mapping[str, bool]) -> Table:

@@ -29,9 +29,10 @@ def audit_run(directory: RunDirectory) -> Audit:
         TestbedError: the directory lacks a file or holds a damaged one.
     """
     broken = directory.broken_seals()
-    scenario = Scenario.model_validate(directory.read_json("manifest.json")["scenario"])
-    rows = directory.read_table("requests.parquet")
-    audited = audit(scenario, rows, directory.read_calibration())
+    with directory.understood():
+        scenario = Scenario.model_validate(directory.read_json("manifest.json")["scenario"])
+        rows = directory.read_table("requests.parquet")
+        audited = audit(scenario, rows, directory.read_calibration())
     return replace(audited, differences=(*broken, *audited.differences))
 
 

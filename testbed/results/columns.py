@@ -88,6 +88,10 @@ class RequestRow:
     correct: bool
     """Whether the answer is the reference to the letter, whatever the task."""
     outcome: str
+    made_up: list[bool | None]
+    """Whether no model gave the node's answer and confidence, for want of a recording; null in runs of schema
+    version 1 and 2.
+    """
     prompt_bytes: int
     """Length of the prompt in UTF-8; null in runs of schema version 1 and 2."""
 
@@ -186,7 +190,7 @@ class EventRow:
     for_s: float | None = None
     took_effect_at_s: float | None = None
     """When the kernel had all of it. Of a flow: when iperf3 was told to begin, which connects first, so that
-    its payload follows some round trips later.
+    its payload follows some round trips later (``flow_payload_at_s``).
     """
     ended_at_s: float | None = None
     late_ms: float | None = None
@@ -205,8 +209,13 @@ class EventRow:
     flow_sent_bytes: int | None = None
     """What iperf3 said that it sent, without headers; the next three are iperf3's too."""
     flow_received_bytes: int | None = None
+    """What its server said that it received, whether or not its client heard of it."""
     flow_lost_packets: int | None = None
     flow_retransmits: int | None = None
+    flow_payload_at_s: float | None = None
+    """When its payload began to flow, to some 10 ms; null if it never did."""
+    flow_attempts: int | None = None
+    """How often it was begun: more than once where a loss kept it from sending."""
 
     def __str__(self) -> str:
         return f"event {self.number} ({self.kind} of {self.target} at {self.at_s:g} s)"

@@ -17,10 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from testbed.errors import TestbedError
-from testbed.results.columns import TABLES
+from testbed.host.files import require_utf8
+from testbed.results.columns import SCHEMA_VERSION, TABLES
 from testbed.scenario.workload.trace_file import Request
 
 SUMS = "SHA256SUMS"
+_LONGEST_NAME_BYTES = 600
+"""Of a file below a run directory: ``captures/<method>/<link>.pcap``, each at most 255."""
 CALIBRATION = "calibration.json"
 """What the tiers said of the calibration split, in a run with methods that are calibrated."""
 
@@ -39,7 +42,10 @@ class RunDirectory:
             TestbedError: it holds something already, or cannot be made.
         """
         path = (out or Path("results")).absolute()
+        require_utf8(path, "--out")
         with _making(path):
+            if len(os.fsencode(path)) + _LONGEST_NAME_BYTES > os.pathconf("/", "PC_PATH_MAX"):
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
             if out is not None and path.exists():
                 _require_empty(path)
             nearest = next(parent for parent in (path, *path.parents) if parent.exists())
@@ -57,6 +63,7 @@ class RunDirectory:
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         path = out if out is not None else Path("results") / f"{scenario_name}-{stamp}"
+        require_utf8(path.absolute(), "--out")
         with _making(path):
             path.mkdir(parents=True, exist_ok=True)
             _require_empty(path)
@@ -68,11 +75,44 @@ class RunDirectory:
         """Open a run that exists.
 
         Raises:
-            TestbedError: there is none.
+            TestbedError: there is none, or a later version of the testbed made it.
         """
-        if not (path / "manifest.json").is_file():
+        require_utf8(path.absolute(), "RUN")
+        try:
+            there = (path / "manifest.json").is_file()
+        except OSError as error:  # a name that is too long, a directory of somebody else's
+            raise TestbedError(f"{path} cannot be looked into ({error.strerror})") from error
+        if not there:
             raise TestbedError(f"{path} is no run directory: it has no manifest.json")
-        return cls(path)
+        directory = cls(path)
+        version = directory.read_json("manifest.json").get("schema_version")
+        if isinstance(version, bool) or not isinstance(version, int):
+            raise TestbedError(f"{path} is no run directory: its manifest.json has no schema_version")
+        if version > SCHEMA_VERSION:
+            raise TestbedError(
+                f"{path}: has schema version {version}, and this testbed reads up to {SCHEMA_VERSION}; "
+                "install a later one"
+            )
+        return directory
+
+    @contextmanager
+    def understood(self) -> Iterator[None]:
+        """Read files in the block, which fails where one of them is not as a run leaves it.
+
+        Raises:
+            TestbedError: it failed, and a file is not as the run left it. Otherwise the error is a defect.
+        """
+        try:
+            yield
+        except (TestbedError, OSError):
+            raise
+        except Exception as error:
+            if broken := self.broken_seals():
+                raise TestbedError(
+                    f"{self.path}: {broken[0]}, and it makes no sense ({type(error).__name__}: {error}); "
+                    "take an unchanged copy of the run"
+                ) from error
+            raise
 
     def pcap(self, method: str, link: str) -> Path:
         """Where the capture of a link under a method is; its directory is made."""
@@ -91,11 +131,13 @@ class RunDirectory:
             TestbedError: there is no such file, or it is no JSON.
         """
         try:
-            content: dict[str, Any] = json.loads((self.path / name).read_bytes())
+            content = json.loads(self._file(name).read_bytes())
         except OSError as error:
             raise TestbedError(f"{self.path / name} cannot be read ({error.strerror})") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TestbedError(f"{self.path / name} is no JSON ({error}); the run is damaged") from error
+        if not isinstance(content, dict):
+            raise TestbedError(f"{self.path / name} holds no JSON object; the run is damaged")
         return content
 
     def read_calibration(self) -> dict[str, Any] | None:
@@ -119,8 +161,8 @@ class RunDirectory:
             TestbedError: there is no such table, or it is damaged.
         """
         try:
-            rows: list[dict[str, Any]] = pq.ParquetFile(self.path / name).read().to_pylist()
-        except (OSError, pa.ArrowException) as error:
+            rows: list[dict[str, Any]] = pq.ParquetFile(self._file(name)).read().to_pylist()
+        except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: text that is no UTF-8
             raise TestbedError(f"{self.path / name} cannot be read ({error}); the run is damaged") from error
         columns = TABLES[name].names if name in TABLES else ()
         return [{**dict.fromkeys(columns), **row} for row in rows]
@@ -133,10 +175,10 @@ class RunDirectory:
         """
         path = self.path / "trace.jsonl"
         try:
-            return [Request(**json.loads(line)) for line in path.read_bytes().splitlines()]
+            return [Request(**json.loads(line)) for line in self._file(path.name).read_bytes().splitlines()]
         except OSError as error:
             raise TestbedError(f"{path} cannot be read ({error.strerror})") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise TestbedError(f"{path} is no trace ({error}); the run is damaged") from error
 
     def seal(self) -> None:
@@ -162,6 +204,17 @@ class RunDirectory:
             if name in sealed and _sha256(path) != sealed[name]
         ]
         return sorted(wrong)
+
+    def _file(self, name: str) -> Path:
+        """A file's path, which leads to no pipe or device, where reading would have no end.
+
+        Raises:
+            OSError: it does.
+        """
+        path = self.path / name
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return path
 
     def _files(self) -> Iterable[Path]:
         made_later = {SUMS, "report.html"}

@@ -135,6 +135,10 @@ class Outcomes:
 
     ``strange_answers``: answers that are none of the task's labels, where it has labels; ``strange_answer``
     is the first of them.
+
+    ``made_up``: by tier, inferences whose answer and confidence no model gave. They speak against quality
+    where a file of recordings lacked the prompt; in ``tiers_made_up`` all are made up, as the scenario gives
+    those tiers no file.
     """
 
     method: str
@@ -143,6 +147,8 @@ class Outcomes:
     repeated: int = 0
     strange_answers: int = 0
     strange_answer: str | None = None
+    made_up: Mapping[str, int] = field(default_factory=dict)
+    tiers_made_up: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -231,7 +237,7 @@ class Evidence:
     cpu: Mapping[str, CpuReport] | None = None
     probes: Mapping[str, Sequence[ProbeReport]] | None = None
     tiers: Sequence[TierLimit] | None = None
-    machine_cpus: int = 1
+    machine_cpus: float = 1
     link_process: Mapping[str, ProcessReport | None] | None = None
     events: Sequence[EventRow] = ()
     overflows: Sequence[Overflow] = ()

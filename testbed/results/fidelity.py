@@ -119,7 +119,9 @@ def against_decisions(audit: Audit | None, overflows: Sequence[Overflow] = ()) -
 
 
 def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
-    """Each method in which a request has not exactly one outcome, or an answer is none of the labels."""
+    """Each method in which a request has not exactly one outcome, an answer is none of the labels, or a tier
+    made answers up because its recordings lack them.
+    """
     if outcomes is None:
         yield "outcomes were not counted"
         return
@@ -134,6 +136,9 @@ def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
                 f"{outcome.method}: {outcome.strange_answers} answers are none of the task's labels, "
                 f"{(outcome.strange_answer or '')[:MAX_ANSWER_CHARACTERS]!r} for one"
             )
+        for tier, times in outcome.made_up.items():
+            if times and tier not in outcome.tiers_made_up:
+                yield f"{outcome.method}: {tier} made up {times} answers that its recordings lack"
 
 
 def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:
@@ -149,9 +154,13 @@ def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:
             if finding.ok and finding.note:
                 yield f"{when} the replay, {finding}"
     yield from tier_notes(evidence)
+    yield from _made_up_notes(evidence.outcomes or ())
     for event in evidence.events:
         if event.skipped:
             yield f"{event.method}: {event} was skipped, for the replay ended before it"
+        if (event.flow_attempts or 1) > 1 and event.flow_payload_at_s is not None:
+            late_s = event.flow_payload_at_s - event.at_s
+            yield f"{event.method}: {event} sent from {late_s:.1f} s later, in attempt {event.flow_attempts}"
     if evidence.events:
         yield from explained_too_few(evidence.unexplained or (), limits)
     if evidence.lockstep:
@@ -160,4 +169,13 @@ def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:
         yield (
             f"a closed loop of {evidence.closed_users} users: no more requests than that are outstanding, "
             "and a slow tier is asked less often; latencies lack the queue that independent users would meet"
+        )
+
+
+def _made_up_notes(outcomes: Sequence[Outcomes]) -> Iterator[str]:
+    tiers = [tier for outcome in outcomes for tier in outcome.tiers_made_up if outcome.made_up.get(tier)]
+    if tiers:
+        yield (
+            f"all answers and confidences of {', '.join(dict.fromkeys(tiers))} are made up, for the scenario "
+            "has no recordings for them: quality says nothing of a model"
         )

@@ -239,7 +239,7 @@ def _tiers(evidence: Evidence, limits: Limits) -> Iterator[str]:
     if not is_known and total > evidence.machine_cpus:
         yield (
             f"this kernel does not tell how long containers waited for a CPU, and the tiers may use "
-            f"{total:g} CPUs together, where the machine has {evidence.machine_cpus}"
+            f"{total:g} CPUs together, where the machine has {evidence.machine_cpus:g}"
         )
 
 
@@ -263,7 +263,7 @@ def tier_notes(evidence: Evidence) -> Iterator[str]:
     tiers = evidence.tiers or ()
     if (total := _cpus_together(tiers)) > evidence.machine_cpus:
         yield (
-            f"the tiers may use {total:g} CPUs together, and the machine has {evidence.machine_cpus}: what "
+            f"the tiers may use {total:g} CPUs together, and the machine has {evidence.machine_cpus:g}: what "
             "speaks against latency is a container that waited for a CPU"
         )
     for tier in tiers:

@@ -49,11 +49,7 @@ class Case:
 
     def parameter(self, name: str, step: Step) -> Any:
         """The method's parameter for the step's tier, where it may be given by tier."""
-        return self.of_tier(name, self.tier(step))
-
-    def of_tier(self, name: str, tier: str) -> Any:
-        value = self.method.parameters[name]
-        return value[tier] if isinstance(value, Mapping) else value
+        return self.method.of_tier(name, self.tier(step))
 
     @cached_property
     def quantiles(self) -> Mapping[str, tuple[float, list[float]]]:
@@ -63,7 +59,7 @@ class Case:
         return frozen_quantiles(
             self.calibration,
             self.inferring[:-1],
-            lambda tier: self.of_tier("beta", tier) if share is None else share,
+            lambda tier: self.method.of_tier("beta", tier) if share is None else share,
         )
 
     @cached_property

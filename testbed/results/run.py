@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from testbed.errors import TestbedError
-from testbed.results.columns import SCHEMA_VERSION, TABLES
+from testbed.results.columns import TABLES
 from testbed.results.directory import RunDirectory
 from testbed.scenario.scenario import Scenario
 
@@ -74,7 +74,8 @@ class Run:
     @cached_property
     def scenario(self) -> Scenario:
         """The scenario as it was run."""
-        return Scenario.model_validate(self.manifest["scenario"])
+        with self._directory.understood():
+            return Scenario.model_validate(self.manifest["scenario"])
 
     def pcap(self, method: str, link: str) -> Path:
         """The capture of a link under a method.
@@ -97,16 +98,17 @@ class Run:
         return self._directory.broken_seals()
 
     def _frame(self, table: str) -> pd.DataFrame:
-        no_events = table == "events.parquet" and not self.manifest["scenario"].get("events")
-        rows = [] if no_events else self._directory.read_table(table)
-        return pd.DataFrame(
-            {
-                column.name: pd.Series(
-                    [row[column.name] for row in rows], dtype=_DTYPES.get(column.type, "object")
-                )
-                for column in TABLES[table]
-            }
-        )
+        with self._directory.understood():
+            no_events = table == "events.parquet" and not self.manifest["scenario"].get("events")
+            rows = [] if no_events else self._directory.read_table(table)
+            return pd.DataFrame(
+                {
+                    column.name: pd.Series(
+                        [row[column.name] for row in rows], dtype=_DTYPES.get(column.type, "object")
+                    )
+                    for column in TABLES[table]
+                }
+            )
 
 
 def load_run(path: Path | str) -> Run:
@@ -115,11 +117,4 @@ def load_run(path: Path | str) -> Run:
     Raises:
         TestbedError: there is none, or a later version of the testbed made it.
     """
-    run = Run(RunDirectory.open(Path(path)))
-    version = run.manifest["schema_version"]
-    if version > SCHEMA_VERSION:
-        raise TestbedError(
-            f"{path}: has schema version {version}, and this testbed reads up to {SCHEMA_VERSION}; "
-            "install a later one"
-        )
-    return run
+    return Run(RunDirectory.open(Path(path)))

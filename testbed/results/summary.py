@@ -11,6 +11,8 @@ import numpy as np
 
 from testbed.results.columns import Row
 from testbed.results.fidelity import Claim
+from testbed.results.made_up import made_up_answers, made_up_inferences
+from testbed.results.offload import offload_figures
 from testbed.results.scorers import SCORERS, Scorer
 from testbed.results.statistics import interval_to_json, paired_mean_difference, percentile
 from testbed.results.times import HOP_COLUMNS, NODE_COLUMNS, is_explained
@@ -42,16 +44,22 @@ def summarise(
     """
     scorer = SCORERS[scenario.task.kind]
     methods: dict[str, _Method] = {}
-    for name in (method.name for method in scenario.methods):
+    topology = scenario.topology
+    for method in scenario.methods:
+        name = method.name
         rows = [row for row in requests if row["method"] == name]
         if rows:
             crossed = [row for row in links if row["method"] == name]
-            methods[name] = _Method(rows, _figures(scorer, scenario.tier_names, rows, crossed))
+            figures = _figures(scorer, scenario.tier_names, rows, crossed)
+            figures["offload"] = offload_figures(method, rows, topology)
+            figures["made_up_inferences"] = made_up_inferences(rows, topology)
+            figures["made_up_answers"] = made_up_answers(rows, topology)
+            methods[name] = _Method(rows, figures)
     cloud_only = _cloud_only(scenario, methods)
-    for method in methods.values():
-        method.figures.update(_against_cloud_only(scorer, method, cloud_only))
+    for made in methods.values():
+        made.figures.update(_against_cloud_only(scorer, made, cloud_only))
     return {
-        "methods": {name: method.figures for name, method in methods.items()},
+        "methods": {name: made.figures for name, made in methods.items()},
         "faithful": dict(faithful),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from testbed.scenario.reading.mistakes import mistake
@@ -34,19 +34,8 @@ _Need = tuple[float, int | None]
 
 def check_memory(links: Sequence[LinkEntry], events: Sequence[Event], topology: Topology) -> None:
     """Full queues and full ways of all directions, each at its fullest under any event, fit the memory."""
-    longest_of = _longest_delays_ms(links, events)
-    queues: dict[_Where, _Need] = {}
-    ways: dict[_Where, _Need] = {}
-    longest_ms = 0.0
-    for event, where, shape in _all_shapes(events, topology):
-        most_ms = longest_of.get(shape.delay_file or "", shape.delay_ms) + _JITTERS * shape.jitter_ms
-        longest_ms = max(longest_ms, most_ms)
-        on_way_bytes = _on_way_bytes(min(shape.rate_bps or MOST_BPS, MOST_BPS), most_ms)
-        for needs, size_bytes in ((ways, on_way_bytes), (queues, shape.queue_frames * HELD_FRAME_BYTES)):
-            if where not in needs or size_bytes > needs[where][0]:
-                needs[where] = (size_bytes, event)
-    queued_bytes = sum(need[0] for need in queues.values())
-    on_way_bytes = min(sum(need[0] for need in ways.values()), _on_way_bytes(MOST_BPS, longest_ms))
+    queues, ways, longest_ms = _needs(links, events, topology)
+    queued_bytes, on_way_bytes = _together(queues, ways, longest_ms)
     if queued_bytes + on_way_bytes > MEMORY_BYTES:
         needs, what = (queues, "in its queue") if queued_bytes >= on_way_bytes else (ways, "on the way")
         where = max(needs, key=lambda way: needs[way][0])
@@ -58,6 +47,37 @@ def check_memory(links: Sequence[LinkEntry], events: Sequence[Event], topology: 
             f"{_mib(MEMORY_BYTES)}; {mend}",
             field,
         )
+
+
+def held_bytes(links: Sequence[LinkEntry], events: Sequence[Event], topology: Topology) -> float:
+    """Memory for the frames of all links, each at its fullest."""
+    return sum(_together(*_needs(links, events, topology)))
+
+
+def _needs(
+    links: Sequence[LinkEntry], events: Sequence[Event], topology: Topology
+) -> tuple[dict[_Where, _Need], dict[_Where, _Need], float]:
+    """What each direction holds at most in its queue and on its way, and the longest delay of all, in ms."""
+    longest_of = _longest_delays_ms(links, events)
+    queues: dict[_Where, _Need] = {}
+    ways: dict[_Where, _Need] = {}
+    longest_ms = 0.0
+    for event, where, shape in _all_shapes(events, topology):
+        most_ms = longest_of.get(shape.delay_file or "", shape.delay_ms) + _JITTERS * shape.jitter_ms
+        longest_ms = max(longest_ms, most_ms)
+        on_way_bytes = _on_way_bytes(min(shape.rate_bps or MOST_BPS, MOST_BPS), most_ms)
+        for needs, size_bytes in ((ways, on_way_bytes), (queues, shape.queue_frames * HELD_FRAME_BYTES)):
+            if where not in needs or size_bytes > needs[where][0]:
+                needs[where] = (size_bytes, event)
+    return queues, ways, longest_ms
+
+
+def _together(
+    queues: Mapping[_Where, _Need], ways: Mapping[_Where, _Need], longest_ms: float
+) -> tuple[float, float]:
+    """Bytes in all queues and on all ways; no more is on the way than the process takes in."""
+    on_way_bytes = sum(need[0] for need in ways.values())
+    return sum(need[0] for need in queues.values()), min(on_way_bytes, _on_way_bytes(MOST_BPS, longest_ms))
 
 
 def _mib(size_bytes: float) -> str:

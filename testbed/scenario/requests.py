@@ -13,8 +13,10 @@ from pathlib import Path
 from testbed.errors import TestbedError
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.trace import Arrivals, DrawnTrace
+from testbed.scenario.timeline import late_events
 from testbed.scenario.workload.datasets import Example, load
 from testbed.scenario.workload.trace_file import TRACE_SPLIT, Request, read_trace
+from testbed.scenario.workload.trace_time import pauses, require_believable
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,21 @@ def build_trace(scenario: Scenario) -> list[Request]:
     """The scenario's trace, in order of time: the file's, or one drawn by its seed.
 
     Raises:
-        TestbedError: the file does not fit the scenario.
+        TestbedError: the file does not fit the scenario, or may be in another unit than seconds.
     """
     trace = scenario.trace
     lowest = scenario.tiers[0]
     devices = [f"{lowest.name}{number}" for number in range(1, lowest.nodes + 1)]
     if trace.kind == "file":
-        requests = read_trace(Path(trace.file), devices, scenario.task.labels)
+        path = Path(trace.file)
+        requests = read_trace(path, devices, scenario.task.labels, trace.unit)
         if trace.requests is not None and trace.requests > len(requests):
             raise TestbedError(
                 f"{trace.file}: holds {len(requests)} requests, fewer than the {trace.requests} asked for"
             )
-        return requests[: trace.requests]
+        replayed = requests[: trace.requests]
+        require_believable(replayed, path, unit_is_given="unit" in trace.model_fields_set)
+        return replayed
     return draw_trace(trace, scenario.task.dataset, devices)
 
 
@@ -90,6 +95,16 @@ def prompts_for(trace: Sequence[Request]) -> dict[str, Example]:
             )
         prompts[request.id] = example
     return prompts
+
+
+def time_notes(scenario: Scenario, trace: Sequence[Request]) -> list[str]:
+    """Notes on times of the trace at which nothing happens, and on events after its end.
+
+    None where requests are not sent at the trace's times.
+    """
+    if scenario.replay.mode != "open":
+        return []
+    return pauses(trace) + late_events(scenario.events, trace[-1].at_s)
 
 
 def summarise(trace: Sequence[Request]) -> TraceSummary:

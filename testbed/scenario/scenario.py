@@ -9,13 +9,15 @@ from typing import Annotated
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from testbed.errors import TestbedError
+from testbed.host.files import require_utf8
 from testbed.scenario.capacity import check_memory
 from testbed.scenario.checks import check_links, check_parents, check_shapes, check_tiers, check_unique
 from testbed.scenario.event_checks import check_events
 from testbed.scenario.layout import build_topology, lay_out
+from testbed.scenario.patience import check_patience
 from testbed.scenario.reading.mistakes import explain, nearest
 from testbed.scenario.reading.overrides import apply_overrides, overridden
-from testbed.scenario.reading.yamlfile import read_yaml
+from testbed.scenario.reading.yamlfile import parse_yaml, yaml_text
 from testbed.scenario.sections.calibration import CalibrationSplit
 from testbed.scenario.sections.events import AnyEvent
 from testbed.scenario.sections.graph import GraphEntry, check_places, with_ways
@@ -88,6 +90,7 @@ class Scenario(Section):
             check_events(self.events, topology)
         if info.context is not None:  # a manifest must load without the files that its events name
             check_memory(self.links, self.events, topology)
+            check_patience(self.links, topology, self.replay.deadline_s)
         return scenario
 
 
@@ -120,7 +123,12 @@ def load_scenario(
 
 
 def _read(path: Path, overrides: Sequence[str]) -> Scenario:
-    data = read_yaml(path)
+    require_utf8(path.absolute(), "SCENARIO")
+    text = yaml_text(path)
+    try:
+        data = parse_yaml(text)
+    except TestbedError as error:
+        raise TestbedError(f"{path}:{error}") from None
     if not isinstance(data, dict):
         raise TestbedError(f"{path}: must be a mapping with {', '.join(Scenario.model_fields)}")
     data = apply_overrides(data, overrides)
@@ -128,7 +136,8 @@ def _read(path: Path, overrides: Sequence[str]) -> Scenario:
     try:
         return Scenario.model_validate(data, context=context, by_name=False, by_alias=True)
     except ValidationError as error:
-        field, sentence = explain(error, data)
+        written = apply_overrides(parse_yaml(text, as_written=True), overrides, as_written=True)
+        field, sentence = explain(error, data, written)
         override = overridden(field, overrides)
         where = f"{path}: --set {override}" if override else str(path)
         raise TestbedError(f"{where}: {field}: {sentence}" if field else f"{where}: {sentence}") from None
@@ -173,10 +182,11 @@ def with_seed(scenario: Scenario, seed: int) -> Scenario:
     return scenario.model_copy(update={"trace": scenario.trace.model_copy(update={"seed": seed})})
 
 
-def clamp_cpus(scenario: Scenario, cpu_count: int) -> tuple[Scenario, list[str]]:
-    """The scenario with no quota above ``cpu_count``, which Docker would refuse, and what was changed."""
+def clamp_cpus(scenario: Scenario, cpu_count: float) -> tuple[Scenario, list[str]]:
+    """The scenario with no quota above ``cpu_count``, which no container gets, and what was changed."""
     notes = [
-        f"tiers.{tier.name}.cpus: {tier.cpus:g} is more than the machine's {cpu_count}; runs with {cpu_count}"
+        f"tiers.{tier.name}.cpus: {tier.cpus:g} is more than the machine's {cpu_count:g}; "
+        f"runs with {cpu_count:g}"
         for tier in scenario.tiers
         if tier.cpus > cpu_count
     ]

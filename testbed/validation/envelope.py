@@ -15,7 +15,8 @@ from typing import Any
 
 from testbed.console import Reporter
 from testbed.errors import TestbedError
-from testbed.host.facts import host_facts, memory_bytes, usable_cpus
+from testbed.host.cgroup_limits import container_limits
+from testbed.host.facts import host_facts
 from testbed.host.processes.run_lock import AnotherRun
 from testbed.orchestrator.run import run
 from testbed.results.directory import RunDirectory, utc_now
@@ -53,8 +54,8 @@ class Trial:
 
 
 def quantities() -> tuple[Quantity, ...]:
-    """What is searched, up to what this machine's memory allows."""
-    most = max(4, min(256, int(memory_bytes()["MemAvailable"] // NODE_MEMORY_BYTES) - 2))
+    """What is searched, up to what the memory of this machine's containers allows."""
+    most = max(4, min(256, int(container_limits().free_bytes // NODE_MEMORY_BYTES) - 2))
     return (
         Quantity("requests a second", 32, 4096, lambda rate_per_s: _scenario(2, rate_per_s)),
         Quantity("devices", 4, most, lambda devices: _scenario(devices, 4)),
@@ -66,7 +67,7 @@ def _scenario(devices: int, rate_per_s: int) -> Scenario:
 
     The nodes share the CPUs evenly: no CPU is promised twice.
     """
-    cpus = max(0.01, math.floor(100 * usable_cpus() / (devices + 2)) / 100)
+    cpus = max(0.01, math.floor(100 * container_limits().usable_cpus / (devices + 2)) / 100)
     model = {"kind": "recorded", "service": "1ms"}
     return Scenario.model_validate(
         {

@@ -19,8 +19,10 @@ import pyarrow as pa
 
 from testbed.console import Reporter
 from testbed.errors import TestbedError
+from testbed.host.cgroup_limits import own_limits
 from testbed.host.facts import host_facts
 from testbed.host.processes.run_lock import new_run_id, run_lock
+from testbed.orchestrator.room import require_own_room
 from testbed.results.directory import RunDirectory, utc_now
 from testbed.validation.bench import Bench
 from testbed.validation.check import Check, CheckResult
@@ -36,6 +38,8 @@ _COLUMNS: list[tuple[str, pa.DataType]] = [
     ("value", pa.float64()),
 ]
 SAMPLES = pa.schema(_COLUMNS)
+_LINKS, _NODES = 4, 8
+"""At most so many at a time, in any check."""
 MOST_ATTEMPTS = 3
 """A host that paused fails a check now and then, an emulator that is wrong fails it every time."""
 
@@ -50,6 +54,7 @@ def validate(
             directory cannot be made.
     """
     chosen = select(only)
+    require_own_room("a validation", own_limits(), _LINKS, _NODES)
     run_id = new_run_id()
     with run_lock(run_id), ExitStack() as stack:
         directory = RunDirectory.create(out, "validate")

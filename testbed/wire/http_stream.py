@@ -163,7 +163,10 @@ class HttpParser:
         if end < 0:
             self._searched = max(0, len(buffer) - 3)
             rest = bytes(buffer[skipped : skipped + 8])
-            if (rest and rest != b"\r" and not _PLAUSIBLE.match(rest)) or len(buffer) > LARGEST_HEAD_BYTES:
+            too_long = len(buffer) > LARGEST_HEAD_BYTES
+            if too_long:
+                self._foreign(skipped + 1)  # or the search would find the same start line for ever
+            if too_long or (rest and rest != b"\r" and not _PLAUSIBLE.match(rest)):
                 self._state = State.SEARCH
                 return True
             return False

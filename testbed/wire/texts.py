@@ -117,7 +117,9 @@ def _members(text: str) -> Iterator[tuple[str, Any, str]]:
 
 
 def _text(body: bytes, cut: bool) -> str:
-    return _completed(body.decode("utf-8", "ignore")) if cut else body.decode()
+    text = body.decode("utf-8", "ignore") if cut else body.decode()
+    text = text.removeprefix("\ufeff")  # a byte order mark, which readers may ignore (RFC 8259, section 8.1)
+    return _completed(text) if cut else text
 
 
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*("?)|[{}\[\],:]|[^{}\[\],:"\s]+', re.DOTALL)

@@ -19,13 +19,18 @@ from scapy.layers.inet import TCP
 from scapy.utils import PcapReader
 
 from testbed.errors import TestbedError
+from testbed.host.cache import cache_dir
 from testbed.host.engine import engine
 from testbed.network.containers import RUN_LABEL
 from testbed.results.columns import LINKS, REQUESTS, TIERS
 from testbed.scenario.scenario import Scenario
 from testbed.wire.account import LinkEnds, account
 from testbed.wire.pcap import count_frames
+from tests import ROOT
 from tests.e2e.runs import (
+    COMMAND,
+    RUN_TIMEOUT_S,
+    SMOKE,
     check_bytes,
     check_prompt_bytes,
     left_behind,
@@ -300,6 +305,21 @@ def test_after_a_kill_clean_removes_all_of_it_and_nothing_else(tmp_path: Path) -
         subprocess.run(["ip", "netns", "del", foreign], check=True, timeout=10)
 
 
+def test_a_policy_that_only_its_owner_may_read_decides_in_the_containers(tmp_path: Path) -> None:
+    policy = tmp_path / "mine.py"
+    policy.write_text(
+        "from tiers.policies import Decision, Policy\n\n\n"
+        "class Mine(Policy):\n    def decide(self, confidence):\n        return Decision(keep=True)\n"
+    )
+    policy.chmod(0o600)
+    methods = f"methods=[{{name: mine, policy: '{policy}:Mine'}}]"
+    done = run(tmp_path / "run", "--set", methods, "--requests", "3")
+    assert done.returncode == 0, done.stderr
+    assert f"copying {policy} for the containers: only its owner may read it" in done.stderr
+    assert {row["tier"] for row in read(tmp_path / "run", "requests.parquet")} == {"device"}
+    assert not list(cache_dir().glob(".readable-*"))
+
+
 def test_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
@@ -311,6 +331,37 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path: Path) -> None
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "space" in done.stderr.splitlines()[-1] or "disk" in done.stderr.splitlines()[-1]
+    assert wait_until_nothing_is_left() == []
+
+
+def test_a_run_works_whatever_its_paths_are_called(tmp_path: Path) -> None:
+    """Cache, scenario, a mounted file, temporary files and the run itself; the scenario behind a link."""
+    odd = tmp_path / """r é 'x', "q" $HOME:b [""" / "bold]"
+    (odd / "cache").mkdir(parents=True)
+    (odd / "cache" / "assets").symlink_to(cache_dir() / "assets")
+    (odd / "tmp").mkdir()
+    policy = "from tiers.policies.recserve import RecServe\n\nclass Mine(RecServe):\n    pass\n"
+    (odd / "my policy é.py").write_text(policy)
+    text = SMOKE.read_text().replace("beta: 0.3", 'policy: "my policy é.py:Mine", beta: 0.3')
+    (odd / "my scenario é.yaml").write_text(text)
+    (tmp_path / "link").symlink_to(odd)
+    done = subprocess.run(
+        [*COMMAND, "run", str(tmp_path / "link" / "my scenario é.yaml"), "--requests", "5",
+         "--out", str(odd / "out" / "r é")],
+        cwd=odd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TESTBED_CACHE": str(odd / "cache"),
+             "TMPDIR": str(odd / "tmp")},
+        capture_output=True, text=True, timeout=RUN_TIMEOUT_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("run directory: out/r é\n")
+    out = odd / "out" / "r é"
+    assert len(check_bytes(out)) == 12
+    check_prompt_bytes(out)
+    assert read(out, "fidelity.json")["faithful"]["bytes"]
+    assert list((odd / "tmp").iterdir()) == []
+    for command in ("report", "audit"):
+        assert run_command(command, str(out)).returncode == 0
     assert wait_until_nothing_is_left() == []
 
 

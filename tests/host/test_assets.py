@@ -82,6 +82,19 @@ def test_a_relative_cache_is_the_same_from_everywhere(
     assert cache_dir() == tmp_path / "here"
 
 
+def test_a_cache_whose_name_is_no_utf_8_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESTBED_CACHE", os.fsdecode(b"/tmp/caf\xe9"))
+    with pytest.raises(TestbedError, match=r"^TESTBED_CACHE: /tmp/caf\\xe9 is no name in UTF-8; rename it"):
+        cache_dir()
+
+
+def test_a_cache_may_have_any_name_that_is(
+    asset: Asset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TESTBED_CACHE", str(tmp_path / """a tést, "q" 'x' $HOME:b\nc"""))
+    assert (fetch(asset) / FILE).stat().st_size == 1_000_000
+
+
 @contextmanager
 def small(home: Path, options: str) -> Iterator[None]:
     home.mkdir()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -53,9 +56,12 @@ def test_the_second_provisioning_is_done_at_once_and_has_nothing_to_say() -> Non
     assert time.monotonic() - started_at < 5
 
 
-def test_a_python_that_is_too_old_is_refused_in_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["plain", "a tést, with 'quotes' and $signs"])
+def test_a_python_that_is_too_old_is_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
     """The script from another root with another interpreter, which says that it is 3.10."""
     python = tmp_path / "python3"
+    tmp_path = tmp_path / name
+    tmp_path.mkdir()
     python.write_text('#!/bin/sh\ncase "$2" in *version_info*) echo 310 ;; esac\n')
     python.chmod(0o755)
     script = tmp_path / "testbed" / "provision.sh"
@@ -66,6 +72,23 @@ def test_a_python_that_is_too_old_is_refused_in_one_sentence(tmp_path: Path) -> 
     assert refused.returncode == 1
     assert refused.stderr == f"provision: {python} is older than 3.11; use Debian 12, Ubuntu 24.04 or newer\n"
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize("name", ["a:b", "a\nb"])
+def test_a_checkout_where_no_environment_can_be_is_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
+    script = tmp_path / name / "testbed" / "provision.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text(PROVISION.read_text())
+    refused = subprocess.run(["bash", script], capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 1
+    why = "for the colon or line break in its name; move the checkout"
+    assert refused.stderr == f"provision: Python makes no environment in {tmp_path / name}, {why}\n"
+
+
+def test_a_scenario_with_a_blank_in_its_name_is_one_argument_to_make() -> None:
+    command = ["make", "--dry-run", "demo", "SCENARIO=my scén.yaml", "AS_ROOT="]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert shown.splitlines()[-1].split("testbed run ")[1].strip() == '"my scén.yaml"'
 
 
 @pytest.mark.root
@@ -113,3 +136,59 @@ def test_nothing_committed_names_a_registry_host() -> None:
         ["git", "grep", "-nIE", pattern], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert found.stdout == ""
+
+
+@pytest.fixture(scope="module", params=["core.autocrlf=true", "core.eol=crlf"])
+def clone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone by someone whose Git writes text files with CRLF, as it does by default on Windows."""
+    home = tmp_path_factory.mktemp("home")
+    key, _, value = str(request.param).partition("=")
+    attributes = home / "attributes"
+    attributes.write_text("* text=auto\n")
+    settings = {key: value, "core.attributesFile": str(attributes), "safe.directory": "*"}
+    for name, setting in settings.items():
+        subprocess.run(["git", "config", "--file", home / "config", name, setting], check=True)
+    command = ["git", "clone", "--quiet", "--depth=1", f"file://{ROOT}", str(home / "clone")]
+    environment = {**os.environ, "GIT_CONFIG_GLOBAL": str(home / "config")}
+    subprocess.run(command, env=environment, check=True, timeout=60)
+    return home / "clone"
+
+
+def test_every_file_of_a_clone_is_as_it_was_committed(clone: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-tree", "-r", "-z", "HEAD"], cwd=clone, capture_output=True, text=True, check=True
+    )
+    committed = {name: entry.split()[2] for entry, name in
+                 (line.split("\t") for line in listed.stdout.split("\0") if line)}  # fmt: skip
+    present = {name: _blob((clone / name).read_bytes()) for name in committed}
+    assert len(committed) > 400
+    assert present == committed
+
+
+def _blob(content: bytes) -> str:
+    """How Git names a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def test_the_scripts_of_a_clone_run_also_where_their_mode_was_lost(clone: Path) -> None:
+    """Zip archives, and copies from hosts without modes, have no executable files."""
+    script = clone / "testbed" / "provision.sh"
+    run = functools.partial(subprocess.run, capture_output=True, text=True, timeout=60, check=False)
+    refused = run([script, "--nothing"])
+    assert refused.stderr == "provision: --nothing is no option; there are --prepared and --tests\n"
+    for path in (script, *(clone / ".ci").iterdir()):
+        path.chmod(0o644)
+    refused = run(["make", "lock"], cwd=clone, env={**os.environ, "PYTHON": "none"})
+    assert "lock: .venv/bin/python is not Python 3.11" in refused.stderr
+    shown = run(["make", "--dry-run", "test", "prepared"], cwd=clone).stdout
+    for line in shown.splitlines():
+        assert line.startswith("bash "), line
+
+
+def test_no_text_is_committed_with_the_ends_of_lines_of_another_system() -> None:
+    """Nothing converts them. Files that users might bring stand below ``tests/data`` as they are."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--eol"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    odd = [line for line in listed if line.startswith(("i/crlf", "i/mixed"))]
+    assert [line for line in odd if not line.split("\t")[1].startswith("tests/data/")] == []

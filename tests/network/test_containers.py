@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +14,12 @@ import docker
 import pytest
 
 from testbed.errors import TestbedError
+from testbed.host.processes.waiting import wait_until
 from testbed.network.container import ContainerSpec
+from testbed.network.containers import held_process
 from testbed.network.kernel.settings import HOST_SYSCTLS, namespace_settings
 from testbed.network.network import Network
+from tests import ROOT
 from tests.network.lab import SLEEP, asleep, path, run_id, settle, tree
 
 pytestmark = pytest.mark.docker
@@ -86,12 +93,98 @@ def test_the_quota_of_cpus_is_set_when_asked_for(network: Network) -> None:
     assert node.container.attrs["HostConfig"]["CpuQuota"] == 25_000
 
 
+def test_a_process_that_the_engine_names_is_held_only_if_it_is_the_containers(network: Network) -> None:
+    """The ids of an engine in another pid namespace, and of containers that have ended, are others' here."""
+    container = network.node("device1").container
+    own = container.attrs["State"]["Pid"]
+    with subprocess.Popen(["unshare", "--net", "sleep", "600"]) as stranger:
+        try:
+            another = network.node("edge1").container.attrs["State"]["Pid"]
+            for pid in (0, os.getpid(), 1, stranger.pid, another):
+                container.attrs["State"]["Pid"] = pid
+                assert held_process(container) is None
+        finally:
+            container.attrs["State"]["Pid"] = own
+            stranger.kill()
+    process = held_process(container)
+    assert process is not None
+    assert Path(process.network_namespace).readlink() == Path(network.node("device1").netns_path).readlink()
+    process.close()
+
+
+ONE_NODE = """
+import json, sys, docker
+from testbed.errors import TestbedError
+from testbed.network.container import ContainerSpec, TierHost
+from testbed.network.containers import Containers
+from testbed.network.wiring import Wiring
+from tests.network.lab import SLEEP, tree
+
+run, image, mounts = sys.argv[1:]
+with Containers(docker.DockerClient("unix:///run/docker.sock"), image, run, lambda _: None) as containers:
+    node = tree().node("edge1")
+    spec = ContainerSpec("edge1", command=SLEEP, mounts=json.loads(mounts))
+    wiring = Wiring("/nowhere", "tb")
+    try:
+        options = {"containers": containers, "spec": spec, "neighbours": [], "wiring": wiring}
+        TierHost("edge1", tier_node=node, **options).wait_ready()
+        print("started")
+    except TestbedError as error:
+        print(error)
+"""
+
+
+def started(
+    within: list[str], run: str, image: str, mounts: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """What a node's container says when a program in other namespaces starts it."""
+    command = [*within, sys.executable, "-c", ONE_NODE, run, image, json.dumps(mounts or {})]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_nothing_is_written_in_a_namespace_that_is_not_shown_to_be_the_containers(image: str) -> None:
+    """A node in a pid namespace below the engine's, of an engine that was not asked where it is."""
+    settings = namespace_settings("/proc/self/ns/net")
+    run = run_id()
+    unshare = ["unshare", "--pid", "--fork", "--mount-proc"]
+    done = started(unshare, run, image)
+    said = r"the container of edge1 runs, but process \d+, .*; use an engine that runs on this host and"
+    assert re.match(said, done.stdout), (done.stdout, done.stderr)
+    assert namespace_settings("/proc/self/ns/net") == settings
+
+
+def test_a_file_that_the_engine_sees_otherwise_is_refused(image: str, tmp_path: Path) -> None:
+    """A shell with a mount of its own: by the same name, the engine has another file."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "model").write_text("the engine's")
+    private = 'mount -t tmpfs none "$0" && echo ours >"$0/model" && exec "$@"'
+    within = ["unshare", "--mount", "--propagation=private", "sh", "-c", private, str(folder)]
+    mounts = {str(folder / "model"): "/model"}
+    done = started(within, run_id(), image, mounts)
+    said = f"has mounted another {folder / 'model'} in the container of edge1 than this shell has"
+    assert said in done.stdout, done.stderr
+    assert started([], run_id(), image, mounts).stdout == "started\n"
+
+
 def test_settings_that_change_what_tcp_sends_are_fixed_and_told(network: Network) -> None:
     told = namespace_settings(network.node("cloud1").netns_path)
     assert {name: told[name] for name in HOST_SYSCTLS} == dict(HOST_SYSCTLS)
     assert told["net.ipv6.conf.all.disable_ipv6"] == "1"
     assert json.loads(json.dumps(network.settings()))["namespace"] == told
     assert "congctl cubic" in network.node("cloud1").cmd("ip route")
+
+
+def test_a_container_that_was_killed_for_want_of_memory_is_told_with_its_limit(
+    image: str, engine: docker.DockerClient
+) -> None:
+    greedy = ["python3", "-c", "import time; time.sleep(3); held = b'x' * (1 << 30)"]
+    spec = ContainerSpec("edge1", memory_bytes=32 << 20, command=greedy)
+    with Network(tree(), run_id(), image=image, containers=asleep(tree(), spec), client=engine) as network:
+        node = network.node("edge1")
+        wait_until(lambda: not node.lives, 30, 0.05)
+        with pytest.raises(TestbedError, match="137, out of memory: it has 32 MiB; give its tier more"):
+            node.require_running()
 
 
 def test_an_image_that_is_not_there_is_said_so(engine: docker.DockerClient) -> None:

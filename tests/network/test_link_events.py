@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from testbed.errors import TestbedError
 from testbed.network.kernel.connections import wait_until_closed
 from testbed.network.kernel.counters import Counters
+from testbed.network.kernel.netns import socket_in
 from testbed.network.network import Network
-from testbed.orchestrator.events.flow import flow_ports
+from testbed.orchestrator.events.flow import flow_port, flow_ports
 from testbed.orchestrator.events.player import EventPlayer
 from testbed.orchestrator.events.stage import Stage
 from testbed.results.columns import EventRow
@@ -244,3 +246,88 @@ def test_a_flow_that_the_replay_cuts_short_is_ended_and_said() -> None:
         assert "the replay ended before the flow did" in report.error
         assert report.ended_at_s is not None
         assert report.ended_at_s < 20
+
+
+SLOW = Shape(20 * 10**6, delay_ms=200)
+"""The two ends agree on a UDP flow like this, after its beginning: SYN 0 s, cookie 0.4 s, parameters 0.8 s,
+the first datagram 1.2 s, its answer 1.4 s, and payload from 2 s on.
+"""
+
+
+def flow_of(protocol: str, for_s: int, at_s: float = 0.1) -> dict[str, Any]:
+    ends = {"source": "device1", "target": "edge1", "rate_bps": 2 * 10**6, "protocol": protocol}
+    return {"at_s": at_s, "flow": ends, "for_s": for_s}
+
+
+def down(at_s: float, for_s: float | None = None) -> dict[str, Any]:
+    return {"at_s": at_s, "link": LINK, "down": True, "for_s": for_s}
+
+
+@pytest.mark.parametrize("lost_from_s", [1.2, 1.4])
+def test_a_udp_flow_whose_first_datagram_or_its_answer_is_lost_is_begun_again(lost_from_s: float) -> None:
+    entries = [flow_of("udp", 10), down(lost_from_s, 0.2)]
+    with up(tree(devices=1, up=SLOW)) as network:
+        report, lost = played(network, *entries, replay_s=14.0)
+    assert (lost.lost_frames or 0) > 0
+    assert report.error is None
+    assert report.flow_attempts == 2
+    assert report.flow_payload_at_s is not None
+    assert 4 < report.flow_payload_at_s < 8
+    assert report.ended_at_s is not None
+    assert report.ended_at_s == pytest.approx(10.1, abs=2.5)
+    assert report.flow_received_bytes is not None
+    assert report.flow_received_bytes > 500_000
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_flow_whose_syn_is_lost_begins_when_the_link_is_back(protocol: str) -> None:
+    with up(tree(devices=1, up=RATE)) as network:
+        report, _ = played(network, flow_of(protocol, 4), down(0.0, 0.5), replay_s=6.0)
+    assert report.error is None
+    assert report.flow_payload_at_s is not None
+    assert 0.9 < report.flow_payload_at_s < 2.5
+    assert (report.flow_received_bytes or 0) > 250_000
+
+
+def test_a_flow_whose_server_cannot_listen_is_said_before_a_replay_begins() -> None:
+    with up(tree(devices=1, up=RATE)) as network:
+        target = network.net["edge1"].endpoint
+        with socket_in(target.netns_path) as taken:
+            taken.bind((target.ip, flow_port(0)))
+            taken.listen()
+            with pytest.raises(TestbedError, match=rf"did not come to listen on {target.ip} port 20000"):
+                played(network, flow_of("udp", 2), replay_s=0.1)
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_flow_that_never_begins_says_so_and_why(protocol: str) -> None:
+    with up(tree(devices=1, up=RATE)) as network:
+        report, _ = played(network, flow_of(protocol, 2), down(0.0), replay_s=5.0)
+    assert report.error is not None
+    assert report.error == "iperf3: the flow never began, in 1 attempt: no connection"
+    assert (report.flow_sent_bytes, report.flow_received_bytes, report.flow_payload_at_s) == (0, 0, None)
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_of_a_flow_that_dies_on_its_way_what_arrived_is_what_arrived(protocol: str) -> None:
+    with up(tree(devices=1, up=RATE)) as network:
+        report, dead = played(network, flow_of(protocol, 3), down(1.1), replay_s=6.0)
+        arrived = network.link(LINK).counts()["up"].handed_on_frames * 1448
+    sent, received = report.flow_sent_bytes or 0, report.flow_received_bytes or 0
+    assert report.error is None
+    assert 150_000 < received < min(arrived, 0.6 * sent if protocol == "udp" else sent)
+    assert report.ended_at_s == pytest.approx(3.1, abs=0.7)
+    if protocol == "udp":
+        lost_share = (report.flow_lost_packets or 0) * 1448 / sent
+        assert lost_share == pytest.approx(1 - received / sent, abs=0.02)
+        assert (dead.lost_frames or 0) >= (report.flow_lost_packets or 0) > 100
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_flow_over_a_link_slower_than_iperf3_s_own_patience(protocol: str) -> None:
+    with up(tree(devices=1, up=Shape(20 * 10**6, delay_ms=1600))) as network:
+        (report,) = played(network, flow_of(protocol, 4), replay_s=32.0)
+    assert report.error is None
+    assert report.flow_attempts == 1
+    # In 4 s TCP hears once that its first ten segments arrived, if at all.
+    assert (report.flow_received_bytes or 0) > (10_000 if protocol == "tcp" else 300_000)

@@ -14,6 +14,7 @@ from testbed.report.tables import (
     comparison_table,
     links_table,
     methods_table,
+    offload_tables,
     tiers_table,
     times_table,
     verdicts,
@@ -98,6 +99,41 @@ def test_methods_stand_on_a_line_each_in_110_columns() -> None:
     for cell in ("0.800 [0.700, 0.900]", "9/1", "1.0", "5.0", "0.500", "-"):
         assert cell in line
     assert "-: no request was answered under both" in text
+
+
+OFFLOAD = {
+    "decisions": 1234, "offloaded": 0, "share": 0.0, "share_asked": 0.9, "share_expected": 0.903,
+    "share_untied": 0.901, "distinct_confidences": 1, "tied_at_threshold": 0.99, "largest_tie": 1.0,
+}  # fmt: skip
+
+
+def test_the_share_that_went_up_stands_beside_the_share_asked_for_and_ties_are_told() -> None:
+    nothing = {**OFFLOAD, "decisions": 0, "share": None, "share_expected": None, "share_untied": None}
+    methods = {"recserve": {"offload": {"device": OFFLOAD, "edge": nothing}}, "cloud-only": {"offload": {}}}
+    (table,) = offload_tables({"methods": methods})
+    text = printed(table)
+    (line,) = [line for line in text.splitlines() if "device" in line and "1,234" in line]
+    assert line.replace("│", " ").split() == [
+        "recserve", "device", "1,234", "1", "1.000", "0.990", "0.900", "0.903", "0.000"
+    ]  # fmt: skip
+    assert "device sent up a share of 0.000 where β asked for 0.900, because confidences are equal" in text
+    assert "cloud-only" not in text
+
+
+def test_a_run_in_which_no_tier_decides_has_no_table_of_shares_and_an_older_one_neither() -> None:
+    assert offload_tables({"methods": {"cloud-only": {"offload": {}}}}) == []
+    assert offload_tables({"methods": {"recserve": FIGURES}}) == []
+
+
+def test_answers_that_were_made_up_stand_below_the_methods() -> None:
+    counts = {
+        "made_up_inferences": {"device": 1021, "cloud": 0},
+        "made_up_answers": {"device": 900, "cloud": 0},
+    }
+    summary = {"faithful": BELIEVED, "methods": {"recserve": {**FIGURES, **counts}, "older": FIGURES}}
+    text = printed(methods_table(summary, ["device", "cloud"], ACCURACY))
+    assert "recserve: answers made up, not a model's: device 1,021; of those 900 were returned" in text
+    assert "older: answers" not in text
 
 
 def test_a_bleu_has_its_interval() -> None:

@@ -48,6 +48,7 @@ PUBLISHED: dict[str, Mapping[str, str | list[str]]] = {
         "reference": TEXT,
         "correct": FLAG,
         "outcome": TEXT,
+        "made_up": [FLAG],
         "prompt_bytes": WHOLE,
     },
     "links.parquet": {
@@ -114,6 +115,8 @@ PUBLISHED: dict[str, Mapping[str, str | list[str]]] = {
         "flow_received_bytes": WHOLE,
         "flow_lost_packets": WHOLE,
         "flow_retransmits": WHOLE,
+        "flow_payload_at_s": REAL,
+        "flow_attempts": WHOLE,
     },
 }
 

@@ -32,6 +32,15 @@ def test_a_directory_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None
         RunDirectory.create(tmp_path / "file" / "run", "name")
 
 
+def test_a_directory_whose_captures_would_have_too_long_a_path_is_refused_beforehand(tmp_path: Path) -> None:
+    path = tmp_path
+    while len(bytes(path)) < 3700:
+        path /= "long" * 50
+    with pytest.raises(TestbedError, match=r"cannot be made \(File name too long\); name another directory"):
+        RunDirectory.check(path)
+    RunDirectory.check(tmp_path / ("long" * 50))
+
+
 def test_what_is_no_run_is_said(tmp_path: Path) -> None:
     with pytest.raises(TestbedError, match=r"no run directory: it has no manifest\.json"):
         RunDirectory.open(tmp_path)

@@ -117,6 +117,10 @@ def test_decisions_fall_by_records_that_a_node_forgot() -> None:
         (Outcomes("recserve", 200, {"answered": 199}), "200 requests have 199 outcomes"),
         (Outcomes("recserve", 200, {"answered": 200}, repeated=1), "more than one outcome"),
         (
+            Outcomes("recserve", 200, {"answered": 200}, made_up={"device": 0, "edge": 3}),
+            "recserve: edge made up 3 answers that its recordings lack",
+        ),
+        (
             Outcomes("recserve", 9, {"answered": 9}, strange_answers=5, strange_answer="LABEL_1"),
             "5 answers are none of the task's labels, 'LABEL_1' for one",
         ),
@@ -360,3 +364,17 @@ def test_an_event_that_failed_or_was_late_speaks_against_latency_and_nothing_els
     skipped = judge(Evidence(events=[replace(REPORT, skipped=True, late_ms=None)]))
     assert skipped.reasons == before.reasons
     assert any("was skipped" in note for note in skipped.notes)
+
+
+def test_a_tier_without_recordings_makes_all_up_as_asked_which_is_noted_and_decides_nothing() -> None:
+    outcomes = Outcomes(
+        "recserve",
+        200,
+        {"answered": 200},
+        made_up={"device": 200, "edge": 0},
+        tiers_made_up=("device", "edge"),
+    )
+    judged = judge(replace(SOUND, outcomes=[outcomes]))
+    assert judged.faithful["quality"]
+    (note,) = [note for note in judged.notes if "made up" in note]
+    assert note.startswith("all answers and confidences of device are made up")

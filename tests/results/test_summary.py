@@ -112,6 +112,18 @@ def test_latency_is_compared_with_cloud_only_over_the_requests_that_both_answere
     assert found["cloud-only"]["latency_vs_cloud_only"] is None
 
 
+def test_made_up_answers_and_shares_by_tier_are_among_a_methods_figures(scenario: Scenario) -> None:
+    at_device: dict[str, Any] = {
+        "path": ["device1"], "confidences": [0.9], "thresholds": [None], "window_seqs": [0],
+        "window_lengths": [1], "kept": [True], "made_up": [True], "lateness_ms": 0.0, "unexplained_ms": 0.0,
+        "queue_ms": [], "inference_ms": [], "own_ms": [],
+    }  # fmt: skip
+    found = summarise(scenario, [row("recserve", 0, **at_device)], [], FAITHFUL)["methods"]["recserve"]
+    assert found["made_up_inferences"] == {"device": 1, "edge": 0, "cloud": 0}
+    assert found["made_up_answers"] == {"device": 1, "edge": 0, "cloud": 0}
+    assert found["offload"]["device"]["share"] == 0.0
+
+
 def test_a_burden_that_is_null_has_its_reason(scenario: Scenario) -> None:
     lost: dict[str, Any] = {"outcome": "deadline", "answer": None, "tier": None, "correct": False}
     rows = [row("cloud-only", 0, hop_prompt_bytes=[70], **lost), row("recserve", 0)]
@@ -137,7 +149,7 @@ def test_time_by_cause_sums_to_the_latency_of_the_requests_of_which_all_was_reco
     scenario: Scenario,
 ) -> None:
     times: dict[str, Any] = {
-        "path": ["device1", "edge1"], "lateness_ms": 1.0, "queue_ms": [2.0, 0.0],
+        "path": ["device1", "edge1"], "confidences": [None, None], "lateness_ms": 1.0, "queue_ms": [2.0, 0.0],
         "inference_ms": [10.0, 20.0], "own_ms": [3.0, 4.0], "hop_up_ms": [31.0], "hop_down_ms": [30.0],
         "unexplained_ms": 0.5,
     }  # fmt: skip

@@ -153,6 +153,9 @@ class TestModels:
         checkpoint = tmp_path / "models" / "mine"
         checkpoint.mkdir(parents=True)
         (checkpoint / "config.json").write_text("{}")
+        with pytest.raises(TestbedError, match=r"tiers\.cloud\.model: .*models/mine holds no weights:"):
+            self.model(tmp_path, "models/mine")
+        (checkpoint / "model.safetensors").write_bytes(b"weights")
         model = self.model(tmp_path, "models/mine")
         assert isinstance(model, CheckpointEntry)
         assert model.options == {"path": str(checkpoint)}
@@ -188,6 +191,7 @@ WRONG = {
     "tiers.device.model=embedded/devise": "no embedded model 'devise'; did you mean device?",
     "tiers.device.model=embeded/device": "no model 'embeded/device' (did you mean embedded/",
     "tiers.device.model=nosuch": "tiers.device.model: no model 'nosuch'; write embedded/RUNG",
+    "tiers.device.model=~/nosuch": "tiers.device.model: no such file or directory '~/nosuch': here it is /",
     "tiers.device.model=./nosuch": "tiers.device.model: no such file or directory './nosuch'",
     "tiers.device.model=../tests": "is no Transformers checkpoint directory; it must hold a config.json",
     "tiers.device.model=openai/gpt": "'openai/gpt' does not say where the engine is; write {kind: openai",

@@ -15,69 +15,23 @@ import pytest
 from testbed.host.embedded.base import load_base
 from testbed.host.embedded.ladder import RUNGS
 from tests import ROOT
+from tests.tiers.checkpoints import (
+    SIZES,
+    TEXTS,
+    assert_same,
+    load,
+    ours,
+    pipelines,
+    save_classifier,
+    small_classifier,
+    word_tokenizer,
+)
 from tests.tiers.nodes import node_config
 from tiers.confidence.seq2seq import inverse_perplexity
+from tiers.errors import ConfigError
+from tiers.models.base import ModelConfig, load_model
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(600)]
-
-TEXTS = [
-    "a fine film , really",
-    "It is not good.",
-    "naïve café – „großartig“, 電影 🎬 \t\n end",
-    "UPPER lower MiXeD don't can't 3.14",
-    " leading and trailing ",
-    "ok",
-    "word by word it goes on and on " * 150,
-]
-LEFT_OUT = ("sympy", "torch._dynamo.convert_frame", "torch.distributed.tensor")
-RUNNER = """
-import json, sys
-from tiers.confidence import make_confidence
-from tiers.models.base import ModelConfig, load_model
-from tiers.server import anonymous_bytes
-path, lean, texts, heavy = json.load(sys.stdin)
-if not lean:
-    import transformers  # what is imported already is not stood in for
-model = load_model(ModelConfig("transformers", {"path": path}, "classification", (), "x", 1))
-confidence = make_confidence(model.confidence)
-outputs = [model.infer(text) for text in texts]
-print(json.dumps({
-    "answers": [[output.answer, confidence.of(output)] for output in outputs],
-    "lean": model.lean,
-    "heavy": [name for name in heavy if name in sys.modules],
-    "anon_bytes": anonymous_bytes(),
-}))
-"""
-
-
-def ours(path: Path, lean: bool = True) -> dict[str, Any]:
-    """Our answers, from a process of their own: a lean import must be a process's first."""
-    done = subprocess.run(
-        [sys.executable, "-c", RUNNER],
-        input=json.dumps([str(path), lean, TEXTS, LEFT_OUT]),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def pipelines(path: Path) -> list[tuple[str, float]]:
-    from transformers import pipeline
-
-    classify = pipeline("text-classification", model=str(path), device="cpu")
-    answers = [classify(text, truncation=True, max_length=512)[0] for text in TEXTS]
-    return [(answer["label"], answer["score"]) for answer in answers]
-
-
-def assert_same(found: dict[str, Any], expected: list[tuple[str, float]]) -> None:
-    assert [answer for answer, _ in found["answers"]] == [label for label, _ in expected]
-    scores = [score for _, score in expected]
-    assert [score for _, score in found["answers"]] == pytest.approx(scores, abs=1e-6)
 
 
 @pytest.fixture(scope="module", params=["device", "edge"])
@@ -108,48 +62,9 @@ def test_lean_and_plain_imports_give_the_same_bits(checkpoint: Path) -> None:
     assert plain["answers"] == ours(checkpoint)["answers"]
 
 
-def word_tokenizer(folder: Path) -> int:
-    """Save a tokenizer of words and characters; the size of its vocabulary."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    inner = Tokenizer(models.WordPiece(unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["<pad>", "<unk>", "</s>"]
-    inner.train_from_iterator(TEXTS, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special))
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=inner, pad_token="<pad>", unk_token="<unk>", eos_token="</s>", model_max_length=512
-    )
-    wrapped.save_pretrained(folder)
-    return int(inner.get_vocab_size())
-
-
-SIZES = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 600,
-    "pad_token_id": 0,
-    "num_labels": 3,
-}
-DISTILBERT = {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4, "max_position_embeddings": 600}
-
-
-@pytest.mark.parametrize(
-    ("family", "sizes"),
-    [("Bert", SIZES), ("Roberta", SIZES), ("Llama", SIZES), ("DistilBert", {**DISTILBERT, "num_labels": 3})],
-)
-def test_every_architecture_of_the_lean_import_answers_as_the_pipeline(
-    family: str, sizes: dict[str, int], tmp_path: Path
-) -> None:
-    import torch
-    import transformers
-
-    torch.manual_seed(1)
-    config = getattr(transformers, f"{family}Config")(vocab_size=word_tokenizer(tmp_path), **sizes)
-    getattr(transformers, f"{family}ForSequenceClassification")(config).save_pretrained(tmp_path)
-    found = ours(tmp_path)
+@pytest.mark.parametrize("family", ["Bert", "Roberta", "Llama", "DistilBert"])
+def test_every_architecture_of_the_lean_import_answers_as_the_pipeline(family: str, tmp_path: Path) -> None:
+    found = ours(save_classifier(tmp_path, family))
     assert found["lean"]
     assert_same(found, pipelines(tmp_path))
 
@@ -158,8 +73,6 @@ def test_every_architecture_of_the_lean_import_answers_as_the_pipeline(
 def test_produced_sequences_carry_the_models_own_token_probabilities(whole: bool, tmp_path: Path) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
-
-    from tiers.models.base import ModelConfig, load_model
 
     torch.manual_seed(2)
     size = word_tokenizer(tmp_path)
@@ -176,6 +89,7 @@ def test_produced_sequences_carry_the_models_own_token_probabilities(whole: bool
     output = load_model(ModelConfig("transformers", options, "translation", (), "x", 1)).infer(TEXTS[0])
     assert output.token_logprobs is not None
     assert 1 <= len(output.token_logprobs) <= 6
+    assert output.completion_tokens == len(output.token_logprobs)
 
     tokenizer = __import__("transformers").AutoTokenizer.from_pretrained(tmp_path)
     prompt = torch.tensor([tokenizer(TEXTS[0])["input_ids"]])
@@ -188,6 +102,8 @@ def test_produced_sequences_carry_the_models_own_token_probabilities(whole: bool
             logits = made(produced[None, :-1]).logits[0, prompt.shape[1] - 1 :]
     scores = torch.log_softmax(logits.double(), -1).gather(1, answer[:, None]).squeeze(1).tolist()
     assert output.token_logprobs == pytest.approx(scores, abs=1e-4)
+    assert output.prompt_tokens == prompt.shape[1]
+    assert output.cut_off is (int(answer[-1]) != 2)
     assert (
         0
         < inverse_perplexity(output.token_logprobs)
@@ -196,12 +112,6 @@ def test_produced_sequences_carry_the_models_own_token_probabilities(whole: bool
 
 
 def test_a_checkpoint_with_code_of_its_own_or_without_safetensors_is_refused(tmp_path: Path) -> None:
-    from tiers.errors import ConfigError
-    from tiers.models.base import ModelConfig, load_model
-
-    def load(path: Path) -> None:
-        load_model(ModelConfig("transformers", {"path": str(path)}, "classification", (), "x", 1))
-
     with pytest.raises(ConfigError, match="no checkpoint directory"):
         load(tmp_path / "missing")
     word_tokenizer(tmp_path)
@@ -217,21 +127,6 @@ def test_a_checkpoint_with_code_of_its_own_or_without_safetensors_is_refused(tmp
         load(tmp_path)
 
 
-def small_classifier(folder: Path, id2label: dict[int, str] | None) -> Path:
-    """A classifier whose second class wins whatever the text; unnamed classes are called LABEL_0, LABEL_1."""
-    import torch
-    from transformers import BertConfig, BertForSequenceClassification
-
-    sizes = {**SIZES, "num_labels": 2}
-    names = {} if id2label is None else {"id2label": id2label}
-    model = BertForSequenceClassification(BertConfig(vocab_size=word_tokenizer(folder), **sizes, **names))
-    with torch.no_grad():
-        model.classifier.weight.zero_()
-        model.classifier.bias.copy_(torch.tensor([0.0, 3.0]))
-    model.save_pretrained(folder)
-    return folder
-
-
 @pytest.mark.parametrize(
     ("id2label", "answer", "by_number"),
     [
@@ -243,13 +138,25 @@ def small_classifier(folder: Path, id2label: dict[int, str] | None) -> Path:
 def test_answers_are_spelt_as_the_task_spells_them(
     id2label: dict[int, str] | None, answer: str, by_number: bool, tmp_path: Path
 ) -> None:
-    from tiers.models.base import ModelConfig, load_model
-
     options = {"path": str(small_classifier(tmp_path, id2label))}
     task = ("negative", "positive")
     model = load_model(ModelConfig("transformers", options, "classification", task, "x", 1))
     assert model.infer(TEXTS[0]).answer == answer
     assert model.describe()["labels_by_number"] is by_number
+
+
+def test_a_classifier_counts_tokens_by_its_own_tokenizer(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    options = {"path": str(small_classifier(tmp_path, None)), "max_tokens": 50}
+    labels = ("negative", "positive")
+    model = load_model(ModelConfig("transformers", options, "classification", labels, "x", 1))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    for text in TEXTS:
+        output = model.infer(text)
+        assert output.prompt_tokens == len(tokenizer(text, truncation=True, max_length=50)["input_ids"])
+        assert output.completion_tokens == len(tokenizer("positive", add_special_tokens=False)["input_ids"])
+    assert model.describe()["tokens"] == "tokenizer"
 
 
 def test_a_tier_whose_checkpoint_has_other_labels_ends_with_one_sentence(tmp_path: Path) -> None:

@@ -52,6 +52,49 @@ def test_the_prompt_goes_unchanged_and_token_log_probabilities_are_the_confidenc
         assert (sent["model"], sent["logprobs"], sent["temperature"], sent["top_k"]) == ("big", True, 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("sent", "counts"),
+    [
+        ({"usage": {"prompt_tokens": 31, "completion_tokens": 2, "total_tokens": 33}}, (31, 2)),
+        ({"usage": None}, (2, 1)),
+        ({}, (2, 1)),
+        ({"usage": {"prompt_tokens": "31", "completion_tokens": -1}}, (2, 1)),
+    ],
+)
+def test_usage_is_the_engines_or_else_counts_words(sent: dict[str, Any], counts: tuple[int, int]) -> None:
+    choice = {
+        "message": {"content": "positive"},
+        "logprobs": {"content": [{"logprob": -0.1}]},
+        "finish_reason": "length",
+    }
+    with parent(sending(lambda: {"choices": [choice], **sent})) as (port, _):
+        model = {"kind": "openai", "url": f"http://{HOST}:{port}/v1", "model": "big"}
+        with running(node_config("cloud", None, model=model)) as cloud:
+            answer = ask(cloud.port, "two words").json
+            assert (answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"]) == counts
+            assert answer["usage"]["total_tokens"] == sum(counts)
+            assert answer["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize(
+    ("labels", "says", "answer"),
+    [
+        (("negative", "positive"), "LABEL_1", "positive"),
+        (("negative", "positive"), "POSITIVE, I think", "positive"),
+        (("negative", "positive"), "positively awful", "positively awful"),
+        (("no", "not sure"), "Not sure.", "not sure"),
+        (("1", "10"), "10", "10"),
+    ],
+)
+def test_an_answer_is_the_label_that_it_is_or_begins_with_as_a_word(
+    labels: tuple[str, ...], says: str, answer: str
+) -> None:
+    with parent(saying(says, [-0.1])) as (port, _):
+        options = {"url": f"http://{HOST}:{port}/v1", "model": "big"}
+        model = load_model(ModelConfig("openai", options, "classification", labels, "cloud", 1))
+        assert model.infer("x").answer == answer
+
+
 def test_other_tasks_get_the_engines_words() -> None:
     with parent(saying("positive spin", [-0.1])) as (port, _):
         assert engine_model(port, task="translation").infer("x").answer == "positive spin"

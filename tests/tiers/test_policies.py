@@ -154,7 +154,7 @@ PIECES = st.lists(
 
 
 def drifting(pieces: list[tuple[str, float, float]]) -> list[float]:
-    """Confidences of some 1,500 requests in pieces of their own kind: unsteady, rising, falling, all equal."""
+    """Confidences of some 1,500 requests in pieces: unsteady, rising, falling, all equal."""
     draws, count = np.random.default_rng(1), 1500 // len(pieces)
     kinds: dict[str, Callable[[float, float], list[float]]] = {
         "random": lambda low, high: draws.uniform(min(low, high), max(low, high), count).tolist(),

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,6 +54,57 @@ def test_an_answer_names_its_tier_and_the_whole_way_lowest_node_first() -> None:
             assert (record["request_id"], record["outcome"]) == ("r1", "answered")
             assert record["confidence"] == step["confidence"]
             assert (record["threshold"], record["kept"]) == (step["threshold"], step["kept"])
+
+
+def test_a_made_up_answer_is_recorded_as_such_and_its_reply_is_as_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text('{"text": "known", "answer": "positive", "confidence": 0.9}\n')
+    model = {
+        "kind": "recorded", "path": str(path), "default": {"service_ms": 0}, "missing": "made-up",
+    }  # fmt: skip
+    with running(node_config("cloud", None, model=model)) as cloud:
+        replies = [ask(cloud.port, text, f"r{at}") for at, text in enumerate(("known", "unknown"))]
+        assert [record["made_up"] for record in records(cloud)] == [False, True]
+        known, unknown = (reply.json for reply in replies)
+        assert known["recserve"].keys() == unknown["recserve"].keys() == {"tier", "path"}
+        assert known["recserve"]["path"][0].keys() == unknown["recserve"]["path"][0].keys()
+        assert b"made" not in replies[1].raw
+
+
+def test_a_node_that_relays_has_made_nothing_up() -> None:
+    with chain() as (device, edge, cloud):
+        begin({"policy": "cloud-only"}, device, edge, cloud)
+        ask(device.port, "so so", "r1")
+        assert [records(node)[0]["made_up"] for node in (device, edge, cloud)] == [None, None, True]
+
+
+@pytest.mark.parametrize("confidence", ["nan", "inf", "-0.5", "1.5"])
+def test_a_confidence_that_is_none_ends_the_request_and_enters_no_window(
+    tmp_path: Path, confidence: str
+) -> None:
+    (tmp_path / "odd.py").write_text(
+        "from tiers.confidence import Confidence\n"
+        "from tiers.models import Model, Output\n"
+        f"class Odd(Confidence):\n    def of(self, output):\n        return float('{confidence}')\n"
+        "class Parrot(Model):\n    def infer(self, text):\n        return Output(text)\n"
+    )
+    model = {"kind": f"{tmp_path}/odd.py:Parrot", "confidence": f"{tmp_path}/odd.py:Odd"}
+    with running(node_config("cloud", None, model=model)) as cloud:
+        answer = ask(cloud.port, "x", "r1")
+        assert (answer.status, answer.json["error"]["type"]) == (500, "inference")
+        assert f"{float(confidence)}, which is not in [0, 1]" in answer.json["error"]["message"]
+
+
+def test_a_confidence_of_numpys_own_type_is_a_number_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "single.py").write_text(
+        "import numpy\nfrom tiers.confidence import Confidence\nfrom tiers.models import Model, Output\n"
+        "class Single(Confidence):\n    def of(self, output):\n        return numpy.float32(0.75)\n"
+        "class Parrot(Model):\n    def infer(self, text):\n        return Output(text)\n"
+    )
+    model = {"kind": f"{tmp_path}/single.py:Parrot", "confidence": f"{tmp_path}/single.py:Single"}
+    with running(node_config("cloud", None, model=model)) as cloud:
+        assert ask(cloud.port, "x", "r1").json["recserve"]["path"][0]["confidence"] == 0.75
+        assert records(cloud)[0]["confidence"] == 0.75
 
 
 def test_many_requests_at_a_time_enter_the_window_one_by_one_in_the_order_of_inference() -> None:
@@ -328,7 +380,7 @@ def test_warming_up_enters_no_window_and_opens_no_connection() -> None:
         (b'{"messages": [{"role": "user", "content": "x"}], "stream": true}', {}, 400),
         (b'{"messages": [{"role": "user", "content": "\xff"}]}', {}, 400),
         (b"[" * 100_000, {}, 400),
-        (prompt_body("x"), {REQUEST_ID_HEADER: "thirteen-long"}, 400),
+        (prompt_body("x"), {REQUEST_ID_HEADER: "x" * 257}, 400),
         (prompt_body("x"), {DEADLINE_HEADER: "soon"}, 400),
         (prompt_body("x"), {DEADLINE_HEADER: "-5"}, 400),
         (prompt_body("x" * (1 << 20)), {}, 413),

@@ -219,3 +219,32 @@ def test_what_is_not_http_is_refused_in_one_segment_of_json() -> None:
         assert reply.startswith(b"HTTP/1.")
         assert b'{"error":{"type":"invalid_request"' in reply
         assert segments_in(client) == 1
+
+
+@pytest.mark.parametrize(("round_trip_s", "ended"), [(0.0, "unreachable"), (6.0, "answered")])
+def test_a_handshake_may_take_as_much_longer_as_the_link_s_round_trip(
+    round_trip_s: float, ended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tiers.service.CONNECT_S", 0.3)
+
+    def serve(listener: socket.socket, fillers: list[socket.socket]) -> None:
+        time.sleep(0.7)  # until then the queue of connections is full, and the kernel drops each further SYN
+        with suppress(OSError):
+            for filler in fillers:
+                filler.close()
+                listener.accept()[0].close()
+            connection, _ = listener.accept()
+            if read_message(connection):
+                connection.sendall(answer("positive"))
+
+    with socket.create_server((HOST, 0), backlog=0) as listener:
+        listener.settimeout(4)
+        above = listener.getsockname()[1]
+        fillers = [socket.create_connection((HOST, above), 5)]
+        server = threading.Thread(target=serve, args=(listener, fillers), daemon=True)
+        with running(node_config("edge", above, round_trip_s=round_trip_s)) as edge:
+            begin(RELAY, edge)
+            server.start()
+            ask(edge.port, "x", "r1")
+            assert records(edge)[0]["outcome"] == ended
+        server.join(15)

@@ -25,6 +25,7 @@ from tests.wire.crafted import (
     frame,
     request,
 )
+from tiers.chat import FinishReason, Step, Usage, write_answer
 
 PROMPTS = [
     "a plain sentence",
@@ -277,6 +278,7 @@ def test_other_requests_are_found_and_named(tmp_path: Path) -> None:
         (b'{"messages":[{"role":"user","content":"one"},{"role":"assistant","content":"no"},'
          b'{"role":"user","content":"two"}]}', 6),
         (b'{"messages":[{"role":"user","content":"\\ud83c\\udfac\\ud83c"}]}', 7),
+        (b'\xef\xbb\xbf{"messages":[{"role":"user","content":"four"}]}', 4),
         (b'{"messages":"none"}', 0),
         (b"[1]", 0),
         (b"no json", 0),
@@ -371,6 +373,26 @@ def test_stations_behind_the_ends_have_their_directions(tmp_path: Path) -> None:
     ends = LinkEnds(CHILD_MAC, PARENT_MAC, below=frozenset({far}))
     result = accounted(tmp_path / "a.pcap", frames, ends)
     assert (result.up.frames, result.down.frames) == (1, 1)
+
+
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_an_answer_as_tiers_write_it_is_text_instrumentation_and_envelope(
+    tmp_path: Path, finish: FinishReason
+) -> None:
+    step = Step("cloud1", 0.75, None, kept=True)
+    body = write_answer("~VFEwLdv3Oez", "embedded/cloud", "schön", Usage(1234, 5), finish, "cloud", step)
+    usage = b'"usage":{"prompt_tokens":1234,"completion_tokens":5,"total_tokens":1239},'
+    assert usage in body
+    connection = Connection()
+    connection.send(True, request("p", "~VFEwLdv3Oez").wire)
+    connection.send(False, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    result = accounted(tmp_path / "a.pcap", connection.frames)
+    instrumentation = len(body) - body.index(b'"recserve"') - 1
+    assert result.up.instrumentation_bytes == len(b"\r\nX-Request-Id: ~VFEwLdv3Oez")
+    assert result.down.instrumentation_bytes == instrumentation
+    assert result.down.answer_bytes == len("schön".encode())
+    assert result.down.envelope_bytes == len(body) - instrumentation - len("schön".encode())
+    assert set(result.requests) == {"~VFEwLdv3Oez"}
 
 
 def test_instrumentation_is_the_span_in_the_body_whatever_the_serialiser(tmp_path: Path) -> None:

@@ -18,13 +18,19 @@ class Output:
 
     ``logits`` are a classifier's, one for each class; ``token_logprobs`` natural logarithms, one for
     each produced token. ``confidence`` is set only where it was computed earlier (recorded inferences)
-    and then stands for itself.
+    and then stands for itself. ``made_up``: no model gave the answer. ``prompt_tokens`` were read and
+    ``completion_tokens`` make up the answer, by the model's own tokenizer; ``None`` where it has none.
+    ``cut_off``: it produced all that it may, without an end.
     """
 
     answer: str
     logits: Sequence[float] | None = None
     token_logprobs: Sequence[float] | None = None
     confidence: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cut_off: bool = False
+    made_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class Model(ABC):
 
     confidence = "seq2class"
     """Which confidence suits what this model puts out, unless the configuration names another."""
+    tokens = "words"
+    """What the figures of an answer's ``usage`` count; ``words``, where the model has no tokenizer."""
     reaches_outside = False
     """Whether it asks an engine outside the emulated network."""
 
@@ -69,7 +77,7 @@ class Model(ABC):
 
     def describe(self) -> dict[str, Any]:
         """What the run's manifest should know of it."""
-        return {"kind": self.config.kind}
+        return {"kind": self.config.kind, "tokens": self.tokens}
 
 
 KINDS: Variants[Model] = Variants("model kind", "tiers.models", Model)

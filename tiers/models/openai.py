@@ -1,20 +1,25 @@
 """Another engine that speaks the OpenAI API (vLLM, llama.cpp, …) as a tier's model.
 
 The user's text goes unchanged as the last message. Confidence comes from the answer's token
-log-probabilities. In classification, an answer that begins with a label counts as that label.
+log-probabilities. In classification, an answer counts as a label if it is one as a checkpoint's is
+(:mod:`tiers.models.checkpoint.labels`), or begins with one as a whole word. Any other stays as it is, and
+speaks against the run's verdict on quality.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 import urllib3
 
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
+from tiers.models.checkpoint.labels import spell
 from tiers.parameters import Count, Like, Range
 from tiers.protocol import encode_json
 
@@ -38,6 +43,7 @@ class OpenAIModel(Model):
     """
 
     confidence = "seq2seq"
+    tokens = "engine"
     reaches_outside = True
 
     def __init__(
@@ -94,24 +100,44 @@ class OpenAIModel(Model):
 
     def _output(self, raw: bytes) -> Output:
         try:
-            choice = json.loads(raw)["choices"][0]
+            answer = json.loads(raw)
+            choice = answer["choices"][0]
             text = choice["message"]["content"] or ""
             logprobs = [float(token["logprob"]) for token in choice["logprobs"]["content"]]
+            cut_off = choice.get("finish_reason") == "length"
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise EngineError(
                 f"engine {self._url} sent no answer with token log-probabilities "
                 f"({type(error).__name__}: {error}); does it support logprobs?"
             ) from error
-        return Output(self._as_label(text.strip()), token_logprobs=logprobs)
+        counts = answer.get("usage")
+        read, made = (
+            _count(counts.get(name)) if isinstance(counts, dict) else None
+            for name in ("prompt_tokens", "completion_tokens")
+        )
+        return Output(
+            self._as_label(text.strip()),
+            token_logprobs=logprobs,
+            prompt_tokens=read,
+            completion_tokens=made,
+            cut_off=cut_off,
+        )
 
     def _as_label(self, text: str) -> str:
         if self.config.task != "classification":
             return text
-        answer = text.casefold()
-        return next((label for label in self.config.labels if answer.startswith(label.casefold())), text)
+        labels = self.config.labels
+        with suppress(ConfigError):
+            return spell([text], labels).labels[text]
+        begun = [label for label in labels if re.match(rf"{re.escape(label)}(?!\w)", text, re.IGNORECASE)]
+        return max(begun, key=len, default=text)
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "url": self._url, "model": self._request["model"]}
+
+
+def _count(tokens: object) -> int | None:
+    return tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0 else None
 
 
 def _authorization(variable: str | None) -> dict[str, str]:

@@ -1,40 +1,51 @@
 """Answers from earlier inferences, by a given service time: no torch, for large runs and for tests.
 
-Options: ``{"kind": "recorded", "path": FILE or null, "default": {…} or null}``.
+Options: ``{"kind": "recorded", "path": FILE or null, "default": {…} or null, "missing": "made-up" or null}``.
 
-FILE is JSON lines in UTF-8, one for each prompt::
+FILE is JSON lines in UTF-8 (a byte order mark is nothing), one for each prompt::
 
-    {"prompt_sha256": HEX or "text": TEXT, "answer": TEXT, "confidence": 0…1, "service_ms": NUMBER}
+    {"text": TEXT or "prompt_sha256": HEX, "answer": TEXT, "confidence": 0…1, "service_ms": NUMBER}
 
-``prompt_sha256`` is the SHA-256 of the prompt's UTF-8 bytes; ``service_ms`` may be left out where
-``default`` has one. A prompt without a line is answered by ``default``::
+``text`` is the prompt, cleaned or as the data set has it: it is cleaned as prompts are before they are sent
+(:mod:`tiers.prompts`). ``prompt_sha256`` is the SHA-256 of the cleaned prompt's UTF-8 bytes. ``answer`` is
+one of the task's labels, in any case, or ``LABEL_0``, ``LABEL_1``, … throughout the file. ``service_ms``
+may be left out where ``default`` has one. Two lines of one prompt must say the same; if their service times
+differ, the first line's stands.
+
+``default`` has the service time of lines that have none, and of answers that are made up::
 
     {"service_ms": NUMBER, "distribution": "fixed" or "exponential"}
 
-Its answer is one of the task's labels and its confidence lies between 1/labels and 1, both drawn
+Answers are made up for every prompt where there is no FILE, and with ``missing`` for prompts that FILE lacks.
+Such an answer is one of the task's labels and its confidence lies between 1/labels and 1, both drawn
 from the SHA-256 of the tier's name and the prompt, so every run and every
 kernel gets the same; with ``exponential``, ``service_ms`` is the mean, and the draw is of the same
-kind. Without ``default`` a prompt that was not recorded is an error.
+kind. Otherwise a prompt that was not recorded is an error.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
-from tiers.parameters import File, Internal
+from tiers.models.checkpoint.labels import spell
+from tiers.parameters import File, Internal, Like
+from tiers.prompts import clean
 
 Distribution = Literal["fixed", "exponential"]
 DISTRIBUTION: Distribution = "fixed"
 """Of service times that have a mean, unless one is given."""
+MAX_LINE_BYTES = 4 << 20
+MAX_LINES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,23 @@ class Recording:
     service_ms: float | None = None
 
 
+@dataclass(frozen=True)
+class Recordings:
+    """A file's recordings by the SHA-256 of their cleaned prompts.
+
+    ``by_number``: its answers were ``LABEL_0``, ``LABEL_1``, …. ``unlike_times``: how many prompts have
+    several lines with other service times, of which the first line's stands.
+    """
+
+    by_prompt: Mapping[bytes, Recording]
+    by_number: bool = False
+    unlike_times: int = 0
+
+    def of(self, text: str) -> Recording | None:
+        """The recording of a prompt, cleaned or not."""
+        return self.by_prompt.get(_key(clean(text)))
+
+
 class RecordedModel(Model):
     """Answers from a file of earlier inferences, or by ``default``; the module's text says how."""
 
@@ -55,11 +83,14 @@ class RecordedModel(Model):
         *,
         path: Annotated[str, File("/recorded.jsonl")] | None = None,
         default: Annotated[Mapping[str, Any], Internal()] | None = None,
+        missing: Annotated[str, Like("made-up", "made-up")] | None = None,
     ) -> None:
         super().__init__(config)
         if default is None and path is None:
             raise ConfigError("a recorded model needs a path, a default, or both")
-        self._default_ms: float | None = None
+        if default is None and missing is not None:
+            raise ConfigError("missing: answers that are made up need a default")
+        self._default_ms = 0.0
         self._distribution: str = DISTRIBUTION
         if default is not None:
             self._default_ms = _milliseconds("default.service_ms", default.get("service_ms", 0))
@@ -67,20 +98,22 @@ class RecordedModel(Model):
             if self._distribution not in get_args(Distribution):
                 known = ", ".join(get_args(Distribution))
                 raise ConfigError(f"default.distribution must be one of {known}")
-            if not config.labels:
-                raise ConfigError("a recorded model's default needs the task's labels to answer with")
-        self._recordings = {} if path is None else read_recordings(Path(path))
+        self._makes_up = path is None or missing is not None
+        if self._makes_up and not config.labels:
+            raise ConfigError("a recorded model's default needs the task's labels to answer with")
+        self._recordings = Recordings({}) if path is None else read_recordings(Path(path), config.labels)
 
     def infer(self, text: str) -> Output:
         started = time.monotonic()
-        recording = self._recordings.get(hashlib.sha256(text.encode()).digest())
+        recording = self._recordings.of(text)
+        made_up = recording is None
         if recording is None:
-            if self._default_ms is None:
+            if not self._makes_up:
                 raise LookupError("no earlier inference of this prompt was recorded")
             recording = self._from_hash(text)
         service_ms = self._service_ms(text) if recording.service_ms is None else recording.service_ms
         time.sleep(max(0.0, service_ms / 1000 - (time.monotonic() - started)))
-        return Output(recording.answer, confidence=recording.confidence)
+        return Output(recording.answer, confidence=recording.confidence, made_up=made_up)
 
     def _from_hash(self, text: str) -> Recording:
         labels = self.config.labels
@@ -89,10 +122,9 @@ class RecordedModel(Model):
         return Recording(answer, floor + (1 - floor) * self._draw("confidence", text))
 
     def _service_ms(self, text: str) -> float:
-        mean_ms = self._default_ms or 0.0
         if self._distribution == "fixed":
-            return mean_ms
-        return -mean_ms * math.log1p(-self._draw("service", text))
+            return self._default_ms
+        return -self._default_ms * math.log1p(-self._draw("service", text))
 
     def _draw(self, what: str, text: str) -> float:
         """A number in [0, 1) that depends on the prompt alone."""
@@ -100,43 +132,101 @@ class RecordedModel(Model):
         return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
     def describe(self) -> dict[str, Any]:
-        return {**super().describe(), "recordings": len(self._recordings)}
+        known = self._recordings
+        return {**super().describe(), "recordings": len(known.by_prompt), "labels_by_number": known.by_number}
 
 
-def read_recordings(path: Path) -> dict[bytes, Recording]:
-    """Recordings by the SHA-256 of their prompts.
+class _Line(NamedTuple):
+    """One line of the file; ``key`` is ``None`` for a text of which cleaning leaves nothing."""
+
+    number: int
+    key: bytes | None
+    recording: Recording
+
+
+def read_recordings(path: Path, labels: Sequence[str]) -> Recordings:
+    """Read a file of recordings, with the answers in the spelling of the task's ``labels``, if it has any.
 
     Raises:
-        ConfigError: the file cannot be read, or a line is not as the module's text says.
+        ConfigError: the file cannot be read, a line is not as the module's text says, answers are none of
+            the labels, or lines of one prompt say different things.
     """
-    recordings: dict[bytes, Recording] = {}
     try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    key, recording = _recording(line, f"{path}, line {number}")
-                    recordings[key] = recording
-    except (OSError, UnicodeDecodeError) as error:
+        lines = list(_lines(path))
+    except OSError as error:
         raise ConfigError(f"cannot read recorded inferences from {path}: {error}") from error
-    return recordings
-
-
-def _recording(line: str, where: str) -> tuple[bytes, Recording]:
     try:
-        entry = json.loads(line)
-        if "text" in entry:
-            key = hashlib.sha256(entry["text"].encode()).digest()
-        else:
-            key = bytes.fromhex(entry["prompt_sha256"])
-        answer, confidence = entry["answer"], float(entry["confidence"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        spelling = spell(list(dict.fromkeys(line.recording.answer for line in lines)), labels)
+    except ConfigError as error:
+        raise ConfigError(f"{path} {error}; write those") from None
+    firsts: dict[bytes, _Line] = {}
+    unlike_times = set()
+    for number, key, recording in lines:
+        if key is None:  # no prompt is empty
+            continue
+        spelt = Recording(spelling.labels[recording.answer], recording.confidence, recording.service_ms)
+        first = firsts.setdefault(key, _Line(number, key, spelt))
+        if (spelt.answer, spelt.confidence) != (first.recording.answer, first.recording.confidence):
+            raise ConfigError(
+                f"{path}, line {number}: its prompt, once cleaned, is that of line {first.number}, and the "
+                f"answers differ ({_shown(first.recording)}, then {_shown(spelt)}); keep one of the two"
+            )
+        if spelt.service_ms != first.recording.service_ms:
+            unlike_times.add(key)
+    by_prompt = {key: line.recording for key, line in firsts.items()}
+    return Recordings(by_prompt, spelling.by_number, len(unlike_times))
+
+
+def _shown(recording: Recording) -> str:
+    return f"{recording.answer[:40]!r} at {recording.confidence:g}"
+
+
+def _lines(path: Path) -> Iterator[_Line]:
+    with path.open("rb") as file:
+        raw_lines = iter(lambda: file.readline(MAX_LINE_BYTES + 1), b"")
+        for number, raw in enumerate(raw_lines, start=1):
+            where = f"{path}, line {number}"
+            if len(raw) > MAX_LINE_BYTES:
+                raise ConfigError(
+                    f"{where}: is longer than {MAX_LINE_BYTES >> 20} MiB; write one prompt a line"
+                )
+            if number > MAX_LINES:
+                raise ConfigError(
+                    f"{path}: has more than {MAX_LINES} lines; leave out what no trace asks for"
+                )
+            line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+            if line.strip():
+                yield _Line(number, *_recording(line, where))
+
+
+def _recording(line: bytes, where: str) -> tuple[bytes | None, Recording]:
+    try:
+        entry = json.loads(line.decode())
+        key = _key_of(entry)
+        answer, confidence = entry["answer"], entry["confidence"]
+        confidence = math.nan if isinstance(confidence, bool) else float(confidence)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ConfigError(f"{where}: not a recorded inference ({type(error).__name__}: {error})") from error
-    if not isinstance(answer, str) or len(key) != 32 or not 0 <= confidence <= 1:
+    if not isinstance(answer, str) or (key is not None and len(key) != 32) or not 0 <= confidence <= 1:
         raise ConfigError(f"{where}: needs a SHA-256, an answer of text and a confidence in [0, 1]")
+    if odd := next((key for key in entry if key.startswith("service") and key != "service_ms"), None):
+        raise ConfigError(f"{where}: unknown key {odd!r}; write service_ms, in milliseconds")
     service_ms = entry.get("service_ms")
     if service_ms is not None:
         service_ms = _milliseconds(f"{where}: service_ms", service_ms)
     return key, Recording(answer, confidence, service_ms)
+
+
+def _key_of(entry: Mapping[str, Any]) -> bytes | None:
+    """What a line's prompt is found by; ``None`` if cleaning leaves nothing of it."""
+    if "text" not in entry:
+        return bytes.fromhex(entry["prompt_sha256"])
+    text = clean(entry["text"])
+    return _key(text) if text else None
+
+
+def _key(cleaned: str) -> bytes:
+    return hashlib.sha256(cleaned.encode()).digest()
 
 
 def _milliseconds(what: str, value: object) -> float:

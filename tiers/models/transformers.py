@@ -17,16 +17,13 @@ from typing import Annotated, Any
 
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
-from tiers.models.checkpoint.generation import Generator, source_options
+from tiers.models.checkpoint.generation import Generator
+from tiers.models.checkpoint.head import confidence_of, labels_of
 from tiers.models.checkpoint.labels import in_the_tasks_words
 from tiers.models.checkpoint.lean import can_import_lean, import_lean
+from tiers.models.checkpoint.source import load_weights
+from tiers.models.checkpoint.tokens import PromptEncoder, positions_of
 from tiers.parameters import Count, File, Like
-
-LEAN_TOKENIZERS = {"BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast",
-                   "PreTrainedTokenizerFast", "TokenizersBackend"}  # fmt: skip
-"""Tokenizer classes that are their ``tokenizer.json`` and nothing more."""
-
-Encode = Callable[[str], dict[str, list[int]]]
 
 
 def set_environment(threads: int, offline: bool) -> None:
@@ -53,10 +50,12 @@ def set_environment(threads: int, offline: bool) -> None:
 
 
 class TransformersModel(Model):
-    """A checkpoint as a classifier or a generator; prompts are cut at ``max_tokens``.
+    """A checkpoint as a classifier or a generator; prompts are cut at ``max_tokens``, or at what it holds.
 
     ``max_new_tokens`` bounds what a generator produces.
     """
+
+    tokens = "tokenizer"
 
     def __init__(
         self,
@@ -75,34 +74,44 @@ class TransformersModel(Model):
         set_environment(config.threads, offline=Path(path).is_dir())
         try:
             self._infer = self._load()
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise ConfigError(f"cannot load checkpoint {path}: {type(error).__name__}: {error}") from error
+        except ConfigError:
+            raise
+        except Exception as error:  # of four libraries, each with kinds of its own
+            reason = " ".join(str(error).split())[:500]
+            raise ConfigError(f"cannot load checkpoint {path}: {type(error).__name__}: {reason}") from error
 
     def _load(self) -> Callable[[str], Output]:
         if self.config.task == "classification":
             return self._load_classifier()
         self.confidence = "seq2seq"
-        return Generator(self.path, self._max_tokens, self._max_new_tokens, self.config.threads)
+        generator = Generator(self.path, self._max_tokens, self._max_new_tokens, self.config.threads)
+        self._max_tokens = generator.encode.max_tokens
+        return generator
 
     def _load_classifier(self) -> Callable[[str], Output]:
         folder = Path(self.path)
         architecture = _architecture(folder)
-        self.lean = _has_plain_tokenizer(folder) and can_import_lean(architecture)
+        self.lean = can_import_lean(architecture, _tokenizer(folder))
         made = import_lean(architecture) if self.lean else _auto_model()
         import torch
 
         torch.set_num_threads(self.config.threads)
-        model = made.from_pretrained(
-            self.path, dtype=torch.float32, use_safetensors=True, **source_options(self.path)
-        ).eval()
-        encode = self._plain_encoder(folder) if self.lean else self._auto_encoder()
-        labels = self._labels([str(model.config.id2label[at]) for at in range(model.config.num_labels)])
+        model = load_weights(made, self.path)
+        encode = PromptEncoder(self.path, self._max_tokens, positions_of(model))
+        self._max_tokens = encode.max_tokens
+        self.confidence = confidence_of(model.config, self.path)
+        labels = self._labels(labels_of(model.config, self.path))
+        specials = len(encode("")["input_ids"])
+        lengths = [len(encode(label)["input_ids"]) - specials for label in labels]
 
         def infer(text: str) -> Output:
+            rows = encode(text)
             with torch.inference_mode():
-                inputs = {name: torch.tensor([row]) for name, row in encode(text).items()}
+                inputs = {name: torch.tensor([row]) for name, row in rows.items()}
                 logits: list[float] = model(**inputs).logits[0].tolist()
-            return Output(labels[logits.index(max(logits))], logits=logits)
+            best = logits.index(max(logits))
+            read, made = len(rows["input_ids"]), lengths[best]
+            return Output(labels[best], logits=logits, prompt_tokens=read, completion_tokens=made)
 
         return infer
 
@@ -114,34 +123,12 @@ class TransformersModel(Model):
         self.labels = {"labels": labels, "labels_by_number": by_number}
         return labels
 
-    def _plain_encoder(self, folder: Path) -> Encode:
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(self._max_tokens)
-
-        def encode(text: str) -> dict[str, list[int]]:
-            encoding = tokenizer.encode(text)
-            return {"input_ids": encoding.ids, "attention_mask": encoding.attention_mask}
-
-        return encode
-
-    def _auto_encoder(self) -> Encode:
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(self.path, **source_options(self.path))
-
-        def encode(text: str) -> dict[str, list[int]]:
-            return dict(tokenizer(text, truncation=True, max_length=self._max_tokens))
-
-        return encode
-
     def infer(self, text: str) -> Output:
         return self._infer(text)
 
     def describe(self) -> dict[str, Any]:
-        return {**super().describe(), "path": self.path, "lean_import": self.lean, **self.labels}
+        known = {"path": self.path, "lean_import": self.lean, "max_tokens": self._max_tokens}
+        return {**super().describe(), **known, **self.labels}
 
 
 def _auto_model() -> Any:
@@ -156,16 +143,11 @@ def _architecture(folder: Path) -> str:
     return str(architectures[0])
 
 
-def _has_plain_tokenizer(folder: Path) -> bool:
-    """Whether ``tokenizer.json`` alone tokenizes as ``AutoTokenizer`` would."""
-    settings = _read_json(folder / "tokenizer_config.json")
-    changes = {"add_bos_token", "add_eos_token", "add_prefix_space"} & settings.keys()
-    return (
-        (folder / "tokenizer.json").is_file()
-        and settings.get("tokenizer_class") in LEAN_TOKENIZERS
-        and settings.get("truncation_side", "right") == "right"
-        and not changes
-    )
+def _tokenizer(folder: Path) -> str:
+    """The class of the checkpoint's tokenizer; empty where the directory does not say."""
+    if not (folder / "tokenizer.json").is_file():
+        return ""
+    return str(_read_json(folder / "tokenizer_config.json").get("tokenizer_class"))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -14,12 +14,15 @@ from pathlib import Path
 
 from testbed.host.assets import MINILM, SMOLLM2, fetch
 from testbed.host.cache import cache_dir, scratch_in
+from testbed.host.cgroup_limits import own_limits, require_memory
 from testbed.host.embedded.ladder import LABELS, MAX_TOKENS, RUNGS, WEIGHTS, Rung
 from testbed.host.processes.locking import exclusive
 from testbed.host.processes.reporting import Report, silent
 
 LIBRARIES = ("transformers", "peft")
 _LOCK_TIMEOUT_S = 900
+PREPARING_BYTES = 1400 << 20
+"""As measured: the largest base, whole and cut."""
 
 
 def prepare(report: Report = silent) -> Path:
@@ -28,14 +31,15 @@ def prepare(report: Report = silent) -> Path:
     Its name is the hash of its recipe (:func:`recipe_hash`), so that a change makes a new one.
 
     Raises:
-        TestbedError: a base model cannot be fetched.
+        TestbedError: a base model cannot be fetched, or there is too little memory.
     """
-    target = cache_dir() / "models" / recipe_hash()
+    target = _target()
     if target.is_dir():
         return target
     with exclusive(target.parent / ".lock", "preparing the models", _LOCK_TIMEOUT_S, report):
         if target.is_dir():
             return target
+        require_room()
         for asset in (MINILM, SMOLLM2):
             fetch(asset, report)
         with scratch_in(target.parent, ".prepare-") as scratch:
@@ -47,6 +51,20 @@ def prepare(report: Report = silent) -> Path:
             made.chmod(0o755)
             made.rename(target)
     return target
+
+
+def require_room() -> None:
+    """Refuse to prepare the models where the memory for it is lacking; does nothing if they are there.
+
+    Raises:
+        TestbedError: this shell's control groups, or the host, leave less than it takes.
+    """
+    if not _target().is_dir():
+        require_memory(own_limits(), PREPARING_BYTES, "assembling the embedded models needs")
+
+
+def _target() -> Path:
+    return cache_dir() / "models" / recipe_hash()
 
 
 def _assemble(rung: Rung, into: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,14 +35,69 @@ class Process:
         return self.of(self.pid) == self
 
 
+class HeldProcess:
+    """A process that is held by its open directory in /proc.
+
+    Paths below that directory, and signals, reach this process alone, and nothing once it has ended, whoever
+    has its id by then. Other processes may use the paths as long as this one lives.
+
+    Attributes:
+        pid: its id.
+
+    Raises:
+        ProcessLookupError: there is no process with this id.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        try:
+            self._directory = os.open(PROC / str(pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise ProcessLookupError(error.errno, f"there is no process {pid}") from error
+
+    @property
+    def path(self) -> Path:
+        """The process's directory in /proc."""
+        return PROC / str(os.getpid()) / "fd" / str(self._directory)
+
+    @property
+    def network_namespace(self) -> str:
+        """The path by which its network namespace can be entered as long as it lives."""
+        return str(self.path / "ns" / "net")
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended; a zombie has."""
+        return _identity(self.network_namespace) is not None
+
+    @property
+    def has_own_network(self) -> bool:
+        """Whether it lives in another network namespace than this process."""
+        theirs = _identity(self.network_namespace)
+        return theirs is not None and theirs != _identity(network_namespace(os.getpid()))
+
+    def is_in_control_group(self, name: str) -> bool:
+        """Whether one of its control groups, or a group above it, has ``name`` in its name (cgroups(7))."""
+        return any(name in line.split(":", 2)[-1] for line in text_of(self.path / "cgroup").splitlines())
+
+    def signal(self, number: int) -> None:
+        """Send it a signal (pidfd_send_signal(2) takes such a directory).
+
+        Raises:
+            ProcessLookupError: it has ended.
+        """
+        signal.pidfd_send_signal(self._directory, number)
+
+    def close(self) -> None:
+        """Let it go; may be repeated."""
+        if self._directory >= 0:
+            os.close(self._directory)
+            self._directory = -1
+
+
 def process_ids() -> list[int]:
     """The ids of all processes."""
     return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
-
-
-def exists(pid: int) -> bool:
-    """Whether there is a process with this id, be it a zombie."""
-    return (PROC / str(pid)).exists()
 
 
 def children(pid: int) -> list[int]:

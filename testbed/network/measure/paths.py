@@ -10,6 +10,7 @@ from testbed.host.processes.waiting import wait_until
 from testbed.network.endpoint import Endpoint
 from testbed.network.kernel.counters import Counters
 from testbed.network.readings import LinkCounts
+from testbed.scenario.patience import longest_s
 from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 
 if TYPE_CHECKING:  # they take long to import, and a duration is estimated without them
@@ -75,8 +76,15 @@ def _path(link: WanLink, child: Endpoint, parent: Endpoint) -> LinkPath:
     return LinkPath(spec.name, spec.up, spec.down, child, parent, link.counters, link.counts)
 
 
-def wait_until_quiet(paths: Sequence[LinkPath], timeout_s: float = DRAIN_TIMEOUT_S) -> bool:
-    """Wait until no frame is in a link and none has come in for STILL_S; return whether that was so."""
+def wait_until_quiet(paths: Sequence[LinkPath], timeout_s: float | None = None) -> bool:
+    """Wait until no frame is in a link and none has come in for STILL_S; return whether that was so.
+
+    Args:
+        timeout_s: how long; by default DRAIN_TIMEOUT_S more than a frame may be in the slowest link.
+    """
+    if timeout_s is None:
+        shapes = (path.shape(direction) for path in paths for direction in DIRECTIONS)
+        timeout_s = DRAIN_TIMEOUT_S + max(map(longest_s, shapes), default=0.0)
     last: list[LinkCounts] = []
 
     def are_still() -> bool:

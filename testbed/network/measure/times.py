@@ -25,6 +25,7 @@ from testbed.scenario.expected import (
     tells_reordered,
     time_bounds,
 )
+from testbed.scenario.patience import longest_s
 from testbed.scenario.reading.delay_file import greatest_fall_ms
 from testbed.scenario.reports import Finding
 from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Direction, Shape
@@ -117,10 +118,8 @@ def _measure_once(paths: Sequence[LinkPath]) -> list[Finding]:
         return []
     with promptly(), ExitStack() as stack:
         timed = [_trains(path, identity, stack) for identity, path in enumerate(paths, start=0x7B00)]
-        longest_ms = max(
-            round_trip_ms(path.up, path.down, FRAME_BYTES) + 6 * path.jitter_ms for path in paths
-        )
-        last_wait_s = 0.3 + 2 * longest_ms / 1000
+        unqueued = [replace(shape, queue_frames=1) for path in paths for shape in (path.up, path.down)]
+        last_wait_s = 0.3 + 2 * 2 * max(map(longest_s, unqueued))
         pings = [trains.pings for trains in timed]
         one_way = [train for trains in timed for train in trains.one_way.values()]
         for together in [[*pings, *one_way]] if _side_by_side(paths) else [pings, one_way]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from testbed.errors import TestbedError
-from testbed.host.processes.proc import children, exists
+from testbed.host.processes.proc import HeldProcess, children
 from testbed.host.processes.waiting import wait_until
 from testbed.network.link import WanLink
 from testbed.network.live_link import LiveLink
@@ -125,7 +125,8 @@ class StillContainer(Effect):
 
     def _signal(self, number: signal.Signals) -> None:
         first = _first_process(self._node)
-        for pid in (first, *children(first)):
+        first.signal(number)
+        for pid in children(first.pid):
             os.kill(pid, number)
 
 
@@ -149,10 +150,10 @@ class KilledTier(Effect):
     def begin(self) -> None:
         self._records[self._node.name].append(self._node.records())
         first = _first_process(self._node)
-        tiers = children(first)
-        os.kill(first, signal.SIGUSR1)
+        tiers = children(first.pid)
+        first.signal(signal.SIGUSR1)
         wait_until(
-            lambda: not set(tiers) & set(children(first)),
+            lambda: not set(tiers) & set(children(first.pid)),
             _GONE_TIMEOUT_S,
             0.001,
             or_raise=f"the tier of {self._node.name} did not end when it was killed",
@@ -160,8 +161,8 @@ class KilledTier(Effect):
 
     def end(self) -> None:
         first = _first_process(self._node)
-        Path(f"/proc/{first}/root/tmp/policy.json").write_text(json.dumps(dict(self._policy)))
-        os.kill(first, signal.SIGUSR2)
+        (first.path / "root/tmp/policy.json").write_text(json.dumps(dict(self._policy)))
+        first.signal(signal.SIGUSR2)
         self._waiting = threading.Thread(target=self._wait, name="return", daemon=True)
         self._waiting.start()
 
@@ -183,8 +184,8 @@ class KilledTier(Effect):
         return False
 
 
-def _first_process(node: NodeControl) -> int:
-    pid = node.host.pid
-    if pid is None or not exists(pid):
+def _first_process(node: NodeControl) -> HeldProcess:
+    process = node.host.process
+    if process is None or not process.lives:
         raise TestbedError(f"the container of {node.name} has ended")
-    return pid
+    return process

@@ -124,8 +124,11 @@ class EventPlayer:
             except TestbedError as error:
                 played.errors.append(str(error))
         ended_at_s = played.ended_at_s
-        if (seconds := columns.pop("flow_seconds", None)) is not None and played.took_effect_at_s is not None:
-            ended_at_s = min(ended_at_s or 0.0, played.took_effect_at_s + seconds)
+        seconds, after_s = (columns.pop(f"flow_{name}", None) for name in ("seconds", "payload_after_s"))
+        if after_s is not None and played.took_effect_at_s is not None:
+            columns["flow_payload_at_s"] = played.took_effect_at_s + after_s
+            if seconds is not None:
+                ended_at_s = min(ended_at_s or 0.0, columns["flow_payload_at_s"] + seconds)
         return EventRow(
             method=self._method,
             number=number,

@@ -21,7 +21,10 @@ from testbed.orchestrator.events.effects import (
 )
 from testbed.orchestrator.events.flow import Flow, flow_port
 from testbed.orchestrator.nodes.control import NodeControl
+from testbed.scenario.patience import round_trip_s
 from testbed.scenario.sections.event import Event
+from testbed.scenario.sections.events import BackgroundFlow
+from testbed.scenario.timeline import under_events
 
 
 class Stage:
@@ -57,8 +60,15 @@ class Stage:
         """The same links, to be changed while they carry frames."""
         return [self.live[link.name] for link in event.links(self.network.topology)]
 
-    def endpoint(self, node: str) -> Endpoint:
-        """Where an end of a flow is."""
+    def flow(self, event: BackgroundFlow, number: int) -> Flow:
+        """A background flow, patient enough for its link's figures and those that events give it."""
+        names = {link.name for link in event.links(self.network.topology)}
+        shapes = under_events(self.events, self.network.topology).links
+        slowest_s = round_trip_s(link for link in shapes if link.name in names)
+        ends = (self._endpoint(node) for node in (event.flow.source, event.flow.target))
+        return Flow(event, flow_port(number), *ends, slowest_s)
+
+    def _endpoint(self, node: str) -> Endpoint:
         endpoint: Endpoint = self.network.net[node].endpoint
         return endpoint
 
@@ -68,9 +78,7 @@ EFFECTS: Mapping[str, Callable[[Stage, Any, int], Effect]] = {
     "rate_file": lambda stage, event, _: FollowedFile(event, stage.live_links(event)),
     "down": lambda stage, event, _: DeadLink(stage.links(event)),
     "up": lambda *_: LinkBack(),
-    "flow": lambda stage, event, number: Flow(
-        event, flow_port(number), stage.endpoint(event.flow.source), stage.endpoint(event.flow.target)
-    ),
+    "flow": lambda stage, event, number: stage.flow(event, number),
     "pause": lambda stage, event, _: StillContainer(stage.nodes[event.node]),
     "kill": lambda stage, event, _: KilledTier(stage.nodes[event.node], stage.policy, stage.records),
 }

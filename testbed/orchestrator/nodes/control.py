@@ -127,5 +127,5 @@ def wait_ready(nodes: Sequence[NodeControl], timeout_s: float, progress: Callabl
 
 def on_all(nodes: Sequence[NodeControl], act: Callable[[NodeControl], Any]) -> dict[str, Any]:
     """Call ``act`` with every node at the same time; return the results by the nodes' names."""
-    with ThreadPoolExecutor(max_workers=min(16, len(nodes)), thread_name_prefix="control") as pool:
+    with ThreadPoolExecutor(max_workers=min(16, len(nodes)) or 1, thread_name_prefix="control") as pool:
         return dict(zip((node.name for node in nodes), pool.map(act, nodes), strict=True))

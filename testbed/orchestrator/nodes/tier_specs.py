@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from testbed.errors import TestbedError
+from testbed.host.checkpoints import PATTERNS
 from testbed.network.container import ContainerSpec
+from testbed.orchestrator.nodes.mounts import mounts_of
 from testbed.orchestrator.nodes.tier_process import environment
+from testbed.scenario.patience import slowest_way_up_s
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.methods import Method
 from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry
 from testbed.scenario.sections.tiers import Tier
+from testbed.scenario.timeline import under_events
 from testbed.scenario.topology import Node, Topology
 from tiers.config import REQUEST_THREADS
 from tiers.plugins import External, external
@@ -37,13 +41,14 @@ def container_specs(scenario: Scenario, topology: Topology, models: Path | None)
         configs[tier.name] = _model(tier, models, mounts[tier.name])
         for method in scenario.methods:
             _plugin(method.policy, mounts[tier.name])
+    worst = under_events(scenario.events, topology)
     killed = {event.target for event in scenario.events if event.kind == "kill"}
     return [
         ContainerSpec(
             node.name,
             cpus=scenario.tier(node.tier).cpus,
             memory_bytes=scenario.tier(node.tier).memory_bytes,
-            env=_environment(node, scenario, topology, configs[node.tier]),
+            env=_environment(node, scenario, worst, configs[node.tier]),
             pids_limit=PIDS_LIMIT,
             mounts=mounts[node.tier],
             command=["python3", "-m", "tiers.supervisor"] if node.name in killed else None,
@@ -70,6 +75,7 @@ def _environment(node: Node, scenario: Scenario, topology: Topology, model: dict
         "parent": None if node.parent is None else topology.node(node.parent).ip,
         "threads": threads,
         "plugins": [PLUGIN_MOUNT],
+        "round_trip_s": round(slowest_way_up_s(node.name, topology), 3),
     }
     return {**environment(config), "OMP_NUM_THREADS": str(threads)}
 
@@ -92,7 +98,11 @@ def _model(tier: Tier, models: Path | None, mounts: dict[str, str]) -> dict[str,
         options["path"] = str(_from_hub(tier.name, model.hub))
     for option, inside in model.files.items():
         if path := options.get(option):
-            mounts[path] = options[option] = inside
+            try:
+                mounts.update(mounts_of(path, inside))
+            except TestbedError as error:
+                raise TestbedError(f"tiers.{tier.name}.model: {error}") from error
+            options[option] = inside
     return {"kind": _plugin(model.served_as, mounts), **options}
 
 
@@ -101,8 +111,7 @@ def _from_hub(tier: str, name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        return Path(snapshot_download(name, allow_patterns=PATTERNS))
     except Exception as error:  # the hub's library has a dozen kinds, and network errors beside
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TestbedError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from testbed.orchestrator.replay.replay import Outcome
 from testbed.results.evidence import Outcomes
@@ -11,9 +11,18 @@ from testbed.scenario.workload.trace_file import Request
 
 
 def count_outcomes(
-    method: str, trace: Sequence[Request], outcomes: Sequence[Outcome], labels: Sequence[str]
+    method: str,
+    trace: Sequence[Request],
+    outcomes: Sequence[Outcome],
+    labels: Sequence[str],
+    *,
+    made_up: Mapping[str, int] | None = None,
+    tiers_made_up: Sequence[str] = (),
 ) -> Outcomes:
-    """Count how requests ended; ``labels`` are the task's answers, empty where any answer will do."""
+    """Count how requests ended; ``labels`` are the task's answers, empty where any answer will do.
+
+    ``made_up`` and ``tiers_made_up`` are as :class:`Outcomes` has them.
+    """
     times = Counter(outcome.request_id for outcome in outcomes)
     answers = [outcome.answer for outcome in outcomes if outcome.answer is not None]
     strange = [answer for answer in answers if labels and answer not in labels]
@@ -24,4 +33,6 @@ def count_outcomes(
         repeated=sum(count > 1 for count in times.values()),
         strange_answers=len(strange),
         strange_answer=strange[0] if strange else None,
+        made_up=dict(made_up or {}),
+        tiers_made_up=tuple(tiers_made_up),
     )

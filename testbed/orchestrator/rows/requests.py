@@ -26,6 +26,7 @@ _PER_NODE = {
     "window_lengths": "window_length",
     "kept": "kept",
     "node_answers": "answer",
+    "made_up": "made_up",
     "upstream_ms": "upstream_ms",
     "forward_errors": "forward_error",
     "repeats": "repeats",

@@ -16,7 +16,6 @@ import sys
 import time
 
 _SO_TIMESTAMPNS = 35
-_DRAIN_S = 3.0
 
 
 def _checksum(data: bytes) -> int:
@@ -79,8 +78,8 @@ class Probe:
         return {"sent": self.sent, "felt_ms": self.felt_ms, "seen_ms": self.seen_ms, "late_ms": self.late_ms}
 
 
-def watch(probes: list[Probe], interval_s: float) -> None:
-    """Ping each link every ``interval_s`` until standard input ends; then wait for the last answers."""
+def watch(probes: list[Probe], interval_s: float, drain_s: float) -> None:
+    """Ping each link every ``interval_s`` until standard input ends; then wait ``drain_s`` for the rest."""
     poller = select.poll()
     by_descriptor = {probe.socket.fileno(): probe for probe in probes}
     for descriptor in (sys.stdin.fileno(), *by_descriptor):
@@ -93,7 +92,7 @@ def watch(probes: list[Probe], interval_s: float) -> None:
             if descriptor in by_descriptor:
                 by_descriptor[descriptor].receive()
             elif not os.read(descriptor, 1):
-                ending_s = time.monotonic() + _DRAIN_S
+                ending_s = time.monotonic() + drain_s
                 poller.unregister(descriptor)
         for index, probe in enumerate(probes):
             if ending_s is None and (now_s := time.monotonic()) >= due[index]:
@@ -109,7 +108,7 @@ def main() -> None:
         for index, descriptor in enumerate(settings["descriptors"])
     ]
     print("probing", flush=True)
-    watch(probes, settings["interval_s"])
+    watch(probes, settings["interval_s"], settings["drain_s"])
     print(json.dumps([probe.result() for probe in probes]), flush=True)
 
 

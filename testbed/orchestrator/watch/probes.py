@@ -19,9 +19,12 @@ from testbed.orchestrator.watch import probe_process as probe
 from testbed.results.evidence import ProbeReport
 from testbed.results.statistics import nearest_rank
 from testbed.scenario.expected import round_trip_ms
+from testbed.scenario.patience import longest_s
 
 PROBE_INTERVAL_S = 0.2
 PROBE_START_TIMEOUT_S = 30.0
+PROBE_DRAIN_S = 3.0
+"""How much longer than a round trip the last answers are waited for."""
 PROBE_END_TIMEOUT_S = 20.0
 
 
@@ -65,6 +68,8 @@ class ProbeWatch:
     def __init__(self, paths: Sequence[LinkPath], interval_s: float = PROBE_INTERVAL_S) -> None:
         self._paths = list(paths)
         self._interval_s = interval_s
+        shapes = ((longest_s(path.up), longest_s(path.down)) for path in paths)
+        self._drain_s = PROBE_DRAIN_S + max(map(sum, shapes), default=0.0)
         self.reports: list[ProbeReport] = []
 
     def __enter__(self) -> Self:
@@ -76,6 +81,7 @@ class ProbeWatch:
             settings = {
                 "descriptors": descriptors,
                 "interval_s": self._interval_s,
+                "drain_s": self._drain_s,
                 "payload_bytes": PING_PAYLOAD_BYTES,
             }
             self._process = subprocess.Popen(
@@ -93,7 +99,7 @@ class ProbeWatch:
         if not self._paths:
             return
         try:
-            output = self._process.communicate(timeout=PROBE_END_TIMEOUT_S)[0]
+            output = self._process.communicate(timeout=PROBE_END_TIMEOUT_S + self._drain_s)[0]
             results = json.loads(output)
         except (subprocess.TimeoutExpired, ValueError):
             self._kill()

@@ -50,6 +50,16 @@ def _parse(line: bytes, number: int) -> float:
     return delay_ms
 
 
+def longest_delay_ms(path: Path) -> float:
+    """The longest of a file's delays."""
+    return _longest_delay_ms(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _longest_delay_ms(path: Path, _changed_ns: int) -> float:
+    return max(read_delay_file(path))
+
+
 def greatest_fall_ms(path: Path) -> float:
     """The most by which a delay is shorter than the one before it; the first follows the last."""
     return _greatest_fall_ms(path, path.stat().st_mtime_ns)

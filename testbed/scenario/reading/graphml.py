@@ -1,45 +1,56 @@
 """Maps of real networks: GraphML in the dialect of the Internet Topology Zoo, and the ways through them.
 
 Nodes have a ``label``, a ``Latitude`` and a ``Longitude`` in degrees, edges may have a ``LinkSpeedRaw`` in
-bit/s (Knight et al., The Internet Topology Zoo, IEEE JSAC 29(9), 2011). Files come from strangers: they are
-bounded, and a document type, in which entities would be declared that expand without bounds or name files of
-this host, is refused before the parser that networkx uses, and warns of, sees the file.
+bit/s (Knight et al., The Internet Topology Zoo, IEEE JSAC 29(9), 2011). Files come from strangers, and are
+bounded and checked (:mod:`testbed.scenario.reading.graphml_check`).
 """
 
 from __future__ import annotations
 
 import functools
+import heapq
 import io
+import itertools
 import math
+import re
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from xml.parsers import expat
 
 from testbed.errors import TestbedError
+from testbed.scenario.reading.graphml_check import require_harmless, require_whole
 from testbed.scenario.reading.mistakes import nearest
 
 MAX_FILE_BYTES = 8 << 20
 """The largest of the Topology Zoo has 1.1 MB."""
-MAX_ELEMENTS = 200_000
-MAX_DEPTH = 16
+MAX_STEPS = 300_000
+"""Edges that are looked at to pass through nodes without coordinates: 500 places that one node joins."""
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius, as the IUGG defines it."""
 FIBRE_KM_PER_MS = 299_792.458 / 1000 * 2 / 3
 """Two thirds of the speed of light in vacuum: the light of a fibre with a refractive index of 1.5."""
+_LENGTH = re.compile(
+    r"(length|len|dist|distance|delay|latency|rtt|weight)(_?(km|m|miles|ms|us|s))?", re.IGNORECASE
+)
+"""Names of what an edge may tell of its own length or delay."""
 
 
 @dataclass(frozen=True)
 class Way:
     """The shortest way between two places: the labels on it, its length, and the least rate that all its
-    edges have (``None`` if one of them tells no rate)."""
+    edges have (``None`` if one of them tells no rate).
+
+    ``without_coordinates`` names those of its nodes that have none, in their order: they were passed through.
+    """
 
     labels: tuple[str, ...]
     length_km: float
     rate_bps: int | None
+    without_coordinates: tuple[str, ...] = ()
 
     @property
     def delay_ms(self) -> float:
@@ -50,29 +61,47 @@ class Way:
 class Map:
     """A graph whose nodes have coordinates, and whose edges have a length.
 
-    Nodes without coordinates, which the Topology Zoo has for places that nobody could find, are left out, and
-    edges with them. Of parallel edges the fastest stands; directions of edges are ignored.
+    Nodes without coordinates, which the Topology Zoo has for places that nobody could find and for lines that
+    join several places, are passed through: what they join is as far apart as the great circle says. Of
+    parallel edges the fastest stands; directions of edges are ignored.
+
+    Attributes:
+        unused: what edges tell of their own length or delay. No unit is known for it, so it is not used.
     """
 
     def __init__(self, graph: Any, name: str) -> None:
         import networkx
 
         self._name = name
-        self._labels = {node: str(data.get("label", node)).strip() for node, data in graph.nodes(data=True)}
-        places = {node: _coordinates(data) for node, data in graph.nodes(data=True)}
-        if not any(places.values()):
+        self._data: dict[str, dict[str, Any]] = dict(graph.nodes(data=True))
+        self._labels = {node: str(data.get("label", node)).strip() for node, data in self._data.items()}
+        self._same = Counter(self._labels.values())
+        found = {node: _coordinates(data) for node, data in self._data.items()}
+        places = {node: place for node, place in found.items() if place}
+        if not places:
             raise TestbedError(
                 f"{name}: no node has a Latitude and a Longitude; take a file of the Internet Topology Zoo, "
                 "or add them"
             )
-        self._graph = networkx.Graph()
-        self._graph.add_nodes_from(node for node, place in places.items() if place)
+        lines = networkx.Graph()
+        lines.add_nodes_from(graph)
+        unused: set[str] = set()
         for lower, upper, data in graph.edges(data=True):
-            start, end = places[lower], places[upper]
-            if start and end and lower != upper:
-                before_bps = self._graph.edges.get((lower, upper), {}).get("rate_bps", 0)
-                rate_bps = max(before_bps, _rate_bps(data.get("LinkSpeedRaw")))
-                self._graph.add_edge(lower, upper, km=great_circle_km(start, end), rate_bps=rate_bps)
+            unused.update(key for key in data if _LENGTH.fullmatch(key))
+            if lower != upper:
+                before_bps = lines.edges.get((lower, upper), {}).get("rate_bps", 0)
+                lines.add_edge(lower, upper, rate_bps=max(before_bps, _rate_bps(data.get("LinkSpeedRaw"))))
+        self.unused = tuple(sorted(unused))
+        self._graph = _placed_graph(lines, places, name)
+
+    def whole_name(self, parts: Sequence[str]) -> str | None:
+        """A label that a comma has made neighbouring ``parts`` of, if there is one."""
+        labels = set(self._labels.values())
+        for start, end in itertools.combinations(range(len(parts) + 1), 2):
+            for comma in (", ", ","):
+                if end - start > 1 and (name := comma.join(parts[start:end])) in labels:
+                    return name
+        return None
 
     def node(self, place: str) -> str:
         """The node with this label, or with this id.
@@ -89,9 +118,8 @@ class Map:
         node = found[0] if found else place
         if node not in self._labels:
             known = dict.fromkeys(self._labels[node] for node in self._graph)
-            hint = nearest(place, known)
-            if len(known) > 30 and not hint.startswith("did you mean"):  # no list of them all
-                hint = "write a label as the file has it"
+            otherwise = "write a label as the file has it" if len(known) > 30 else None
+            hint = nearest(place, known, otherwise)
             raise TestbedError(f"{self._name} has no node {place!r}; {hint}")
         if node not in self._graph:
             raise TestbedError(f"{place!r} in {self._name} has no Latitude and Longitude; choose another")
@@ -113,18 +141,31 @@ class Map:
                 f"no way leads from {start} to {end} in {self._name}; choose places that are connected"
             ) from None
         edges = [self._graph.edges[pair] for pair in pairwise(path)]
+        nodes, passed = path[:1], list[str]()
+        for (before, after), edge in zip(pairwise(path), edges, strict=True):
+            over = edge["over"] if edge["start"] == before else edge["over"][::-1]
+            nodes += [*over, after]
+            passed += over
         return Way(
-            labels=tuple(self._labels[node] for node in path),
+            labels=tuple(self._labels[node] for node in nodes),
             length_km=sum(edge["km"] for edge in edges),
             rate_bps=min((edge["rate_bps"] for edge in edges), default=0) or None,
+            without_coordinates=tuple(map(self._shown, passed)),
         )
+
+    def _shown(self, node: str) -> str:
+        """A node's name where its label, which it may lack or share, is not enough."""
+        label, external = self._labels[node], _number(self._data[node].get("Internal")) == 0
+        unique = label and self._same[label] == 1
+        name = label if unique else f"{label} (id {node})" if label else f"id {node}"
+        return f"{name} (external)" if external else name
 
 
 @functools.lru_cache(maxsize=4)
 def _parsed(content: bytes, name: str) -> Map:
     import networkx
 
-    _require_harmless(content, name)
+    require_harmless(content, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of parts that a drawing has and a map does not need
@@ -139,7 +180,9 @@ def _parsed(content: bytes, name: str) -> Map:
     ) as error:
         reason = " ".join(str(error).split())[:200]
         raise TestbedError(f"{name}: is not GraphML that can be read ({reason}); mend the file") from None
-    return Map(graph, name)
+    read = Map(graph, name)
+    require_whole(content, name)
+    return read
 
 
 def read_map(path: Path) -> Map:
@@ -167,35 +210,77 @@ def great_circle_km(start: Sequence[float], end: Sequence[float]) -> float:
     return 2 * EARTH_RADIUS_KM * math.asin(min(1.0, math.sqrt(haversine)))
 
 
-def _require_harmless(content: bytes, name: str) -> None:
-    """Refuse what is not XML, is GraphML in name only, declares entities, or is too large or too deep."""
-    parser = expat.ParserCreate(namespace_separator=" ")
-    depth = elements = 0
+def _placed_graph(lines: Any, places: dict[str, tuple[float, float]], name: str) -> Any:
+    """The graph of the nodes that have a place, with everything that the whole graph's edges join.
 
-    def start(tag: str, _attributes: Any) -> None:
-        nonlocal depth, elements
-        if not elements and (local := tag.rpartition(" ")[2]) != "graphml":
-            raise TestbedError(f"{name}: is XML, but its root is <{local[:40]}>; name a GraphML file")
-        depth, elements = depth + 1, elements + 1
-        if depth > MAX_DEPTH or elements > MAX_ELEMENTS:
-            raise TestbedError(
-                f"{name}: has more than {MAX_ELEMENTS} elements, or {MAX_DEPTH} within one another; "
-                "take a smaller map"
-            )
+    An edge has its length ``km``, its ``rate_bps`` (0 if unknown), and ``over``: the nodes without a place
+    between its ends, in order from the end ``start``. Its length is the great circle between its ends: the
+    shortest that a line over those nodes can have, for where they are is not known. Of the lines between two
+    ends, the one over the fewest nodes stands, and of those the fastest.
 
-    def end(_tag: str) -> None:
-        nonlocal depth
-        depth -= 1
+    Args:
+        lines: the whole graph, a simple one, whose edges have ``rate_bps``.
+        places: latitude and longitude of the nodes that have them.
+        name: the map's, for errors.
 
-    def doctype(*_declared: Any) -> None:
-        raise TestbedError(f"{name}: declares a document type, which no map needs; remove <!DOCTYPE …>")
+    Raises:
+        TestbedError: nodes without a place join too many others.
+    """
+    import networkx
 
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.StartDoctypeDeclHandler = doctype
-    try:
-        parser.Parse(content, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:  # or an encoding that is not known
-        raise TestbedError(f"{name}: is not XML ({error}); name a GraphML file") from None
+    graph = networkx.Graph()
+    graph.add_nodes_from(places)
+
+    def add(start: str, end: str, rate_bps: int, over: tuple[str, ...]) -> None:
+        km = great_circle_km(places[start], places[end])
+        graph.add_edge(start, end, km=km, rate_bps=rate_bps, over=over, start=start)
+
+    for start, end, rate_bps in lines.edges(data="rate_bps"):
+        if start in places and end in places:
+            add(start, end, rate_bps, ())
+    steps = itertools.count(1)
+    for start in places:
+        for end, rate_bps, over in _lines_over(lines, places, start, steps, name):
+            if not graph.has_edge(start, end):
+                add(start, end, rate_bps, over)
+    return graph
+
+
+def _lines_over(
+    lines: Any, places: Collection[str], start: str, steps: Iterator[int], name: str
+) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+    """Each place that only nodes without one lie before, the rate of the line to it, and those nodes."""
+    order = itertools.count()
+    waiting: list[tuple[int, float, int, str, str]] = []
+    before: dict[str, str] = {start: ""}
+
+    def wait(count: int, rate_bps: float, node: str) -> None:
+        for near, data in lines[node].items():
+            if node == start and near in places:  # joined already
+                continue
+            if next(steps) > MAX_STEPS:
+                raise TestbedError(
+                    f"{name}: its nodes without coordinates join too many others; add the Latitude and "
+                    "Longitude of those with the most edges"
+                )
+            if near not in before:
+                slowest_bps = min(rate_bps, data["rate_bps"])
+                heapq.heappush(waiting, (count, -slowest_bps, next(order), near, node))
+
+    wait(0, math.inf, start)
+    while waiting:
+        count, minus_bps, _, node, last = heapq.heappop(waiting)
+        if node in before:
+            continue
+        before[node] = last
+        if node not in places:
+            wait(count + 1, -minus_bps, node)
+            continue
+        over = []
+        while last != start:
+            over.append(last)
+            last = before[last]
+        yield node, round(-minus_bps), tuple(reversed(over))
 
 
 def _coordinates(data: dict[str, Any]) -> tuple[float, float] | None:

@@ -11,14 +11,21 @@ from testbed.scenario.reading.mistakes import nearest
 from testbed.scenario.reading.yamlfile import parse_yaml
 
 
-def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def apply_overrides(
+    data: dict[str, Any], overrides: Sequence[str], *, as_written: bool = False
+) -> dict[str, Any]:
     """A copy of a scenario's mapping with each ``key.path=value`` set, later ones last.
 
     List entries go by their ``name`` (``links.core.loss=1%``); values are YAML, so that ``50`` is a number
     and ``{device: 0.9}`` a mapping. A key that is not there is added: validation decides whether it may be.
 
+    Args:
+        data: the mapping.
+        overrides: each ``key.path=value``.
+        as_written: set the texts that stand there, as :func:`parse_yaml` has them.
+
     Raises:
-        TestbedError: no ``=``, a path that leads nowhere, or a value that is not YAML.
+        TestbedError: no ``=``, no value, a path that leads nowhere, or a value that is not YAML.
     """
     data = copy.deepcopy(data)
     for override in overrides:
@@ -26,8 +33,10 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str,
         keys = path.strip().split(".")
         if not equals or not all(keys):
             raise TestbedError(f"--set {override}: is not key.path=value; write it like links.core.loss=1%")
+        if not text.strip():
+            raise TestbedError(f"--set {override}: gives no value; write null to take the value away")
         try:
-            value = parse_yaml(text)
+            value = parse_yaml(text, as_written=as_written)
         except TestbedError as error:
             raise TestbedError(f"--set {override}: the value is not YAML ({error})") from None
         _set(data, keys, value, override)

@@ -8,12 +8,11 @@ is gone. Bytes are those of a packet without its Ethernet header.
 
 from __future__ import annotations
 
-import itertools
 from array import array
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from testbed.errors import TestbedError
 from testbed.scenario.reading.line_file import read_values
@@ -38,21 +37,22 @@ class RateTrace:
     @property
     def peak_bps(self) -> int:
         """The highest rate over any window of :data:`PEAK_WINDOW_MS`, in full frames."""
-        most, window = 0, deque[int]()
-        for at_ms in self._until(self.period_ms + PEAK_WINDOW_MS):
-            window.append(at_ms)
-            while window[0] <= at_ms - PEAK_WINDOW_MS:
-                window.popleft()
-            most = max(most, len(window))
-        return most * 8 * FRAME_BYTES * 1000 // PEAK_WINDOW_MS
+        import numpy as np
 
-    def _until(self, end_ms: int) -> Iterator[int]:
-        """All opportunities before ``end_ms``, the file being played again and again."""
-        for turn in itertools.count():
-            for at_ms in self.opportunities_ms:
-                if turn * self.period_ms + at_ms >= end_ms:
-                    return
-                yield turn * self.period_ms + at_ms
+        at_ms = np.asarray(self.opportunities_ms, dtype=np.int64)
+        distinct_ms = at_ms[np.diff(at_ms, append=at_ms[-1] + 1) > 0]
+        turns = np.arange(1 + -(-PEAK_WINDOW_MS // self.period_ms)) * self.period_ms
+        ends_ms = np.add.outer(turns, distinct_ms).ravel()
+        ends_ms = ends_ms[ends_ms < self.period_ms + PEAK_WINDOW_MS]  # from then on windows are as before
+
+        def until(times_ms: Any) -> Any:
+            """Opportunities up to each time, the file being played again and again."""
+            turn, within_ms = np.divmod(times_ms, self.period_ms)
+            found = turn * len(at_ms) + np.searchsorted(at_ms, within_ms, side="right")
+            return np.where(times_ms < 0, 0, found)
+
+        most = int((until(ends_ms) - until(ends_ms - PEAK_WINDOW_MS)).max())
+        return most * 8 * FRAME_BYTES * 1000 // PEAK_WINDOW_MS
 
 
 def read_rate_trace(path: Path) -> RateTrace:

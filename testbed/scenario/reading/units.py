@@ -7,6 +7,7 @@ is ambiguous in this field (``Mbps`` is bytes to tc and bits to most people) is 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -114,3 +115,19 @@ def parse_memory_bytes(value: object) -> int:
         TestbedError: not a memory size, negative, or without a unit.
     """
     return round(_MEMORY.parse(value))
+
+
+_STEPS_S = {20: 1, 60: 5, 600: 10, 6000: 60, 2 * 86_400: 600, 10 * 86_400: 3600, math.inf: 86_400}
+"""Below how many seconds a duration is rounded to how many."""
+
+
+def duration(seconds: float) -> str:
+    """A time for people, such as ``1 min 40 s``, ``2 h 10 min`` or ``83 days``, rounded."""
+    step_s = next(step_s for below_s, step_s in _STEPS_S.items() if seconds < below_s)
+    rest_s = max(1, round(seconds / step_s)) * step_s
+    parts = []
+    for unit_s, unit in ((86_400, "days"), (3600, "h"), (60, "min"), (1, "s")):
+        count, rest_s = divmod(rest_s, unit_s)
+        if count:
+            parts.append(f"{count} {unit}" if (count, unit) != (1, "days") else "1 day")
+    return " ".join(parts)

@@ -13,10 +13,12 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 from testbed.errors import TestbedError
 from testbed.scenario.reading.mistakes import mistake, nearest
 from testbed.scenario.reading.rate_file import read_rate_trace
+from testbed.scenario.reading.units import parse_rate_bps
 from testbed.scenario.sections.event import Event
 from testbed.scenario.sections.link_figures import shape_fields
 from testbed.scenario.sections.links import MAX_QUEUE_FRAMES, WireFigures
 from testbed.scenario.sections.section import (
+    MOST_RATE,
     Count,
     DeadlineS,
     FileContext,
@@ -163,9 +165,11 @@ class RateFile(_OfDirection):
     def _readable(cls, file: str, info: ValidationInfo) -> str:
         if info.context is not None:
             try:
-                read_rate_trace(Path(file))
+                peak_bps = read_rate_trace(Path(file)).peak_bps
             except TestbedError as error:
                 raise mistake(str(error)) from None
+            if peak_bps > parse_rate_bps(MOST_RATE):
+                raise mistake(f"reaches {peak_bps / 1e9:.0f} Gbit/s, and a rate may be {MOST_RATE} at most")
         return file
 
     def occupies(self, topology: Topology) -> Iterator[tuple[str, str]]:
@@ -173,11 +177,11 @@ class RateFile(_OfDirection):
 
     @property
     def peak_bps(self) -> int:
-        return _peak_bps(self.rate_file)
+        return _peak_bps(self.rate_file, Path(self.rate_file).stat().st_mtime_ns)
 
 
-@functools.cache
-def _peak_bps(rate_file: str) -> int:
+@functools.lru_cache(maxsize=64)
+def _peak_bps(rate_file: str, _changed_ns: int) -> int:
     return read_rate_trace(Path(rate_file)).peak_bps
 
 

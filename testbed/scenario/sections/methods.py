@@ -46,6 +46,11 @@ class Method(Section):
         """What it must know of a calibration split before a run; ``None`` without calibration."""
         return find_policy(self.policy).calibration_needs(self.parameters)
 
+    def of_tier(self, name: str, tier: str) -> Any:
+        """A parameter as it holds for a tier, whether it is given for all tiers or for each."""
+        value = self.parameters[name]
+        return value[tier] if isinstance(value, dict) else value
+
     @property
     def only_tier(self) -> str | None:
         """The tier that alone answers under ``TIER-only``; ``None`` under any other policy."""

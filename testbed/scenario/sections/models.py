@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from testbed.errors import TestbedError
+from testbed.host.checkpoints import checkpoint_files, is_checkpoint
 from testbed.host.embedded.ladder import RUNGS
 from testbed.scenario.reading.mistakes import mistake, nearest
 from testbed.scenario.sections.derived import section_of
 from testbed.scenario.sections.section import (
     FileContext,
     HostFile,
+    HostPath,
     Section,
     TimeMs,
     chosen,
@@ -60,6 +64,11 @@ class TierModel(Section):
         return self.kind
 
     @property
+    def warms_up(self) -> bool:
+        """Whether its first inferences are slower than those that follow."""
+        return True
+
+    @property
     def files(self) -> dict[str, str]:
         """By option, where a container has the file or the directory that the option names."""
         if external(self.kind):
@@ -93,14 +102,20 @@ class EmbeddedEntry(TierModel):
 class CheckpointEntry(TierModel):
     """A checkpoint that Transformers opens: a directory (``path``) or a name on the ``hub``."""
 
-    path: HostFile | None = None
+    path: HostPath | None = None
     hub: str | None = None
 
     @field_validator("path")
     @classmethod
     def _checkpoint(cls, path: str | None, info: ValidationInfo) -> str | None:
-        if path is not None and info.context is not None and not Path(path, "config.json").is_file():
+        if path is None or info.context is None:
+            return path
+        if not _is(is_checkpoint, Path(path)):
             raise mistake(f"{path} is no Transformers checkpoint directory; it must hold a config.json")
+        try:
+            checkpoint_files(Path(path))
+        except TestbedError as error:
+            raise mistake(str(error)) from None
         return path
 
     @field_validator("hub")
@@ -127,11 +142,13 @@ class CheckpointEntry(TierModel):
 class RecordedEntry(TierModel):
     """Answers of earlier inferences, from the JSON Lines file ``path``, without torch.
 
-    A prompt that was not recorded, or every prompt where there is no file, gets an answer and a confidence
-    from the hash of its text, after ``service_ms``: always, or on average if ``distribution`` is exponential.
+    Where there is no file, every prompt gets an answer and a confidence from the hash of its text, after
+    ``service_ms``: always, or on average if ``distribution`` is exponential. So does a prompt that the file
+    lacks if ``missing`` says so; else a run is refused (:mod:`testbed.scenario.recordings`).
     """
 
     path: HostFile | None = None
+    missing: Literal["made-up"] | None = None
     service_ms: TimeMs | None = Field(default=None, validation_alias="service")
     distribution: Distribution = DISTRIBUTION
 
@@ -139,7 +156,19 @@ class RecordedEntry(TierModel):
     def _some_source(self) -> RecordedEntry:
         if self.path is None and self.service_ms is None:
             raise mistake("give the path of recorded inferences, a service time such as 5ms, or both")
+        if self.missing is not None and self.path is None:
+            raise mistake(
+                "is for a file that lacks prompts; without a path all is made up, so leave it out", "missing"
+            )
+        if self.missing is not None and self.service_ms is None:
+            raise mistake("needs a service time: how long a made-up answer takes, such as 5ms", "missing")
+        if self.distribution != DISTRIBUTION and self.service_ms is None:
+            raise mistake("needs a service time, which is its mean, such as 5ms", "distribution")
         return self
+
+    @property
+    def warms_up(self) -> bool:
+        return self.path is None  # a file need not have the texts of a warm-up
 
     @property
     def options(self) -> dict[str, Any]:
@@ -214,13 +243,21 @@ def _checkpoint(value: str, head: str, context: FileContext | None) -> dict[str,
     if value.startswith(("/", "./", "../", "~")):
         return {"kind": "transformers", "path": value}
     folders = (context.folder, Path.cwd()) if context else ()
-    if any((folder / value).is_dir() for folder in folders):
+    if any(_is(Path.is_dir, folder / value) for folder in folders):
         return {"kind": "transformers", "path": value}
     if close := difflib.get_close_matches(head, ("embedded", "recorded"), n=1):
         raise _no_model(value, f" (did you mean {close[0]}/…?)")
     if "/" not in value or not _HUB_NAME.fullmatch(value):  # a bare word is more often a slip
         raise _no_model(value)
     return {"kind": "transformers", "hub": value}
+
+
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    """Whether a path is there and of that kind; a name that is too long is nobody's."""
+    try:
+        return kind(path)
+    except OSError:
+        return False
 
 
 def _no_model(value: object, hint: str = "") -> PydanticCustomError:

@@ -145,30 +145,54 @@ def name_like(pattern: str, words: str) -> AfterValidator:
     return AfterValidator(validate)
 
 
-def find_file(value: str, context: FileContext | None, field: str = "") -> str:
-    """Absolute path of what a scenario names, looked for beside it and then in the working directory.
+def find_path(value: str, context: FileContext | None, field: str = "") -> str:
+    """Absolute path of a file or a directory that a scenario names.
 
-    Without a context the path stands as it is: a manifest must load on a host that lacks the file.
+    It is looked for beside the scenario and then in the working directory. Without a context the path stands
+    as it is: a manifest must load on a host that lacks the file.
     """
     if context is None:
         return value
     for folder in (context.folder, Path.cwd()):
         try:
             found = (folder / Path(value).expanduser()).resolve()
-            if found.exists():
-                return str(found)
+            there = found.exists()
         except (OSError, RuntimeError, ValueError) as error:  # too long; nobody's home; a NUL
             reason = str(error.strerror if isinstance(error, OSError) else error).rstrip(".")
             raise mistake(f"{value!r} is no path here ({reason}); name a file that is there", field) from None
+        if there and not (found.is_file() or found.is_dir()):
+            raise mistake(f"{value!r} is a pipe or a device, which has no end; name a file", field)
+        if there:
+            return str(found)
+    if value.startswith("~"):
+        whole = Path(value).expanduser()
+        raise mistake(
+            f"no such file or directory {value!r}: here it is {whole} (root's, under sudo); write the path",
+            field,
+        )
     raise mistake(
         f"no such file or directory {value!r}, neither beside the scenario nor in {Path.cwd()}", field
     )
 
 
-def _found(file: str, info: ValidationInfo) -> str:
-    return find_file(file, info.context)
+def find_file(value: str, context: FileContext | None, field: str = "") -> str:
+    """The same of a file alone."""
+    found = find_path(value, context, field)
+    if context is not None and Path(found).is_dir():
+        raise mistake(f"{value!r} is a directory; name a file", field)
+    return found
+
+
+def _found(path: str, info: ValidationInfo) -> str:
+    return find_path(path, info.context)
+
+
+def _found_file(path: str, info: ValidationInfo) -> str:
+    return find_file(path, info.context)
 
 
 FOUND = AfterValidator(_found)
-HostFile = Annotated[str, FOUND]
+HostPath = Annotated[str, FOUND]
 """A file or a directory that a scenario names; its absolute path once it is loaded."""
+HostFile = Annotated[str, AfterValidator(_found_file)]
+"""The same of a file alone."""

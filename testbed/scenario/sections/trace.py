@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from testbed.scenario.reading.mistakes import mistake
 from testbed.scenario.sections.section import Count, FileContext, HostFile, Number, Section, chosen
+from testbed.scenario.workload.trace_unit import Unit
 
 MAX_REQUESTS = 1_000_000
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
@@ -35,11 +36,15 @@ class DrawnTrace(Section):
 
 
 class FileTrace(Section):
-    """A trace from a file, or its first ``requests``; ``seed`` is for policies and links' losses."""
+    """A trace from a file, or its first ``requests``; ``seed`` is for policies and links' losses.
+
+    ``unit`` is that of the file's times; not given it is seconds, but a trace of hours is then asked about.
+    """
 
     kind: ClassVar[Literal["file"]] = "file"
 
     file: HostFile
+    unit: Unit = "s"
     requests: Requests | None = None
     seed: Seed = 1
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
 from testbed.errors import TestbedError
 from testbed.host.assets import MOVIE_REVIEWS, fetch
+from tiers.prompts import clean
 
 SPLITS = ("train", "test")
 TEST_SHARE = 0.25
 """Share of distinct texts held out of all training; traces are drawn from these alone."""
-
-_UNWANTED = re.compile(r"[^\w\s.,!?'-]")
-_WHITE_SPACE = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +37,6 @@ class Dataset:
     kind: str
     labels: tuple[str, ...]
     read: Callable[[], list[Example]]
-
-
-def clean(text: str) -> str:
-    """Clean a prompt as the authors' code does (arXiv:2505.16502).
-
-    Characters other than word characters, white space and ``. , ! ? ' -`` go; then each run of
-    white space becomes one space.
-    """
-    return _WHITE_SPACE.sub(" ", _UNWANTED.sub("", text)).strip()
 
 
 def split_of(text: str) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ from testbed.errors import TestbedError
 from testbed.scenario.reading.line_file import read_values
 from testbed.scenario.reading.mistakes import nearest
 from testbed.scenario.workload.datasets import DATASETS, load
+from testbed.scenario.workload.trace_unit import MEANING, Unit, in_seconds
 from tiers.protocol import REQUEST_ID_MAX_LENGTH
 
 TRACE_SPLIT = "test"
@@ -59,7 +61,10 @@ def trace_line(request: Request) -> str:
 
 
 def read_trace(
-    path: Path, devices: Sequence[str] | None = None, labels: Sequence[str] | None = None
+    path: Path,
+    devices: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+    unit: Unit = "s",
 ) -> list[Request]:
     """Read and check a trace, in order of time.
 
@@ -67,6 +72,7 @@ def read_trace(
         path: the file.
         devices: names that requests may have as ``device``; any, if not given.
         labels: the labels that the data sets must have; any, if not given.
+        unit: of ``at_s`` in the file. The requests have it in seconds.
 
     Raises:
         TestbedError: with file and line, what is wrong there and how to mend it.
@@ -77,26 +83,32 @@ def read_trace(
     def parse(line: bytes, number: int) -> Request | None:
         if not line.strip():
             return None
-        request = _parse(line, number)
+        request = _parse(line, number, unit)
         _check(request, requests[-1].at_s if requests else 0.0, ids, devices, labels)
         return request
 
-    for request in read_values(path, parse, "trace file", MAX_LINE_BYTES + 1):
+    for request in read_values(path, parse, "trace file", MAX_LINE_BYTES + 1, "JSON"):
         if request is not None:
             requests.append(request)
             ids.add(request.id)
     if not requests:
         raise TestbedError(f"{path}: holds no request; write one JSON object a line")
-    return requests
+    try:
+        times_s = in_seconds([request.at_s for request in requests], unit)
+    except ValueError as error:
+        raise TestbedError(f"{path}: {error}") from None
+    return [dataclasses.replace(request, at_s=at_s) for request, at_s in zip(requests, times_s, strict=True)]
 
 
-def _parse(line: bytes, number: int) -> Request:
+def _parse(line: bytes, number: int, unit: Unit) -> Request:
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"the line is longer than {MAX_LINE_BYTES} bytes; a trace holds no text")
     if number > MAX_LINES:
         raise ValueError(f"a trace has {MAX_LINES} lines at most; split it")
     try:
-        entry: Any = json.loads(line.decode("utf-8"))
+        entry: Any = json.loads(line.decode("utf-8"), object_pairs_hook=_once_each)
+    except _GivenTwiceError:
+        raise
     except (ValueError, RecursionError):
         raise ValueError("is not JSON in UTF-8; write one object a line") from None
     if not isinstance(entry, dict):
@@ -111,17 +123,29 @@ def _parse(line: bytes, number: int) -> Request:
         if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
             words = {str: "text", float: "a number", int: "a whole number"}[kind]
             raise ValueError(f"{key} must be {words}, not {value!r}")
-    return Request(**{**entry, "at_s": _seconds(entry["at_s"])})
+    return Request(**{**entry, "at_s": _time(entry["at_s"], unit)})
 
 
-def _seconds(value: int | float) -> float:
+class _GivenTwiceError(ValueError):
+    """A key stands twice in an object, of which JSON's reader would take the last."""
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entry = dict(pairs)
+    if len(entry) < len(pairs):
+        key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise _GivenTwiceError(f"key {key!r} is given twice; remove one")
+    return entry
+
+
+def _time(value: int | float, unit: Unit) -> float:
     try:
-        at_s = float(value)
+        time = float(value)
     except OverflowError:
-        at_s = math.inf
-    if not math.isfinite(at_s) or at_s < 0:
-        raise ValueError("at_s must be seconds from the start, 0 or more")
-    return at_s
+        time = math.inf
+    if not math.isfinite(time) or time < 0:
+        raise ValueError(f"at_s must be {MEANING[unit]}, 0 or more")
+    return time
 
 
 def _check(

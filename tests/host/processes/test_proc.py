@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from testbed.host.processes import proc
-from testbed.host.processes.proc import Process
+from testbed.host.processes.proc import HeldProcess, Process
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def test_a_zombie_does_not_live_and_is_no_other_process(sleeper: subprocess.Pope
     lived = process.lives
     sleeper.kill()
     os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
-    assert proc.exists(sleeper.pid)
+    assert sleeper.pid in proc.process_ids()
     assert (lived, process.lives) == (True, False)
     assert Process.of(sleeper.pid) is None
 
@@ -53,7 +55,64 @@ def test_of_a_process_that_has_ended_there_is_nothing(sleeper: subprocess.Popen[
     sleeper.kill()
     sleeper.wait()
     pid = sleeper.pid
-    assert not proc.exists(pid)
+    assert pid not in proc.process_ids()
     assert Process.of(pid) is None
     assert (proc.user_id(pid), proc.cpu_time_ns(pid)) == (None, None)
     assert (proc.children(pid), proc.command_line(pid), proc.command_name(pid)) == ([], [], "")
+
+
+def test_a_process_that_is_held_is_itself_to_every_process(sleeper: subprocess.Popen[bytes]) -> None:
+    held = HeldProcess(sleeper.pid)
+    try:
+        assert held.lives
+        assert not held.has_own_network
+        read = subprocess.run(["cat", held.path / "stat"], capture_output=True, text=True, check=True).stdout
+        assert read.split()[0] == str(sleeper.pid)
+        group = Path("/proc/self/cgroup").read_text().splitlines()[-1].rpartition("/")[2]
+        assert held.is_in_control_group(group)
+        assert not held.is_in_control_group("4f0c" * 16)
+        held.signal(signal.SIGTERM)
+        assert sleeper.wait(10) == -signal.SIGTERM
+    finally:
+        held.close()
+
+
+def test_there_is_no_process_0_to_hold() -> None:
+    with pytest.raises(ProcessLookupError, match="no process 0"):
+        HeldProcess(0)
+
+
+@pytest.mark.root
+def test_a_process_that_was_held_is_no_other_one_that_has_its_id_now(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    held = HeldProcess(sleeper.pid)
+    sleeper.kill()
+    sleeper.wait()
+    later = started_as(sleeper.pid)
+    try:
+        assert proc.command_line(sleeper.pid) == ["sleep", "601"]
+        assert not held.lives
+        with pytest.raises(OSError, match="No such"):
+            Path(held.network_namespace).stat()
+        with pytest.raises(ProcessLookupError):
+            held.signal(signal.SIGKILL)
+        assert later.poll() is None
+    finally:
+        held.close()
+        later.kill()
+        later.wait()
+
+
+def started_as(pid: int) -> subprocess.Popen[bytes]:
+    """A process that has this id; others start meanwhile, so several attempts may be needed."""
+    for _ in range(100):
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+        process = subprocess.Popen(["sleep", "601"])
+        if process.pid == pid:
+            while proc.command_line(pid) != ["sleep", "601"]:
+                time.sleep(0.01)
+            return process
+        process.kill()
+        process.wait()
+    raise AssertionError(f"no process got the id {pid}")

@@ -26,5 +26,11 @@ def test_a_task_without_labels_takes_any_answer() -> None:
     assert (counted.strange_answers, counted.strange_answer) == (0, None)
 
 
+def test_made_up_answers_are_told_as_they_were_counted() -> None:
+    counted = count_outcomes("recserve", TRACE, [], LABELS, made_up={"edge": 2}, tiers_made_up=["cloud"])
+    assert (counted.made_up, counted.tiers_made_up) == ({"edge": 2}, ("cloud",))
+    assert count_outcomes("recserve", TRACE, [], LABELS).made_up == {}
+
+
 def test_a_request_that_ended_twice_is_counted() -> None:
     assert count_outcomes("recserve", TRACE, [ended("r0", "positive")] * 2, LABELS).repeated == 1

@@ -49,7 +49,7 @@ WRONG = {
     "1" + "0" * 100: ":1: the line is longer than 63 characters",
     "0." + "0" * 100 + "\n": ":1: the line is longer than 63 characters",
     "\0" * 100: ":1: the line is longer than 63 characters",
-    "\ufeff10\n": r":1: '\\xef\\xbb\\xbf10' is no number",
+    "1\n\ufeff10\n": r":2: '\\xef\\xbb\\xbf10' is no number",
 }
 
 

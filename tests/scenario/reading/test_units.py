@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from testbed.errors import TestbedError
 from testbed.scenario.reading.units import (
+    duration,
     parse_memory_bytes,
     parse_rate_bps,
     parse_share,
@@ -111,3 +112,20 @@ def test_any_text_gives_a_number_or_a_plain_mistake(text: str) -> None:
     for parse in PARSERS:
         with contextlib.suppress(TestbedError):
             assert parse(text) >= 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "1 s"),
+        (42, "40 s"),
+        (100, "1 min 40 s"),
+        (800, "13 min"),
+        (5990, "1 h 40 min"),
+        (86_400, "1 day"),
+        (3 * 86_400 + 7000, "3 days 2 h"),
+        (7_200_000, "83 days"),
+    ],
+)
+def test_a_duration_is_rounded_and_in_words(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

@@ -31,6 +31,15 @@ ARCHITECTURES = {
     "LlamaForSequenceClassification": "transformers.models.llama.modeling_llama",
     "RobertaForSequenceClassification": "transformers.models.roberta.modeling_roberta",
 }
+TOKENIZERS = {
+    "BertTokenizer": "transformers.models.bert.tokenization_bert",
+    "BertTokenizerFast": "transformers.models.bert.tokenization_bert",
+    "DistilBertTokenizer": "transformers.models.distilbert.tokenization_distilbert",
+    "DistilBertTokenizerFast": "transformers.models.distilbert.tokenization_distilbert",
+    "PreTrainedTokenizerFast": "transformers.tokenization_utils_tokenizers",
+    "TokenizersBackend": "transformers.tokenization_utils_tokenizers",
+}
+"""Where ``AutoTokenizer`` finds each class of tokenizer that the tests compare with the plain import's."""
 
 _BEFORE_TORCH = (
     "torch._meta_registrations",  # operators on tensors without data, for compilers
@@ -41,9 +50,11 @@ _BEFORE_TORCH = (
 _CONTINUOUS_BATCHING = "transformers.generation.continuous_batching"
 
 
-def can_import_lean(architecture: str) -> bool:
-    """Whether ``architecture`` is known to work, with the installed versions, in this process."""
-    if architecture not in ARCHITECTURES or "torch" in sys.modules or "transformers" in sys.modules:
+def can_import_lean(architecture: str, tokenizer: str) -> bool:
+    """Whether classes of these names are known to work, with the installed versions, in this process."""
+    if architecture not in ARCHITECTURES or tokenizer not in TOKENIZERS:
+        return False
+    if "torch" in sys.modules or "transformers" in sys.modules:
         return False
     try:
         return all(version(name).startswith(prefix) for name, prefix in VERSIONS.items())
@@ -93,7 +104,7 @@ def _stand_in_for_transformers() -> None:
     assert spec is not None, "its version was looked up"
     folder = next(iter(spec.submodule_search_locations or ()))
     # The real packages' __init__ read the sources of every architecture to offer their names lazily.
-    _stand_in("transformers", [folder], __version__=version("transformers"))
+    _stand_in("transformers", [folder], __version__=version("transformers"), __getattr__=_tokenizer)
     _stand_in("transformers.models", [str(Path(folder, "models"))])
     cache = _refusing("PagedAttentionCache")
     _stand_in(_CONTINUOUS_BATCHING, PagedAttentionCache=cache)
@@ -102,6 +113,13 @@ def _stand_in_for_transformers() -> None:
     _stand_in("transformers.processing_utils", Unpack=Unpack)
     # Models derive from it; without it they have no generate(), and a classifier needs none.
     _stand_in("transformers.generation.utils", GenerationMixin=type("GenerationMixin", (), {}))
+
+
+def _tokenizer(name: str) -> Any:
+    """What the real package offers by that name: ``AutoTokenizer`` looks for classes of tokenizers there."""
+    if name not in TOKENIZERS:
+        raise AttributeError(name)
+    return getattr(importlib.import_module(TOKENIZERS[name]), name)
 
 
 def _stand_in(name: str, path: list[str] | None = None, **attributes: Any) -> None:

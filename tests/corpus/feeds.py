@@ -1,0 +1,169 @@
+"""Hands an input to the part of the testbed that reads its kind, as a user would."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+from testbed.cli import main
+from testbed.errors import TestbedError
+from testbed.results.run import load_run
+from testbed.scenario.recordings import check_recordings
+from testbed.scenario.requests import build_trace
+from testbed.scenario.scenario import Scenario, load_scenario
+from testbed.wire.account import account
+from testbed.wire.pcap import count_frames
+from tests import ROOT, SCENARIOS
+from tests.wire.crafted import ENDS, assert_exact
+
+RUN = ROOT / "tests" / "data" / "run-v1"
+LONGEST_SENTENCE = 4096
+GONE = ".gone"
+"""Ends the name of an input that stands for a file of a run that is not there."""
+
+Feed = Callable[[Path], object]
+"""Takes an input's file.
+
+Raises:
+    TestbedError: it is refused. Anything else is a defect.
+"""
+
+
+def refusal(feed: Feed, path: Path) -> str | None:
+    """The sentence with which an input is refused; ``None`` if it is taken."""
+    try:
+        feed(path)
+    except TestbedError as error:
+        sentence = str(error)
+        assert sentence, "it is refused without a word"
+        assert sentence.isprintable(), f"not one line of text: {sentence!r}"
+        assert len(sentence) <= LONGEST_SENTENCE, f"a sentence of {len(sentence)} characters"
+        return sentence
+    return None
+
+
+def scenario(path: Path) -> None:
+    """A scenario, read beside the repository's maps and traces; one that is taken survives a manifest."""
+    folder = path.parent / "scenarios"
+    if not folder.exists():
+        folder.mkdir()
+        (folder / "graphs").symlink_to(SCENARIOS / "graphs")
+        (path.parent / "traces").symlink_to(ROOT / "traces")
+    beside = folder / "input.yaml"
+    beside.write_bytes(path.read_bytes())
+    _survives(load_scenario(beside))
+
+
+def override(path: Path) -> None:
+    """What stands behind ``--set``, as the command line has it: a line for each."""
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    _survives(load_scenario(SCENARIOS / "smoke.yaml", text.split("\n")))
+
+
+def _survives(loaded: Scenario) -> None:
+    text = json.dumps(loaded.model_dump(mode="json"), ensure_ascii=False, allow_nan=False).encode()
+    assert Scenario.model_validate(json.loads(text)) == loaded
+
+
+def _in_scenario(name: str, old: str, new: str) -> Feed:
+    """A file that a scenario of the repository names, in place of its own."""
+    text = (SCENARIOS / name).read_text()
+    assert old in text
+
+    def feed(path: Path) -> None:
+        beside = path.parent / f"with-{path.name}.yaml"
+        beside.write_text(text.replace(old, new.format(json.dumps(str(path))), 1))
+        loaded = load_scenario(beside)
+        if loaded.trace.kind == "file":
+            build_trace(loaded)
+
+    return feed
+
+
+def pcap(path: Path) -> None:
+    """A capture; of one that is taken, each byte has its cause."""
+    result = account(path, ENDS)
+    assert_exact(result)
+    frames, frame_bytes = count_frames(path)
+    assert frames == result.up.frames + result.down.frames
+    assert frame_bytes == result.up.frame_bytes + result.down.frame_bytes
+
+
+def recorded(path: Path) -> None:
+    """Answers of earlier inferences, as they are looked through before a run starts."""
+    model = f"{{kind: recorded, path: {json.dumps(str(path))}, service: 1ms, missing: made-up}}"
+    loaded = load_scenario(SCENARIOS / "smoke.yaml", [f"tiers.cloud.model={model}"])
+    check_recordings(loaded, ())
+
+
+def run(path: Path) -> None:
+    """A run directory in which one file is another, or is gone: the part of the name from the first dot on
+    says which (``truncated.requests.parquet``, ``lost.summary.json.gone``)."""
+    directory = path.parent / "run"
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(RUN, directory)
+    target = directory / path.name.partition(".")[2].removesuffix(GONE)
+    target.unlink(missing_ok=True)
+    if not path.name.endswith(GONE):
+        target.write_bytes(path.read_bytes())
+    refused = [sentence for one in (_load, _report, _audit) if (sentence := refusal(one, directory))]
+    if refused:
+        raise TestbedError(refused[0])
+
+
+def _load(directory: Path) -> None:
+    loaded = load_run(directory)
+    for name in ("requests", "links", "tiers", "events", "summary", "fidelity", "manifest", "scenario"):
+        getattr(loaded, name)
+    loaded.broken_seals()
+
+
+def _report(directory: Path) -> None:
+    command("report", str(directory))
+
+
+def _audit(directory: Path) -> None:
+    command("audit", str(directory))
+
+
+def command(*arguments: str) -> None:
+    """A command line, in this process.
+
+    Raises:
+        TestbedError: it ended with a status that is not 0; the message is what it said.
+    """
+    said, printed = io.StringIO(), io.StringIO()
+    with (
+        patch.object(sys, "argv", ["testbed", *arguments]),
+        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(printed),
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            if ended.code:
+                raise TestbedError(said.getvalue().removesuffix("\n")) from None
+
+
+FEEDS: dict[str, Feed] = {
+    "scenario": scenario,
+    "override": override,
+    "trace": _in_scenario(
+        "smoke.yaml",
+        "trace: {requests: 20, arrivals: {process: poisson, rate: 10}, seed: 1}",
+        "trace: {{file: {}}}",
+    ),
+    "map": _in_scenario("graph.yaml", "file: graphs/europe.graphml", "file: {}"),
+    "rate-file": _in_scenario("rate-file.yaml", "rate_file: ../traces/up-and-down.mahi", "rate_file: {}"),
+    "delay-file": _in_scenario("lossy.yaml", "file: ../traces/wandering.delays", "file: {}"),
+    "pcap": pcap,
+    "recorded": recorded,
+    "run": run,
+}
+"""By kind, which is the name of its folder too. HTTP requests go to a server (``tests.corpus.served``)."""

@@ -1,0 +1,156 @@
+"""Every kept input still ends as it did: taken, or refused in one sentence, in bounded time and memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed.scenario.scenario import load_scenario
+from tests import ROOT, SCENARIOS
+from tests.corpus.feeds import FEEDS, RUN, command, refusal
+from tests.corpus.replay import KEPT, kept
+
+KINDS = [*FEEDS, "http"]
+REPLAY_S = 550
+
+
+def replayed(*options: str) -> dict[str, dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.corpus.replay", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=REPLAY_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return {outcome["name"]: outcome for outcome in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[str, dict[str, Any]]:
+    return replayed()
+
+
+def as_expected(path: Path, outcomes: dict[str, dict[str, Any]]) -> None:
+    outcome = outcomes[str(path.relative_to(KEPT))]
+    assert outcome["defect"] is None, outcome["defect"]
+    assert path.parent.name == ("taken" if outcome["refusal"] is None else "refused"), outcome["refusal"]
+
+
+@pytest.mark.timeout(REPLAY_S + 10)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kept_input_ends_as_it_is_expected_to(kind: str, outcomes: dict[str, dict[str, Any]]) -> None:
+    paths = kept(kind, slow=False)
+    assert paths
+    for path in paths:
+        as_expected(path, outcomes)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(REPLAY_S + 10)
+def test_every_large_kept_input_does_too() -> None:
+    large = replayed("--slow")
+    assert large
+    for kind in KINDS:
+        for path in kept(kind, slow=True):
+            as_expected(path, large)
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+def pipe_that_nobody_writes_to(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def dangling_link(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def link_to_itself(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def device_without_end(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def device_that_is_empty(path: Path) -> None:
+    path.symlink_to("/dev/null")
+
+
+STRANGE: list[Callable[[Path], None]] = [
+    directory,
+    pipe_that_nobody_writes_to,
+    dangling_link,
+    link_to_itself,
+    device_without_end,
+    device_that_is_empty,
+]
+"""What may be where a file should be."""
+BY_OVERRIDE = {
+    "recorded answers": "tiers.cloud.model={{kind: recorded, path: {}}}",
+    "checkpoint": "tiers.cloud.model={{kind: transformers, path: {}}}",
+    "model": "tiers.cloud.model={}:Mine",
+    "policy": "methods.recserve.policy={}:Mine",
+}
+"""By what a scenario names: what is to be set, with the path."""
+
+
+def soon(work: Callable[[], str | None]) -> str | None:
+    """What ``work`` says. In a thread of its own, for reading a pipe could last for ever."""
+    said: list[str | None] = []
+    thread = threading.Thread(target=lambda: said.append(work()), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert said, "it waits, or it failed"
+    return said[0]
+
+
+@pytest.fixture(params=STRANGE, ids=lambda make: make.__name__)
+def strange(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "strange.py"  # what a policy's file is called
+    request.param(path)
+    return path
+
+
+@pytest.mark.parametrize("what", ["trace", "map", "rate-file", "delay-file", *BY_OVERRIDE])
+def test_what_is_no_file_is_refused_where_a_scenario_names_it(strange: Path, what: str) -> None:
+    def named(path: Path) -> None:
+        if what in FEEDS:
+            FEEDS[what](path)
+        else:
+            load_scenario(SCENARIOS / "smoke.yaml", [BY_OVERRIDE[what].format(path)])
+
+    assert str(strange) in (soon(lambda: refusal(named, strange)) or "")
+
+
+def test_what_is_no_file_is_refused_as_a_scenario(strange: Path) -> None:
+    said = soon(lambda: refusal(load_scenario, strange))
+    assert str(strange) in (said or "")
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "summary.json", "links.parquet", "trace.jsonl", "SHA256SUMS"]
+)
+@pytest.mark.parametrize("make", STRANGE, ids=lambda make: make.__name__)
+def test_what_is_no_file_is_refused_in_a_run(make: Callable[[Path], None], name: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(RUN, run)
+    (run / name).unlink()
+    make(run / name)
+    for read in ("report", "audit"):
+        said = refusal(lambda path, read=read: command(read, str(path)), run)  # type: ignore[misc]
+        needed = read == "report" or name in ("manifest.json", "SHA256SUMS")
+        assert (str(run) in (said or "")) or not needed, read

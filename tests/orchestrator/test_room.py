@@ -1,0 +1,74 @@
+"""What control groups leave is held against what a run and its tiers need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from testbed.errors import TestbedError
+from testbed.host.cgroup_limits import Bound, Limits
+from testbed.orchestrator.room import require_room, room_notes
+from testbed.scenario.scenario import load_scenario
+from tests import SCENARIOS
+
+MIB = 1 << 20
+GROUP = Path("/groups/lab")
+SMOKE = SCENARIOS / "smoke.yaml"
+
+
+def memory(free_mib: float) -> Limits:
+    return Limits(memory=Bound(free_mib * MIB, free_mib * MIB, GROUP))
+
+
+def test_a_run_needs_memory_for_itself_and_for_the_frames_of_its_links() -> None:
+    smoke = load_scenario(SMOKE)
+    require_room(smoke, Limits())
+    require_room(smoke, memory(256))
+    said = (
+        r"^beside its tiers, a run of this scenario needs about 1\d\d MiB of memory, and the control group "
+    )
+    said += (
+        r".*lab leaves 128 MiB to this shell; raise that group's limit, or start it from a shell outside lab"
+    )
+    with pytest.raises(TestbedError, match=said):
+        require_room(smoke, memory(128))
+    far = load_scenario(SMOKE, ["links.core.rate=1gbit", "links.core.delay=500ms"])
+    with pytest.raises(TestbedError, match=r"needs about [3-6]\d\d MiB"):
+        require_room(far, memory(256))
+
+
+def test_a_run_of_many_links_needs_more_processes() -> None:
+    smoke = load_scenario(SMOKE)
+    room = Limits(processes=Bound(70, 70, GROUP))
+    require_room(smoke, room)
+    with pytest.raises(TestbedError, match="leaves 70 to this shell; raise that group's limit, or start"):
+        require_room(load_scenario(SMOKE, ["tiers.device.nodes=40"]), room)
+
+
+def test_tiers_that_may_use_more_than_all_containers_have_are_named() -> None:
+    smoke = load_scenario(SMOKE)  # four nodes of 256 MiB
+    assert list(room_notes(smoke, Limits(), memory(1024))) == []
+    (note,) = room_notes(smoke, Limits(), memory(1000))
+    assert note == (
+        "the tiers may use 1,024 MiB of memory together, and the control group /groups/lab leaves "
+        "1,000 MiB to them: if they use more, one is killed; lower their memory or their number, or raise "
+        "that group's limit"
+    )
+
+
+def test_tiers_that_may_have_more_threads_than_all_containers_have_are_named() -> None:
+    smoke = load_scenario(SMOKE)
+    assert list(room_notes(smoke, Limits(), Limits(processes=Bound(9000, 9000, GROUP)))) == []
+    (note,) = room_notes(smoke, Limits(), Limits(processes=Bound(300, 200, GROUP)))
+    assert "and the control group /groups/lab leaves 200 to them: if they need more, requests fail" in note
+
+
+def test_a_quota_of_the_shell_below_a_cpu_is_named_and_one_of_the_containers_lowers_the_tiers() -> None:
+    smoke = load_scenario(SMOKE)
+    quota = Limits(cpus=Bound(0.5, 0.5, GROUP))
+    (note,) = room_notes(smoke, quota, Limits())
+    assert note.startswith("the control group /groups/lab leaves 0.5 CPUs to this shell: requests")
+    assert list(room_notes(smoke, Limits(cpus=Bound(1.0, 1.0, GROUP)), Limits())) == []
+    assert quota.usable_cpus == 0.5
+    assert Limits(cpus=Bound(10_000, 10_000, GROUP)).usable_cpus == Limits().usable_cpus
