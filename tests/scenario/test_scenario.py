@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from testbed.errors import TestbedError
+from testbed.orchestrator.nodes.tier_specs import policy_spec
 from testbed.scenario.scenario import (
     Scenario,
     clamp_cpus,
@@ -26,7 +27,8 @@ from testbed.scenario.sections.trace import DrawnTrace, FileTrace
 from tests import QUICKSTART, SCENARIOS
 from tests.scenario.refusals import refusal
 from tiers.models.base import ModelConfig, load_model
-from tiers.policies import Place, make_policy
+from tiers.parameters import parameters
+from tiers.policies import Place, find_policy, make_policy
 
 
 def edited(tmp_path: Path, **sections: Any) -> Path:
@@ -113,6 +115,9 @@ class TestWhatIsRead:
         assert mine.parameters == {"appetite": 3}
 
 
+SOME_BY_TIER = {"device": 0.5, "edge": 0.5}
+
+
 class TestWhatTiersTake:
     """A scenario is accepted only if the tiers, which read it again in their containers, accept it too."""
 
@@ -122,7 +127,12 @@ class TestWhatTiersTake:
         for method in scenario.methods:
             for tier in scenario.tier_names:
                 place = Place(f"{tier}1", tier, tuple(scenario.tier_names))
-                make_policy({"policy": method.policy, **method.parameters, "seed": scenario.seed}, place)
+                needs = method.calibration_needs
+                given = {"thresholds": SOME_BY_TIER, "prefill": {"device": [0.5], "edge": [0.5]}}
+                spec = policy_spec(method, scenario.seed)
+                known = parameters(find_policy(method.policy))
+                spec |= {name: value for name, value in given.items() if needs and name in known}
+                make_policy(spec, place)
 
     def test_the_smoke_scenarios_models_answer(self) -> None:
         scenario = load_scenario(SCENARIOS / "smoke.yaml")
