@@ -15,7 +15,7 @@ from testbed.host.processes.reporting import Report
 from testbed.network.feasibility import host_lacks
 from testbed.orchestrator.events.flow import flow_ports, require_iperf3
 from testbed.orchestrator.room import require_room, room_notes
-from testbed.scenario.calibration import Row, calibration_rows
+from testbed.scenario.calibration import Row, calibration_rows, tiers_to_ask
 from testbed.scenario.capacity import capacity_notes
 from testbed.scenario.recordings import check_recordings
 from testbed.scenario.requests import build_trace, prompts_for, time_notes
@@ -91,7 +91,10 @@ def inputs_of(scenario: Scenario) -> Inputs:
     trace = build_trace(scenario)
     examples = prompts_for(trace)
     rows = calibration_rows(scenario, trace)
-    notes += check_recordings(scenario, [*examples.values(), *(example for _, example in rows)])
+    notes += check_recordings(scenario, examples.values())
+    if rows:
+        asked = [example for _, example in rows]
+        notes += check_recordings(scenario, asked, "calibration", tiers_to_ask(scenario))
     notes += graph_notes(scenario.graph)
     notes += capacity_notes(under_events(scenario.events, topology))
     notes += time_notes(scenario, trace)

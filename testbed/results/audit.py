@@ -14,7 +14,8 @@ from typing import Any
 from testbed.results.columns import Row
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import Audit
-from testbed.results.rules import Case, Step, relays, rule_of
+from testbed.results.rules import relays, rule_of
+from testbed.results.steps import Case, Step
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.events import NodeEvent
 from testbed.scenario.topology import Topology

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from testbed.errors import TestbedError
 from testbed.scenario.calibration import calibrated, calibration_rows, tiers_to_ask
+from testbed.scenario.recordings import check_recordings
 from testbed.scenario.requests import build_trace, prompts_for
 from testbed.scenario.scenario import Scenario, load_scenario, with_requests
 from testbed.scenario.workload.trace_file import write_trace
@@ -79,6 +81,25 @@ def test_what_cannot_be_calibrated_names_its_method() -> None:
         calibrated(scenario, rows, {"device": certain, "edge": certain})
 
 
+def test_recordings_must_have_the_rows_of_the_tiers_that_are_asked(tmp_path: Path) -> None:
+    trace = build_trace(smoke())
+    lines = [
+        {"text": example.text, "answer": "negative", "confidence": 0.5, "service_ms": 0}
+        for example in prompts_for(trace).values()
+    ]
+    path = tmp_path / "answers.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = [example for _, example in calibration_rows(smoke(), trace)]
+    for tier, lacks in (("device", True), ("cloud", False)):
+        scenario = smoke(f"tiers.{tier}.model={{kind: recorded, path: {path}}}")
+        tiers = tiers_to_ask(scenario)
+        if lacks:
+            with pytest.raises(TestbedError, match=r"no recording of 300 of the calibration's 300 prompts"):
+                check_recordings(scenario, rows, "calibration", tiers)
+        else:
+            assert check_recordings(scenario, rows, "calibration", tiers) == []
+
+
 WRONG = {
     (STATIC,): "methods.static-quantile: is calibrated before the run; add calibration: {rows: 300}",
     (STATIC, "calibration={}"): "calibration: give the number of rows to draw or, as file, a trace file",
@@ -90,6 +111,12 @@ WRONG = {
     (
         "methods=[{name: casserve, calibrate: {share: 1}, thresholds: {device: 1, edge: 1}}]",
     ): "methods.casserve.calibrate: thresholds are given; remove one of the two",
+    (
+        "methods=[{name: casserve, calibrate: 5}]",
+    ): "methods.casserve.calibrate: must be a valid mapping, not 5",
+    (
+        "methods=[{name: casserve, thresholds: 5}]",
+    ): "methods.casserve.thresholds: must be a valid mapping, no",
     ("methods=[{name: recserve, start: warm}]",): "start: must be 'cold' or 'prefilled', not 'warm'",
     ("methods=[{name: static-quantile, thresholds: {}}]",): "thresholds: unknown key; known are name, policy",
 }

@@ -7,6 +7,7 @@ import inspect
 import math
 import re
 from collections.abc import Mapping
+from types import NoneType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import AfterValidator, Field, create_model
@@ -81,10 +82,14 @@ def _type(kind: Any) -> Any:
         others: Any = Union[tuple(found for found in types if found not in mappings)]  # noqa: UP007
         if not mappings:
             return others
+
+        def others_take(value: Any) -> bool:
+            return value is None if others is NoneType else not isinstance(value, dict)
+
         # By its look, so that a mistake is told of the one that was meant.
         return Annotated[
             Union[others, mappings[0]],  # noqa: UP007
-            chosen(lambda value, _: (mappings[0] if isinstance(value, dict) else others, value)),
+            chosen(lambda value, _: (others if others_take(value) else mappings[0], value)),
         ]
     base, marks = unpack(kind)
     if get_origin(base) is Mapping:
