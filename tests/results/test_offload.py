@@ -160,7 +160,7 @@ def test_what_a_killed_node_lost_leaves_open_what_ties_took(scenario: Scenario) 
     assert lives["share_untied"] == pytest.approx(once["share_untied"])
 
 
-ASKED = {
+ASKED: dict[str, tuple[dict[str, float | None], bool]] = {
     "recserve": ({"device": 0.3, "edge": 0.3}, True),
     "by-tier": ({"device": 0.5, "edge": 0.1}, True),
     "enter-after": ({"device": 0.4, "edge": 0.4}, False),
