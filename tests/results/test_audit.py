@@ -135,9 +135,15 @@ TAMPERS = [
 def test_each_thing_that_was_changed_is_found(
     scenario: Scenario, rows: list[Row], tamper: Callable[[Row], None], method: str
 ) -> None:
-    changed = copy.deepcopy(rows)
+    alone, changed = _alone(scenario, rows, method)
+    assert audit(alone, changed).differences == ()
     tamper(_recserve(changed, method=method))
-    assert audit(scenario, changed).differences
+    assert audit(alone, changed).differences
+
+
+def _alone(scenario: Scenario, rows: list[Row], method: str) -> tuple[Scenario, list[Row]]:
+    """A run of one of the methods, to be changed."""
+    return with_methods(scenario, [method]), [copy.deepcopy(row) for row in rows if row["method"] == method]
 
 
 @pytest.mark.parametrize(
@@ -161,9 +167,11 @@ def test_each_thing_that_was_changed_is_found(
 def test_a_run_under_other_parameters_is_not_this_one(
     scenario: Scenario, rows: list[Row], method: str, changes: dict[str, object]
 ) -> None:
-    methods = [known.model_copy(update=changes if known.name == method else {}) for known in scenario.methods]
-    other = scenario.model_copy(update={"methods": tuple(methods)})
-    assert any(text.startswith(f"{method}: ") for text in audit(other, rows).differences)
+    alone, of_method = _alone(scenario, rows, method)
+    assert audit(alone, of_method).differences == ()
+    (same,) = alone.methods
+    other = alone.model_copy(update={"methods": (same.model_copy(update=changes),)})
+    assert audit(other, of_method).differences
 
 
 def test_a_row_that_is_missing_leaves_a_gap_in_a_window(scenario: Scenario, rows: list[Row]) -> None:
@@ -265,8 +273,7 @@ def test_what_calibration_gave_is_computed_again_from_what_the_models_said(
     recorded = calibrate(scenario)
     for answer in recorded["tiers"][tier]["answers"]:
         answer["confidence"] /= 2
-    alone = with_methods(scenario, [method])
-    of_method = [row for row in rows if row["method"] == method]
+    alone, of_method = _alone(scenario, rows, method)
     assert audit_rows(alone, of_method, calibrate(scenario)).differences == ()
     assert audit_rows(alone, of_method, recorded).differences
 
