@@ -66,7 +66,7 @@ def changed_trees(draw: st.DrawFn, trees: list[Any], most: int = 2) -> Any:
         holder = _at(tree, tuple(above))
         change = draw(st.sampled_from(["replace", "replace", "remove", "repeat", "move", "add", "rename"]))
         if change == "replace":
-            holder[last] = draw(odd_values)
+            holder[last] = copy.deepcopy(draw(odd_values))  # a further change may be of what is in it
         elif change == "move":
             holder[last] = copy.deepcopy(_at(tree, draw(st.sampled_from(places))))
         elif change == "add" and isinstance(holder, dict):

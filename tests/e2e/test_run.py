@@ -315,7 +315,7 @@ def test_a_policy_that_only_its_owner_may_read_decides_in_the_containers(tmp_pat
     methods = f"methods=[{{name: mine, policy: '{policy}:Mine'}}]"
     done = run(tmp_path / "run", "--set", methods, "--requests", "3")
     assert done.returncode == 0, done.stderr
-    assert f"copying {policy} for the containers: only its owner may read it" in done.stderr
+    assert f"copying {policy} for the containers (0 MiB): only the owner may read that" in done.stderr
     assert {row["tier"] for row in read(tmp_path / "run", "requests.parquet")} == {"device"}
     assert not list(cache_dir().glob(".readable-*"))
 

@@ -33,7 +33,7 @@ SIZES = {
     "max_position_embeddings": 600,
     "pad_token_id": 0,
     "num_labels": 3,
-    "initializer_range": 0.5,  # so that another token is another score
+    "initializer_range": 0.1,  # so that another token is another score
 }
 DISTILBERT = {
     "dim": 32,
@@ -42,7 +42,7 @@ DISTILBERT = {
     "n_heads": 4,
     "max_position_embeddings": 600,
     "num_labels": 3,
-    "initializer_range": 0.5,
+    "initializer_range": 0.1,
 }
 
 

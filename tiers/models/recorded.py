@@ -178,7 +178,7 @@ def read_recordings(path: Path, labels: Sequence[str]) -> Recordings:
 
 
 def _shown(recording: Recording) -> str:
-    return f"{recording.answer[:40]!r} at {recording.confidence:g}"
+    return f"{recording.answer[:40]!r} at {recording.confidence}"
 
 
 def _lines(path: Path) -> Iterator[_Line]:

@@ -112,7 +112,8 @@ class Flow(Effect):
 
     def close(self) -> None:
         self._ending.set()
-        if self._thread.ident is not None:
+        if self._thread.is_alive():  # left by an error, so that nobody waits for what it has to say
+            self._attempt.kill()
             self._thread.join()
         self._attempt.close()
 

@@ -65,8 +65,8 @@ class Stage:
         names = {link.name for link in event.links(self.network.topology)}
         shapes = under_events(self.events, self.network.topology).links
         slowest_s = round_trip_s(link for link in shapes if link.name in names)
-        ends = (self._endpoint(node) for node in (event.flow.source, event.flow.target))
-        return Flow(event, flow_port(number), *ends, slowest_s)
+        source, target = (self._endpoint(node) for node in (event.flow.source, event.flow.target))
+        return Flow(event, flow_port(number), source, target, slowest_s)
 
     def _endpoint(self, node: str) -> Endpoint:
         endpoint: Endpoint = self.network.net[node].endpoint

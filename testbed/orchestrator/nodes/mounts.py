@@ -95,9 +95,10 @@ def _copy(files: Sequence[Path], into: Path, report: Report) -> Mapping[str, str
             f"{files[0]} may be read by its owner alone, and {into.parent} has no room for a copy for the "
             f"containers ({needed >> 20} MiB, {free >> 20} free); permit it with `chmod a+r {files[0]}`"
         )
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    report(f"copying {files[0]}{more} for the containers ({needed >> 20} MiB): only the owner may read that")
     copies = {}
     for number, path in enumerate(files):
-        report(f"copying {path} for the containers: only its owner may read it")
         copy = into / str(number)
         try:
             shutil.copyfile(path, copy)

@@ -96,10 +96,9 @@ class Map:
 
     def whole_name(self, parts: Sequence[str]) -> str | None:
         """A label that a comma has made neighbouring ``parts`` of, if there is one."""
-        labels = set(self._labels.values())
         for start, end in itertools.combinations(range(len(parts) + 1), 2):
             for comma in (", ", ","):
-                if end - start > 1 and (name := comma.join(parts[start:end])) in labels:
+                if end - start > 1 and (name := comma.join(parts[start:end])) in self._same:
                     return name
         return None
 
@@ -119,8 +118,7 @@ class Map:
         if node not in self._labels:
             known = dict.fromkeys(self._labels[node] for node in self._graph)
             otherwise = "write a label as the file has it" if len(known) > 30 else None
-            hint = nearest(place, known, otherwise)
-            raise TestbedError(f"{self._name} has no node {place!r}; {hint}")
+            raise TestbedError(f"{self._name} has no node {place!r}; {nearest(place, known, otherwise)}")
         if node not in self._graph:
             raise TestbedError(f"{place!r} in {self._name} has no Latitude and Longitude; choose another")
         return node

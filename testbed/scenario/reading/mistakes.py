@@ -82,8 +82,9 @@ def _at(values: Any, number: int) -> Any:
 def _sentence(kind: str, message: str, value: Any, written: str | None) -> str:
     """A mistake's sentence. ``written`` is what stands in the file, if Python writes ``value`` otherwise."""
     if kind == "mistake":
-        same = written is None or written.casefold() == repr(value).casefold()
-        return message if same else message.replace(repr(value), str(written))
+        if written is None or written.casefold() == repr(value).casefold():
+            return message
+        return re.sub(rf"(?<![\w.]){re.escape(repr(value))}(?![\w.])", lambda _: written, message, count=1)
     if kind == "missing":
         return "is missing; add it"
     if kind == "too_short":
@@ -128,8 +129,10 @@ def _plain_number(text: str, *, whole: bool) -> str | None:
         value = Decimal(number)
     except InvalidOperation:
         return None
+    if not value.is_finite() or abs(value.adjusted()) > 20:
+        return None
     if "%" in text:
         value /= 100
-    if not value.is_finite() or abs(value.adjusted()) > 20 or (whole and value != int(value)):
+    if whole and value != int(value):
         return None
     return f"{int(value)}" if value == int(value) else f"{value.normalize():f}"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from testbed.errors import TestbedError
-from testbed.orchestrator.events.flow import flow_port, flow_ports, read_report, require_iperf3
+from testbed.orchestrator.events.flow import flow_port, flow_ports, require_iperf3
+from testbed.orchestrator.events.iperf3 import read_report
 from tests.scenario.test_event_checks import ALL, TCP_SAID, UDP_SAID, with_events
 
 

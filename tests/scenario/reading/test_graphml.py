@@ -155,10 +155,10 @@ class TestNodesWithoutCoordinates:
     def test_so_many_that_all_pairs_would_take_long_are_refused(self, tmp_path: Path) -> None:
         places = {f"p{number}": (number / 1000, number / 1000) for number in range(20_000)}
         path = written(tmp_path, {"hub": None, **places}, [("hub", name) for name in places])
-        started = time.monotonic()
+        started = time.process_time()
         with pytest.raises(TestbedError, match=r"map\.graphml: .* without coordinates join too many .*; add"):
             read_map(path)
-        assert time.monotonic() - started < 20
+        assert time.process_time() - started < 20
         assert MAX_STEPS >= 500**2
 
     def test_a_long_chain_is_no_burden(self, tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_map_of_published_size_is_read_at_once(tmp_path: Path) -> None:
         for number in range(754)
     }
     edges = [(f"n{number}", f"n{number + step}") for step in (1, 27) for number in range(754 - step)]
-    started = time.monotonic()
+    started = time.process_time()
     found: Map = read_map(written(tmp_path, nodes, edges))
     assert found.way("n0", "n753").length_km > 500
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10

@@ -56,6 +56,7 @@ def test_a_text_that_yaml_takes_for_something_else_wants_quotes(text: str) -> No
         ("tiers.device.model=no", "tiers.device.model: no model no; write embedded/RUNG"),
         ("methods.recserve.policy=off", "methods.recserve.policy: must be a word, not off"),
         ("links.core.queue=yes", "links.core.queue: yes is no queue"),
+        ("links.core.queue=+0", "links.core.queue: +0 is no queue; write frames, 1 to 1000000, or"),
         ("links.core.shared='yes'", "must be a valid boolean, not 'yes'; write true or false"),
         ("tiers.device.parents=2", "tiers.device.parents: must be a valid list, not 2; write [2]"),
     ],
@@ -95,7 +96,8 @@ def test_a_number_that_yaml_takes_for_a_text_is_given_as_it_is_to_be_written(
 
 
 @pytest.mark.parametrize(
-    "text", ["a lot", "1e999", "1e-400", "1.000,5", "1,000", "1/3", "--1", "nan", "0.5.1"]
+    "text",
+    ["a lot", "1e999", "1e-400", "1e99999999%", "snan%", "1.000,5", "1,000", "1/3", "--1", "nan", "0.5.1"],
 )
 def test_what_is_no_number_or_may_be_two_gets_none(text: str) -> None:
     assert refusal(f"methods.recserve.beta={text}").endswith(
