@@ -18,7 +18,7 @@ from testbed.scenario.sections.section import Section
 from tests import ROOT, SCENARIOS
 from tiers.models import KINDS
 from tiers.policies import POLICIES, Place, find_policy, make_policy
-from tiers.policies.base import SEED
+from tiers.policies.base import GIVEN
 
 DOCS = ROOT / "docs"
 PAGES = [
@@ -142,7 +142,9 @@ def sections_of(annotation: object) -> Iterator[type[Section]]:
 def kinds_of(section: type[Section]) -> list[type[Section]]:
     """The kinds of a section, whose keys depend on a name in it, such as a policy's."""
     if section is Method:
-        return [section_of(find_policy(name), Method, defaults=True, without=SEED) for name in POLICIES.names]
+        return [
+            section_of(find_policy(name), Method, defaults=True, without=GIVEN) for name in POLICIES.names
+        ]
     if section is TierModel:  # not all subclasses: other tests make kinds of their own
         derived = [section_of(KINDS.find(name), TierModel, defaults=False) for name in KINDS.names]
         return [EmbeddedEntry, CheckpointEntry, RecordedEntry, *derived]

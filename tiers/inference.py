@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,10 @@ from tiers.chat import FinishReason, Usage
 from tiers.confidence import Confidence, make_confidence
 from tiers.errors import RequestError, deadline_passed
 from tiers.models.base import Model, ModelConfig, Output, load_model
-from tiers.policies import KEEP, Decision, Policy
+from tiers.policies import KEEP, Decision
+
+Decide = Callable[[float], Decision]
+"""What becomes of an answer with that confidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ def usage(text: str, output: Output) -> Usage:
 class InferenceQueue:
     """Loads a model in a thread of its own and serves it there: torch's settings belong to a thread.
 
-    The policy is asked in that thread too, right after the inference, so that confidences enter its window
+    The policy decides in that thread too, right after the inference, so that confidences enter its window
     in the order of inference, however many requests are in the queue.
     """
 
@@ -69,8 +73,8 @@ class InferenceQueue:
         """What the model says of itself; only its kind while it is being loaded."""
         return {"kind": self._config.kind} if self._loaded is None else self._loaded[0].describe()
 
-    def infer(self, text: str, policy: Policy | None, deadline: float) -> Inference:
-        """Wait for the turn, infer, and let ``policy`` decide; ``None`` keeps everything (the top tier).
+    def infer(self, text: str, decide: Decide | None, deadline: float) -> Inference:
+        """Wait for the turn, infer, and let ``decide`` say what becomes of the answer; ``None`` keeps it.
 
         An inference that has begun is waited for, since its confidence enters the window: at worst the
         answer is late by one inference. One that has not begun at the deadline never will.
@@ -81,7 +85,7 @@ class InferenceQueue:
         if not self.ready:
             raise RequestError(503, "not_ready", "the model is still being loaded")
         submitted = time.monotonic()
-        future = self._thread.submit(self._work, text, policy, submitted)
+        future = self._thread.submit(self._work, text, decide, submitted)
         try:
             return future.result(timeout=max(0.0, deadline - submitted))
         except TimeoutError:
@@ -89,11 +93,11 @@ class InferenceQueue:
                 raise deadline_passed("in the inference queue") from None
         return future.result()
 
-    def _work(self, text: str, policy: Policy | None, submitted: float) -> Inference:
+    def _work(self, text: str, decide: Decide | None, submitted: float) -> Inference:
         started = time.monotonic()
         try:
             output, confidence = self._answer(text)
-            decision = KEEP if policy is None else policy.decide(confidence)
+            decision = KEEP if decide is None else decide(confidence)
         except Exception as error:  # whatever a model, a confidence or a plug-in raises
             raise RequestError(500, "inference", f"{type(error).__name__}: {error}") from error
         done = time.monotonic()

@@ -11,8 +11,8 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from tiers.errors import ConfigError
 
@@ -57,6 +57,8 @@ class Internal:
 
 Probability = Annotated[float, Range(0, 1)]
 Count = Annotated[int, Range(1)]
+Shares = Probability | Annotated[Mapping[str, Probability], ByTier("share")]
+"""A share for all tiers, or one for each."""
 
 
 def parameters(made: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -86,6 +88,11 @@ def unpack(kind: Any) -> tuple[Any, tuple[Any, ...]]:
 def alternatives(kind: Any) -> tuple[Any, ...]:
     """The types of a union; any other type alone."""
     return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def is_mapping(kind: Any) -> bool:
+    """Whether a type, with what ``Annotated`` says of it, is a mapping."""
+    return get_origin(unpack(kind)[0]) is Mapping
 
 
 def construct(
@@ -124,8 +131,15 @@ def construct(
 
 def _check(name: str, value: object, kind: Any) -> None:
     """Hold a value against the bounds in its annotation, of which a type without bounds has none."""
-    for alternative in alternatives(kind):
+    kinds = [alternative for alternative in alternatives(kind) if alternative is not NoneType]
+    if len(kinds) > 1:
+        kinds = [
+            alternative for alternative in kinds if is_mapping(alternative) == isinstance(value, Mapping)
+        ]
+    for alternative in kinds:
         base, marks = unpack(alternative)
+        if get_origin(base) is Literal and value not in get_args(base):
+            raise ValueError(f"{name} must be {' or '.join(map(repr, get_args(base)))}, not {value!r}")
         for mark in marks:
             if isinstance(mark, Range):
                 _check_range(name, value, base, mark)

@@ -129,7 +129,12 @@ def _add_control(app: Flask, service: Service) -> None:
             raise invalid('warmup needs {"texts": [TEXT, …]}')
         for text in texts:
             require_unicode(text)
-        return {"inference_ms": service.warm_up(texts)}
+        inferences = service.infer_apart(texts)
+        return {
+            "inference_ms": [inference.inference_ms for inference in inferences],
+            "answers": [inference.answer for inference in inferences],
+            "confidences": [inference.confidence for inference in inferences],
+        }
 
     def disconnect() -> Any:
         service.disconnect()

@@ -6,15 +6,16 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from tiers.chat import Step, error_kind, prepend_step, read_prompt, write_answer
 from tiers.config import NodeConfig
 from tiers.errors import RequestError, deadline_passed, error_body
 from tiers.ids import ShortIds
-from tiers.inference import Inference, InferenceQueue
+from tiers.inference import Decide, Inference, InferenceQueue
 from tiers.metrics import Metrics
-from tiers.policies import Decision, Policy, make_policy
+from tiers.policies import Decision, Policy, Request, make_policy
 from tiers.protocol import ANSWERED
 from tiers.records import Record, Records, Replies, Reply
 from tiers.upstream import CONNECT_S, Crossing, Upstream
@@ -103,14 +104,14 @@ class Service:
         if self.upstream is not None:
             self.upstream.disconnect()
 
-    def warm_up(self, texts: list[str]) -> list[float]:
-        """Infer each text, outside any window and without the tiers above; milliseconds for each.
+    def infer_apart(self, texts: list[str]) -> list[Inference]:
+        """Infer each text, outside any window and without the tiers above: to warm up, and to calibrate.
 
         Raises:
             RequestError: the model is not ready, or fails.
         """
         deadline = time.monotonic() + MAX_REQUEST_S
-        return [self.queue.infer(text, None, deadline).inference_ms for text in texts]
+        return [self.queue.infer(text, None, deadline) for text in texts]
 
     def handle(self, request: Incoming) -> Reply:
         """Answer a request, or give the answer that its id got before.
@@ -147,18 +148,25 @@ class Service:
     def _run(self, policy: Policy, request: Incoming, course: Course) -> Reply:
         if policy.infers or self.upstream is None:
             text = read_prompt(request.body)
-            if request.deadline <= time.monotonic():
-                raise deadline_passed("before the request came to its turn")
-            queued = time.monotonic()
-            try:
-                course.own = self.queue.infer(text, policy if self.upstream else None, request.deadline)
-            finally:
-                own = course.own
-                course.queue_ms += own.queue_ms if own else (time.monotonic() - queued) * 1000
-            course.decision = own.decision
+            asked = Request(request.request_id, len(text.encode()))
+            if self.upstream is None:
+                self._infer(text, None, request, course)
+            elif not policy.passes_on(asked):
+                self._infer(text, partial(policy.judge, asked), request, course)
         if not course.decision.keep and (answer := self._forward(request, course)) is not None:
             return answer
         return self._own_answer(request, course)
+
+    def _infer(self, text: str, decide: Decide | None, request: Incoming, course: Course) -> None:
+        if request.deadline <= time.monotonic():
+            raise deadline_passed("before the request came to its turn")
+        queued = time.monotonic()
+        try:
+            course.own = self.queue.infer(text, decide, request.deadline)
+        finally:
+            own = course.own
+            course.queue_ms += own.queue_ms if own else (time.monotonic() - queued) * 1000
+        course.decision = own.decision
 
     def _own_answer(self, request: Incoming, course: Course) -> Reply:
         own = course.own

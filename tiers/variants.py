@@ -18,19 +18,29 @@ class Variants(Generic[Base]):
     """The classes that derive from ``base``: the one in each module of ``package``, and those from outside.
 
     A variant has the name of its module, so that a new variant is a new file and nothing else. Packages in
-    ``package`` are no variants, nor are the module ``base`` and the modules named in ``besides``.
+    ``package`` are no variants, nor are the module ``base`` and the modules named in ``besides``. With
+    ``hyphens``, a name has them where its module's has ``_``.
     """
 
-    def __init__(self, what: str, package: str, base: type[Any], besides: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        what: str,
+        package: str,
+        base: type[Any],
+        besides: Collection[str] = (),
+        *,
+        hyphens: bool = False,
+    ) -> None:
         self._what, self._package, self._base = what, package, base
         self._besides = {"base", *besides}
+        self._separator = "-" if hyphens else "_"
 
     @property
     def names(self) -> list[str]:
         """The names of all variants in the package, sorted; none of them is imported."""
         path = importlib.import_module(self._package).__path__
         found = (module.name for module in pkgutil.iter_modules(path) if not module.ispkg)
-        return sorted(set(found) - self._besides)
+        return sorted(name.replace("_", self._separator) for name in set(found) - self._besides)
 
     def find(self, name: str, search: Sequence[str] = ()) -> type[Base]:
         """The class of that name.
@@ -48,7 +58,7 @@ class Variants(Generic[Base]):
         if name not in self.names:
             known = ", ".join(self.names)
             raise ConfigError(f"no {self._what} {name!r}; known are {known}, or file.py:Class")
-        return self.of_module(name)
+        return self.of_module(name.replace(self._separator, "_"))
 
     def of_module(self, name: str) -> type[Base]:
         """The class that the module of that name defines.

@@ -44,7 +44,7 @@ def save_tables(directory: RunDirectory, inputs: Inputs, measured: Measured) -> 
 def conclude(directory: RunDirectory, inputs: Inputs, measured: Measured) -> None:
     """Write tables, verdicts and summary, and seal the directory; what a run lacks counts against it."""
     save_tables(directory, inputs, measured)
-    fidelity = judge(_evidence(inputs, measured))
+    fidelity = judge(_evidence(directory, inputs, measured))
     written = fidelity.to_json()
     written["notes"] += [text for result in measured.methods for text in result.findings]
     requests, links = measured.rows("requests"), measured.rows("links")
@@ -56,13 +56,14 @@ def conclude(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Non
     directory.seal()
 
 
-def _evidence(inputs: Inputs, measured: Measured) -> Evidence:
+def _evidence(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Evidence:
     scenario, results = inputs.scenario, measured.methods
+    calibration = directory.read_calibration()
     is_lockstep = scenario.replay.mode == "lockstep"
     is_whole = len(results) == len(scenario.methods)
     return Evidence(
         accounts=[account for result in results for account in result.accounts] if is_whole else None,
-        audit=audit(scenario, measured.rows("requests")) if is_whole else None,
+        audit=audit(scenario, measured.rows("requests"), calibration) if is_whole else None,
         outcomes=[result.outcomes for result in results] if is_whole else None,
         links_before=measured.links_before,
         links_after=measured.links_after,

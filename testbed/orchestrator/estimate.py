@@ -12,11 +12,13 @@ from testbed.network.measure.paths import Effort, LinkPath
 from testbed.network.measure.rate import rate_groups
 from testbed.network.measure.times import FRAME_PINGS, PINGS, ping_interval_s
 from testbed.network.measure.traffic import PING_FRAME_BYTES, SMALL_FRAME_BYTES
+from testbed.scenario.calibration import tiers_to_ask
 from testbed.scenario.expected import rate_window_s
 from testbed.scenario.reading.units import duration
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.methods import Method
 from testbed.scenario.sections.models import RecordedEntry
+from testbed.scenario.sections.tiers import Tier
 from testbed.scenario.topology import FRAME_BYTES, Shape, Topology
 from testbed.scenario.workload.trace_file import Request
 
@@ -67,11 +69,23 @@ def estimated_seconds(scenario: Scenario, trace: Sequence[Request], topology: To
     """Estimate the phases of a run whose image and models are there already."""
     load_s = max(LOAD_S.get(tier.model.kind, LOAD_OTHER_S) for tier in scenario.tiers)
     return Estimate(
-        start_s=START_S + CONTAINER_S * len(topology.nodes) + load_s,
+        start_s=START_S + CONTAINER_S * len(topology.nodes) + load_s + _calibrating_s(scenario),
         measuring_s=2 * _measuring_s(topology),
         replays_s=tuple(_replay_s(scenario, trace, topology, method) for method in scenario.methods),
         accounting_s=len(scenario.methods) * len(trace) / ACCOUNTED_REQUESTS_PER_S,
     )
+
+
+def _calibrating_s(scenario: Scenario) -> float:
+    """All tiers that answer the calibration rows do so at the same time; a file's rows are not counted."""
+    rows = scenario.calibration.rows if scenario.calibration else None
+    asked = tiers_to_ask(scenario)
+    return (rows or 0) * max((_service_s(scenario.tier(tier)) for tier in asked), default=0.0)
+
+
+def _service_s(tier: Tier) -> float:
+    service_ms = tier.model.service_ms if isinstance(tier.model, RecordedEntry) else None
+    return INFERENCE_S if service_ms is None else service_ms / 1000
 
 
 def _replay_s(scenario: Scenario, trace: Sequence[Request], topology: Topology, method: Method) -> float:
@@ -92,8 +106,7 @@ def _hops_s(scenario: Scenario, topology: Topology, method: Method) -> Iterator[
     top = len(names) // 2 if method.only_tier is None else names.index(method.only_tier)
     for level, tier in enumerate(scenario.tiers[: top + 1]):
         if level == top or method.only_tier is None:
-            service_ms = tier.model.service_ms if isinstance(tier.model, RecordedEntry) else None
-            yield INFERENCE_S if service_ms is None else service_ms / 1000
+            yield _service_s(tier)
         if level:
             entry = scenario.link_between(names[level - 1], tier.name).name
             links = [link for link in topology.links if link.entry == entry]

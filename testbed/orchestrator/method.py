@@ -124,7 +124,7 @@ def observe(session: Session, method: Method, progress: Count) -> Observation:
         TestbedError: a container has ended, a capture cannot start, the disk is full.
     """
     network, nodes = session.network, session.nodes
-    spec = policy_spec(method, session.inputs.scenario.seed)
+    spec = policy_spec(method, session.inputs.scenario.seed, session.calibrated.get(method.name))
     on_all(nodes, lambda node: node.reset(method.name, spec))
     with ExitStack() as stack:
         captures = {

@@ -15,6 +15,7 @@ from testbed.host.processes.reporting import Report
 from testbed.network.feasibility import host_lacks
 from testbed.orchestrator.events.flow import flow_ports, require_iperf3
 from testbed.orchestrator.room import require_room, room_notes
+from testbed.scenario.calibration import Row, calibration_rows, tiers_to_ask
 from testbed.scenario.capacity import capacity_notes
 from testbed.scenario.recordings import check_recordings
 from testbed.scenario.requests import build_trace, prompts_for, time_notes
@@ -36,6 +37,7 @@ class Inputs:
         examples: each request's prompt, by its id.
         asked_cpus: each tier's CPUs as the scenario has them.
         notes: sentences for the user; the manifest has them too.
+        calibration: the rows by which methods are calibrated.
     """
 
     scenario: Scenario
@@ -43,6 +45,7 @@ class Inputs:
     examples: Mapping[str, Example]
     asked_cpus: Mapping[str, float]
     notes: Sequence[str] = ()
+    calibration: Sequence[Row] = ()
 
     @cached_property
     def topology(self) -> Topology:
@@ -87,11 +90,15 @@ def inputs_of(scenario: Scenario) -> Inputs:
     notes += room_notes(scenario, own, containers)
     trace = build_trace(scenario)
     examples = prompts_for(trace)
+    rows = calibration_rows(scenario, trace)
     notes += check_recordings(scenario, examples.values())
+    if rows:
+        asked = [example for _, example in rows]
+        notes += check_recordings(scenario, asked, "calibration", tiers_to_ask(scenario))
     notes += graph_notes(scenario.graph)
     notes += capacity_notes(under_events(scenario.events, topology))
     notes += time_notes(scenario, trace)
-    return Inputs(scenario, trace, examples, asked_cpus, notes)
+    return Inputs(scenario, trace, examples, asked_cpus, notes, rows)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from testbed.console import Reporter
 from testbed.errors import TestbedError
@@ -22,6 +23,7 @@ from testbed.network.link_process.client import LinkProcess
 from testbed.network.measure.measure import measure
 from testbed.network.measure.paths import paths_of, probe_path
 from testbed.network.network import Network
+from testbed.orchestrator.calibrate import calibrate
 from testbed.orchestrator.conclude import Measured, conclude, save_tables
 from testbed.orchestrator.estimate import estimated_seconds
 from testbed.orchestrator.manifest import Manifest
@@ -34,7 +36,6 @@ from testbed.orchestrator.session import Session
 from testbed.results.directory import RunDirectory
 from testbed.scenario.reports import Finding
 from testbed.scenario.scenario import Scenario
-from testbed.scenario.topology import Topology
 from testbed.scenario.workload.datasets import load
 from testbed.scenario.workload.trace_file import write_trace
 
@@ -104,7 +105,7 @@ def _bring_up(
     reporter: Reporter,
 ) -> Session:
     """Bring up network and containers until every tier is warm; ``stack`` takes it all down again."""
-    scenario, topology = inputs.scenario, inputs.topology
+    topology = inputs.topology
     count = len(topology.nodes)
     starting = f"starting {count} containers and their links"
     with readable(specs, reporter.say) as mounted, reporter.counting(starting, count) as progress:
@@ -122,7 +123,7 @@ def _bring_up(
     for lack in network.link_process.lacks:
         reporter.say(lack)
     nodes = [NodeControl(host) for host in network.hosts if isinstance(host, TierHost)]
-    _warm_up(nodes, scenario, topology, reporter)
+    calibrated = _warm_up(nodes, inputs, manifest.directory, reporter)
     groups = {node.name: ContainerGroup(str(node.host.container.id)) for node in nodes}
     statuses = on_all(nodes, lambda node: node.status())
     for name, group in groups.items():
@@ -138,19 +139,23 @@ def _bring_up(
         reporter,
         groups=groups,
         probes=[probe_path(network.add_probe(*both)) for both in list(shapes)[:MAX_PROBES]],
+        calibrated=calibrated,
     )
 
 
 def _warm_up(
-    nodes: Sequence[NodeControl], scenario: Scenario, topology: Topology, reporter: Reporter
-) -> None:
+    nodes: Sequence[NodeControl], inputs: Inputs, directory: RunDirectory, reporter: Reporter
+) -> Mapping[str, Mapping[str, Any]]:
+    """Load the models, let them infer, calibrate methods, and limit CPUs; return what methods are given."""
     with reporter.counting("loading the tiers' models", len(nodes)) as progress:
         wait_ready(nodes, READY_TIMEOUT_S, progress)
-    texts = [example.text for example in load(scenario.task.dataset, "train")[:WARMUP_TEXTS]]
+    texts = [example.text for example in load(inputs.scenario.task.dataset, "train")[:WARMUP_TEXTS]]
     reporter.say("warming up: inference only, then CPU limits")
-    warmed = {node.name for node in topology.nodes if scenario.tier(node.tier).model.warms_up}
+    warmed = {node.name for node in inputs.topology.nodes if inputs.scenario.tier(node.tier).model.warms_up}
     on_all([node for node in nodes if node.name in warmed], lambda node: node.warm_up(texts))
+    calibrated = calibrate(nodes, inputs, directory, reporter)
     on_all(nodes, lambda node: node.host.limit_cpus())
+    return calibrated
 
 
 def _replay_methods(session: Session, manifest: Manifest, measured: Measured) -> None:

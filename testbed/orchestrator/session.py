@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from testbed.console import Reporter
 from testbed.host.cgroup import ContainerGroup
@@ -23,6 +24,7 @@ class Session:
         captured: the links that are captured; no byte of another has a cause.
         groups: the control groups of the nodes that are containers.
         probes: idle links that are pinged meanwhile.
+        calibrated: by method, what its policy is given beside the scenario's parameters.
     """
 
     inputs: Inputs
@@ -33,3 +35,4 @@ class Session:
     reporter: Reporter
     groups: Mapping[str, ContainerGroup] = field(default_factory=dict)
     probes: Sequence[LinkPath] = ()
+    calibrated: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

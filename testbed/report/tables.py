@@ -135,7 +135,7 @@ def offload_tables(summary: Row) -> list[Table]:
     columns += ["asked", "expected", "sent up"]
     offload = table("What share each tier sent up, and equal confidences", ["method", "tier"], columns)
     notes = [
-        "shares; asked: β; expected: of so many requests, if no two confidences were equal",
+        "shares; asked: β, or the method's; expected: of so many requests, if no two confidences were equal",
         "largest tie: the most frequent value in the windows; at threshold: confidence equals the threshold",
     ]
     for name, method in summary["methods"].items():

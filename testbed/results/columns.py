@@ -92,6 +92,8 @@ class RequestRow:
     """Whether no model gave the node's answer and confidence, for want of a recording; null in runs of schema
     version 1 and 2.
     """
+    prompt_bytes: int
+    """Length of the prompt in UTF-8; null in runs of schema version 1 and 2."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from testbed.scenario.workload.trace_file import Request
 SUMS = "SHA256SUMS"
 _LONGEST_NAME_BYTES = 600
 """Of a file below a run directory: ``captures/<method>/<link>.pcap``, each at most 255."""
+CALIBRATION = "calibration.json"
+"""What the tiers said of the calibration split, in a run with methods that are calibrated."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,14 @@ class RunDirectory:
         if not isinstance(content, dict):
             raise TestbedError(f"{self.path / name} holds no JSON object; the run is damaged")
         return content
+
+    def read_calibration(self) -> dict[str, Any] | None:
+        """What methods were calibrated by; ``None`` in a run without.
+
+        Raises:
+            TestbedError: the file is damaged.
+        """
+        return self.read_json(CALIBRATION) if (self.path / CALIBRATION).is_file() else None
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)

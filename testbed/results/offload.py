@@ -37,9 +37,11 @@ class _Decision(NamedTuple):
 def offload_figures(method: Method, rows: Sequence[Row], topology: Topology) -> dict[str, dict[str, Any]]:
     """Figures by deciding tier, from a method's rows of ``requests.parquet``; none if one tier alone serves.
 
-    Shares are of the tier's decisions, ``None`` without any. ``share_asked`` (beta), ``share_expected`` and
-    ``share_untied`` are RecServe's alone. ``share_expected`` is the mean of ceil(beta (m - 1)) / m over
-    windows of m values: what goes up of confidences that are exchangeable and untied. ``share_untied`` is
+    Shares are of the tier's decisions, ``None`` without any. ``share_asked`` is what the method's parameters
+    ask for: beta, or a share of the requests. ``share_expected`` and ``share_untied`` are RecServe's, where a
+    confidence enters the window before the threshold is computed. ``share_expected`` is the mean of
+    ceil(beta (m - 1)) / m over windows of m values: what goes up of confidences that are exchangeable and
+    untied. Of windows that start empty, ``share_untied`` is
     what these very confidences would have sent up, on average, had equal ones been ordered by lot.
     ``tied_at_threshold`` is the share of decisions whose confidence equals the threshold, ``largest_tie``
     the share of the most frequent value in the nodes' last windows (without windows, among all their
@@ -47,16 +49,44 @@ def offload_figures(method: Method, rows: Sequence[Row], topology: Topology) -> 
     """
     if method.only_tier is not None:
         return {}
-    deciding = {node.name: node.tier for node in topology.nodes if node.parent is not None}
+    deciding = {
+        node.name: node.tier
+        for node in topology.nodes
+        if node.parent is not None and node.tier not in method.relay
+    }
     by_tier: dict[str, dict[tuple[str, int], list[_Decision]]] = {
         tier: defaultdict(list) for tier in deciding.values()
     }
+    passed_on = Counter[str]()
     for row in rows:
         lives = row.get("lives") or [0] * len(row["path"])
         for at, node in enumerate(row["path"]):
             if node in deciding and row["confidences"][at] is not None:
                 by_tier[deciding[node]][node, lives[at]].append(_decision(row, at))
-    return {tier: _figures(method, list(by_node.values())) for tier, by_node in by_tier.items()}
+            elif node in deciding:
+                passed_on[deciding[node]] += _passed_on(method, deciding[node], row)
+    return {
+        tier: _figures(method, tier, list(by_node.values()), passed_on[tier])
+        for tier, by_node in by_tier.items()
+    }
+
+
+def _passed_on(method: Method, tier: str, row: Row) -> bool:
+    """Whether the rule sends a request up without an inference at a tier."""
+    if method.policy != "length-router":
+        return False
+    return bool(row["prompt_bytes"] > method.of_tier("longest", tier))
+
+
+def _share_asked(method: Method, tier: str) -> float | None:
+    """The share of a tier's requests that is to go up, if the method's parameters say one."""
+    parameters = method.parameters
+    if method.policy in ("recserve", "static-quantile"):
+        return float(method.of_tier("beta", tier))
+    if method.policy == "colserve" or (method.policy == "budget" and parameters["of"] == "requests"):
+        return float(method.of_tier("share", tier))
+    share = parameters.get("calibrate", {}).get("share") if method.policy == "casserve" else None
+    return None if share is None else float(share)
 
 
 def _decision(row: Row, at: int) -> _Decision:
@@ -64,22 +94,30 @@ def _decision(row: Row, at: int) -> _Decision:
     return _Decision(*(row[column][at] for column in columns))
 
 
-def _figures(method: Method, nodes: Sequence[Sequence[_Decision]]) -> dict[str, Any]:
-    """One tier's figures from the decisions of each of its nodes, and of each life of a node."""
+def _figures(
+    method: Method, tier: str, nodes: Sequence[Sequence[_Decision]], passed_on: int
+) -> dict[str, Any]:
+    """One tier's figures from the decisions of each of its nodes, and of each life of a node.
+
+    ``passed_on`` counts the requests that went up without an inference.
+    """
     decisions = [decision for node in nodes for decision in node]
-    beta = expected = untied = size = None
+    offloaded = passed_on + sum(not decision.kept for decision in decisions)
+    asked, expected, untied, size = _share_asked(method, tier), None, None, None
     if method.policy == "recserve":
-        beta, size = float(method.parameters["beta"]), int(method.parameters["window"])
-        expected = _share(_expected_offloads(decisions, beta), decisions)
-        offloads = [_untied_offloads(node, beta, size) for node in nodes]
+        size = int(method.of_tier("window", tier))
+    if size is not None and asked is not None and method.parameters["enter"] == "before":
+        expected = _share(_expected_offloads(decisions, asked), decisions)
+        cold = method.parameters["start"] == "cold"
+        offloads = [_untied_offloads(node, asked, size) if cold else None for node in nodes]
         if None not in offloads:
             untied = _share(math.fsum(filter(None, offloads)), decisions)
     last = [_last_window(node, size) for node in nodes]
     return {
-        "decisions": len(decisions),
-        "offloaded": sum(not decision.kept for decision in decisions),
-        "share": _share(sum(not decision.kept for decision in decisions), decisions),
-        "share_asked": beta,
+        "decisions": len(decisions) + passed_on,
+        "offloaded": offloaded,
+        "share": offloaded / (len(decisions) + passed_on) if decisions or passed_on else None,
+        "share_asked": asked,
         "share_expected": expected,
         "share_untied": untied,
         "distinct_confidences": len({decision.confidence for decision in decisions}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -14,11 +14,14 @@ from tiers.errors import ConfigError
 from tiers.models.recorded import Recordings, read_recordings
 
 
-def check_recordings(scenario: Scenario, asked: Iterable[Example]) -> list[str]:
+def check_recordings(
+    scenario: Scenario, asked: Iterable[Example], whose: str = "trace", tiers: Sequence[str] | None = None
+) -> list[str]:
     """Tell, of each tier with a file of recordings, how many of the trace's prompts it lacks.
 
     Args:
-        asked: the prompts of the trace.
+        asked: the prompts of the trace, or of what ``whose`` says.
+        tiers: the tiers that are to answer them; all, if not given.
 
     Returns:
         Sentences for the user.
@@ -31,7 +34,7 @@ def check_recordings(scenario: Scenario, asked: Iterable[Example]) -> list[str]:
     read = cache(lambda path: read_recordings(Path(path), scenario.task.labels))
     notes: list[str] = []
     for tier in scenario.tiers:
-        if not isinstance(model := tier.model, RecordedEntry):
+        if not isinstance(model := tier.model, RecordedEntry) or tier.name not in (tiers or [tier.name]):
             continue
         field = f"tiers.{tier.name}.model"
         if name := model.confidence:
@@ -41,7 +44,7 @@ def check_recordings(scenario: Scenario, asked: Iterable[Example]) -> list[str]:
                 recordings = read(model.path)
             except ConfigError as error:
                 raise TestbedError(f"{field}: {error}") from None
-            notes += _covered(field, model, recordings, prompts)
+            notes += _covered(field, model, recordings, prompts, whose)
     return notes
 
 
@@ -55,7 +58,7 @@ def tiers_made_up(scenario: Scenario) -> list[str]:
 
 
 def _covered(
-    field: str, model: RecordedEntry, recordings: Recordings, prompts: dict[str, Example]
+    field: str, model: RecordedEntry, recordings: Recordings, prompts: dict[str, Example], whose: str
 ) -> Iterator[str]:
     """What to tell of one tier's file."""
     found = {text: recordings.of(text) for text in prompts}
@@ -63,10 +66,10 @@ def _covered(
     timeless = sum(recording is not None and recording.service_ms is None for recording in found.values())
     if timeless and model.service_ms is None:
         raise TestbedError(
-            f"{field}: {model.path} has no service_ms for {timeless} of the trace's prompts; "
+            f"{field}: {model.path} has no service_ms for {timeless} of the {whose}'s prompts; "
             "write it into their lines, or a service time beside the path"
         )
-    what = f"{model.path} has no recording of {len(lacking)} of the trace's {len(prompts)} prompts"
+    what = f"{model.path} has no recording of {len(lacking)} of the {whose}'s {len(prompts)} prompts"
     if lacking and model.missing is None:
         raise TestbedError(
             f"{field}: {what} (one begins {lacking[0][:40]!r}); record them, "
@@ -75,7 +78,7 @@ def _covered(
     if lacking:
         yield f"{field}: {what}; answers to those are made up"
     else:
-        yield f"{field}: {model.path} has recordings of all of the trace's {len(prompts)} prompts"
+        yield f"{field}: {model.path} has recordings of all of the {whose}'s {len(prompts)} prompts"
     if recordings.unlike_times:
         yield (
             f"{field}: {model.path} has several lines with other service times for {recordings.unlike_times} "

@@ -64,7 +64,7 @@ def draw_trace(trace: DrawnTrace, dataset: str, devices: Sequence[str]) -> list[
     """
     times = _arrivals(trace.arrivals, _stream(trace.seed, "arrivals"))
     draws = _stream(trace.seed, "devices")
-    rows = _rows([example.row for example in load(dataset, TRACE_SPLIT)], _stream(trace.seed, "rows"))
+    rows = row_order(dataset, trace.seed)
     return [
         Request(
             id=f"r{number:06d}",
@@ -121,6 +121,11 @@ def summarise(trace: Sequence[Request]) -> TraceSummary:
         repeated_prompts=len(trace) - len(distinct),
         prompt_bytes=sum(len(example.text.encode()) for example in prompts.values()),
     )
+
+
+def row_order(dataset: str, seed: int) -> Iterator[int]:
+    """The order in which a trace of that seed has the rows of the data set's held-out split, without end."""
+    return _rows([example.row for example in load(dataset, TRACE_SPLIT)], _stream(seed, "rows"))
 
 
 def _stream(seed: int, name: str) -> random.Random:

@@ -18,10 +18,11 @@ from testbed.scenario.patience import check_patience
 from testbed.scenario.reading.mistakes import explain, nearest
 from testbed.scenario.reading.overrides import apply_overrides, overridden
 from testbed.scenario.reading.yamlfile import parse_yaml, yaml_text
+from testbed.scenario.sections.calibration import CalibrationSplit
 from testbed.scenario.sections.events import AnyEvent
 from testbed.scenario.sections.graph import GraphEntry, check_places, with_ways
 from testbed.scenario.sections.links import LinkEntry
-from testbed.scenario.sections.methods import AnyMethod, Method, check_methods
+from testbed.scenario.sections.methods import AnyMethod, Method, check_calibrated, check_methods
 from testbed.scenario.sections.replay import Replay
 from testbed.scenario.sections.section import FileContext, Section, name_like
 from testbed.scenario.sections.task import Task
@@ -46,6 +47,7 @@ class Scenario(Section):
     replay: Replay = Replay()
     events: tuple[AnyEvent, ...] = ()
     graph: GraphEntry | None = None
+    calibration: CalibrationSplit | None = None
 
     @property
     def seed(self) -> int:
@@ -77,6 +79,7 @@ class Scenario(Section):
         check_parents(self.tiers)
         check_links(self.tier_names, self.links)
         check_methods(self.methods, self.tier_names)
+        check_calibrated(self.methods, self.task.kind, self.calibration)
         scenario = self
         if self.graph is not None:
             check_places(self.graph, self.tiers)

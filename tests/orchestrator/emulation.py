@@ -10,11 +10,13 @@ from pathlib import Path
 
 from testbed.console import Reporter
 from testbed.network.network import Network
+from testbed.orchestrator.calibrate import calibrate
 from testbed.orchestrator.nodes.tier_process import tier_processes
 from testbed.orchestrator.nodes.tier_specs import container_specs
 from testbed.orchestrator.prepare import Inputs
 from testbed.orchestrator.session import Session
 from testbed.results.directory import RunDirectory
+from testbed.scenario.calibration import calibration_rows
 from testbed.scenario.requests import build_trace, prompts_for
 from testbed.scenario.scenario import Scenario, load_scenario
 
@@ -30,7 +32,8 @@ def emulated(scenario: Scenario, out: Path, reporter: Reporter) -> Iterator[Sess
     """The scenario up and ready for ``run_method``; its models must be recorded ones."""
     topology = scenario.topology
     trace = build_trace(scenario)
-    inputs = Inputs(scenario, trace, prompts_for(trace), asked_cpus={})
+    rows = calibration_rows(scenario, trace)
+    inputs = Inputs(scenario, trace, prompts_for(trace), asked_cpus={}, calibration=rows)
     run_id = "".join(random.choices(string.ascii_lowercase + string.digits, k=4))
     environments = {spec.node: spec.env for spec in container_specs(scenario, topology, None)}
     with ExitStack() as stack:
@@ -38,4 +41,5 @@ def emulated(scenario: Scenario, out: Path, reporter: Reporter) -> Iterator[Sess
         paths = {host.name: host.netns_path for host in network.hosts}
         nodes = stack.enter_context(tier_processes(paths, environments))
         directory = RunDirectory.create(out, scenario.name)
-        yield Session(inputs, network, nodes, network.links, directory, reporter)
+        calibrated = calibrate(nodes, inputs, directory, reporter)
+        yield Session(inputs, network, nodes, network.links, directory, reporter, calibrated=calibrated)

@@ -48,6 +48,13 @@ def test_a_loss_and_more_links_take_longer_to_measure() -> None:
     assert estimate("smoke", alone, "links=[]", "methods=[{name: cloud-only}]").measuring_s == 0
 
 
+def test_rows_that_the_tiers_answer_before_the_run_take_time() -> None:
+    static, rows = "methods=[{name: static-quantile}]", "calibration={rows: 500}"
+    slow = "tiers.edge.model={kind: recorded, service: 40ms}"
+    assert estimate("smoke", static, rows, slow).start_s - estimate("smoke", slow).start_s == 500 * 0.04
+    assert estimate("smoke", rows, slow).start_s == estimate("smoke", slow).start_s
+
+
 def test_the_sentence_has_the_whole_and_its_parts() -> None:
     assert str(Estimate(12.2, 61, (40.1, 40.3, 39.9, 40, 40), 2.2)) == (
         "about 4 min 40 s: 3 min 20 s replay (5 methods × 40 s), 1 min measuring links, "

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
+from testbed.orchestrator.nodes.tier_specs import policy_spec
+from testbed.results.audit import audit as audit_rows
+from testbed.results.evidence import Audit
+from testbed.scenario.calibration import calibrated
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.topology import Topology
-from tiers.policies import Place, make_policy
+from testbed.scenario.workload.datasets import Example
+from tiers.policies import Place, Request, make_policy
 
 TEXT = """
 name: simulated
@@ -24,37 +30,79 @@ methods:
   - {name: cloud-only}
   - {name: casserve, thresholds: {device: 0.8, edge: 0.9}}
   - {name: recserve, beta: 0.3, window: 20}
+  - {name: by-tier, policy: recserve, beta: {device: 0.5, edge: 0.1}, window: {device: 30, edge: 5}}
+  - {name: enter-after, policy: recserve, beta: 0.4, window: 15, enter: after}
+  - {name: prefilled, policy: recserve, window: 40, start: prefilled}
+  - {name: static-quantile, beta: {device: 0.5, edge: 0.3}}
+  - {name: by-share, policy: casserve, calibrate: {share: 0.4}}
+  - {name: by-accuracy, policy: casserve, calibrate: {accuracy: 0.6, confidence: 0.9}}
+  - {name: static-no-edge, policy: static-quantile, relay: [edge]}
+  - {name: budget, share: 0.3}
+  - {name: budget-of-bytes, policy: budget, share: {device: 0.6, edge: 0.1}, of: bytes}
+  - {name: length-router, longest: {device: 90, edge: 150}}
+  - {name: colserve, share: {device: 0.4, edge: 0.2}}
+  - {name: no-edge, policy: recserve, beta: 0.3, relay: [edge]}
 trace: {requests: 200, arrivals: {process: poisson, rate: 10}, seed: 1}
+calibration: {rows: 60}
 """
 
 Row = dict[str, Any]
 
 
+def calibrate(scenario: Scenario) -> dict[str, Any]:
+    """``calibration.json`` of a run whose models answered at random."""
+    draws = random.Random("calibration")
+    rows = [("rotten_tomatoes", Example(row, f"film {row}", "positive")) for row in range(60)]
+    answers = {
+        tier: [
+            {
+                "answer": draws.choice(["negative", *(3 if tier == "cloud" else 1) * ["positive"]]),
+                "confidence": draws.random(),
+            }
+            for _ in rows
+        ]
+        for tier in scenario.tier_names
+    }
+    return {
+        "rows": [{"dataset": name, "split": "test", "row": example.row} for name, example in rows],
+        "references": [example.reference for _, example in rows],
+        "tiers": {tier: {"node": f"{tier}1", "answers": given} for tier, given in answers.items()},
+        "methods": calibrated(scenario, rows, answers),
+    }
+
+
+def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
+    """The audit of a run that was simulated."""
+    return audit_rows(scenario, rows, calibrate(scenario))
+
+
 def simulate(
-    scenario: Scenario, requests: int = 200, seed: int = 0, undecided_at: str | None = None
+    scenario: Scenario, requests: int = 200, seed: int = 0, undecided_at: str | None = None, first: int = 0
 ) -> list[Row]:
-    """Rows of ``requests.parquet``, as a run of that many requests leaves them.
+    """Rows of ``requests.parquet``, as a run of that many requests leaves them; ``first`` is the first id.
 
     At tier ``undecided_at`` every third request ends in its node's queue, at its deadline.
     """
     draws = random.Random(seed)
     topology = scenario.topology
+    calibration = calibrate(scenario)
     tiers = tuple(scenario.tier_names)
     rows = []
     for method in scenario.methods:
-        spec = {"policy": method.policy, **method.parameters}
+        spec = policy_spec(method, scenario.seed, calibration["methods"].get(method.name))
         policies = {
             node.name: make_policy(spec, Place(node.name, node.tier, tiers)) for node in topology.nodes
         }
-        for number in range(requests):
+        for number in range(first, first + requests):
             node = topology.node(f"device{draws.randrange(3) + 1}")
             row: Row = _row(f"r{number:06d}", method.name, node.name)
             while True:
                 policy, top = policies[node.name], node.parent is None
                 late = number % 3 == 0 and node.tier == undecided_at
-                infers = policy.infers and not late
+                request = Request(row["request_id"], row["prompt_bytes"])
+                infers = policy.infers and not late and (top or not policy.passes_on(request))
                 confidence = draws.random() if infers else None
-                decision = None if confidence is None or top else policy.decide(confidence)
+                decision = None if confidence is None or top else policy.judge(request, confidence)
                 kept = infers and (top or bool(decision and decision.keep))
                 answer = draws.choice(["negative", "positive"]) if infers else None
                 row["path"].append(node.name)
@@ -99,6 +147,7 @@ def _row(request_id: str, method: str, device: str) -> Row:
         "done_at_s": 0.1,
         "latency_ms": 100.0,
         "reference": "positive",
+        "prompt_bytes": 20 + 37 * int(request_id[1:]) % 200,
         "outcome": "answered",
         "forward_errors": [],
         **{name: [] for name in lists},

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from testbed.results.audit import audit, audit_run
+from testbed.results.audit import audit as audit_rows
+from testbed.results.audit import audit_run
 from testbed.results.columns import LINKS, REQUESTS
-from testbed.results.directory import SUMS, RunDirectory
-from testbed.scenario.scenario import Scenario, load_scenario
-from tests.results.simulated import TEXT, Row, simulate
+from testbed.results.directory import CALIBRATION, SUMS, RunDirectory
+from testbed.scenario.scenario import Scenario, load_scenario, with_methods, with_seed
+from tests.results.simulated import TEXT, Row, audit, calibrate, simulate
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_a_true_run_shows_no_difference_whatever_the_order_of_its_rows(scenario:
     random.Random(seed).shuffle(rows)
     found = audit(scenario, rows)
     assert found.differences == ()
-    assert found.decisions > 4 * 200
+    assert found.decisions > 16 * 200
 
 
 @pytest.mark.parametrize("tier", ["device", "edge", "cloud"])
@@ -64,11 +65,11 @@ def test_a_node_without_a_decision_must_have_cost_someone_the_answer(scenario: S
     assert audit(scenario, rows).differences
 
 
-def _recserve(rows: list[Row], enough: int = 10) -> Row:
+def _recserve(rows: list[Row], enough: int = 10, method: str = "recserve") -> Row:
     return next(
         row
         for row in rows
-        if row["method"] == "recserve" and row["window_lengths"][0] and row["window_lengths"][0] > enough
+        if row["method"] == method and row["window_lengths"][0] and row["window_lengths"][0] > enough
     )
 
 
@@ -113,19 +114,64 @@ def _nothing_recorded(row: Row) -> None:
         row[name][0] = None
 
 
+def _threshold_of_its_own(row: Row) -> None:
+    row["thresholds"][0] = 0.5
+
+
+def _sequence_of_its_own(row: Row) -> None:
+    row["window_seqs"][0] = 0
+
+
 TAMPERS = [
     _threshold, _kept, _sequence, _length, _path, _answer, _tier, _confidence, _no_confidence,
     _nothing_recorded,
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "method", ["recserve", "by-tier", "enter-after", "no-edge", "prefilled", "budget", "budget-of-bytes"]
+)
 @pytest.mark.parametrize("tamper", TAMPERS)
 def test_each_thing_that_was_changed_is_found(
-    scenario: Scenario, rows: list[Row], tamper: Callable[[Row], None]
+    scenario: Scenario, rows: list[Row], tamper: Callable[[Row], None], method: str
 ) -> None:
-    changed = copy.deepcopy(rows)
-    tamper(_recserve(changed))
-    assert audit(scenario, changed).differences
+    alone, changed = _alone(scenario, rows, method)
+    assert audit(alone, changed).differences == ()
+    tamper(_recserve(changed, method=method))
+    assert audit(alone, changed).differences
+
+
+def _alone(scenario: Scenario, rows: list[Row], method: str) -> tuple[Scenario, list[Row]]:
+    """A run of one of the methods, to be changed."""
+    return with_methods(scenario, [method]), [copy.deepcopy(row) for row in rows if row["method"] == method]
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("by-tier", {"beta": {"device": 0.5, "edge": 0.2}}),
+        ("by-tier", {"window": {"device": 30, "edge": 6}}),
+        ("enter-after", {"enter": "before"}),
+        ("recserve", {"enter": "after"}),
+        ("no-edge", {"relay": ()}),
+        ("prefilled", {"start": "cold"}),
+        ("budget", {"share": 0.31}),
+        ("budget", {"of": "bytes"}),
+        ("length-router", {"longest": 91}),
+        ("recserve", {"start": "prefilled"}),
+        ("static-quantile", {"beta": {"device": 0.5, "edge": 0.4}}),
+        ("by-share", {"calibrate": {"share": 0.5}}),
+        ("by-accuracy", {"calibrate": {"accuracy": 0.1, "confidence": 0.5}}),
+    ],
+)
+def test_a_run_under_other_parameters_is_not_this_one(
+    scenario: Scenario, rows: list[Row], method: str, changes: dict[str, object]
+) -> None:
+    alone, of_method = _alone(scenario, rows, method)
+    assert audit(alone, of_method).differences == ()
+    (same,) = alone.methods
+    other = alone.model_copy(update={"methods": (same.model_copy(update=changes),)})
+    assert audit(other, of_method).differences
 
 
 def test_a_row_that_is_missing_leaves_a_gap_in_a_window(scenario: Scenario, rows: list[Row]) -> None:
@@ -170,6 +216,83 @@ def test_fixed_thresholds_are_held_against_the_scenario(scenario: Scenario, rows
     assert any("expected 0.8" in text for text in audit(scenario, changed).differences)
 
 
+def _of(rows: list[Row], method: str, hops: int = 1) -> Row:
+    """The first request under a method that crossed so many hops."""
+    return next(row for row in rows if row["method"] == method and len(row["path"]) > hops)
+
+
+@pytest.mark.parametrize("tamper", [_threshold_of_its_own, _kept, _sequence_of_its_own, _no_confidence])
+def test_a_lot_is_drawn_again_from_seed_method_node_and_request(
+    scenario: Scenario, rows: list[Row], tamper: Callable[[Row], None]
+) -> None:
+    changed = copy.deepcopy(rows)
+    tamper(_of(changed, "colserve"))
+    assert audit(scenario, changed).differences
+    assert audit(with_seed(scenario, 2), rows).differences
+    other = scenario.model_copy(
+        update={
+            "methods": tuple(
+                method.model_copy(update={"name": "other"}) if method.name == "colserve" else method
+                for method in scenario.methods
+            )
+        }
+    )
+    renamed = [{**row, "method": row["method"].replace("colserve", "other")} for row in rows]
+    assert audit(other, renamed).differences
+
+
+@pytest.mark.parametrize("tamper", [_threshold_of_its_own, _kept, _sequence_of_its_own, _no_confidence])
+def test_what_is_routed_by_length_is_held_against_the_prompts_length(
+    scenario: Scenario, rows: list[Row], tamper: Callable[[Row], None]
+) -> None:
+    for hops in (0, 1):
+        changed = copy.deepcopy(rows)
+        row = next(
+            row for row in changed if row["method"] == "length-router" and len(row["path"]) == hops + 1
+        )
+        if hops and tamper is _no_confidence:
+            row["confidences"][0] = 0.5  # it has none, and must not
+        else:
+            tamper(row)
+        assert audit(scenario, changed).differences
+
+
+def test_the_confidence_has_no_part_in_a_lot(scenario: Scenario, rows: list[Row]) -> None:
+    changed = copy.deepcopy(rows)
+    for row in changed:
+        if row["method"] == "colserve":
+            row["confidences"] = [1 - confidence for confidence in row["confidences"]]
+    assert audit(scenario, changed).differences == ()
+
+
+@pytest.mark.parametrize("method", ["prefilled", "static-quantile", "by-share", "by-accuracy"])
+@pytest.mark.parametrize("tier", ["device", "edge"])
+def test_what_calibration_gave_is_computed_again_from_what_the_models_said(
+    scenario: Scenario, rows: list[Row], method: str, tier: str
+) -> None:
+    recorded = calibrate(scenario)
+    for answer in recorded["tiers"][tier]["answers"]:
+        answer["confidence"] /= 2
+    alone, of_method = _alone(scenario, rows, method)
+    assert audit_rows(alone, of_method, calibrate(scenario)).differences == ()
+    assert audit_rows(alone, of_method, recorded).differences
+
+
+def test_without_what_the_models_said_no_calibrated_decision_is_shown(
+    scenario: Scenario, rows: list[Row]
+) -> None:
+    differences = audit_rows(scenario, rows).differences
+    assert len(differences) == 5
+    assert all("no calibration is recorded, so its decisions are not shown" in text for text in differences)
+
+
+def test_a_tier_that_relays_and_yet_inferred_is_found(scenario: Scenario, rows: list[Row]) -> None:
+    changed = copy.deepcopy(rows)
+    row = _of(changed, "no-edge", hops=2)
+    row["confidences"][1] = 0.5
+    assert any("edge relays under this method" in text for text in audit(scenario, changed).differences)
+
+
 def test_a_tier_below_that_inferred_under_cloud_only_is_found(scenario: Scenario, rows: list[Row]) -> None:
     changed = copy.deepcopy(rows)
     row = next(row for row in changed if row["method"] == "cloud-only")
@@ -199,6 +322,7 @@ def test_a_policy_without_a_rule_is_not_audited_and_that_is_said(tmp_path: Path)
 def sealed(tmp_path: Path, scenario: Scenario, rows: list[Row]) -> RunDirectory:
     directory = RunDirectory.create(tmp_path / "run", "simulated")
     directory.write_json("manifest.json", {"scenario": scenario.model_dump(mode="json")})
+    directory.write_json(CALIBRATION, calibrate(scenario))
     directory.write_table("requests.parquet", rows, REQUESTS)
     directory.write_table("links.parquet", [], LINKS)
     directory.pcap("recserve", "device1-edge1").write_bytes(b"frames")

@@ -49,6 +49,7 @@ PUBLISHED: dict[str, Mapping[str, str | list[str]]] = {
         "correct": FLAG,
         "outcome": TEXT,
         "made_up": [FLAG],
+        "prompt_bytes": WHOLE,
     },
     "links.parquet": {
         "link": TEXT,

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from testbed.results.audit import audit
 from testbed.results.evidence import Audit
 from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.scenario.sections.events import NodeEvent
-from tests.results.simulated import TEXT, simulate
+from tests.results.simulated import TEXT, audit, simulate
 
 
 @pytest.fixture
@@ -23,10 +22,7 @@ def simulated(tmp_path: Path) -> Scenario:
 
 def lived(rows: list[dict[str, Any]], life: int) -> list[dict[str, Any]]:
     """The same rows in which every node lives its so-many-th life."""
-    return [
-        {**row, "request_id": f"{life}{row['request_id']}", "lives": [life] * len(row["path"])}
-        for row in rows
-    ]
+    return [{**row, "lives": [life] * len(row["path"])} for row in rows]
 
 
 def untold(row: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +38,7 @@ def test_the_audit_begins_a_window_anew_for_each_life_of_a_killed_node(simulated
     nodes = [node.name for node in simulated.topology.nodes]
     kills = tuple(NodeEvent(at_s=1.0, node=node, do="kill") for node in nodes)
     killed = simulated.model_copy(update={"events": kills})
-    first, second = (lived(simulate(simulated, seed=life), life) for life in (0, 1))
+    first, second = (lived(simulate(simulated, seed=life, first=1000 * life), life) for life in (0, 1))
     assert audit(simulated, [*first, *second]).differences  # unless it knows that they were killed
     assert audit(killed, [*first, *second]) == Audit(decisions=audit(killed, [*first, *second]).decisions)
 

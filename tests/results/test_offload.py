@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testbed.results.offload import offload_figures, tie_warnings
-from testbed.scenario.scenario import Scenario, load_scenario
+from testbed.scenario.scenario import Scenario, load_scenario, with_methods
 from tests.results.simulated import TEXT, simulate
 from tiers.policies import Place, make_policy
 
@@ -158,3 +158,42 @@ def test_what_a_killed_node_lost_leaves_open_what_ties_took(scenario: Scenario) 
     once = offload_figures(method, rows, scenario.topology)["device"]
     assert lives["share_expected"] == pytest.approx(once["share_expected"])
     assert lives["share_untied"] == pytest.approx(once["share_untied"])
+
+
+ASKED: dict[str, tuple[dict[str, float | None], bool]] = {
+    "recserve": ({"device": 0.3, "edge": 0.3}, True),
+    "by-tier": ({"device": 0.5, "edge": 0.1}, True),
+    "enter-after": ({"device": 0.4, "edge": 0.4}, False),
+    "no-edge": ({"device": 0.3, "edge": None}, True),
+    "static-quantile": ({"device": 0.5, "edge": 0.3}, False),
+    "by-share": ({"device": 0.4, "edge": 0.4}, False),
+    "by-accuracy": ({"device": None, "edge": None}, False),
+    "colserve": ({"device": 0.4, "edge": 0.2}, False),
+    "budget": ({"device": 0.3, "edge": 0.3}, False),
+    "budget-of-bytes": ({"device": None, "edge": None}, False),
+    "length-router": ({"device": None, "edge": None}, False),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_the_share_that_a_method_asks_for_stands_beside_what_it_got(scenario: Scenario, name: str) -> None:
+    asked, expected = ASKED[name]
+    alone = with_methods(scenario, [name])
+    rows = simulate(alone, 600)
+    found = offload_figures(alone.methods[0], rows, scenario.topology)
+    assert {tier: of_tier.get("share_asked") for tier, of_tier in found.items()} == {
+        tier: share for tier, share in asked.items() if tier not in alone.methods[0].relay
+    }
+    for tier, of_tier in found.items():
+        assert (of_tier["share_expected"] is not None) == expected
+        decided = [
+            not row["kept"][row["path"].index(node)]
+            for row in rows
+            for node in row["path"]
+            if node[:-1] == tier
+        ]
+        assert (of_tier["decisions"], of_tier["offloaded"]) == (len(decided), sum(decided))
+        if asked[tier] is not None:
+            assert of_tier["share"] == pytest.approx(asked[tier], abs=0.15)
+    if name == "budget":
+        assert found["device"]["share"] == pytest.approx(0.3, abs=3 * 4 / 600)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from testbed.errors import TestbedError
+from testbed.orchestrator.nodes.tier_specs import policy_spec
 from testbed.scenario.scenario import (
     Scenario,
     clamp_cpus,
@@ -26,7 +27,8 @@ from testbed.scenario.sections.trace import DrawnTrace, FileTrace
 from tests import QUICKSTART, SCENARIOS
 from tests.scenario.refusals import refusal
 from tiers.models.base import ModelConfig, load_model
-from tiers.policies import Place, make_policy
+from tiers.parameters import parameters
+from tiers.policies import Place, find_policy, make_policy
 
 
 def edited(tmp_path: Path, **sections: Any) -> Path:
@@ -69,7 +71,7 @@ class TestWhatIsRead:
         assert (device.only_tier, device.parameters) == ("device", {})
         assert casserve.parameters == {"thresholds": {"device": 0.8, "edge": 0.8}}
         assert recserve.only_tier is None
-        assert recserve.parameters == {"beta": 0.3, "window": 10_000}
+        assert recserve.parameters == {"beta": 0.3, "window": 10_000, "start": "cold", "enter": "before"}
 
     @pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.yaml")), ids=lambda path: path.stem)
     def test_every_scenario_of_the_repository_loads_and_survives_a_manifest(self, path: Path) -> None:
@@ -113,6 +115,9 @@ class TestWhatIsRead:
         assert mine.parameters == {"appetite": 3}
 
 
+SOME_BY_TIER = {"device": 0.5, "edge": 0.5}
+
+
 class TestWhatTiersTake:
     """A scenario is accepted only if the tiers, which read it again in their containers, accept it too."""
 
@@ -122,7 +127,12 @@ class TestWhatTiersTake:
         for method in scenario.methods:
             for tier in scenario.tier_names:
                 place = Place(f"{tier}1", tier, tuple(scenario.tier_names))
-                make_policy({"policy": method.policy, **method.parameters, "seed": scenario.seed}, place)
+                needs = method.calibration_needs
+                given = {"thresholds": SOME_BY_TIER, "prefill": {"device": [0.5], "edge": [0.5]}}
+                spec = policy_spec(method, scenario.seed)
+                known = parameters(find_policy(method.policy))
+                spec |= {name: value for name, value in given.items() if needs and name in known}
+                make_policy(spec, place)
 
     def test_the_smoke_scenarios_models_answer(self) -> None:
         scenario = load_scenario(SCENARIOS / "smoke.yaml")
@@ -260,6 +270,11 @@ WRONG = {
     "links.core.between=[edge]": "links.core.between: has too few entries; add one",
     "links=[]": "links: no link joins device and edge; add one between [device, edge]",
     "methods.recserve.beta=1.5": "methods.recserve.beta: must be less than or equal to 1, not 1.5",
+    "methods.recserve.beta={device: 0.3}": "methods.recserve.beta: no beta for tier edge; every tier but",
+    "methods.recserve.beta={device: x, edge: 0}": "methods.recserve.beta.device: must be a valid number",
+    "methods.recserve.window={device: 9, edge: 0.5}": "methods.recserve.window.edge: must be a valid integer",
+    "methods.recserve.window={device: 9, edge: 9, cloud: 9}": "always answers; remove its window",
+    "methods.recserve.enter=between": "methods.recserve.enter: must be 'before' or 'after', not 'between'",
     "methods.recserve.window=0": "methods.recserve.window: must be greater than or equal to 1, not 0",
     "methods.recserve.thresholds={}": "methods.recserve.thresholds: unknown key; known are name, policy",
     "methods.cloud-only.beta=0.3": "methods.cloud-only.beta: unknown key; known are name, policy",
@@ -270,6 +285,20 @@ WRONG = {
     "methods.casserve.thresholds.cloud=0.5": "cloud is the top tier and always answers; remove its threshold",
     "methods.casserve.thresholds.egde=0.5": "methods.casserve.thresholds: no tier 'egde'; did you mean edge?",
     "methods.casserve.thresholds.edge=80%": "methods.casserve.thresholds.edge: must be a valid number",
+    "methods=[{name: colserve, share: 30%}]": "methods.colserve.share: must be a valid number, not '30%'",
+    "methods=[{name: colserve, share: 3}]": "methods.colserve.share: must be less than or equal to 1, not 3",
+    "methods=[{name: colserve, share: {device: 3}}]": "methods.colserve.share.device: must be less than or",
+    "methods=[{name: colserve, share: {device: 0}}]": "methods.colserve.share: no share for tier edge",
+    "methods=[{name: budget, share: 2}]": "methods.budget.share: must be less than or equal to 1, not 2",
+    "methods=[{name: budget, of: frames}]": "budget.of: must be 'requests' or 'bytes', not 'frames'",
+    "methods=[{name: length-router}]": "methods.length-router.longest: is missing; add it",
+    "methods=[{name: length-router, longest: 0}]": "longest: must be greater than or equal to 1, not 0",
+    "methods=[{name: length-router, longest: {edge: 9}}]": "longest: no length for tier device; every",
+    "methods.recserve.relay=[clod]": "methods.recserve.relay: no tier 'clod'; known are device, edge",
+    "methods.recserve.relay=[cloud]": "methods.recserve.relay: cloud is the top tier and always answers",
+    "methods.recserve.relay=edge": "methods.recserve.relay: must be a valid list, not 'edge'",
+    "methods.edge-only.relay=[edge]": "methods.edge-only.relay: edge alone answers under edge-only; take it",
+    "methods.casserve.relay=[edge]": "methods.casserve.thresholds: edge relays under casserve and decides",
     "methods.edge-only.name=cloud-only": "methods: 'cloud-only' is there 2 times",
     "methods=[{name: ../up, policy: recserve}]": "methods.../up.name: '../up' is no name here",
     "methods=[]": "methods: has too few entries; add one",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiers.confidence import make_confidence
@@ -15,7 +16,7 @@ from tiers.confidence.seq2class import Seq2Class, max_softmax
 from tiers.confidence.seq2seq import inverse_perplexity
 from tiers.errors import ConfigError
 from tiers.models.base import Output
-from tiers.policies import Place, Policy, make_policy
+from tiers.policies import Place, Policy, Request, make_policy
 
 TIERS = ("device", "edge", "cloud")
 DEVICE, EDGE, CLOUD = (Place(f"{tier}1", tier, TIERS) for tier in TIERS)
@@ -45,6 +46,48 @@ def test_recserve_never_offloads_the_first_request_nor_what_equals_the_threshold
     assert equal.keep
 
 
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=60),
+    st.floats(0, 1),
+    st.integers(1, 30),
+    st.sampled_from(["before", "after"]),
+)
+def test_recserve_is_the_papers_rule_replayed(
+    confidences: list[float], beta: float, size: int, enter: str
+) -> None:
+    policy = make_policy({"policy": "recserve", "beta": beta, "window": size, "enter": enter}, DEVICE)
+    for number, confidence in enumerate(confidences):
+        known = confidences[: number + 1] if enter == "before" else confidences[:number]
+        known = known[-size:]
+        threshold = float(np.percentile(known, 100 * beta)) if len(known) >= 2 else None
+        decision = policy.decide(confidence)
+        assert decision.threshold == threshold
+        assert decision.keep is (threshold is None or not confidence < threshold)
+        assert (decision.window_seq, decision.window_length) == (number, min(number + 1, size))
+
+
+@given(st.lists(st.integers(0, 1000), max_size=80), st.integers(0, 64))
+def test_any_strictly_rising_transform_of_a_confidence_leaves_recserves_decisions(
+    thousandths: list[int], beta: int
+) -> None:
+    """The threshold lies between two values of a window that has the confidence too: ranks decide."""
+    transforms: list[Callable[[float], float]] = [float, lambda x: x / (1 + x), math.log1p, lambda x: x**3]
+    policies = [make_policy({"policy": "recserve", "beta": beta / 64}, DEVICE) for _ in transforms]
+    for confidence in (number / 1000 for number in thousandths):
+        decisions = zip(policies, transforms, strict=True)
+        assert len({policy.decide(transform(confidence)).keep for policy, transform in decisions}) == 1
+
+
+def test_recserve_has_a_beta_and_a_window_for_each_tier() -> None:
+    spec = {"policy": "recserve", "beta": {"device": 1.0, "edge": 0.0}, "window": {"device": 2, "edge": 3}}
+    device, edge = make_policy(spec, DEVICE), make_policy(spec, EDGE)
+    for confidence in (0.9, 0.8, 0.7, 0.6):
+        low, high = device.decide(confidence), edge.decide(confidence)
+    assert (low.keep, low.threshold, low.window_length) == (False, 0.7, 2)
+    assert (high.keep, high.threshold, high.window_length) == (True, 0.6, 3)
+    make_policy(spec, CLOUD)
+
+
 def test_recserve_sends_up_the_share_that_exchangeable_confidences_predict() -> None:
     beta, count = 0.1, 100
     expected = sum(math.ceil(beta * (m - 1)) / m for m in range(2, count + 1)) / count
@@ -67,6 +110,109 @@ def test_casserve_offloads_strictly_below_its_tiers_threshold() -> None:
     make_policy(spec, CLOUD)  # the top needs none
 
 
+LOT = {"policy": "colserve", "share": 0.3, "seed": 7, "method": "lot"}
+ASKED = [Request(f"r{number:06d}", 50) for number in range(4000)]
+
+
+def test_colserve_sends_up_its_share_and_does_not_look_at_confidences() -> None:
+    policy = make_policy(LOT, DEVICE)
+    decisions = [policy.judge(asked, 0.0) for asked in ASKED]
+    assert decisions == [policy.judge(asked, 1.0) for asked in ASKED]
+    share = sum(not decision.keep for decision in decisions) / len(ASKED)
+    assert share == pytest.approx(0.3, abs=3 * math.sqrt(0.3 * 0.7 / len(ASKED)))
+    assert {(decision.threshold, decision.window_seq) for decision in decisions} == {(None, None)}
+
+
+def test_colserves_lots_repeat_in_any_order_and_differ_by_seed_method_and_node() -> None:
+    def sent(spec: dict[str, object], place: Place, order: int) -> set[str]:
+        policy = make_policy(spec, place)
+        return {asked.id for asked in ASKED[::order] if not policy.judge(asked, 0.5).keep}
+
+    first = sent(LOT, DEVICE, 1)
+    assert sent(LOT, DEVICE, -1) == first
+    second = Place("device2", "device", TIERS)
+    others = [
+        sent({**LOT, "seed": 8}, DEVICE, 1),
+        sent({**LOT, "method": "b"}, DEVICE, 1),
+        sent(LOT, second, 1),
+    ]
+    for other in others:
+        assert len(first & other) / len(first) == pytest.approx(0.3, abs=0.06)  # as unrelated sets have it
+
+
+@pytest.mark.parametrize(("share", "sent"), [(0.0, 0), (1.0, len(ASKED))])
+def test_colserve_at_its_bounds_sends_up_nothing_and_everything(share: float, sent: int) -> None:
+    policy = make_policy({**LOT, "share": share}, DEVICE)
+    assert sum(not policy.judge(asked, 0.5).keep for asked in ASKED) == sent
+
+
+PIECES = st.lists(
+    st.tuples(st.sampled_from(["random", "line", "equal"]), st.floats(0, 1), st.floats(0, 1)),
+    min_size=1,
+    max_size=6,
+)
+
+
+def drifting(pieces: list[tuple[str, float, float]]) -> list[float]:
+    """Confidences of some 1,500 requests in pieces: unsteady, rising, falling, all equal."""
+    draws, count = np.random.default_rng(1), 1500 // len(pieces)
+    kinds: dict[str, Callable[[float, float], list[float]]] = {
+        "random": lambda low, high: draws.uniform(min(low, high), max(low, high), count).tolist(),
+        "line": lambda low, high: np.linspace(low, high, count).tolist(),
+        "equal": lambda low, _: [low] * count,
+    }
+    return [confidence for kind, low, high in pieces for confidence in kinds[kind](low, high)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(PIECES, st.floats(0, 1), st.sampled_from(["requests", "bytes"]), st.integers(0, 99))
+def test_any_500_requests_in_a_row_keep_the_budget_to_2_percentage_points_under_drift_too(
+    pieces: list[tuple[str, float, float]], share: float, of: str, seed: int
+) -> None:
+    confidences = drifting(pieces)
+    policy = make_policy({"policy": "budget", "share": share, "of": of}, DEVICE)
+    sizes = np.random.default_rng(seed).integers(60, 240, len(confidences))
+    sent = np.array(
+        [
+            not policy.judge(Request(f"r{number}", int(size)), confidence).keep
+            for number, (size, confidence) in enumerate(zip(sizes, confidences, strict=True))
+        ]
+    )
+    weights = sizes if of == "bytes" else np.ones(len(sizes))
+    up, all_of_it = (np.concatenate([[0], np.cumsum(part)]) for part in (sent * weights, weights))
+    shares = (up[500:] - up[:-500]) / (all_of_it[500:] - all_of_it[:-500])
+    assert np.abs(shares - share).max() <= 0.02
+
+
+def test_a_budget_is_spent_on_the_least_certain() -> None:
+    policy = make_policy({"policy": "budget", "share": 0.3}, DEVICE)
+    confidences = np.random.default_rng(1).random(4000)
+    sent = np.array([not policy.judge(ASKED[0], confidence).keep for confidence in confidences.tolist()])
+    assert sent.mean() == pytest.approx(0.3, abs=0.002)
+    assert confidences[sent].mean() < 0.2  # the least certain 30 % have 0.15; by lot it were 0.5
+    assert (confidences[sent] > 0.6).mean() < 0.02
+
+
+def test_the_length_router_passes_long_prompts_on_without_an_inference() -> None:
+    policy = make_policy({"policy": "length-router", "longest": {"device": 80, "edge": 160}}, DEVICE)
+    assert [policy.passes_on(Request("r", size)) for size in (1, 80, 81)] == [False, False, True]
+    assert policy.decide(0.0).keep
+    assert not make_policy({"policy": "recserve"}, DEVICE).passes_on(Request("r", 10**6))
+
+
+def test_a_value_may_be_given_for_all_tiers_or_for_each() -> None:
+    spec = {**LOT, "share": {"device": 1.0, "edge": 0.0}}
+    assert not make_policy(spec, DEVICE).judge(ASKED[0], 0.5).keep
+    assert make_policy(spec, EDGE).judge(ASKED[0], 0.5).keep
+    make_policy(spec, CLOUD)
+
+
+def test_under_any_method_a_tier_may_relay() -> None:
+    for spec in ({"policy": "recserve"}, LOT, {"policy": "casserve", "thresholds": {"device": 0.8}}):
+        assert not make_policy({**spec, "relay": ["edge"]}, EDGE).infers
+        assert make_policy({**spec, "relay": ["edge"]}, DEVICE).infers
+
+
 def test_single_tiers_relay_below_and_keep_from_there_on() -> None:
     spec = {"policy": "edge-only"}
     assert not make_policy(spec, DEVICE).infers
@@ -84,11 +230,20 @@ def test_single_tiers_relay_below_and_keep_from_there_on() -> None:
         ({"policy": "fog-only"}, "no tier fog"),
         ({"policy": "recserve", "beta": 1.5}, "beta must be a number in"),
         ({"policy": "recserve", "beta": "0.3"}, "beta must be a number"),
+        ({"policy": "recserve", "enter": "between"}, "enter must be 'before' or 'after', not 'between'"),
+        ({"policy": "recserve", "beta": {"edge": 0.3}}, "beta has none for tier device"),
+        ({"policy": "recserve", "beta": {"device": 3}}, "beta must be a number in"),
         ({"policy": "recserve", "window": 0}, "window must be a whole number"),
         ({"policy": "recserve", "betta": 0.3}, "takes no betta"),
         ({"policy": "casserve", "thresholds": {"edge": 0.8}}, "none for tier device"),
         ({"policy": "casserve", "thresholds": {"device": 8}}, "thresholds must be a number in"),
         ({"policy": "casserve"}, "thresholds"),
+        ({"policy": "colserve", "share": 2, "seed": 1, "method": "x"}, "share must be a number in"),
+        ({"policy": "colserve", "share": "x", "seed": 1, "method": "x"}, "share must be a number in"),
+        (
+            {"policy": "colserve", "share": {"edge": 0.1}, "seed": 1, "method": "x"},
+            "share has none for tier dev",
+        ),
         ({"policy": "nowhere.py:Class"}, "no plug-in file nowhere.py"),
         ({"policy": "no.such.module:Class"}, "cannot import no.such.module"),
         ({"policy": "tiers.window:SlidingWindow"}, "must derive from tiers.policies.Policy"),
@@ -122,6 +277,9 @@ class EverySecond(Policy):
         self.count += 1
         return Decision(keep=self.count % 2 == 0)
 
+class Undecided(Policy):
+    pass
+
 class Half(Confidence):
     def of(self, output):
         return 0.5
@@ -135,6 +293,8 @@ def test_classes_from_outside_the_repository(tmp_path: Path) -> None:
     assert [policy.decide(0.5).keep for _ in range(4)] == [True, False, True, False]
     by_path = make_policy({"policy": f"{tmp_path}/mine.py:EverySecond"}, DEVICE)
     assert not by_path.decide(0.5).keep
+    with pytest.raises(ConfigError, match="Undecided decides nothing; give it a method decide"):
+        make_policy({"policy": "mine.py:Undecided"}, DEVICE, [str(tmp_path)])
     assert make_confidence("mine.py:Half", [str(tmp_path)]).of(Output("x")) == 0.5
 
 

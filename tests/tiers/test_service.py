@@ -192,6 +192,47 @@ def test_where_more_requests_are_outstanding_than_a_node_handles_their_wait_is_a
         assert (found.waited, found.waited_max_ms) == (6, waits_ms[-1])
 
 
+def test_lots_send_up_the_same_requests_whatever_the_order_in_which_they_came() -> None:
+    lot = {"policy": "colserve", "share": 0.5, "seed": 3, "method": "lot"}
+    ids = [f"r{number:06d}" for number in range(len(TEXTS))]
+    sent = []
+    with chain() as nodes:
+        for pairs in (list(zip(ids, TEXTS, strict=True)), list(zip(ids, reversed(TEXTS), strict=True))[::-1]):
+            begin(lot, *nodes)
+            with ThreadPoolExecutor(8) as pool:
+                answers = list(pool.map(lambda pair: ask(nodes[0].port, pair[1], pair[0]), pairs))
+            assert {answer.status for answer in answers} == {200}
+            found = records(nodes[0])
+            assert all(record["inferred"] for record in found)
+            sent.append({record["request_id"] for record in found if not record["kept"]})
+    assert sent[0] == sent[1]
+    assert 0.3 < len(sent[0]) / len(ids) < 0.7
+
+
+def test_prompts_that_are_too_long_for_a_tier_are_not_inferred_there() -> None:
+    with chain() as nodes:
+        begin({"policy": "length-router", "longest": {"device": 4, "edge": 8}}, *nodes)
+        for request_id, text, tiers in (("r1", "kino", 1), ("r2", "höre", 2), ("r3", "nine byte", 3)):
+            path = ask(nodes[0].port, text, request_id).json["recserve"]["path"]
+            assert len(path) == tiers
+            assert [step["confidence"] is None for step in path] == [True] * (tiers - 1) + [False]
+        assert [record["inferred"] for record in records(nodes[1])] == [True, False]
+
+
+def test_a_tier_that_relays_leaves_the_others_to_decide() -> None:
+    with chain() as nodes:
+        begin({"policy": "casserve", "thresholds": {"device": 1.0}, "relay": ["edge"]}, *nodes)
+        answer = ask(nodes[0].port, "so so", "r1")
+        path = answer.json["recserve"]["path"]
+        assert [(step["node"], step["confidence"] is None, step["kept"]) for step in path] == [
+            ("device1", False, False),
+            ("edge1", True, False),
+            ("cloud1", False, True),
+        ]
+        assert [len(records(node)) for node in nodes] == [1, 1, 1]
+        assert not records(nodes[1])[0]["inferred"]
+
+
 def test_relays_pass_the_body_on_byte_for_byte_and_do_not_infer() -> None:
     with parent(answering()) as (above, seen), running(node_config("edge", above)) as edge:
         begin({"policy": "cloud-only"}, edge)

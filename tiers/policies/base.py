@@ -1,23 +1,29 @@
-"""What a policy is, and how one is found by name.
+"""What a policy is, what it may know, and how one is found by name.
 
-A policy sees confidences only. It is made anew, on every node, at the start of a method, and asked by
-one thread at a time, in the order of inference. The top tier is not asked: it always keeps.
+A policy is made anew, on every node, at the start of a method, and asked by one thread at a time, in the
+order of inference. The top tier is not asked: it always keeps. A policy may know the confidence of its own
+node's answer, the request's id and how long the prompt is; never the prompt, an answer, or another node.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from tiers.calibration import Calibration, Needs
 from tiers.errors import ConfigError
 from tiers.parameters import construct
 from tiers.variants import Variants
 
-SEED = "seed"
-"""A parameter that every method is given: the run's seed. A policy takes it if its constructor names it."""
+GIVEN = ("seed", "method")
+"""What every policy is given, if its constructor names it: the run's seed, and the method's name."""
+RELAY = "relay"
+"""The key of a method that lists the tiers that do not infer under it."""
 _ONLY = "-only"
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +61,78 @@ class Decision:
 KEEP = Decision(keep=True)
 
 
-class Policy(ABC):
-    """One node's rule under one method. Its constructor takes ``place`` and its parameters by name."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a policy may know of a request: its id, and the length of its prompt in UTF-8."""
+
+    id: str
+    prompt_bytes: int
+
+
+class Policy(ABC):  # noqa: B024 (make_policy sees to it that one of decide and judge is there)
+    """One node's rule under one method. Its constructor takes ``place`` and its parameters by name.
+
+    A policy has :meth:`decide`, or, if the confidence is not all that it looks at, :meth:`judge`.
+    """
 
     def __init__(self, place: Place) -> None:
         self.place = place
+
+    @classmethod
+    def refusal(cls, parameters: Mapping[str, Any]) -> tuple[str, str] | None:
+        """A parameter, and what is wrong with it, of parameters that their types and bounds let pass."""
+        return None
+
+    @classmethod
+    def calibration_needs(cls, parameters: Mapping[str, Any]) -> Needs | None:
+        """What must be known of a calibration split before a run; ``None`` without calibration."""
+        return None
+
+    @classmethod
+    def calibrated(cls, parameters: Mapping[str, Any], calibration: Calibration) -> dict[str, Any]:
+        """The parameters of the constructor that follow from a calibration split.
+
+        Raises:
+            ValueError: its rows are too few, or do not show what is asked for.
+        """
+        return {}
 
     @property
     def infers(self) -> bool:
         """Whether this node answers at all; one that does not passes requests on untouched."""
         return True
 
-    @abstractmethod
+    def passes_on(self, request: Request) -> bool:
+        """Whether a request goes up without an inference here; asked by several threads at a time."""
+        return False
+
+    def judge(self, request: Request, confidence: float) -> Decision:
+        """Say whether this node's answer to ``request`` stays here; by its confidence alone, by default."""
+        return self.decide(confidence)
+
     def decide(self, confidence: float) -> Decision:
         """Say whether the answer of that confidence, in [0, 1], stays here."""
+        raise NotImplementedError(f"{type(self).__name__} has neither decide nor judge")
 
 
-POLICIES: Variants[Policy] = Variants("policy", "tiers.policies", Policy, besides=["tier_only"])
+POLICIES: Variants[Policy] = Variants("policy", "tiers.policies", Policy, besides=["tier_only"], hyphens=True)
+
+
+def at_tier(what: str, value: Value | Mapping[str, Value], place: Place, top: Value) -> Value:
+    """What holds for a node's tier, of a ``value`` for all tiers or of one for each.
+
+    ``top`` stands for the top tier, which decides nothing.
+
+    Raises:
+        ValueError: the mapping has none for the tier.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    if place.is_top:
+        return top
+    if place.tier not in value:
+        raise ValueError(f"{what} has none for tier {place.tier}; add it")
+    return value[place.tier]
 
 
 def tier_of(name: str) -> str | None:
@@ -93,7 +154,7 @@ def make_policy(spec: Mapping[str, Any], place: Place, plugins: Sequence[str] = 
 
     Args:
         spec: ``{"policy": NAME, parameter: value, …}``, with a name that :func:`find_policy` knows. Values
-            of ``None`` count as not given.
+            of ``None`` count as not given. ``relay`` lists tiers that pass requests on and do not infer.
         place: the node.
         plugins: directories in which files of plug-ins are looked for.
 
@@ -103,8 +164,12 @@ def make_policy(spec: Mapping[str, Any], place: Place, plugins: Sequence[str] = 
     name = spec.get("policy")
     if not isinstance(name, str) or not name:
         raise ConfigError("a method needs the name of its policy, such as recserve")
+    given = {key: value for key, value in spec.items() if key not in ("policy", RELAY)}
     made = find_policy(name, plugins)
-    given = {key: value for key, value in spec.items() if key != "policy"}
+    if made.decide is Policy.decide and made.judge is Policy.judge:
+        raise ConfigError(f"policy {name}: {made.__name__} decides nothing; give it a method decide")
+    if place.tier in spec.get(RELAY, ()):
+        return POLICIES.of_module("tier_only")(place, tier=place.tiers[-1])  # type: ignore[call-arg]
     if (tier := tier_of(name)) is not None:
         given["tier"] = tier
-    return construct(f"policy {name}", made, place, given, spare=[SEED])
+    return construct(f"policy {name}", made, place, given, spare=GIVEN)

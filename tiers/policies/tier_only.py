@@ -9,7 +9,10 @@ from tiers.policies.base import KEEP, Decision, Place, Policy
 
 
 class TierOnly(Policy):
-    """Every request is answered by one tier, which the policy's name says; nodes below relay."""
+    """Every request is answered by one tier, which the policy's name says; nodes below relay.
+
+    It may know nothing.
+    """
 
     def __init__(self, place: Place, *, tier: Annotated[str, Internal()]) -> None:
         super().__init__(place)

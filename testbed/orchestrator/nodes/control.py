@@ -56,7 +56,13 @@ class NodeControl:
 
     def warm_up(self, texts: Sequence[str]) -> None:
         """Infer ``texts``; they enter no window and go nowhere."""
-        self._ask("warmup", {"texts": list(texts)}, WARMUP_TIMEOUT_S)
+        self.infer_apart(texts)
+
+    def infer_apart(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """``{answer, confidence}`` of each text, inferred apart from any method: it enters no window."""
+        found = self._ask("warmup", {"texts": list(texts)}, WARMUP_TIMEOUT_S)
+        pairs = zip(found["answers"], found["confidences"], strict=True)
+        return [{"answer": answer, "confidence": confidence} for answer, confidence in pairs]
 
     def reset(self, method: str, policy: dict[str, Any]) -> None:
         """Start ``method`` with nothing carried over from the one before."""

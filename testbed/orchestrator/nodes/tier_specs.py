@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,11 @@ def container_specs(scenario: Scenario, topology: Topology, models: Path | None)
     ]
 
 
-def policy_spec(method: Method, seed: int) -> dict[str, Any]:
-    """A method's policy with its parameters, as a node's reset takes it."""
-    return {"policy": _inside(method.policy), **method.parameters, "seed": seed}
+def policy_spec(method: Method, seed: int, calibrated: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A method's policy with its parameters, and what calibration added, as a node's reset takes it."""
+    spec = {"policy": _inside(method.policy), "method": method.name, **method.parameters, "seed": seed}
+    spec |= calibrated or {}
+    return {**spec, "relay": list(method.relay)} if method.relay else spec
 
 
 def _environment(node: Node, scenario: Scenario, topology: Topology, model: dict[str, Any]) -> dict[str, str]:

@@ -77,13 +77,14 @@ def request_rows(
             if outcome.request_id in by_node.get(node, {})
         }
         hops = _tried(outcome.request_id, hops_up[outcome.device], reached, crossed)
-        reference = examples[outcome.request_id].reference
+        example = examples[outcome.request_id]
         rows.append(
             RequestRow(
                 **asdict(outcome),
                 method=method,
-                reference=reference,
-                correct=outcome.answer == reference,
+                reference=example.reference,
+                prompt_bytes=len(example.text.encode()),
+                correct=outcome.answer == example.reference,
                 **_node_columns(reached),
                 **_byte_columns(outcome.request_id, hops, crossed),
                 **time_columns(outcome, hops, reached),

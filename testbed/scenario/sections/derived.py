@@ -7,14 +7,15 @@ import inspect
 import math
 import re
 from collections.abc import Mapping
+from types import NoneType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import AfterValidator, Field, create_model
 
 from testbed.scenario.reading.mistakes import mistake
 from testbed.scenario.reading.units import parse_time_ms, parse_time_s
-from testbed.scenario.sections.section import FOUND, Section, quantity
-from tiers.parameters import File, Internal, Like, Range, alternatives, mark, parameters, unpack
+from testbed.scenario.sections.section import FOUND, Section, chosen, quantity
+from tiers.parameters import File, Internal, Like, Range, alternatives, is_mapping, mark, parameters, unpack
 
 SectionType = TypeVar("SectionType", bound=Section)
 _STRICT = Field(strict=True, allow_inf_nan=False)
@@ -24,7 +25,7 @@ _UNITS = {"_s": (parse_time_s, 1.0), "_ms": (parse_time_ms, 1000.0)}
 
 @functools.cache
 def section_of(
-    made: type[Any], base: type[SectionType], *, defaults: bool, without: str | None = None
+    made: type[Any], base: type[SectionType], *, defaults: bool, without: tuple[str, ...] = ()
 ) -> type[SectionType]:
     """A section with the keys of ``base`` and one for each parameter of a class's constructor.
 
@@ -34,12 +35,12 @@ def section_of(
         made: the class.
         defaults: whether a key that is not given gets the constructor's default. It gets ``None`` otherwise,
             which leaves the default to the class.
-        without: a parameter that is no key.
+        without: parameters that are no keys.
     """
     fields: dict[str, Any] = {
         name: _field(parameter, defaults)
         for name, parameter in parameters(made).items()
-        if name not in base.model_fields and name != without and mark(parameter, Internal) is None
+        if name not in base.model_fields and name not in without and mark(parameter, Internal) is None
     }
     return create_model(made.__name__, __base__=base, __doc__=made.__doc__, **fields)
 
@@ -76,7 +77,20 @@ def _written(seconds: float) -> str | None:
 def _type(kind: Any) -> Any:
     """A parameter's type as a section's: numbers of just that type, and bounds that are checked."""
     if len(parts := alternatives(kind)) > 1:
-        return Union[tuple(_type(part) for part in parts)]  # noqa: UP007
+        types = [_type(part) for part in parts]
+        mappings = [found for part, found in zip(parts, types, strict=True) if is_mapping(part)]
+        others: Any = Union[tuple(found for found in types if found not in mappings)]  # noqa: UP007
+        if not mappings:
+            return others
+
+        def others_take(value: Any) -> bool:
+            return value is None if others is NoneType else not isinstance(value, dict)
+
+        # By its look, so that a mistake is told of the one that was meant.
+        return Annotated[
+            Union[others, mappings[0]],  # noqa: UP007
+            chosen(lambda value, _: (others if others_take(value) else mappings[0], value)),
+        ]
     base, marks = unpack(kind)
     if get_origin(base) is Mapping:
         base = dict[str, _type(get_args(base)[1])]  # type: ignore[misc]

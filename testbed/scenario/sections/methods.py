@@ -8,10 +8,12 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, SerializeAsAny
 
 from testbed.scenario.reading.mistakes import mistake, nearest
+from testbed.scenario.sections.calibration import CalibrationSplit
 from testbed.scenario.sections.derived import section_of
 from testbed.scenario.sections.section import FileContext, Section, chosen, find_external, name_like
+from tiers.calibration import Needs
 from tiers.parameters import ByTier, mark, parameters
-from tiers.policies.base import POLICIES, SEED, find_policy, tier_of
+from tiers.policies.base import GIVEN, POLICIES, find_policy, tier_of
 
 MethodName = Annotated[
     str,
@@ -26,16 +28,28 @@ MethodName = Annotated[
 class Method(Section):
     """``name`` labels tables, captures and columns; ``policy`` is the class behind it.
 
-    The other keys are the parameters of the policy's constructor (:mod:`tiers.policies`).
+    Tiers in ``relay`` pass requests on and do not infer. The other keys are the parameters of the policy's
+    constructor (:mod:`tiers.policies`).
     """
 
     name: MethodName
     policy: str
+    relay: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The policy's parameters, by the names that its constructor has for them."""
-        return self.model_dump(mode="json", exclude={"name", "policy"})
+        return self.model_dump(mode="json", exclude={"name", "policy", "relay"}, exclude_none=True)
+
+    @property
+    def calibration_needs(self) -> Needs | None:
+        """What it must know of a calibration split before a run; ``None`` without calibration."""
+        return find_policy(self.policy).calibration_needs(self.parameters)
+
+    def of_tier(self, name: str, tier: str) -> Any:
+        """A parameter as it holds for a tier, whether it is given for all tiers or for each."""
+        value = self.parameters[name]
+        return value[tier] if isinstance(value, dict) else value
 
     @property
     def only_tier(self) -> str | None:
@@ -47,6 +61,11 @@ class ExternalMethod(Method):
     """A policy class in a file of the user's, ``FILE.py:CLASS``; its parameters are its own affair."""
 
     model_config = ConfigDict(extra="allow")
+
+    @property
+    def calibration_needs(self) -> None:
+        """It is not calibrated: its class is never loaded outside a container."""
+        return None
 
 
 def _section(value: Any, context: FileContext | None) -> tuple[type[Method], dict[str, Any]]:
@@ -63,7 +82,7 @@ def _section(value: Any, context: FileContext | None) -> tuple[type[Method], dic
         near = nearest(policy, (*POLICIES.names, "TIER-only", "FILE.py:CLASS"))
         hint = "" if "policy" in value else "; a method with a name of its own needs its policy beside it"
         raise mistake(f"no policy {policy!r}; {near}{hint}", "policy" if "policy" in value else "")
-    return section_of(find_policy(policy), Method, defaults=True, without=SEED), {**value, "policy": policy}
+    return section_of(find_policy(policy), Method, defaults=True, without=GIVEN), {**value, "policy": policy}
 
 
 AnyMethod = Annotated[SerializeAsAny[Method], chosen(_section)]
@@ -74,7 +93,8 @@ def check_methods(methods: Sequence[Method], tiers: Sequence[str]) -> None:
     """Hold methods against the scenario's tiers, lowest first.
 
     Raises:
-        PydanticCustomError: a tier that is not there, or thresholds that are too few or too many.
+        PydanticCustomError: a tier that is not there or cannot relay, or values by tier that are too few or
+            too many.
     """
     for method in methods:
         if (tier := method.only_tier) is not None and tier not in tiers:
@@ -83,20 +103,56 @@ def check_methods(methods: Sequence[Method], tiers: Sequence[str]) -> None:
                 f"no tier {tier!r} for policy {method.policy}; {nearest(method.policy, options)}",
                 f"methods.{method.name}",
             )
+        _check_relays(method, tiers)
         if not isinstance(method, ExternalMethod):
+            if refused := find_policy(method.policy).refusal(method.parameters):
+                raise mistake(refused[1], f"methods.{method.name}.{refused[0]}")
             for name, parameter in parameters(find_policy(method.policy)).items():
                 given, by_tier = method.parameters.get(name), mark(parameter, ByTier)
-                if by_tier is not None and given is not None:
-                    _check_by_tier(given, by_tier.entry, tiers, f"methods.{method.name}.{name}")
+                if by_tier is not None and isinstance(given, dict):
+                    _check_by_tier(given, by_tier.entry, tiers, method, name)
 
 
-def _check_by_tier(given: dict[str, Any], entry: str, tiers: Sequence[str], field: str) -> None:
-    """Every tier but the top one has its entry, and nothing else has any."""
+def check_calibrated(methods: Sequence[Method], task: str, split: CalibrationSplit | None) -> None:
+    """Methods that are calibrated have a split for it, and right and wrong answers if they ask for them.
+
+    Raises:
+        PydanticCustomError: they have not.
+    """
+    for method in methods:
+        needs, field = method.calibration_needs, f"methods.{method.name}"
+        if needs is not None and split is None:
+            raise mistake("is calibrated before the run; add calibration: {rows: 300}", field)
+        if needs == "answers" and task != "classification":
+            raise mistake(
+                f"{task} has no accuracy to show; calibrate by {{share: 0.3}}", f"{field}.calibrate"
+            )
+
+
+def _check_relays(method: Method, tiers: Sequence[str]) -> None:
+    """Every tier that relays has one above it, and is not the one that is to answer."""
+    field = f"methods.{method.name}.relay"
+    for tier in method.relay:
+        if tier not in tiers:
+            raise mistake(f"no tier {tier!r}; {nearest(tier, tiers[:-1])}", field)
+        if tier == tiers[-1]:
+            raise mistake(f"{tier} is the top tier and always answers; take it out", field)
+        if tier == method.only_tier:
+            raise mistake(f"{tier} alone answers under {method.policy}; take it out", field)
+
+
+def _check_by_tier(
+    given: dict[str, Any], entry: str, tiers: Sequence[str], method: Method, parameter: str
+) -> None:
+    """Every tier that decides has its entry, and nothing else has any."""
+    field = f"methods.{method.name}.{parameter}"
     for tier in given:
         if tier not in tiers:
             raise mistake(f"no tier {tier!r}; {nearest(tier, tiers[:-1])}", field)
+        if tier in method.relay:
+            raise mistake(f"{tier} relays under {method.name} and decides nothing; remove its {entry}", field)
     if tiers[-1] in given:
         raise mistake(f"{tiers[-1]} is the top tier and always answers; remove its {entry}", field)
     for tier in tiers[:-1]:
-        if tier not in given:
+        if tier not in given and tier not in method.relay:
             raise mistake(f"no {entry} for tier {tier}; every tier but the top needs one", field)

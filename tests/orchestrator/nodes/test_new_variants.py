@@ -95,7 +95,7 @@ def test_a_new_policys_parameters_are_keys_of_a_method_and_reach_the_node(add: A
     assert [method.parameters for method in scenario.methods] == [{"heads": 0.25}, {"heads": 0.5}]
     assert Scenario.model_validate(json.loads(json.dumps(scenario.model_dump(mode="json")))) == scenario
     spec = policy_spec(scenario.methods[1], scenario.seed)
-    assert spec == {"policy": "coin", "heads": 0.5, "seed": scenario.seed}
+    assert spec == {"policy": "coin", "method": "fair", "heads": 0.5, "seed": scenario.seed}
     policy: Any = make_policy(spec, Place("device1", "device", tuple(scenario.tier_names)))
     assert policy.heads == 0.5
 
@@ -106,7 +106,7 @@ def test_a_new_policys_parameters_are_keys_of_a_method_and_reach_the_node(add: A
         ("{name: coin, heads: 1.5}", "methods.coin.heads: must be less than or equal to 1, not 1.5"),
         ("{name: coin, heads: half}", "methods.coin.heads: must be a valid number, not 'half'"),
         ("{name: coin, head: 0.5}", "methods.coin.head: unknown key; did you mean heads?"),
-        ("{name: coin, seed: 3}", "methods.coin.seed: unknown key; known are name, policy, heads"),
+        ("{name: coin, seed: 3}", "methods.coin.seed: unknown key; known are name, policy, relay, heads"),
         ("{name: coln}", "no policy 'coln'; did you mean coin?"),
     ],
 )

@@ -12,7 +12,7 @@ from testbed.network.container import ContainerSpec
 from testbed.orchestrator.nodes.tier_specs import container_specs, policy_spec
 from testbed.scenario.scenario import Scenario, load_scenario
 from tests import ROOT
-from tests.results.simulated import TEXT
+from tests.results.simulated import TEXT, calibrate
 from tiers.config import read_config
 from tiers.policies import make_policy
 
@@ -41,7 +41,8 @@ def test_a_tier_reads_its_place_and_parent_from_what_it_is_given(tmp_path: Path)
         assert config.parent == (None if node.parent is None else topology.node(node.parent).ip)
         assert spec.env["OMP_NUM_THREADS"] == "1"
         for method in scenario.methods:
-            make_policy(policy_spec(method, scenario.seed), config.place)
+            given = calibrate(scenario)["methods"].get(method.name)
+            make_policy(policy_spec(method, scenario.seed, given), config.place)
 
 
 def test_embedded_models_are_mounted_where_the_tier_looks(tmp_path: Path) -> None:
