@@ -238,6 +238,9 @@ def models_evaluate(
         typer.Option(help="Data set; its held-out split is used.", show_default="the ladder's own"),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Score only this many texts.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Directory for the translations, a file of recorded answers a model.")
+    ] = None,
 ) -> None:
     """Score a ladder of demonstration models on texts that none of them was trained on."""
     ladders = {
@@ -250,23 +253,21 @@ def models_evaluate(
     dataset = dataset or own
     from testbed.scenario.workload.datasets import DATASETS, load
 
+    if dataset in DATASETS and (kind := DATASETS[dataset].kind) != ladder:
+        raise TestbedError(f"--dataset: {dataset} is for {kind}, not {ladder}; leave it out")
+    if record is not None and ladder != "translation":
+        raise TestbedError("--record: only the answers of the translation ladder are recorded; leave it out")
     examples = load(dataset, "test")
-    if DATASETS[dataset].kind != ladder:
-        raise TestbedError(
-            f"--dataset: {dataset} is for {DATASETS[dataset].kind}, not {ladder}; leave it out"
-        )
     count = min(limit or len(examples), len(examples))
-    sample = [
-        examples[at * len(examples) // count] for at in range(count)
-    ]  # files are sorted by label or source
-    evaluate(dataset, [(example.text, example.reference) for example in sample])
+    sample = [examples[at * len(examples) // count] for at in range(count)]  # the files are sorted
+    evaluate(dataset, [(example.text, example.reference) for example in sample], record)
 
 
-def _evaluate_translation(dataset: str, pairs: Sequence[tuple[str, str]]) -> None:
+def _evaluate_translation(dataset: str, pairs: Sequence[tuple[str, str]], record: Path | None) -> None:
     from testbed.console import Reporter
     from testbed.host.embedded.prepare import prepare
     from testbed.host.embedded.translation.ladder import SIZES
-    from testbed.host.embedded.translation.translate import translate
+    from testbed.host.embedded.translation.translate import translate, write_recorded
     from testbed.report.ladders import rising_sentence, translation_table
     from testbed.results.quality import bleu, chrf
 
@@ -277,13 +278,15 @@ def _evaluate_translation(dataset: str, pairs: Sequence[tuple[str, str]]) -> Non
     for size in SIZES.values():
         with reporter.counting(f"translating by {size.name}", len(sentences)) as progress:
             made = translate(directory / "translation" / size.name, sentences, progress)
+        if record is not None:
+            write_recorded(record / f"{size.name}.jsonl", sentences, made)
         answers = [translation.text for translation in made]
         scored.append((size, bleu(answers, references), chrf(answers, references)))
     Console().print(translation_table(dataset, len(pairs), scored))
     typer.echo(rising_sentence([(size.name, score) for size, score, _ in scored]))
 
 
-def _evaluate_classification(dataset: str, texts: Sequence[tuple[str, str]]) -> None:
+def _evaluate_classification(dataset: str, texts: Sequence[tuple[str, str]], _record: Path | None) -> None:
     from testbed.console import Reporter
     from testbed.host.embedded.evaluate import count_right
     from testbed.host.embedded.ladder import RUNGS

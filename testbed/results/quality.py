@@ -68,25 +68,25 @@ def bleu(answers: Answers, references: Sequence[str]) -> Bleu | None:
     Raises:
         ValueError: not as many answers as references.
     """
-    counts = _matches(answers, references)
+    counts = bleu_counts(answers, references)
     if not len(counts):
         return None
-    resampled = [_score(drawn) for drawn in _resampled(counts)]
-    return Bleu(_score(counts.sum(axis=0)), _interval(resampled, len(counts)))
+    resampled = [bleu_of(drawn) for drawn in _resampled(counts)]
+    return Bleu(bleu_of(counts.sum(axis=0)), _interval(resampled, len(counts)))
 
 
 def bleu_difference(first: Answers, second: Answers, references: Sequence[str]) -> Bleu | None:
     """The second's BLEU less the first's over the same requests; resampled alike, so it is paired."""
-    counts_1, counts_2 = _matches(first, references), _matches(second, references)
+    counts_1, counts_2 = bleu_counts(first, references), bleu_counts(second, references)
     if not len(counts_1):
         return None
     resampled = zip(_resampled(counts_1), _resampled(counts_2), strict=True)
-    differences = [_score(drawn_2) - _score(drawn_1) for drawn_1, drawn_2 in resampled]
-    difference = _score(counts_2.sum(axis=0)) - _score(counts_1.sum(axis=0))
+    differences = [bleu_of(drawn_2) - bleu_of(drawn_1) for drawn_1, drawn_2 in resampled]
+    difference = bleu_of(counts_2.sum(axis=0)) - bleu_of(counts_1.sum(axis=0))
     return Bleu(difference, _interval(differences, len(counts_1)))
 
 
-def _matches(answers: Answers, references: Sequence[str]) -> NDArray[np.int64]:
+def bleu_counts(answers: Answers, references: Sequence[str]) -> NDArray[np.int64]:
     """A row for each request: n-grams that match, n-grams that there are (n from 1 to 4), both lengths."""
     from sacrebleu.metrics import BLEU  # late: it is large, and classification has no use for it
 
@@ -97,7 +97,8 @@ def _matches(answers: Answers, references: Sequence[str]) -> NDArray[np.int64]:
     return np.array(rows, dtype=np.int64).reshape(len(rows), 10)
 
 
-def _score(counts: NDArray[np.int64]) -> float:
+def bleu_of(counts: NDArray[np.int64]) -> float:
+    """BLEU of summed rows of :func:`bleu_counts`."""
     from sacrebleu.metrics import BLEU
 
     *ngrams, answer_length, reference_length = map(int, counts)

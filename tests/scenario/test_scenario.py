@@ -149,6 +149,29 @@ class TestModels:
     def test_a_rung_of_the_embedded_ladder(self, tmp_path: Path) -> None:
         assert self.model(tmp_path, "embedded/edge") == EmbeddedEntry(kind="embedded", rung="edge")
 
+    def test_a_rung_of_the_translation_ladder(self) -> None:
+        models = [tier.model for tier in load_scenario(SCENARIOS / "translation.yaml").tiers]
+        rungs = [model.rung for model in models if isinstance(model, EmbeddedEntry)]
+        assert rungs == ["translation/device", "translation/edge", "translation/cloud"]
+
+    @pytest.mark.parametrize(
+        ("model", "sentence"),
+        [
+            (
+                "embedded/edge",
+                "embedded/edge is for classification, and the task is translation; have one of",
+            ),
+            (
+                "{kind: recorded, service: 1ms}",
+                "service makes answers up from the task's labels, and debian_en_de",
+            ),
+        ],
+    )
+    def test_a_model_that_cannot_translate_is_refused(self, model: str, sentence: str) -> None:
+        with pytest.raises(TestbedError, match="tiers.edge.model") as refused:
+            load_scenario(SCENARIOS / "translation.yaml", [f"tiers.edge.model={model}"])
+        assert sentence in str(refused.value)
+
     def test_a_checkpoint_directory_beside_the_scenario(self, tmp_path: Path) -> None:
         checkpoint = tmp_path / "models" / "mine"
         checkpoint.mkdir(parents=True)
@@ -187,6 +210,9 @@ class TestModels:
 WRONG = {
     "tiers.device.model=embedded/devise": "no embedded model 'devise'; did you mean device?",
     "tiers.device.model=embeded/device": "no model 'embeded/device' (did you mean embedded/",
+    "tiers.device.model=embedded/translation/device": "tiers.device.model: embedded/translation/device is for "
+    "translation, and the task is classification; have one of embedded/device, embedded/edge, embedded/cloud",
+    "tiers.device.model=embedded/translation/edg": "no embedded model 'translation/edg'; did you mean",
     "tiers.device.model=nosuch": "tiers.device.model: no model 'nosuch'; write embedded/RUNG",
     "tiers.device.model=./nosuch": "tiers.device.model: no such file or directory './nosuch'",
     "tiers.device.model=../tests": "is no Transformers checkpoint directory; it must hold a config.json",

@@ -92,18 +92,23 @@ PACKAGES = (
 licence)."""
 
 
+def unpacked(packages: Sequence[Package] = PACKAGES) -> Path:
+    """Where :func:`fetch_packages` puts them: named by the hash of names and versions."""
+    names = "\n".join(f"{package.name}={package.version}" for package in packages)
+    return cache_dir() / "debian" / hashlib.sha256(names.encode()).hexdigest()[:12]
+
+
 def fetch_packages(report: Report = silent, packages: Sequence[Package] = PACKAGES) -> Path:
     """The directory with a folder for each package, unpacked; they are downloaded the first time.
 
     Raises:
         TestbedError: there is no apt, or its archive cannot be reached or has not got one of them.
     """
-    if shutil.which("apt-get") is None:
-        raise TestbedError("no apt-get here: the text comes from Debian's packages; use Debian 12")
-    names = "\n".join(f"{package.name}={package.version}" for package in packages)
-    target = cache_dir() / "debian" / hashlib.sha256(names.encode()).hexdigest()[:12]
+    target = unpacked(packages)
     if target.is_dir():
         return target
+    if shutil.which("apt-get") is None:
+        raise TestbedError("no apt-get here: the text comes from Debian's packages; use Debian 12")
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
         exclusive(target.parent / ".lock", "fetching Debian's packages", 4 * DOWNLOAD_TIMEOUT_S, report),
