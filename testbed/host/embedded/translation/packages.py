@@ -50,7 +50,7 @@ PACKAGES = (
     *_packages(
         "MPL-2.0", "libreoffice-help-en-us=4:7.4.7-1+deb12u14", "libreoffice-help-de=4:7.4.7-1+deb12u14"
     ),
-    *_packages("CC-BY-3.0", "gnome-user-docs=43.0-2"),
+    *_packages("CC-BY-SA-3.0", "gnome-user-docs=43.0-2"),
     *_packages("GPL-2+ or CC-BY-SA-3.0", "debian-handbook=11.20220922"),
     *_packages("GPL-2+", "debian-reference-en=2.100", "debian-reference-de=2.100", "trans-de-en=1.9-6"),
     *_packages("GPL-2+", "developers-reference=12.18", "developers-reference-de=12.18"),
