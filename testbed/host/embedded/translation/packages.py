@@ -116,11 +116,15 @@ def fetch_packages(report: Report = silent, packages: Sequence[Package] = PACKAG
     ):
         if target.is_dir():
             return target
-        apt = _private_apt(scratch)
-        run_reported([*apt, "update"], "reading the package lists", report, DOWNLOAD_TIMEOUT_S)
         made = scratch / "packages"
-        for deb in _download(apt, packages, scratch, report):
-            _unpack(deb, made / deb.name.partition("_")[0])
+        apt = _private_apt(scratch)
+        try:
+            run_reported([*apt, "update"], "reading the package lists", report, DOWNLOAD_TIMEOUT_S)
+            debs = _download(apt, packages, scratch, report)
+        except TestbedError as error:
+            raise TestbedError(f"{error}; check apt's sources and network settings and try again") from error
+        for deb in debs:
+            unpack(deb, made / deb.name.partition("_")[0])
         _keep_descriptions(scratch / "lists", made / DESCRIPTIONS)
         made.chmod(0o755)
         made.rename(target)
@@ -165,20 +169,31 @@ def _download(apt: list[str], packages: Sequence[Package], scratch: Path, report
     return sorted(into.glob("*.deb"))
 
 
-def _unpack(deb: Path, into: Path) -> None:
-    """Write the regular files of :data:`WANTED`; a package is a tar archive in an ar archive."""
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
-            for member in archive:
-                name = PurePosixPath(member.name)  # "./usr/share/…"
-                if member.isfile() and _WANTED.fullmatch(str(name)) and ".." not in name.parts:
-                    (into / name).parent.mkdir(parents=True, exist_ok=True)
-                    content = archive.extractfile(member)
-                    assert content is not None  # as it is a file
-                    (into / name).write_bytes(content.read())
-    if process.returncode != 0:
-        raise TestbedError(f"{deb.name}: dpkg-deb cannot read it; fetch it again")
+def unpack(deb: Path, into: Path) -> None:
+    """Write the pages of a package, and nothing else of it.
+
+    Raises:
+        TestbedError: it is no package.
+    """
+    command = ["dpkg-deb", "--fsys-tarfile", str(deb)]
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+                for member in archive:
+                    _write_page(archive, member, into)
+            process.communicate()  # what follows the archive's end
+    except tarfile.TarError:
+        raise TestbedError(f"{deb.name}: dpkg-deb cannot read it; fetch it again") from None
+
+
+def _write_page(archive: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> None:
+    """Write a member if it is a regular file with a page."""
+    name = PurePosixPath(member.name)  # "./usr/share/…"
+    if member.isfile() and _WANTED.fullmatch(str(name)) and ".." not in name.parts:
+        content = archive.extractfile(member)
+        assert content is not None  # as it is a file
+        (into / name).parent.mkdir(parents=True, exist_ok=True)
+        (into / name).write_bytes(content.read())
 
 
 def _keep_descriptions(lists: Path, into: Path) -> None:
