@@ -282,7 +282,10 @@ def _evaluate_translation(dataset: str, pairs: Sequence[tuple[str, str]], record
             write_recorded(record / f"{size.name}.jsonl", sentences, made)
         answers = [translation.text for translation in made]
         scored.append((size, bleu(answers, references), chrf(answers, references)))
-    Console().print(translation_table(dataset, len(pairs), scored))
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 110)
+    console.print(translation_table(dataset, len(pairs), scored))
     typer.echo(rising_sentence([(size.name, score) for size, score, _ in scored]))
 
 
