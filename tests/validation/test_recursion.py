@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from testbed.errors import TestbedError
+from testbed.host.embedded.translation.ladder import SIZES
+from testbed.host.embedded.translation.translate import Translation, write_recorded
 from testbed.results.quality import bleu_counts
+from testbed.scenario.workload.datasets import Example
+from testbed.validation import recursion
 from testbed.validation.recursion import Recorded, compare, served_levels
 from tests.host.embedded.translation.small_packages import sentence_pairs
 
@@ -48,3 +55,24 @@ def test_a_confidence_that_knows_beats_chance_and_one_that_does_not_equals_it() 
     assert knowing.difference.low > 5
     assert knowing.recserve - knowing.control == pytest.approx(np.mean(knowing.difference), abs=2)
     assert blind.difference.low < 0 < blind.difference.high
+
+
+def test_recorded_answers_are_read_in_one_order_and_a_lack_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = sentence_pairs()[:12]
+    examples = tuple(Example(row, *pair) for row, pair in enumerate(pairs))
+    monkeypatch.setattr(recursion, "load", lambda _name, _split: examples)
+    with pytest.raises(
+        TestbedError, match=r"device\.jsonl: no recorded answers .* evaluate translation --record"
+    ):
+        recursion.read(tmp_path)
+    for name in SIZES:
+        made = [Translation(german, -0.1 * number) for number, (_, german) in enumerate(pairs)]
+        write_recorded(tmp_path / f"{name}.jsonl", [english for english, _ in pairs], made)
+    read = recursion.read(tmp_path)
+    assert read.counts.shape == (3, 12, 10)
+    assert sorted(read.prompt_bytes) == sorted(len(english.encode()) for english, _ in pairs)
+    write_recorded(tmp_path / "edge.jsonl", [pairs[0][0]], [Translation(pairs[0][1], -1.0)])
+    with pytest.raises(TestbedError, match=r"edge\.jsonl: lacks sentences of debian_en_de"):
+        recursion.read(tmp_path)

@@ -13,7 +13,6 @@ from testbed.host.embedded.translation.marian import committed_tokenizer, save_c
 from testbed.host.embedded.translation.quantised import pack, unpack
 from testbed.host.embedded.translation.translate import translate, write_recorded
 from tiers.models.base import ModelConfig, load_model
-from tiers.models.recorded import read_recordings
 
 SENTENCES = [
     "Click the button to save the file.",
@@ -62,6 +61,8 @@ def test_a_tier_translates_as_the_evaluation_does_with_the_same_confidence(tmp_p
         assert mean == pytest.approx(translation.mean_logprob, abs=1e-4)
     assert "Datei" in made[0].text
     write_recorded(tmp_path / "device.jsonl", SENTENCES, made)
-    recordings = list(read_recordings(tmp_path / "device.jsonl").values())
-    assert [one.answer for one in recordings] == [one.text for one in made]
-    assert recordings[0].confidence == pytest.approx(math.exp(made[0].mean_logprob))
+    recorded = load_model(
+        ModelConfig("recorded", {"path": str(tmp_path / "device.jsonl")}, "translation", (), "device", 1)
+    )
+    output = recorded.infer(SENTENCES[0])
+    assert (output.answer, output.confidence) == (made[0].text, pytest.approx(math.exp(made[0].mean_logprob)))
