@@ -6,7 +6,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -237,28 +237,79 @@ def models_prepare() -> None:
 
 @models_app.command("evaluate")
 def models_evaluate(
-    dataset: Annotated[str, typer.Option(help="Data set; its held-out split is used.")] = "rotten_tomatoes",
+    ladder: Annotated[str, typer.Argument(help="classification or translation")] = "classification",
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Data set; its held-out split is used.", show_default="the ladder's own"),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Score only this many texts.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Directory for the translations, a file of recorded answers a model.")
+    ] = None,
 ) -> None:
-    """Score the demonstration models on texts that none of them was trained on."""
+    """Score a ladder of demonstration models on texts that none of them was trained on."""
+    ladders = {
+        "classification": (_evaluate_classification, "rotten_tomatoes"),
+        "translation": (_evaluate_translation, "debian_en_de"),
+    }
+    if ladder not in ladders:
+        raise TestbedError(f"no ladder {ladder!r}; there are {', '.join(ladders)}")
+    evaluate, own = ladders[ladder]
+    dataset = dataset or own
+    from testbed.scenario.workload.datasets import DATASETS, load
+
+    if dataset in DATASETS and (kind := DATASETS[dataset].kind) != ladder:
+        raise TestbedError(f"--dataset: {dataset} is for {kind}, not {ladder}; leave it out")
+    if record is not None and ladder != "translation":
+        raise TestbedError("--record: only the answers of the translation ladder are recorded; leave it out")
+    examples = load(dataset, "test")
+    count = min(limit or len(examples), len(examples))
+    sample = [examples[at * len(examples) // count] for at in range(count)]  # the files are sorted
+    evaluate(dataset, [(example.text, example.reference) for example in sample], record)
+
+
+def _evaluate_translation(dataset: str, pairs: Sequence[tuple[str, str]], record: Path | None) -> None:
+    from testbed.console import Reporter
+    from testbed.host.embedded.prepare import prepare
+    from testbed.host.embedded.translation.ladder import SIZES
+    from testbed.host.embedded.translation.translate import translate, write_recorded
+    from testbed.report.ladders import rising_sentence, translation_table
+    from testbed.results.quality import bleu, chrf
+
+    reporter = Reporter()
+    directory = prepare(reporter.say)
+    sentences, references = ([pair[side] for pair in pairs] for side in (0, 1))
+    scored = []
+    for size in SIZES.values():
+        with reporter.counting(f"translating by {size.name}", len(sentences)) as progress:
+            made = translate(directory / "translation" / size.name, sentences, progress)
+        if record is not None:
+            write_recorded(record / f"{size.name}.jsonl", sentences, made)
+        answers = [translation.text for translation in made]
+        scored.append((size, bleu(answers, references), chrf(answers, references)))
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 110)
+    console.print(translation_table(dataset, len(pairs), scored))
+    typer.echo(rising_sentence([(size.name, score) for size, score, _ in scored]))
+
+
+def _evaluate_classification(dataset: str, texts: Sequence[tuple[str, str]], _record: Path | None) -> None:
     from testbed.console import Reporter
     from testbed.host.embedded.evaluate import count_right
     from testbed.host.embedded.ladder import RUNGS
     from testbed.host.embedded.prepare import prepare
     from testbed.results.statistics import share_interval
-    from testbed.scenario.workload.datasets import load
 
     reporter = Reporter()
     directory = prepare(reporter.say)
     table = Table(title=f"Demonstration models, held-out {dataset}", title_justify="left")
     for column in ("model", "base", "layers", "texts", "accuracy [95 % CI]"):
         table.add_column(column, justify="left" if column in ("model", "base") else "right")
-    texts = [(example.text, example.reference) for example in load(dataset, "test")]
-    count = min(limit or len(texts), len(texts))
-    sample = [texts[at * len(texts) // count] for at in range(count)]  # the files are sorted by label
+    count = len(texts)
     for rung in RUNGS.values():
         with reporter.counting(f"scoring {rung.name}", count) as progress:
-            right = count_right(directory / rung.name, sample, progress)
+            right = count_right(directory / rung.name, texts, progress)
         low, high = share_interval(right, count)
         interval = f"{right / count:.3f} \\[{low:.3f}, {high:.3f}]"
         table.add_row(rung.name, rung.base, str(rung.layers), str(count), interval)

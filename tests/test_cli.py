@@ -74,6 +74,9 @@ def test_a_wrong_scenario_is_told_with_file_field_and_mend(
         (("validate", "--envelope", "--budget", "10"), "--budget"),
         (("dance",), "dance"),
         (("models", "evaluate", "--limit", "0"), "--limit"),
+        (("models", "evaluate", "translations"), "no ladder 'translations'; there are"),
+        (("models", "evaluate", "translation", "--dataset", "imdb"), "--dataset: imdb is for classification"),
+        (("models", "evaluate", "--record", "x"), "--record: only the answers of the translation ladder"),
     ],
 )
 def test_a_wrong_command_is_told(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ def macro_f1(answers: Answers, references: Sequence[str], labels: Sequence[str])
 
 
 class Bleu(NamedTuple):
-    """A corpus BLEU, 0 to 100, with its interval; ``None`` for fewer than 10 requests: too narrow there."""
+    """A corpus score, 0 to 100, with its interval; ``None`` for fewer than 10 requests: too narrow there."""
 
     score: float
     interval: Interval | None
@@ -67,25 +68,25 @@ def bleu(answers: Answers, references: Sequence[str]) -> Bleu | None:
     Raises:
         ValueError: not as many answers as references.
     """
-    counts = _matches(answers, references)
+    counts = bleu_counts(answers, references)
     if not len(counts):
         return None
-    resampled = [_score(drawn) for drawn in _resampled(counts)]
-    return Bleu(_score(counts.sum(axis=0)), _interval(resampled, len(counts)))
+    resampled = [bleu_of(drawn) for drawn in _resampled(counts)]
+    return Bleu(bleu_of(counts.sum(axis=0)), _interval(resampled, len(counts)))
 
 
 def bleu_difference(first: Answers, second: Answers, references: Sequence[str]) -> Bleu | None:
     """The second's BLEU less the first's over the same requests; resampled alike, so it is paired."""
-    counts_1, counts_2 = _matches(first, references), _matches(second, references)
+    counts_1, counts_2 = bleu_counts(first, references), bleu_counts(second, references)
     if not len(counts_1):
         return None
     resampled = zip(_resampled(counts_1), _resampled(counts_2), strict=True)
-    differences = [_score(drawn_2) - _score(drawn_1) for drawn_1, drawn_2 in resampled]
-    difference = _score(counts_2.sum(axis=0)) - _score(counts_1.sum(axis=0))
+    differences = [bleu_of(drawn_2) - bleu_of(drawn_1) for drawn_1, drawn_2 in resampled]
+    difference = bleu_of(counts_2.sum(axis=0)) - bleu_of(counts_1.sum(axis=0))
     return Bleu(difference, _interval(differences, len(counts_1)))
 
 
-def _matches(answers: Answers, references: Sequence[str]) -> NDArray[np.int64]:
+def bleu_counts(answers: Answers, references: Sequence[str]) -> NDArray[np.int64]:
     """A row for each request: n-grams that match, n-grams that there are (n from 1 to 4), both lengths."""
     from sacrebleu.metrics import BLEU  # late: it is large, and classification has no use for it
 
@@ -96,7 +97,8 @@ def _matches(answers: Answers, references: Sequence[str]) -> NDArray[np.int64]:
     return np.array(rows, dtype=np.int64).reshape(len(rows), 10)
 
 
-def _score(counts: NDArray[np.int64]) -> float:
+def bleu_of(counts: NDArray[np.int64]) -> float:
+    """BLEU of summed rows of :func:`bleu_counts`."""
     from sacrebleu.metrics import BLEU
 
     *ngrams, answer_length, reference_length = map(int, counts)
@@ -116,6 +118,53 @@ def _interval(resampled: Sequence[float], requests: int) -> Interval | None:
         return None
     low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(low), float(high))
+
+
+CHRF_ORDERS = range(1, 7)
+"""Lengths of the character n-grams of chrF."""
+_CHRF_BETA = 2
+"""How many times as much as precision recall counts in chrF."""
+
+
+def chrf(answers: Answers, references: Sequence[str]) -> Bleu | None:
+    """Corpus chrF by sacrebleu's defaults (characters without white space, n to 6, β = 2; Popović, WMT 2015).
+
+    Requests without an answer and the interval are as with :func:`bleu`.
+
+    Raises:
+        ValueError: not as many answers as references.
+    """
+    pairs = zip(answers, references, strict=True)
+    counts = np.array([_characters(answer or "", reference) for answer, reference in pairs], dtype=np.int64)
+    if not len(counts):
+        return None
+    resampled = [_chrf(drawn) for drawn in _resampled(counts)]
+    return Bleu(_chrf(counts.sum(axis=0)), _interval(resampled, len(counts)))
+
+
+def _characters(answer: str, reference: str) -> list[int]:
+    """For each order: the n-grams of the answer, those of the reference, and how many of both match."""
+    first, second = ("".join(text.split()) for text in (answer, reference))
+    row = []
+    for order in CHRF_ORDERS:
+        ours, theirs = (
+            Counter(text[at : at + order] for at in range(len(text) - order + 1)) for text in (first, second)
+        )
+        row += [ours.total(), theirs.total(), (ours & theirs).total()]
+    return row
+
+
+def _chrf(counts: NDArray[np.int64]) -> float:
+    """F of the mean precision and the mean recall over the orders that both sides have."""
+    rates = [
+        (match / ours, match / theirs) for ours, theirs, match in counts.reshape(-1, 3) if ours and theirs
+    ]
+    if not rates:
+        return 0.0
+    precision, recall = np.mean(rates, axis=0)
+    weight = _CHRF_BETA**2
+    both = weight * precision + recall
+    return float(100 * (1 + weight) * precision * recall / both) if both else 0.0
 
 
 def _share(correct: Sequence[bool]) -> float | None:

@@ -12,6 +12,7 @@ from testbed.results.quality import (
     accuracy_answered,
     bleu,
     bleu_difference,
+    chrf,
     correctness,
 )
 from testbed.results.statistics import interval_to_json, paired_difference, share_interval
@@ -73,6 +74,15 @@ def _bleu(answers: Answers, references: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _translation(answers: Answers, references: Sequence[str]) -> dict[str, Any]:
+    scored = chrf(answers, references)
+    return {
+        **_bleu(answers, references),
+        "chrf": scored and scored.score,
+        "chrf_ci": interval_to_json(scored and scored.interval),
+    }
+
+
 def _bleu_difference(first: Answers, second: Answers, references: Sequence[str]) -> dict[str, Any] | None:
     compared = bleu_difference(first, second, references)
     return compared and {"difference": compared.score, "ci": interval_to_json(compared.interval)}
@@ -80,6 +90,7 @@ def _bleu_difference(first: Answers, second: Answers, references: Sequence[str])
 
 SCORERS = {
     "classification": Scorer("accuracy", "accuracy", 3, _accuracy, _accuracy_difference),
+    "translation": Scorer("bleu", "BLEU", 1, _translation, _bleu_difference),
     "sequence-to-sequence": Scorer("bleu", "BLEU", 1, _bleu, _bleu_difference),
 }
 """By a task's ``kind``."""

@@ -10,7 +10,9 @@ from testbed.scenario.reading.mistakes import mistake, nearest
 from testbed.scenario.reading.units import parse_rate_bps
 from testbed.scenario.sections.graph import GraphEntry
 from testbed.scenario.sections.links import LinkEntry
+from testbed.scenario.sections.models import EMBEDDED, EmbeddedEntry, RecordedEntry
 from testbed.scenario.sections.section import LEAST_RATE, MOST_RATE
+from testbed.scenario.sections.task import Task
 from testbed.scenario.sections.tiers import Tier
 from testbed.scenario.topology import DIRECTIONS, Link, Topology, bdp_multiple
 
@@ -33,6 +35,25 @@ def check_tiers(tiers: Sequence[Tier], max_nodes: int) -> None:
                 f"{upper.nodes} nodes above {lower.name}'s {lower.nodes} would leave some without a child; "
                 f"have {lower.nodes} at most",
                 f"tiers.{upper.name}.nodes",
+            )
+
+
+def check_models(tiers: Sequence[Tier], task: Task) -> None:
+    """Embedded models are of the task's kind, and answers from a prompt's hash have labels to be among."""
+    for tier in tiers:
+        model, field = tier.model, f"tiers.{tier.name}.model"
+        if isinstance(model, EmbeddedEntry) and model.task != task.kind:
+            fitting = [f"embedded/{rung}" for rung, kind in EMBEDDED.items() if kind == task.kind]
+            raise mistake(
+                f"embedded/{model.rung} is for {model.task}, and the task is {task.kind}; "
+                + (f"have one of {', '.join(fitting)}" if fitting else "name a checkpoint of yours"),
+                field,
+            )
+        if isinstance(model, RecordedEntry) and model.makes_up and not task.labels:
+            raise mistake(
+                f"answers are made up from the task's labels, and {task.dataset} has none; "
+                "give the path of recorded inferences, without missing: made-up",
+                field,
             )
 
 

@@ -11,7 +11,14 @@ from pydantic import Field, ValidationError, ValidationInfo, model_validator
 from testbed.errors import TestbedError
 from testbed.host.files import require_utf8
 from testbed.scenario.capacity import check_memory
-from testbed.scenario.checks import check_links, check_parents, check_shapes, check_tiers, check_unique
+from testbed.scenario.checks import (
+    check_links,
+    check_models,
+    check_parents,
+    check_shapes,
+    check_tiers,
+    check_unique,
+)
 from testbed.scenario.event_checks import check_events
 from testbed.scenario.layout import build_topology, lay_out
 from testbed.scenario.patience import check_patience
@@ -76,6 +83,7 @@ class Scenario(Section):
         check_unique("links", [link.name for link in self.links])
         check_unique("methods", [method.name for method in self.methods])
         check_tiers(self.tiers, MAX_NODES)
+        check_models(self.tiers, self.task)
         check_parents(self.tiers)
         check_links(self.tier_names, self.links)
         check_methods(self.methods, self.tier_names)

@@ -100,8 +100,9 @@ def check_bytes(out: Path) -> list[dict[str, Any]]:
 
 def check_prompt_bytes(out: Path) -> None:
     """Check that the prompts on a link are those of the requests whose path has it."""
-    topology = Scenario.model_validate(read(out, "manifest.json")["scenario"]).topology
-    prompts = {example.row: example.text for example in load("rotten_tomatoes", "test")}
+    scenario = Scenario.model_validate(read(out, "manifest.json")["scenario"])
+    topology = scenario.topology
+    prompts = {example.row: example.text for example in load(scenario.task.dataset, "test")}
     asked = {
         line["id"]: len(prompts[line["row"]].encode())
         for line in map(json.loads, (out / "trace.jsonl").read_text().splitlines())

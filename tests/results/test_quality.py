@@ -12,6 +12,7 @@ from testbed.results.quality import (
     accuracy_answered,
     bleu,
     bleu_difference,
+    chrf,
     correctness,
     macro_f1,
 )
@@ -93,6 +94,23 @@ def test_bleus_interval_holds_it_and_narrows_with_more_requests() -> None:
     narrower = (many.interval.high - many.interval.low) / (few.interval.high - few.interval.low)
     assert narrower == pytest.approx(6**-0.5, rel=0.2)
     assert few == scored([SENTENCES[0], "A second one.", None] * 10, SENTENCES * 10)
+
+
+def test_chrf_is_sacrebleus() -> None:
+    import sacrebleu
+
+    answers = [SENTENCES[0].replace("fox", "cat"), None, "a", "", SENTENCES[1]]
+    references = [SENTENCES[0], SENTENCES[1], "ab", "x", SENTENCES[2]]
+    whole = [answer or "" for answer in answers]
+    found = chrf(answers, references)
+    assert found is not None
+    assert found.score == pytest.approx(sacrebleu.corpus_chrf(whole, [references]).score, abs=1e-9)
+    many = chrf(answers * 10, references * 10)
+    assert many is not None
+    assert many.interval is not None
+    assert many.interval.low < many.score < many.interval.high
+    assert chrf([None], ["a"]) == (0.0, None)
+    assert chrf([], []) is None
 
 
 def test_a_difference_in_bleu_is_paired() -> None:

@@ -159,6 +159,29 @@ class TestModels:
     def test_a_rung_of_the_embedded_ladder(self, tmp_path: Path) -> None:
         assert self.model(tmp_path, "embedded/edge") == EmbeddedEntry(kind="embedded", rung="edge")
 
+    def test_a_rung_of_the_translation_ladder(self) -> None:
+        models = [tier.model for tier in load_scenario(SCENARIOS / "translation.yaml").tiers]
+        rungs = [model.rung for model in models if isinstance(model, EmbeddedEntry)]
+        assert rungs == ["translation/device", "translation/edge", "translation/cloud"]
+
+    @pytest.mark.parametrize(
+        ("model", "sentence"),
+        [
+            (
+                "embedded/edge",
+                "embedded/edge is for classification, and the task is translation; have one of",
+            ),
+            (
+                "{kind: recorded, service: 1ms}",
+                "service makes answers up from the task's labels, and debian_en_de",
+            ),
+        ],
+    )
+    def test_a_model_that_cannot_translate_is_refused(self, model: str, sentence: str) -> None:
+        with pytest.raises(TestbedError, match=r"tiers\.edge\.model") as refused:
+            load_scenario(SCENARIOS / "translation.yaml", [f"tiers.edge.model={model}"])
+        assert sentence in str(refused.value)
+
     def test_a_checkpoint_directory_beside_the_scenario(self, tmp_path: Path) -> None:
         checkpoint = tmp_path / "models" / "mine"
         checkpoint.mkdir(parents=True)
@@ -200,6 +223,8 @@ class TestModels:
 WRONG = {
     "tiers.device.model=embedded/devise": "no embedded model 'devise'; did you mean device?",
     "tiers.device.model=embeded/device": "no model 'embeded/device' (did you mean embedded/",
+    "tiers.device.model=embedded/translation/edge": "embedded/translation/edge is for translation, and the",
+    "tiers.device.model=embedded/translation/edg": "no embedded model 'translation/edg'; did you mean",
     "tiers.device.model=nosuch": "tiers.device.model: no model 'nosuch'; write embedded/RUNG",
     "tiers.device.model=~/nosuch": "tiers.device.model: no such file or directory '~/nosuch': here it is /",
     "tiers.device.model=./nosuch": "tiers.device.model: no such file or directory './nosuch'",

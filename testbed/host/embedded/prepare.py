@@ -16,6 +16,7 @@ from testbed.host.assets import MINILM, SMOLLM2, fetch
 from testbed.host.cache import cache_dir, scratch_in
 from testbed.host.cgroup_limits import own_limits, require_memory
 from testbed.host.embedded.ladder import LABELS, MAX_TOKENS, RUNGS, WEIGHTS, Rung
+from testbed.host.embedded.translation.ladder import SIZES, Size
 from testbed.host.processes.locking import exclusive
 from testbed.host.processes.reporting import Report, silent
 
@@ -28,6 +29,7 @@ PREPARING_BYTES = 1400 << 20
 def prepare(report: Report = silent) -> Path:
     """The directory that holds one checkpoint for each rung; it is made the first time.
 
+    Those of the translation ladder are in its folder ``translation``.
     Its name is the hash of its recipe (:func:`recipe_hash`), so that a change makes a new one.
 
     Raises:
@@ -48,6 +50,9 @@ def prepare(report: Report = silent) -> Path:
             for rung in RUNGS.values():
                 report(f"assembling the demonstration model of tier {rung.name}")
                 _assemble(rung, made / rung.name)
+            for size in SIZES.values():
+                report(f"unpacking the demonstration model of tier translation/{size.name}")
+                _unpack(size, made / "translation" / size.name)
             made.chmod(0o755)
             made.rename(target)
     return target
@@ -85,9 +90,31 @@ def _assemble(rung: Rung, into: Path) -> None:
     tokenizer.save_pretrained(into)
     description = {"demonstration_model": rung.name, "max_tokens": MAX_TOKENS, "base": rung.base}
     (into / "testbed.json").write_text(json.dumps(description) + "\n")
-    for path in into.iterdir():
+    _make_readable(into)
+
+
+def _unpack(size: Size, into: Path) -> None:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from transformers.utils import logging
+
+    from testbed.host.embedded.translation.marian import committed_tokenizer, save_checkpoint, with_state
+    from testbed.host.embedded.translation.quantised import unpack
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    tokenizer = committed_tokenizer()
+    model = with_state(size, unpack(size.weights), tokenizer.get_vocab_size())
+    model.config.name_or_path = f"embedded/translation/{size.name}"
+    save_checkpoint(model, tokenizer, into)
+    _make_readable(into)
+    into.parent.chmod(0o755)
+
+
+def _make_readable(checkpoint: Path) -> None:
+    """Let the containers' user read it."""
+    for path in checkpoint.iterdir():
         path.chmod(0o644)
-    into.chmod(0o755)
+    checkpoint.chmod(0o755)
 
 
 def recipe_hash(weights: Path = WEIGHTS) -> str:
@@ -95,7 +122,9 @@ def recipe_hash(weights: Path = WEIGHTS) -> str:
     and every file below ``weights``: an adapter's configuration changes the merged weights, too.
     """
     parts = [asset.sha256.encode() for asset in (MINILM, SMOLLM2)]
-    code = (Path(__file__), Path(__file__).with_name("base.py"), Path(__file__).with_name("ladder.py"))
+    here = Path(__file__).parent
+    names = ("prepare.py", "base.py", "ladder.py", "translation/ladder.py", "translation/marian.py")
+    code = [here / name for name in (*names, "translation/quantised.py")]
     parts += [path.read_bytes() for path in code]
     parts += ["/".join(LABELS).encode(), *(version(name).encode() for name in LIBRARIES)]
     for path in sorted(path for path in weights.rglob("*") if path.is_file()):

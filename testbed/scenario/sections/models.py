@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from testbed.errors import TestbedError
 from testbed.host.checkpoints import checkpoint_files, is_checkpoint
 from testbed.host.embedded.ladder import RUNGS
+from testbed.host.embedded.translation.ladder import SIZES
 from testbed.scenario.reading.mistakes import mistake, nearest
 from testbed.scenario.sections.derived import section_of
 from testbed.scenario.sections.section import (
@@ -82,17 +83,29 @@ class TierModel(Section):
         return external(self.kind) is None and KINDS.find(self.served_as).reaches_outside
 
 
+EMBEDDED = {
+    **dict.fromkeys(RUNGS, "classification"),
+    **dict.fromkeys((f"translation/{name}" for name in SIZES), "translation"),
+}
+"""The kind of task of each embedded model."""
+
+
 class EmbeddedEntry(TierModel):
-    """A rung of the embedded ladder, which needs no model hub: ``embedded/device``."""
+    """A rung of an embedded ladder, which needs no model hub: ``embedded/device``."""
 
     rung: str
 
     @field_validator("rung")
     @classmethod
     def _known(cls, rung: str) -> str:
-        if rung not in RUNGS:
-            raise mistake(f"no embedded model {rung!r}; {nearest(rung, RUNGS)}")
+        if rung not in EMBEDDED:
+            raise mistake(f"no embedded model {rung!r}; {nearest(rung, EMBEDDED)}")
         return rung
+
+    @property
+    def task(self) -> str:
+        """The kind of task that it was made for."""
+        return EMBEDDED[self.rung]
 
     @property
     def served_as(self) -> str:
@@ -165,6 +178,11 @@ class RecordedEntry(TierModel):
         if self.distribution != DISTRIBUTION and self.service_ms is None:
             raise mistake("needs a service time, which is its mean, such as 5ms", "distribution")
         return self
+
+    @property
+    def makes_up(self) -> bool:
+        """Whether it gives answers that no model gave."""
+        return self.path is None or self.missing is not None
 
     @property
     def warms_up(self) -> bool:

