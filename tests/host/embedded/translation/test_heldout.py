@@ -8,7 +8,7 @@ import pytest
 
 from testbed.host.embedded.translation import heldout, packages
 from testbed.host.embedded.translation.heldout import HeldOut, digest
-from testbed.scenario.workload.datasets import Example, load
+from testbed.scenario.workload.datasets import Example, load, warm_up_texts
 from tests.host.embedded.translation import small_packages
 
 
@@ -26,5 +26,8 @@ def test_the_data_set_is_what_the_packages_have_of_the_held_out_sentences(
     assert load("debian_en_de", "test") == expected
     assert "3 of 4 held-out sentences are in the packages" in capsys.readouterr().err
     assert load("debian_en_de", "train") == ()
+    texts = warm_up_texts("debian_en_de")
+    assert len(texts) == 3
+    assert not {example.text for example in expected} & set(texts)
     assert "held-out" not in capsys.readouterr().err  # the file is there
     load.cache_clear()
