@@ -158,32 +158,40 @@ def read_report(output: bytes, server_output: bytes | None = None, *, cut_off: b
     """Read what iperf3's client, and its server, print as JSON (iperf3(1), ``--json``).
 
     Args:
-        server_output: counts for what arrived; without it, what the server told the client does.
+        server_output: counts for what arrived. Without it, or where it does not tell (of UDP, older versions
+            do not), what the server told the client does; it is not known if it told the client nothing.
         cut_off: whether the client was asked to end before the flow was over.
     """
     report = _json(output)
     if report is None:
         return FlowReport(error="iperf3 was ended before it told what it did")
     error = report.get("error")
+    client_was_told = server_output is None or error is None
     if error is not None and cut_off:
         error = "the replay ended before the flow did"
     end = report.get("end") or {}
     whole, sent, received = (end.get(key) or {} for key in ("sum", "sum_sent", "sum_received"))
-    arrived_bytes = None
-    if server_output is not None:
-        server_end = (_json(server_output) or {}).get("end") or {}
-        arrived_bytes = int((server_end.get("sum_received") or {}).get("bytes") or 0)
+    arrived_bytes = _arrived_bytes(server_output or b"")
     if packets := whole.get("packets"):
         lost, sent_bytes = int(whole["lost_packets"]), int(whole["bytes"])
         if arrived_bytes is not None:  # the client may not have been told, and never hears of the last ones
             lost = max(0, packets - round(arrived_bytes * packets / sent_bytes))
-            return FlowReport(sent_bytes, arrived_bytes, lost, None, whole.get("seconds"), error)
-        received_bytes = round(sent_bytes * (packets - lost) / packets)
-        return FlowReport(sent_bytes, received_bytes, lost, None, whole.get("seconds"), error)
-    arrived_bytes = received.get("bytes") if arrived_bytes is None else arrived_bytes
+        elif client_was_told:
+            arrived_bytes = round(sent_bytes * (packets - lost) / packets)
+        else:
+            return FlowReport(sent_bytes, None, None, None, whole.get("seconds"), error)
+        return FlowReport(sent_bytes, arrived_bytes, lost, None, whole.get("seconds"), error)
+    if arrived_bytes is None and client_was_told:
+        arrived_bytes = received.get("bytes")
     return FlowReport(
         sent.get("bytes"), arrived_bytes, None, sent.get("retransmits"), sent.get("seconds"), error
     )
+
+
+def _arrived_bytes(server_output: bytes) -> int | None:
+    """What a server says that it received; ``None`` if it does not say."""
+    received = ((_json(server_output) or {}).get("end") or {}).get("sum_received")
+    return int(received.get("bytes") or 0) if isinstance(received, dict) else None
 
 
 def _json(output: bytes) -> dict[str, Any] | None:

@@ -31,4 +31,12 @@ def test_what_arrived_is_the_server_s_to_say_and_not_what_a_client_assumes(
     assert (report.received_bytes, report.lost_packets) == (600, lost)
     assert report.error == "the replay ended before the flow did"
     silent = read_report(client, b"", cut_off=True)
-    assert (silent.received_bytes, silent.lost_packets) == (0, None if lost is None else 10)
+    assert (silent.received_bytes, silent.lost_packets) == (None, None)
+
+
+def test_of_a_server_that_does_not_tell_what_arrived_the_client_was_told_or_nobody_knows() -> None:
+    older = b'{"end": {"sum": {"bytes": 0, "packets": 10, "lost_packets": 3}}}'
+    told = read_report(UDP_SAID, older)
+    assert (told.received_bytes, told.lost_packets) == (700, 3)
+    untold = read_report(UDP_CUT, older)
+    assert (untold.sent_bytes, untold.received_bytes, untold.lost_packets) == (1000, None, None)
