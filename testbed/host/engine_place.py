@@ -14,7 +14,6 @@ from pathlib import Path
 
 import docker
 from docker.context import ContextAPI
-from docker.errors import DockerException
 
 from testbed.errors import TestbedError
 from testbed.host.processes.proc import PROC
@@ -59,7 +58,7 @@ def named_engine() -> tuple[str, str] | None:
         variable = f"DOCKER_CONTEXT={context}"
         try:
             found = ContextAPI.get_context(context)
-        except (DockerException, OSError, ValueError, KeyError) as error:
+        except Exception as error:  # the SDK raises that very class for a file that is damaged
             raise TestbedError(f"{variable} cannot be read ({error}); unset DOCKER_CONTEXT") from error
         if found is None:
             raise TestbedError(f"{variable} is no context of this user; unset DOCKER_CONTEXT")

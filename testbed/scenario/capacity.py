@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
+from testbed.host.cgroup_limits import mib
 from testbed.scenario.reading.mistakes import mistake
 from testbed.scenario.sections.event import Event
 from testbed.scenario.sections.events import LinkChange
@@ -42,9 +43,9 @@ def check_memory(links: Sequence[LinkEntry], events: Sequence[Event], topology: 
         size_bytes, event = needs[where]
         field, mend = _asks(links, events, topology, where, event, queue=needs is queues)
         raise mistake(
-            f"lets {where[0]} ({where[1]}) hold {_mib(size_bytes)} of frames {what}, "
-            f"{_mib(queued_bytes + on_way_bytes)} with all other links, and the link process has "
-            f"{_mib(MEMORY_BYTES)}; {mend}",
+            f"lets {where[0]} ({where[1]}) hold {mib(size_bytes)} of frames {what}, "
+            f"{mib(queued_bytes + on_way_bytes)} with all other links, and the link process has "
+            f"{mib(MEMORY_BYTES)}; {mend}",
             field,
         )
 
@@ -78,10 +79,6 @@ def _together(
     """Bytes in all queues and on all ways; no more is on the way than the process takes in."""
     on_way_bytes = sum(need[0] for need in ways.values())
     return sum(need[0] for need in queues.values()), min(on_way_bytes, _on_way_bytes(MOST_BPS, longest_ms))
-
-
-def _mib(size_bytes: float) -> str:
-    return f"{size_bytes / (1 << 20):,.0f} MiB"
 
 
 def _on_way_bytes(rate_bps: float, delay_ms: float) -> float:

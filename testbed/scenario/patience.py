@@ -12,7 +12,7 @@ from testbed.scenario.expected import serialisation_ms
 from testbed.scenario.reading.delay_file import longest_delay_ms
 from testbed.scenario.reading.mistakes import mistake
 from testbed.scenario.sections.links import LinkEntry
-from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Link, Shape, Topology
+from testbed.scenario.topology import DIRECTIONS, FRAME_BYTES, Direction, Link, Shape, Topology
 
 JITTERS = 6
 """Standard deviations by which jitter may hold a frame up."""
@@ -31,10 +31,15 @@ def round_trip_s(links: Iterable[Link]) -> float:
     """The longest round trip over any of these links; 0 without one.
 
     Args:
-        links: with further ones for the shapes that events bring, where those count
-            (:func:`testbed.scenario.timeline.under_events`).
+        links: with further ones of the same names for the shapes that events bring, where those count
+            (:func:`testbed.scenario.timeline.under_events`, which changes one direction in each).
     """
-    return max((longest_s(link.up) + longest_s(link.down) for link in links), default=0.0)
+    longest: dict[str, dict[Direction, float]] = {}
+    for link in links:
+        known = longest.setdefault(link.name, dict.fromkeys(DIRECTIONS, 0.0))
+        for direction in DIRECTIONS:
+            known[direction] = max(known[direction], longest_s(link.shape(direction)))
+    return max((sum(known.values()) for known in longest.values()), default=0.0)
 
 
 def slowest_way_up_s(node: str, topology: Topology) -> float:

@@ -88,6 +88,13 @@ def test_a_context_that_leads_elsewhere_or_nowhere_is_refused(
     monkeypatch.setenv("DOCKER_CONTEXT", "other")
     with pytest.raises(TestbedError, match="DOCKER_CONTEXT=other is no context of this user; unset"):
         engine()
+    (damaged,) = tmp_path.rglob("meta.json")
+    damaged.write_text("{")
+    monkeypatch.setenv("DOCKER_CONTEXT", "mine")
+    with pytest.raises(
+        TestbedError, match=r"^DOCKER_CONTEXT=mine cannot be read \(.*; unset DOCKER_CONTEXT$"
+    ):
+        engine()
 
 
 class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):

@@ -17,11 +17,11 @@ from testbed.network.kernel.connections import wait_until_closed
 from testbed.network.kernel.counters import Counters
 from testbed.network.kernel.netns import socket_in
 from testbed.network.network import Network
-from testbed.orchestrator.events.flow import flow_port, flow_ports
+from testbed.orchestrator.events.flow import Flow, flow_port, flow_ports
 from testbed.orchestrator.events.player import EventPlayer
 from testbed.orchestrator.events.stage import Stage
 from testbed.results.columns import EventRow
-from testbed.scenario.sections.events import AnyEvent
+from testbed.scenario.sections.events import AnyEvent, BackgroundFlow
 from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 from testbed.wire.account import LinkEnds, account
 from testbed.wire.capture import Capture
@@ -297,6 +297,21 @@ def test_a_flow_whose_server_cannot_listen_is_said_before_a_replay_begins() -> N
             taken.listen()
             with pytest.raises(TestbedError, match=rf"did not come to listen on {target.ip} port 20000"):
                 played(network, flow_of("udp", 2), replay_s=0.1)
+
+
+def test_a_flow_whose_client_has_ended_before_it_begins_is_an_error_and_can_be_ended() -> None:
+    (event,) = events_of(flow_of("udp", 2))
+    assert isinstance(event, BackgroundFlow)
+    with up(tree(devices=1, up=RATE)) as network:
+        source, target = (network.net[name].endpoint for name in ("device1", "edge1"))
+        flow = Flow(event, flow_port(0), source, target)
+        flow._attempt.kill()
+        flow._attempt._client.wait()
+        with pytest.raises(OSError, match="Broken pipe"):
+            flow.begin()
+        with pytest.raises(TestbedError, match="iperf3: nothing is known of the flow"):
+            flow.end()
+        flow.close()
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])

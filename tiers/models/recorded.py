@@ -2,7 +2,7 @@
 
 Options: ``{"kind": "recorded", "path": FILE or null, "default": {…} or null, "missing": "made-up" or null}``.
 
-FILE is JSON lines in UTF-8 (a byte order mark is nothing), one for each prompt::
+FILE is JSON lines in UTF-8 (a byte order mark is skipped), one for each prompt::
 
     {"text": TEXT or "prompt_sha256": HEX, "answer": TEXT, "confidence": 0…1, "service_ms": NUMBER}
 

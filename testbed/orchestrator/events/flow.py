@@ -73,7 +73,7 @@ class Flow(Effect):
         assert event.for_s is not None
         self._event, self._for_s = event, round(event.for_s)
         self._port, self._ends, self._round_trip_s = port, (source, target), round_trip_s
-        self._report = FlowReport()
+        self._report = FlowReport(error="nothing is known of the flow")
         self._begun_s = 0.0
         self._payload_s: float | None = None
         self._attempts = 1
@@ -97,7 +97,8 @@ class Flow(Effect):
             TestbedError: it never began, or iperf3 reports an error.
         """
         self._ending.set()
-        self._thread.join()
+        if self._thread.is_alive():  # not if the flow could not be begun
+            self._thread.join()
         if self._report.error is not None:
             raise TestbedError(f"iperf3: {self._report.error}")
 

@@ -38,7 +38,7 @@ def mounts_of(path: str, inside: str) -> dict[str, str]:
 
 @contextmanager
 def readable(specs: Sequence[ContainerSpec], report: Report) -> Iterator[list[ContainerSpec]]:
-    """Give specs of which each mount can be read by the containers' user, who is nobody's.
+    """Give the specs with mounts that the containers' user can read, who owns no file of the host.
 
     What only its owner may read (``save_pretrained`` writes weights so) is copied to a directory that is
     closed to other users. Containers must be started in the block: what they have mounted by then stays
@@ -72,7 +72,7 @@ def remove_copies() -> list[str]:
 
 
 def _readable(path: Path) -> bool:
-    """Whether anybody may read a file, or list and enter a directory; so for what is not there."""
+    """Whether anybody may read a file, or list and enter a directory; true of a path that leads nowhere."""
     try:
         mode = path.stat().st_mode
     except OSError:  # said where it is mounted

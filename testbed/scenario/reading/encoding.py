@@ -1,4 +1,4 @@
-"""How files are saved that should be UTF-8: with a byte order mark, which is nothing, or in another way."""
+"""How a file is saved that should be UTF-8: with a byte order mark, which is skipped, or in another way."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from testbed.scenario.reading.encoding import BOM, other_than_utf_8
 
 MAX_LINE_BYTES = 64
 MAX_EMPTY_LINES = 10_000
-"""In a row: so many at a file's end are nothing, more are no end."""
+"""In a row: so many at a file's end are passed over, and more anywhere are refused."""
 Value = TypeVar("Value")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
+import random
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,6 @@ from tests.scenario.refusals import refusal
 from tests.scenario.test_requests import HELD_OUT, drawn
 
 SINCE_1970 = datetime(2023, 11, 16, 18, 15, 46, 680590, tzinfo=UTC).timestamp()
-AZURE = Path("/work/shared/data/AzureLLMInferenceTrace_conv.csv")
 
 
 def written(folder: Path, times: Sequence[float | str]) -> Path:
@@ -178,16 +177,16 @@ class TestUnits:
             replayed(path, f", unit: {unit}")
         assert str(caught.value).startswith(f"{path}:2: {words}")
 
-    @pytest.mark.skipif(not AZURE.exists(), reason="needs the Azure trace")
-    def test_the_azure_trace_since_1970_is_the_azure_trace(self, tmp_path: Path) -> None:
-        with AZURE.open(newline="") as lines:
-            stamps = [
-                datetime.fromisoformat(row["TIMESTAMP"][:26]).replace(tzinfo=UTC)
-                for row in csv.DictReader(lines)
-            ][:2000]
+    def test_times_since_1970_are_exact_to_the_microsecond(self, tmp_path: Path) -> None:
+        first, draw, offset = datetime.fromtimestamp(SINCE_1970, UTC), random.Random(1), timedelta()
+        stamps = [first]
+        for _ in range(1999):
+            offset += timedelta(microseconds=draw.randrange(1_000_000))
+            stamps.append(first + offset)
         path = written(tmp_path, [f"{stamp.timestamp():.6f}" for stamp in stamps])
         times = [request.at_s for request in replayed(path, ", unit: epoch")]
-        assert times == [(stamp - stamps[0]).total_seconds() for stamp in stamps]
+        assert len(times) == len(stamps)
+        assert times == [(stamp - first).total_seconds() for stamp in stamps]
         assert "is that 2023-11-16 in seconds since 1970?" in question(path)
 
 
