@@ -352,10 +352,9 @@ for _name, _what in (
 
 def main() -> None:
     """Entry point: a user's mistake or a host's lack is one sentence and a status, never a traceback."""
+    # Characters that a terminal's encoding lacks are shown by number.
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # characters that a terminal's encoding lacks are told by number
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     with program("testbed"):
         try:

@@ -16,6 +16,8 @@ from tiers.policies import KEEP, Decision
 
 Decide = Callable[[float], Decision]
 """What becomes of an answer with that confidence."""
+ROUNDING = 1e-6
+"""By which sums and logarithms, in single precision too, may leave [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,9 @@ class InferenceQueue:
         model, measure = self._loaded
         output = model.infer(text)
         confidence = float(measure.of(output) if output.confidence is None else output.confidence)
-        if not 0 <= confidence <= 1:  # NaN is not, either
+        if not -ROUNDING <= confidence <= 1 + ROUNDING:  # NaN is not, either
             raise ValueError(f"the confidence of this answer is {confidence}, which is not in [0, 1]")
-        return output, confidence
+        return output, min(max(confidence, 0.0), 1.0)
 
     def close(self) -> None:
         """Take no more work; what waits is dropped."""

@@ -186,7 +186,7 @@ def test_an_engine_in_a_pid_namespace_below_ours_is_refused(tmp_path: Path) -> N
 def test_in_a_pid_namespace_of_its_own_a_command_says_so_and_starts_nothing(
     tmp_path: Path, command: str
 ) -> None:
-    made = engine().api.containers(all=True)
+    before = labelled_containers(engine())
     arguments = ["run", str(SCENARIOS / "smoke.yaml"), "--out", str(tmp_path / "run")]
     done = subprocess.run(
         ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-m", "testbed.cli",
@@ -202,4 +202,4 @@ def test_in_a_pid_namespace_of_its_own_a_command_says_so_and_starts_nothing(
     else:
         assert said in done.stderr.splitlines()[-1]
     assert not (tmp_path / "run").exists()
-    assert labelled_containers(engine()) == made
+    assert labelled_containers(engine()) == before

@@ -10,12 +10,11 @@ from http.client import HTTPConnection
 import pytest
 
 from testbed.network.kernel.netns import socket_in
-from testbed.orchestrator.nodes.control import NodeControl
-from testbed.orchestrator.nodes.tier_process import environment, tier_processes
 from testbed.orchestrator.quiet import read_when_quiet, wait_until_connections_closed
 from testbed.scenario.patience import round_trip_s, slowest_way_up_s
 from testbed.scenario.topology import Shape
 from tests.network.lab import tree, up
+from tests.orchestrator.rows.test_hop_times import tier
 from tiers.protocol import COMPLETIONS_PATH, DEADLINE_HEADER, TIER_PORT, encode_deadline, encode_json
 
 SLOW = Shape(20 * 10**6, delay_ms=15_000)
@@ -28,24 +27,9 @@ def test_a_request_is_answered_over_a_link_of_15_s_and_the_link_comes_to_rest() 
     slowest_s = round_trip_s(topology.links)
     assert slowest_s == pytest.approx(30, abs=0.2)
     with up(topology) as network, ExitStack() as stack:
-
-        def tier(node: str, parent: str) -> NodeControl:
-            config = {
-                "node": node,
-                "tier": node[:-1],
-                "tiers": ["device", "edge", "cloud"],
-                "model": {"kind": "recorded", "default": {"service_ms": 1}},
-                "task": {"kind": "classification", "labels": ["negative", "positive"]},
-                "parent": f"{topology.node(parent).ip}:{TIER_PORT}",
-                "round_trip_s": slowest_way_up_s(node, topology),
-            }
-            specs = {node: network.node(node).netns_path}, {node: environment(config)}
-            (control,) = stack.enter_context(tier_processes(*specs))
-            control.reset("casserve", {"policy": "casserve", "thresholds": {"device": 1.0, "edge": 0.0}})
-            return control
-
-        tier("edge1", "cloud1")
-        device = tier("device1", "edge1")
+        ways = {node: slowest_way_up_s(node, topology) for node in ("edge1", "device1")}
+        stack.enter_context(tier(network, "edge1", "cloud1", ways["edge1"]))
+        device = stack.enter_context(tier(network, "device1", "edge1", ways["device1"]))
         connection = HTTPConnection("127.0.0.1", TIER_PORT)
         connection.sock = socket_in(network.node("device1").netns_path)
         connection.sock.settimeout(100)

@@ -95,16 +95,32 @@ def test_a_confidence_that_is_none_ends_the_request_and_enters_no_window(
         assert f"{float(confidence)}, which is not in [0, 1]" in answer.json["error"]["message"]
 
 
-def test_a_confidence_of_numpys_own_type_is_a_number_as_any_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("written", "confidence"),
+    [
+        ("numpy.float32(0.75)", 0.75),
+        ("1 + numpy.float32(1e-7)", 1.0),
+        (
+            "1 + math.fsum([1 / 5 * math.log(1 / 5)] * 5) / math.log(5)",
+            0.0,
+        ),  # of five classes, entropy taken off
+    ],
+)
+def test_a_confidence_of_numpys_own_type_or_with_its_rounding_is_a_number_as_any_other(
+    tmp_path: Path, written: str, confidence: float
+) -> None:
     (tmp_path / "single.py").write_text(
-        "import numpy\nfrom tiers.confidence import Confidence\nfrom tiers.models import Model, Output\n"
-        "class Single(Confidence):\n    def of(self, output):\n        return numpy.float32(0.75)\n"
+        "import math\nimport numpy\n"
+        "from tiers.confidence import Confidence\nfrom tiers.models import Model, Output\n"
+        f"class Single(Confidence):\n    def of(self, output):\n        return {written}\n"
         "class Parrot(Model):\n    def infer(self, text):\n        return Output(text)\n"
     )
     model = {"kind": f"{tmp_path}/single.py:Parrot", "confidence": f"{tmp_path}/single.py:Single"}
     with running(node_config("cloud", None, model=model)) as cloud:
-        assert ask(cloud.port, "x", "r1").json["recserve"]["path"][0]["confidence"] == 0.75
-        assert records(cloud)[0]["confidence"] == 0.75
+        step = ask(cloud.port, "x", "r1").json["recserve"]["path"][0]
+        assert step["confidence"] == pytest.approx(confidence, abs=1e-9)
+        assert 0 <= step["confidence"] <= 1
+        assert records(cloud)[0]["confidence"] == step["confidence"]
 
 
 def test_many_requests_at_a_time_enter_the_window_one_by_one_in_the_order_of_inference() -> None:

@@ -37,7 +37,7 @@ TICK_MS = 25
 
 
 @contextmanager
-def tier(network: Network, node: str, parent: str) -> Iterator[NodeControl]:
+def tier(network: Network, node: str, parent: str, round_trip_s: float = 0.0) -> Iterator[NodeControl]:
     """A recorded tier in a process of its own in the node's namespace."""
     config = {
         "node": node,
@@ -46,6 +46,7 @@ def tier(network: Network, node: str, parent: str) -> Iterator[NodeControl]:
         "model": {"kind": "recorded", "default": {"service_ms": 1}},
         "task": {"kind": "classification", "labels": ["negative", "positive"]},
         "parent": f"{network.topology.node(parent).ip}:{TIER_PORT}",
+        "round_trip_s": round_trip_s,
     }
     with tier_processes({node: network.node(node).netns_path}, {node: environment(config)}) as (control,):
         control.reset("casserve", {"policy": "casserve", "thresholds": {"device": 1.0, "edge": 0.0}})
