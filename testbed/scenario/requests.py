@@ -49,7 +49,8 @@ def build_trace(scenario: Scenario) -> list[Request]:
                 f"{trace.file}: holds {len(requests)} requests, fewer than the {trace.requests} asked for"
             )
         replayed = requests[: trace.requests]
-        require_believable(replayed, path, unit_is_given="unit" in trace.model_fields_set)
+        if scenario.replay.mode == "open":  # in the other modes the trace's times mean nothing
+            require_believable(replayed, path, unit_is_given="unit" in trace.model_fields_set)
         return replayed
     return draw_trace(trace, scenario.task.dataset, devices)
 

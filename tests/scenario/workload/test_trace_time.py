@@ -220,6 +220,10 @@ class TestWhatIsSaid:
         for replay in ("{mode: lockstep}", "{mode: closed, users: 2, think: 1s}"):
             scenario = load_scenario(smoke, [*overrides, f"replay={replay}"])
             assert time_notes(scenario, build_trace(scenario)) == []
+            days = load_scenario(
+                smoke, [f"trace={{file: {written(tmp_path, [0, 7_200_000])}}}", f"replay={replay}"]
+            )
+            assert len(build_trace(days)) == 2
 
     def test_a_file_that_is_read_alone_is_in_seconds(self, tmp_path: Path) -> None:
         assert [request.at_s for request in read_trace(written(tmp_path, [1, 2.5]))] == [1, 2.5]
