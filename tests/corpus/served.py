@@ -75,7 +75,8 @@ def serving() -> Iterator[Served]:
 
 def _is_ready(port: int) -> bool:
     try:
-        return call(port, "GET", "/health").status == 200
+        # From another address than the server's: until it listens, a socket there could connect to itself.
+        return call(port, "GET", "/health", source="127.0.0.9").status == 200
     except ConnectionRefusedError:
         return False
 
