@@ -45,6 +45,6 @@ def test_on_a_starved_machine_bytes_and_decisions_are_true_and_latency_is_not(tm
     assert fidelity["faithful"] == {"bytes": True, "decisions": True, "quality": True, "latency": False}
     assert any("more was runnable than" in reason for reason in fidelity["reasons"]["latency"])
     lines = [line for line in output.splitlines() if line.startswith("│ recserve")]
-    # both percentiles, and what differs from cloud-only
-    assert [line.count("n/v") for line in lines] == [0, 3]
+    # both percentiles, and what differs from cloud-only; shares by tier are decisions
+    assert [line.count("n/v") for line in lines] == [0, 3, 0, 0]
     assert "Where the time went" not in output
