@@ -9,7 +9,6 @@ Nothing is run: each tier is the file of its recorded answers, and the policy is
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,8 @@ from testbed.host.embedded.translation.ladder import SIZES
 from testbed.results.quality import bleu_counts, bleu_of
 from testbed.results.statistics import CONFIDENCE, RESAMPLES, Interval
 from testbed.scenario.workload.datasets import load
+from tiers.errors import ConfigError
+from tiers.models.recorded import read_recordings
 from tiers.policies import Place, make_policy
 
 BETAS = (0.1, 0.3, 0.5, 0.7)
@@ -71,30 +72,20 @@ def read(folder: Path, dataset: str = "debian_en_de") -> Recorded:
     examples = tuple(examples[at] for at in order)
     counts, confidences = [], []
     for name in SIZES:
-        answers = _answers(folder / f"{name}.jsonl")
+        path = folder / f"{name}.jsonl"
         try:
-            rows = [answers[example.text] for example in examples]
-        except KeyError:
+            recordings = read_recordings(path, ())
+        except ConfigError as error:
             raise TestbedError(
-                f"{folder / name}.jsonl: lacks sentences of {dataset}; record without --limit"
-            ) from None
-        counts.append(
-            bleu_counts([answer for answer, _ in rows], [example.reference for example in examples])
-        )
-        confidences.append([confidence for _, confidence in rows])
+                f"{path}: no recorded answers ({error}); make them: models evaluate translation --record"
+            ) from error
+        rows = [row for example in examples if (row := recordings.of(example.text)) is not None]
+        if len(rows) < len(examples):
+            raise TestbedError(f"{path}: lacks sentences of {dataset}; record without --limit")
+        counts.append(bleu_counts([row.answer for row in rows], [example.reference for example in examples]))
+        confidences.append([row.confidence for row in rows])
     sizes = [len(example.text.encode()) for example in examples]
     return Recorded(np.array(counts), np.array(confidences), np.array(sizes))
-
-
-def _answers(path: Path) -> dict[str, tuple[str, float]]:
-    """Answer and confidence by prompt, from a file of recorded answers."""
-    try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return {row["text"]: (row["answer"], float(row["confidence"])) for row in rows}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TestbedError(
-            f"{path}: no recorded answers ({error}); make them: models evaluate translation --record"
-        ) from error
 
 
 def served_levels(recorded: Recorded, beta: float) -> NDArray[np.int64]:

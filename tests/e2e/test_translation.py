@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from testbed.errors import TestbedError
-from testbed.scenario.workload.datasets import load
 from tests import ROOT
 from tests.e2e.runs import check_bytes, check_prompt_bytes, read, run
 
@@ -20,10 +18,6 @@ BETA = 0.5
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    try:
-        load("debian_en_de", "test")
-    except TestbedError as error:
-        pytest.skip(f"Debian's packages cannot be had here: {error}")
     out = tmp_path_factory.mktemp("translation") / "run"
     arguments = ("--requests=20", "--methods=cloud-only,recserve", "--set=replay.mode=lockstep")
     done = run(out, *arguments, scenario=ROOT / "scenarios" / "translation.yaml")

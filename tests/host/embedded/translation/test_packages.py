@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import pytest
 
 from testbed.errors import TestbedError
 from testbed.host.embedded.translation.packages import PACKAGES, fetch_packages, unpack
-
-pytestmark = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="no Debian")
 
 
 def test_only_pages_come_out_of_a_package_and_no_links(tmp_path: Path) -> None:
