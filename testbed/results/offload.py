@@ -78,17 +78,6 @@ def _passed_on(method: Method, tier: str, row: Row) -> bool:
     return bool(row["prompt_bytes"] > method.of_tier("longest", tier))
 
 
-def _share_asked(method: Method, tier: str) -> float | None:
-    """The share of a tier's requests that is to go up, if the method's parameters say one."""
-    parameters = method.parameters
-    if method.policy in ("recserve", "static-quantile"):
-        return float(method.of_tier("beta", tier))
-    if method.policy == "colserve" or (method.policy == "budget" and parameters["of"] == "requests"):
-        return float(method.of_tier("share", tier))
-    share = parameters.get("calibrate", {}).get("share") if method.policy == "casserve" else None
-    return None if share is None else float(share)
-
-
 def _decision(row: Row, at: int) -> _Decision:
     columns = ("confidences", "thresholds", "window_seqs", "window_lengths", "kept")
     return _Decision(*(row[column][at] for column in columns))
@@ -103,7 +92,7 @@ def _figures(
     """
     decisions = [decision for node in nodes for decision in node]
     offloaded = passed_on + sum(not decision.kept for decision in decisions)
-    asked, expected, untied, size = _share_asked(method, tier), None, None, None
+    asked, expected, untied, size = method.share_asked(tier), None, None, None
     if method.policy == "recserve":
         size = int(method.of_tier("window", tier))
     if size is not None and asked is not None and method.parameters["enter"] == "before":

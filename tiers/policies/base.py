@@ -97,6 +97,11 @@ class Policy(ABC):  # noqa: B024 (make_policy sees to it that one of decide and 
         """
         return {}
 
+    @classmethod
+    def share_asked(cls, parameters: Mapping[str, Any], tier: str) -> float | None:
+        """The share of a tier's requests that the parameters ask to send up; ``None`` where they say none."""
+        return None
+
     @property
     def infers(self) -> bool:
         """Whether this node answers at all; one that does not passes requests on untouched."""
@@ -116,6 +121,11 @@ class Policy(ABC):  # noqa: B024 (make_policy sees to it that one of decide and 
 
 
 POLICIES: Variants[Policy] = Variants("policy", "tiers.policies", Policy, besides=["tier_only"], hyphens=True)
+
+
+def for_tier(value: Value | Mapping[str, Value], tier: str) -> Value:
+    """What holds for a tier, of a ``value`` for all tiers or of one for each."""
+    return value[tier] if isinstance(value, Mapping) else value
 
 
 def at_tier(what: str, value: Value | Mapping[str, Value], place: Place, top: Value) -> Value:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from tiers.parameters import Shares
-from tiers.policies.base import Decision, Place, Policy, Request, at_tier
+from tiers.policies.base import Decision, Place, Policy, Request, at_tier, for_tier
 from tiers.window import SlidingWindow
 
 Of = Literal["requests", "bytes"]
@@ -35,6 +36,10 @@ class Budget(Policy):
         self._of = of
         self._window = SlidingWindow(WINDOW)
         self._seen, self._total, self._behind = 0, 0, 0.0
+
+    @classmethod
+    def share_asked(cls, parameters: Mapping[str, Any], tier: str) -> float | None:
+        return float(for_tier(parameters["share"], tier)) if parameters["of"] == "requests" else None
 
     def judge(self, request: Request, confidence: float) -> Decision:
         size = 1 if self._of == "requests" else request.prompt_bytes

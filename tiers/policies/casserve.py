@@ -50,6 +50,11 @@ class CasServe(Policy):
         return None
 
     @classmethod
+    def share_asked(cls, parameters: Mapping[str, Any], tier: str) -> float | None:
+        share = (parameters.get("calibrate") or {}).get("share")
+        return None if share is None else float(share)
+
+    @classmethod
     def calibration_needs(cls, parameters: Mapping[str, Any]) -> Needs | None:
         calibrate = parameters.get("calibrate")
         if calibrate is None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 from tiers.parameters import Shares
-from tiers.policies.base import Decision, Place, Policy, Request, at_tier
+from tiers.policies.base import Decision, Place, Policy, Request, at_tier, for_tier
 
 
 class ColServe(Policy):
@@ -20,6 +22,10 @@ class ColServe(Policy):
         super().__init__(place)
         self._share = at_tier("share", share, place, top=0.0)
         self._stream = f"{seed}/{method}/{place.node}"
+
+    @classmethod
+    def share_asked(cls, parameters: Mapping[str, Any], tier: str) -> float | None:
+        return float(for_tier(parameters["share"], tier))
 
     def judge(self, request: Request, confidence: float) -> Decision:
         return Decision(keep=not self._lot(request.id) < self._share)

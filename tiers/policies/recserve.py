@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from tiers.calibration import Calibration, Needs, quantiles
 from tiers.parameters import ByTier, Count, Internal, Probability
-from tiers.policies.base import Decision, Place, Policy, at_tier
+from tiers.policies.base import Decision, Place, Policy, at_tier, for_tier
 from tiers.window import SlidingWindow
 
 Enter = Literal["before", "after"]
@@ -57,11 +57,14 @@ class RecServe(Policy):
         return Decision(keep, threshold, seq, len(self._window))
 
     @classmethod
+    def share_asked(cls, parameters: Mapping[str, Any], tier: str) -> float | None:
+        return float(for_tier(parameters["beta"], tier))
+
+    @classmethod
     def calibration_needs(cls, parameters: Mapping[str, Any]) -> Needs | None:
         return "confidences" if parameters["start"] == "prefilled" else None
 
     @classmethod
     def calibrated(cls, parameters: Mapping[str, Any], calibration: Calibration) -> dict[str, Any]:
-        beta = parameters["beta"]
-        found = quantiles(calibration, lambda tier: beta[tier] if isinstance(beta, Mapping) else beta)
+        found = quantiles(calibration, lambda tier: for_tier(parameters["beta"], tier))
         return {"prefill": {tier: quantile.confidences for tier, quantile in found.items()}}

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from tiers.calibration import Calibration, Needs, quantiles
 from tiers.parameters import ByTier, Internal, Probability
-from tiers.policies.base import Decision, Place, Policy, at_tier
+from tiers.policies.base import Decision, Place, Policy, at_tier, for_tier
 
 
 class StaticQuantile(Policy):
@@ -33,11 +33,14 @@ class StaticQuantile(Policy):
         return Decision(keep=not confidence < self._threshold, threshold=self._threshold)
 
     @classmethod
+    def share_asked(cls, parameters: Mapping[str, Any], tier: str) -> float | None:
+        return float(for_tier(parameters["beta"], tier))
+
+    @classmethod
     def calibration_needs(cls, parameters: Mapping[str, Any]) -> Needs | None:
         return "confidences"
 
     @classmethod
     def calibrated(cls, parameters: Mapping[str, Any], calibration: Calibration) -> dict[str, Any]:
-        beta = parameters["beta"]
-        found = quantiles(calibration, lambda tier: beta[tier] if isinstance(beta, Mapping) else beta)
+        found = quantiles(calibration, lambda tier: for_tier(parameters["beta"], tier))
         return {"thresholds": {tier: quantile.threshold for tier, quantile in found.items()}}

@@ -13,7 +13,7 @@ from testbed.scenario.sections.derived import section_of
 from testbed.scenario.sections.section import FileContext, Section, chosen, find_external, name_like
 from tiers.calibration import Needs
 from tiers.parameters import ByTier, mark, parameters
-from tiers.policies.base import GIVEN, POLICIES, find_policy, tier_of
+from tiers.policies.base import GIVEN, POLICIES, find_policy, for_tier, tier_of
 
 MethodName = Annotated[
     str,
@@ -48,8 +48,11 @@ class Method(Section):
 
     def of_tier(self, name: str, tier: str) -> Any:
         """A parameter as it holds for a tier, whether it is given for all tiers or for each."""
-        value = self.parameters[name]
-        return value[tier] if isinstance(value, dict) else value
+        return for_tier(self.parameters[name], tier)
+
+    def share_asked(self, tier: str) -> float | None:
+        """The share of a tier's requests that it asks to send up; ``None`` where it says none."""
+        return find_policy(self.policy).share_asked(self.parameters, tier)
 
     @property
     def only_tier(self) -> str | None:
@@ -65,6 +68,10 @@ class ExternalMethod(Method):
     @property
     def calibration_needs(self) -> None:
         """It is not calibrated: its class is never loaded outside a container."""
+        return None
+
+    def share_asked(self, tier: str) -> None:
+        """Nobody knows what it asks for: its class is never loaded outside a container."""
         return None
 
 
