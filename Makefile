@@ -13,7 +13,7 @@ help: ## this list
 demo: provision ## install what is missing and run the quickstart end to end (ARGS="--requests 20")
 	@$(AS_ROOT) .venv/bin/testbed run "$(SCENARIO)" $(ARGS)
 
-test: ## install what is missing and run all tests (ONLY="lint types fast parts reference host")
+test: ## install what is missing and run all tests (ONLY="fast types")
 	@bash testbed/provision.sh --tests
 	@bash .ci/test $(ONLY)
 
@@ -33,7 +33,7 @@ format: ## put the code in the house style
 bench: provision ## print speeds and sizes
 	@$(AS_ROOT) $(PYTHON) -m pytest tests/bench -m bench -s --timeout=1800
 
-lock: ## write both lock files anew, from what pyproject.toml and tiers/requirements.txt ask for
+lock: ## write the lock files anew, from what pyproject.toml and tiers/requirements.txt ask for
 	@bash .ci/lock
 
 clean: ## remove what runs left in the kernel and in Docker, the environment and tools' caches

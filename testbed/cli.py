@@ -6,7 +6,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from testbed.commands import models, reports, study
+from testbed.commands.arguments import RunPath, ScenarioPath, listed_names, shown
+from testbed.console import Reporter, widened
 from testbed.errors import TestbedError, needs_extra
 from testbed.host.processes.program import end, program
 
@@ -27,11 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models_app = typer.Typer(help="Prepare, score or train the demonstration models.", no_args_is_help=True)
-app.add_typer(models_app, name="models")
+app.add_typer(models.app, name="models")
 
-_ScenarioPath = Annotated[Path, typer.Argument(help="Scenario file in YAML.", show_default=False)]
-_RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.", show_default=False)]
 _NATIVELY = "every scenario now runs natively; leave it out"
 
 
@@ -45,7 +45,7 @@ _Vm = Annotated[str | None, typer.Option("--vm", hidden=True, callback=_refuse_v
 
 @app.command()
 def run(
-    scenario: _ScenarioPath,
+    scenario: ScenarioPath,
     methods: Annotated[str | None, typer.Option(help="Run only these methods, in this order: a,b")] = None,
     requests: Annotated[int | None, typer.Option(help="Number of requests to replay.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the trace, the policies and the losses.")] = None,
@@ -64,54 +64,92 @@ def run(
     from testbed.orchestrator.run import run as run_scenario
     from testbed.scenario.scenario import load_scenario
 
-    loaded = load_scenario(scenario, overrides or (), methods=_names(methods), requests=requests, seed=seed)
-    _print_run(run_scenario(loaded, out))
+    loaded = load_scenario(
+        scenario, overrides or (), methods=listed_names(methods), requests=requests, seed=seed
+    )
+    directory = run_scenario(loaded, out)
+    reports.show_run(directory)
+    reports.draw_run(directory, page=True)
 
 
-def _names(listed: str | None) -> list[str] | None:
-    """The names in a list like ``a,b``, if there is one."""
-    return None if listed is None else [name.strip() for name in listed.split(",") if name.strip()]
+app.command()(reports.report)
+app.command()(study.sweep)
+app.command()(study.merge)
+app.command()(study.compare)
+app.command()(study.plan)
 
 
 @app.command()
-def report(run: _RunPath) -> None:
-    """Print a finished run's tables again. Exit status 1 if a file has changed since the run."""
+def packets(
+    run: RunPath,
+    method: Annotated[str, typer.Argument(help="A method of the run.", show_default=False)],
+    link: Annotated[str, typer.Argument(help="A link, such as device1-edge1.", show_default=False)],
+    request: Annotated[
+        str | None, typer.Option(help="Print only the frames of the request with this id.")
+    ] = None,
+    direction: Annotated[str | None, typer.Option(help="Print only frames that go up, or down.")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="Print so many frames at most.")] = None,
+) -> None:
+    """Print a link's captured frames and what each byte is. Exit status 1 if the run's tables differ."""
+    from testbed.report.captures import find_capture
+    from testbed.report.packets import print_packets
     from testbed.results.directory import RunDirectory
+    from testbed.scenario.topology import DIRECTIONS
 
-    directory = RunDirectory.open(run)
-    _print_run(directory)
-    if broken := directory.broken_seals():
-        others = f" and {len(broken) - 1} more files" if len(broken) > 1 else ""
-        raise TestbedError(f"{run}: {broken[0]}{others}: do not rely on what is printed above")
-
-
-def _print_run(directory: RunDirectory) -> None:
-    from testbed.report.tables import print_run
-
-    print_run(directory, Console())
-    typer.echo(f"run directory: {_shown(directory.path)}")
-
-
-def _shown(path: Path) -> Path:
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    ways = {str(way): way for way in DIRECTIONS}
+    if direction is not None and direction not in ways:
+        raise TestbedError(f"--direction: must be up or down, not {direction!r}")
+    capture = find_capture(RunDirectory.open(run), method, link)
+    way = None if direction is None else ways[direction]
+    console = Console(highlight=False)
+    print_packets(capture, console, Reporter(), request_id=request, direction=way, limit=limit)
 
 
 @app.command()
-def audit(run: _RunPath) -> None:
+def audit(
+    run: RunPath,
+    wire: Annotated[
+        bool, typer.Option("--wire", help="Count the captures' bytes again too, as scapy reads them (slow).")
+    ] = False,
+) -> None:
     """Compute every decision of a run again from what the nodes recorded. Exit status 1 if any differs."""
     from testbed.results.audit import audit_run
     from testbed.results.directory import RunDirectory
 
-    audited = audit_run(RunDirectory.open(run))
+    directory = RunDirectory.open(run)
+    audited = audit_run(directory)
+    failures = []
     for difference in audited.differences:
         typer.echo(difference)
     if audited.differences:
-        raise TestbedError(
-            f"{run}: {len(audited.differences)} differences in {audited.decisions} decisions "
-            "and the run's files"
+        failures.append(
+            f"{len(audited.differences)} differences in {audited.decisions} decisions and the run's files"
         )
-    typer.echo(f"{audited.decisions} decisions audited, no difference; every file is as the run left it")
+    else:
+        typer.echo(f"{audited.decisions} decisions audited, no difference; every file is as the run left it")
+    if wire:
+        failures += _audit_wire(directory)
+    if failures:
+        raise TestbedError(f"{run}: {'; '.join(failures)}")
+
+
+def _audit_wire(directory: RunDirectory) -> list[str]:
+    """Print what scapy makes of the captures; return what failed."""
+    from testbed.orchestrator.wire_audit import audit_wire
+
+    audited = audit_wire(directory, Reporter())
+    for line in (*audited.differences, *audited.lacks):
+        typer.echo(line)
+    if audited.differences:
+        return [
+            f"{len(audited.differences)} differences between its tables and scapy's reading of its captures"
+        ]
+    if audited.lacks:
+        what = f"{audited.texts} prompts and answers compared, no difference; {len(audited.lacks)} incomplete"
+    else:
+        what = f"all complete; {audited.texts} prompts and answers and all sums compared, no difference"
+    typer.echo(f"{audited.captures} captures read again by scapy: {what}")
+    return []
 
 
 @app.command()
@@ -129,7 +167,6 @@ def validate(
     vm: _Vm = None,
 ) -> None:
     """Check the emulator on this host against closed forms and known counts. Exit status 1 if any is off."""
-    from testbed.console import Reporter
     from testbed.report.checks import checks_table, envelope_table
     from testbed.validation import envelope as envelopes
     from testbed.validation.validate import validate
@@ -140,7 +177,7 @@ def validate(
         directory = envelopes.launch(budget, out)
         _print_table(envelope_table(directory.read_json("envelope.json")), directory)
         return
-    directory = validate(_names(only), out, Reporter(), short=short)
+    directory = validate(listed_names(only), out, Reporter(), short=short)
     results = directory.read_json("validation.json")
     _print_table(checks_table(results), directory)
     if not results["passed"]:
@@ -148,11 +185,8 @@ def validate(
 
 
 def _print_table(table: Table, directory: RunDirectory) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, 150)
-    console.print(table)
-    typer.echo(f"all that was measured: {_shown(directory.path)}")
+    widened(Console(), 150).print(table)
+    typer.echo(f"all that was measured: {shown(directory.path)}")
 
 
 @app.command()
@@ -196,7 +230,7 @@ def clean(
 
 @app.command()
 def trace(
-    scenario: _ScenarioPath,
+    scenario: ScenarioPath,
     out: Annotated[Path | None, typer.Option(help="File to write; by default standard output.")] = None,
     requests: Annotated[int | None, typer.Option(help="Number of requests.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the trace.")] = None,
@@ -208,13 +242,17 @@ def trace(
     from testbed.scenario.scenario import load_scenario
     from testbed.scenario.workload.trace_file import trace_line, write_trace
 
-    built = build_trace(load_scenario(scenario, requests=requests, seed=seed))
+    loaded = load_scenario(scenario, requests=requests, seed=seed)
+    built = build_trace(loaded)
     if out is None:
         sys.stdout.writelines(map(trace_line, built))
     else:
         write_trace(built, out)
-    for name, value in asdict(summarise(built)).items():
+    for name, value in asdict(summarise(built, loaded.task.datasets)).items():
         typer.echo(f"{name}: {value}", err=True)
+
+
+app.command("what-if")(study.what_if)
 
 
 @app.command(
@@ -226,113 +264,6 @@ def vm() -> None:
     raise TestbedError(f"vm: {_NATIVELY}")
 
 
-@models_app.command("prepare")
-def models_prepare() -> None:
-    """Assemble the demonstration models, and print their directory. Done once."""
-    from testbed.console import Reporter
-    from testbed.host.embedded.prepare import prepare
-
-    typer.echo(prepare(Reporter().say))
-
-
-@models_app.command("evaluate")
-def models_evaluate(
-    ladder: Annotated[str, typer.Argument(help="classification or translation")] = "classification",
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="Data set; its held-out split is used.", show_default="the ladder's own"),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Score only this many texts.")] = None,
-    record: Annotated[
-        Path | None, typer.Option(help="Directory for the translations, a file of recorded answers a model.")
-    ] = None,
-) -> None:
-    """Score a ladder of demonstration models on texts that none of them was trained on."""
-    ladders = {
-        "classification": (_evaluate_classification, "rotten_tomatoes"),
-        "translation": (_evaluate_translation, "debian_en_de"),
-    }
-    if ladder not in ladders:
-        raise TestbedError(f"no ladder {ladder!r}; there are {', '.join(ladders)}")
-    evaluate, own = ladders[ladder]
-    dataset = dataset or own
-    from testbed.scenario.workload.datasets import DATASETS, load
-
-    if dataset in DATASETS and (kind := DATASETS[dataset].kind) != ladder:
-        raise TestbedError(f"--dataset: {dataset} is for {kind}, not {ladder}; leave it out")
-    if record is not None and ladder != "translation":
-        raise TestbedError("--record: only the answers of the translation ladder are recorded; leave it out")
-    examples = load(dataset, "test")
-    count = min(limit or len(examples), len(examples))
-    sample = [examples[at * len(examples) // count] for at in range(count)]  # the files are sorted
-    evaluate(dataset, [(example.text, example.reference) for example in sample], record)
-
-
-def _evaluate_translation(dataset: str, pairs: Sequence[tuple[str, str]], record: Path | None) -> None:
-    from testbed.console import Reporter
-    from testbed.host.embedded.prepare import prepare
-    from testbed.host.embedded.translation.ladder import SIZES
-    from testbed.host.embedded.translation.translate import translate, write_recorded
-    from testbed.report.ladders import rising_sentence, translation_table
-    from testbed.results.quality import bleu, chrf
-
-    reporter = Reporter()
-    directory = prepare(reporter.say)
-    sentences, references = ([pair[side] for pair in pairs] for side in (0, 1))
-    scored = []
-    for size in SIZES.values():
-        with reporter.counting(f"translating by {size.name}", len(sentences)) as progress:
-            made = translate(directory / "translation" / size.name, sentences, progress)
-        if record is not None:
-            write_recorded(record / f"{size.name}.jsonl", sentences, made)
-        answers = [translation.text for translation in made]
-        scored.append((size, bleu(answers, references), chrf(answers, references)))
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, 110)
-    console.print(translation_table(dataset, len(pairs), scored))
-    typer.echo(rising_sentence([(size.name, score) for size, score, _ in scored]))
-
-
-def _evaluate_classification(dataset: str, texts: Sequence[tuple[str, str]], _record: Path | None) -> None:
-    from testbed.console import Reporter
-    from testbed.host.embedded.evaluate import count_right
-    from testbed.host.embedded.ladder import RUNGS
-    from testbed.host.embedded.prepare import prepare
-    from testbed.results.statistics import share_interval
-
-    reporter = Reporter()
-    directory = prepare(reporter.say)
-    table = Table(title=f"Demonstration models, held-out {dataset}", title_justify="left")
-    for column in ("model", "base", "layers", "texts", "accuracy [95 % CI]"):
-        table.add_column(column, justify="left" if column in ("model", "base") else "right")
-    count = len(texts)
-    for rung in RUNGS.values():
-        with reporter.counting(f"scoring {rung.name}", count) as progress:
-            right = count_right(directory / rung.name, texts, progress)
-        low, high = share_interval(right, count)
-        interval = f"{right / count:.3f} \\[{low:.3f}, {high:.3f}]"
-        table.add_row(rung.name, rung.base, str(rung.layers), str(count), interval)
-    Console().print(table)
-
-
-@models_app.command("train")
-def models_train(rung: Annotated[str, typer.Argument(help="device, edge or cloud")]) -> None:
-    """Train a model's adapter again (for maintainers; half an hour on two cores)."""
-    from testbed.host.embedded.ladder import RUNGS
-    from testbed.scenario.workload.datasets import load
-
-    if rung not in RUNGS:
-        raise TestbedError(f"no rung {rung!r}; there are {', '.join(RUNGS)}")
-    from testbed.host.embedded.train import train
-
-    sentences, reviews = (
-        [(example.text, example.reference) for example in load(name, "train")]
-        for name in ("rotten_tomatoes", "imdb")
-    )
-    train(RUNGS[rung], sentences, reviews)
-
-
 def _later(name: str, what: str) -> Callable[[], None]:
     def command() -> None:
         raise TestbedError(f"testbed {name} is not built yet; see CHANGELOG.md")
@@ -342,8 +273,6 @@ def _later(name: str, what: str) -> Callable[[], None]:
 
 
 for _name, _what in (
-    ("sweep", "Run a scenario over a grid of values"),
-    ("compare", "Compare two runs"),
     ("shell", "A Mininet shell in a scenario's network"),
     ("serve", "Keep a scenario's tiers up for requests of your own"),
 ):

@@ -24,6 +24,13 @@ Count = Callable[[int, int], None]
 """Called with how many are done, and of how many."""
 
 
+def widened(console: Console, columns: int) -> Console:
+    """The console; if it is no terminal at least so wide, that tables in files and pipes do not wrap."""
+    if not console.is_terminal:
+        console.width = max(console.width, columns)
+    return console
+
+
 class Reporter:
     """Prints the steps of what is going on, and the progress of each."""
 

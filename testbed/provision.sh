@@ -26,9 +26,9 @@ required=(
     /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
     /etc/ssl/certs/ca-certificates.crt:ca-certificates /usr/bin/python3:python3
 )
-# For tests/reference alone; the first is not on every architecture, and its tests are skipped without it.
+# For tests alone; the first is not on every architecture, and its tests are skipped without it.
 optional=()
-for_tests=(linux.uml:user-mode-linux modprobe:kmod)
+for_tests=(linux.uml:user-mode-linux modprobe:kmod chromium:chromium)
 
 fail() {
     echo "provision: $*" >&2
@@ -198,6 +198,18 @@ install_environment() {
     echo "$project" >"$venv/.stamp-project"
 }
 
+install_test_packages() { # what --tests adds to the environment
+    local file=$root/tests/requirements.lock stamp
+    stamp=$(stamp_of "$root/requirements.lock" "$file")
+    if stamped tests "$stamp"; then return; fi
+    mkdir -p "$venv/tmp"
+    watched "Python packages of tests/requirements.lock" 1200 \
+        "${pip[@]}" install --no-deps --no-compile -r "$file" ||
+        fail "pip could not install tests/requirements.lock; check pip's index and network settings and try again"
+    rm -rf "$venv/tmp"
+    echo "$stamp" >"$venv/.stamp-tests"
+}
+
 # On its own and first, so that the index named for it serves nothing else.
 install_torch() {
     local pin source=()
@@ -212,11 +224,14 @@ install_torch() {
         fail "pip could not install $pin; check TORCH_INDEX_URL, or pip's index and network settings, and try again"
 }
 
-prepared=no
+prepared=no tests=no
 for option in "$@"; do
     case $option in
     --prepared) prepared=yes ;;
-    --tests) optional+=("${for_tests[@]}") ;;
+    --tests)
+        tests=yes
+        optional+=("${for_tests[@]}")
+        ;;
     *) fail "$option is no option; there are --prepared and --tests" ;;
     esac
 done
@@ -227,6 +242,7 @@ flock -n 9 || {
 }
 install_packages
 install_environment
+if [ "$tests" = yes ]; then install_test_packages; fi
 exec 9<&-
 if [ "$prepared" = yes ]; then
     began=$SECONDS

@@ -15,6 +15,23 @@ from testbed.cli import main
 from tests import ROOT, SCENARIOS
 
 SMOKE = SCENARIOS / "smoke.yaml"
+RUN = ROOT / "tests" / "data" / "run-v1"
+COMMANDS = (
+    *(
+        "run",
+        "report",
+        "compare",
+        "plan",
+        "packets",
+        "audit",
+        "validate",
+        "doctor",
+        "clean",
+        "trace",
+        "what-if",
+    ),
+    *("models", "models prepare", "models evaluate", "models record", "models import", "models train"),
+)
 SENTENCES = {
     "wrong key": ("beta:", "betta:", "methods.recserve.betta", "beta"),
     "wrong unit": ("rate: 20mbit", "rate: 20mbps", "links.access.rate", "bit"),
@@ -67,8 +84,19 @@ def test_a_wrong_scenario_is_told_with_file_field_and_mend(
         (("run", str(SMOKE), "--frobnicate"), "--frobnicate"),
         (("audit", "/"), "manifest.json"),
         (("report", "/nowhere"), "manifest.json"),
+        (("report", str(RUN), "--width", "3"), "--width: is about figures; add --figures"),
+        (("report", str(RUN), "--page", "--font-size", "9"), "--font-size: is about figures; add --figures"),
         (("models", "train", "moon"), "moon"),
-        (("sweep",), "not built yet"),
+        (("serve",), "not built yet"),
+        (("sweep", "/nowhere/x.yaml"), "x.yaml"),
+        (("sweep", "scenarios/smoke.yaml", "--set", "links.core.lost=1,2"), "lost"),
+        (("packets", "/nowhere", "recserve", "a-b"), "manifest.json"),
+        (("packets", str(RUN), "recserv", "device1-edge1"), "did you mean recserve?"),
+        (("packets", str(RUN), "recserve", "device1-edge"), "did you mean device1-edge1?"),
+        (("packets", str(RUN), "recserve", "device1-edge1", "--direction", "left"), "must be up or down"),
+        (("packets", str(RUN), "recserve", "device1-edge1", "--request", "r3"), "has no request 'r3'"),
+        (("packets", str(RUN), "recserve", "device1-edge1", "--limit", "-1"), "--limit"),
+        (("audit", "/nowhere", "--wire"), "manifest.json"),
         (("validate", "--only", "rates"), "round-trip"),
         (("validate", "--envelope", "--short"), "--only"),
         (("validate", "--envelope", "--budget", "10"), "--budget"),
@@ -76,7 +104,13 @@ def test_a_wrong_scenario_is_told_with_file_field_and_mend(
         (("models", "evaluate", "--limit", "0"), "--limit"),
         (("models", "evaluate", "translations"), "no ladder 'translations'; there are"),
         (("models", "evaluate", "translation", "--dataset", "imdb"), "--dataset: imdb is for classification"),
-        (("models", "evaluate", "--record", "x"), "--record: only the answers of the translation ladder"),
+        (("models", "record"), "name a scenario, whose tiers' models are recorded, or give --model"),
+        (("models", "record", str(SMOKE)), "device: is recorded already"),
+        (("models", "record", str(SMOKE), "--dataset", "imdb"), "a scenario says that itself"),
+        (("models", "record", str(SMOKE), "--out", str(SMOKE)), "is there already; name another file"),
+        (("models", "record", "--model", "a/b"), "--dataset: is missing"),
+        (("models", "record", "--model", "a/b", "--dataset", "imbd"), "did you mean imdb"),
+        (("models", "import", "/nowhere.parquet"), "/nowhere.parquet is no file; name an answer matrix"),
     ],
 )
 def test_a_wrong_command_is_told(
@@ -100,13 +134,11 @@ def test_no_command_at_all_is_answered_with_the_help_alone(
     assert "testbed: \n" not in captured.err
 
 
-@pytest.mark.parametrize(
-    "command", ["run", "report", "audit", "validate", "doctor", "clean", "trace", "models"]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["testbed", command, "--help"])
+    monkeypatch.setattr(sys, "argv", ["testbed", *command.split(), "--help"])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0
@@ -169,11 +201,14 @@ def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
     )
 
 
-@pytest.mark.parametrize("name", ["a tést", "a,b:c'd\"e", "[/bold] *?#%20", "line\nbreak", "x" * 255])
-def test_a_run_may_be_anywhere(tmp_path: Path, name: str) -> None:
-    shutil.copytree(OLDER_RUN, tmp_path / name / "run")
-    (tmp_path / "link").symlink_to(tmp_path / name)
-    for path in (tmp_path / name / "run", tmp_path / "link" / "run"):
+ODD_NAMES = ["a tést", "a,b:c'd\"e", "[/bold] *?#%20", "line\nbreak", "x" * 255]
+
+
+def test_a_run_may_be_anywhere(tmp_path: Path) -> None:
+    there = tmp_path.joinpath(*ODD_NAMES)
+    shutil.copytree(OLDER_RUN, there / "run")
+    (tmp_path / "link").symlink_to(there)
+    for path in (there / "run", tmp_path / "link" / "run"):
         reported, audited = command("report", path), command("audit", path)
         assert (reported.returncode, reported.stderr) == (0, "")
         assert f"run directory: {path}" in reported.stdout

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import typing
+from ast import literal_eval
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,12 +66,50 @@ def test_the_events_of_the_page_are_events(tmp_path: Path) -> None:
     assert len(load_scenario(path).events) == 6
 
 
+def test_the_scapy_example_shows_prompts_and_answers() -> None:
+    example = code(DOCS / "BYTES.md", "python", "from scapy.all")
+    assert len(example.splitlines()) == 6
+    done = subprocess.run(
+        [sys.executable, "-c", example],
+        cwd=ROOT / "tests" / "data" / "run-v1",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    prompts, answers = map(literal_eval, done.stdout.splitlines())
+    assert [prompt[:12] for prompt in prompts] == [
+        "the director",
+        "a straight-a",
+        "a great come",
+        "filled with ",
+    ]
+    assert [answer["tier"] for answer in answers] == ["edge", "cloud", "cloud", "edge"]
+
+
 def test_the_pages_policy_is_one(tmp_path: Path) -> None:
     path = tmp_path / "my_policy.py"
     path.write_text(code(DOCS / "METHODS.md", "python", "# my_policy.py"))
     place = Place("device1", "device", ("device", "cloud"))
     policy = make_policy({"policy": f"{path}:Margin", "margin": 0.2}, place)
     assert [policy.decide(confidence).keep for confidence in (0.9, 0.75, 0.6)] == [True, True, False]
+
+
+WORDS = {
+    "confidence": "the confidence",
+    "request_id": "the request's id",
+    "prompt_bytes": "the prompt's length",
+    "answers": "the right answers of all tiers",
+}
+"""How the page of methods says what a policy knows."""
+
+
+@pytest.mark.parametrize("policy", [*POLICIES.names, "TIER-only"])
+def test_what_each_method_may_know_is_written_with_it(policy: str) -> None:
+    row, *_ = re.findall(rf"^\| `{policy}`.*\| (.*?) \|$", (DOCS / "METHODS.md").read_text(), re.MULTILINE)
+    assert {name for name, words in WORDS.items() if words in row} == set(find_policy(policy).knows)
 
 
 def without_code(text: str) -> str:

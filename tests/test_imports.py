@@ -14,6 +14,7 @@ from tests import ROOT
 
 LAYERS = "Rooms in the order of the data"
 VALIDATES = "Nobody but the command line validates"
+SECOND = "The second reader of captures shares no code with the first"
 CIRCLE = "No circle between neighbours, at any depth"
 
 
@@ -59,6 +60,8 @@ def test_the_contracts_hold(copy: Path) -> None:
         ("testbed/scenario/reading/units.py", "import testbed.scenario.sections.links", CIRCLE),
         ("tiers/window.py", "import testbed.errors", "A tier runs alone"),
         ("testbed/results/audit.py", "import tiers.policies", "These see what tiers did, never into them"),
+        ("testbed/orchestrator/run.py", "import testbed.study.record", LAYERS),
+        ("testbed/wire/recount.py", "import testbed.wire.texts", SECOND),
         (
             "testbed/validation/times.py",
             "import testbed.report.tables",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from tiers.errors import RequestError, invalid
-from tiers.protocol import INSTRUMENTATION_KEY, encode_json
+from tiers.protocol import DEGRADED_KEY, INSTRUMENTATION_KEY, encode_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +105,21 @@ def _text_of_part(part: object) -> str:
 
 
 def write_answer(
-    request_id: str, model: str, text: str, usage: Usage, finish: FinishReason, tier: str, step: Step
+    request_id: str,
+    model: str,
+    text: str,
+    usage: Usage,
+    finish: FinishReason,
+    tier: str,
+    step: Step,
+    *,
+    degraded: bool = False,
 ) -> bytes:
     """JSON of the answer that ``tier`` gives, with the first step of the path.
 
-    It has all fields that the OpenAI API's description calls required, and ``usage``.
+    ``degraded``: it was to go up, and a tier above could not be reached; other answers lack the mark, so that
+    they have no byte more for it. The answer has all fields that the OpenAI API's description calls
+    required, and ``usage``.
     """
     return encode_json(
         {
@@ -126,7 +136,11 @@ def write_answer(
                 }
             ],
             "usage": usage.as_json,
-            INSTRUMENTATION_KEY: {"tier": tier, "path": [asdict(step)]},
+            INSTRUMENTATION_KEY: {
+                "tier": tier,
+                "path": [asdict(step)],
+                **({DEGRADED_KEY: True} if degraded else {}),
+            },
         }
     )
 

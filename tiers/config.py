@@ -12,6 +12,7 @@ from tiers.errors import ConfigError
 from tiers.models.base import ModelConfig
 from tiers.policies import Place
 from tiers.protocol import TIER_PORT
+from tiers.tasks import check_template
 
 NODE_VARIABLE = "TESTBED_NODE"
 REQUEST_THREADS = 1000
@@ -20,8 +21,9 @@ long as the tier above is waited for; a thread is made when one is needed, and t
 """
 _KNOWN = {
     "node", "tier", "tiers", "model", "task", "parent", "threads", "plugins", "policy",
-    "host", "port", "request_threads", "round_trip_s",
+    "host", "port", "request_threads", "round_trip_s", "past", "past_round_trip_s",
 }  # fmt: skip
+_ROUND_TRIPS = ("round_trip_s", "past_round_trip_s")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class NodeConfig:
     ``parent`` is ``host`` or ``host:port``, ``None`` at the top. ``policy`` holds until the first reset.
     ``request_threads`` bounds the requests handled at a time and the connections to the parent.
     ``round_trip_s`` is the longest round trip to the parent: a handshake may take that much more.
+    ``port`` 0 takes a free one. Both round trips hold until a reset gives others (:func:`round_trips`).
+    ``past`` is asked where the parent cannot be reached, the parent's own parent; ``None``: nobody.
     """
 
     place: Place
@@ -44,6 +48,8 @@ class NodeConfig:
     port: int
     request_threads: int
     round_trip_s: float = 0.0
+    past: str | None = None
+    past_round_trip_s: float = 0.0
 
 
 def read_config(environment: Mapping[str, str]) -> NodeConfig:
@@ -79,7 +85,6 @@ def parse_config(raw: Mapping[str, Any]) -> NodeConfig:
     kind = model.get("kind")
     if not isinstance(kind, str):
         raise ConfigError("model.kind is missing; it is transformers, openai, recorded or file.py:Class")
-    parent = raw.get("parent")
     return NodeConfig(
         place=place,
         model=ModelConfig(
@@ -90,17 +95,30 @@ def parse_config(raw: Mapping[str, Any]) -> NodeConfig:
             tier=place.tier,
             threads=_count(raw, "threads", 1),
             plugins=plugins,
+            template=_template(task),
+            answer_confidence=task.get("confidence"),
         ),
         model_name=str(model.get("name", place.tier)),
         confidence=model.get("confidence"),
-        parent=None if parent is None else _address(parent),
+        parent=_address(raw, "parent"),
         policy=_typed(raw, "policy", dict, {"policy": f"{place.tier}-only"}),
         plugins=plugins,
         host=_typed(raw, "host", str, "0.0.0.0"),
-        port=_count(raw, "port", TIER_PORT),
+        port=_count(raw, "port", TIER_PORT, least=0),
         request_threads=_count(raw, "request_threads", REQUEST_THREADS),
         round_trip_s=_seconds(raw, "round_trip_s"),
+        past=_address(raw, "past"),
+        past_round_trip_s=_seconds(raw, "past_round_trip_s"),
     )
+
+
+def round_trips(raw: Mapping[str, Any]) -> dict[str, float]:
+    """Those of the round trips of a configuration that a reset gives anew: links' figures may have changed.
+
+    Raises:
+        ConfigError: one is no time.
+    """
+    return {key: _seconds(raw, key) for key in _ROUND_TRIPS if key in raw}
 
 
 def _place(raw: Mapping[str, Any]) -> Place:
@@ -113,10 +131,23 @@ def _place(raw: Mapping[str, Any]) -> Place:
     return place
 
 
-def _address(value: object) -> str:
+def _template(task: Mapping[str, Any]) -> str | None:
+    template = task.get("template")
+    if template is not None:
+        try:
+            check_template(template)
+        except ValueError as error:
+            raise ConfigError(f"task.template {error}") from None
+    return template
+
+
+def _address(raw: Mapping[str, Any], key: str) -> str | None:
+    value = raw.get(key)
     host, _, port = str(value).partition(":")
+    if value is None:
+        return None
     if not isinstance(value, str) or not host or (":" in value and not port.isdigit()):
-        raise ConfigError(f"parent must be host or host:port, not {value!r}")
+        raise ConfigError(f"{key} must be host or host:port, not {value!r}")
     return value
 
 
@@ -127,10 +158,10 @@ def _typed(raw: Mapping[str, Any], key: str, kind: type, default: Any = None) ->
     return value
 
 
-def _count(raw: Mapping[str, Any], key: str, default: int) -> int:
+def _count(raw: Mapping[str, Any], key: str, default: int, least: int = 1) -> int:
     value = raw.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
-        raise ConfigError(f"{key} must be a whole number above 0, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 65536:
+        raise ConfigError(f"{key} must be a whole number from {least} to 65535, not {value!r}")
     return value
 
 

@@ -6,18 +6,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from tiers.chat import FinishReason, Usage
-from tiers.confidence import Confidence, make_confidence
+from tiers.confidence import Confidence, confidence_in, make_confidence
 from tiers.errors import RequestError, deadline_passed
 from tiers.models.base import Model, ModelConfig, Output, load_model
 from tiers.policies import KEEP, Decision
 
+Value = TypeVar("Value")
 Decide = Callable[[float], Decision]
 """What becomes of an answer with that confidence."""
-ROUNDING = 1e-6
-"""By which sums and logarithms, in single precision too, may leave [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +117,11 @@ class InferenceQueue:
         assert self._loaded is not None, "checked before it was queued"
         model, measure = self._loaded
         output = model.infer(text)
-        confidence = float(measure.of(output) if output.confidence is None else output.confidence)
-        if not -ROUNDING <= confidence <= 1 + ROUNDING:  # NaN is not, either
-            raise ValueError(f"the confidence of this answer is {confidence}, which is not in [0, 1]")
-        return output, min(max(confidence, 0.0), 1.0)
+        return output, confidence_in(output, measure)
+
+    def between(self, act: Callable[[], Value]) -> Value:
+        """Call ``act`` between two inferences, in their thread: what policies keep is that thread's alone."""
+        return self._thread.submit(act).result()
 
     def close(self) -> None:
         """Take no more work; what waits is dropped."""

@@ -24,6 +24,7 @@ class Metrics:
         self._offloaded = counter("tier_offloaded", "Requests that the policy sent up")
         self._relayed = counter("tier_relayed", "Requests passed on without inferring")
         self._repeats = counter("tier_forward_repeats", "Requests sent up a second time")
+        self._trips = counter("tier_breaker_opened", "Times that the breaker of the way up opened")
         self._failures = counter("tier_forward_errors", "Failures of the way up", ["kind"])
         self._spent = {
             part: Histogram(f"tier_{part}_seconds", text, registry=registry, buckets=_SECONDS)
@@ -50,6 +51,7 @@ class Metrics:
             self._spent["upstream"].observe(record.upstream_ms / 1000)
         self._spent["own"].observe(record.own_ms / 1000)
         self._repeats.inc(record.repeats)
+        self._trips.inc(record.tripped)
         if record.forward_error is not None:
             self._failures.labels(record.forward_error).inc()
         if record.threshold is not None:

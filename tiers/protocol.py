@@ -20,13 +20,15 @@ DEADLINE_HEADER = "X-Deadline-Ms"
 ANSWERED = "answered"
 """How a request ended that got an answer; one that got none ended as an :data:`ErrorKind`."""
 ErrorKind = Literal[
-    "invalid_request", "not_ready", "conflict", "deadline", "unreachable", "upstream", "inference",
-    "forbidden", "not_found", "internal",
+    "invalid_request", "not_ready", "conflict", "deadline", "unreachable", "breaker_open", "upstream",
+    "inference", "forbidden", "not_found", "internal",
 ]  # fmt: skip
 """The ``type`` in the JSON of an error, by which results keep apart how requests fail."""
 
 INSTRUMENTATION_KEY = "recserve"
 """Key of the object that an answer carries beside the OpenAI fields."""
+DEGRADED_KEY = "degraded"
+"""Key in that object, with ``true``, of an answer that stands in for that of a tier out of reach."""
 
 
 def encode_json(value: Any) -> bytes:

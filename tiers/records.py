@@ -31,6 +31,8 @@ class Record:
     node handled as many requests as it does at a time; of it ``thread_ms``: for the thread.
     ``inference_ms``: model, confidence and policy; ``upstream_ms``: from ``forward_began_s`` until the
     answer from above was there or given up. ``repeats``: how often this node sent the request up again.
+    ``tripped``: its failure opened a breaker (:mod:`tiers.breaker`). ``skipped``: why the tier above could
+    not be reached, so that the next was asked (``forward_error`` is then the next one's); ``None`` if not.
     ``outcome``: :data:`~tiers.protocol.ANSWERED`, or the kind of the error.
 
     Moments (``_s``) are ``time.monotonic()``'s, the same for every node of a kernel: the request's last byte
@@ -53,6 +55,8 @@ class Record:
     upstream_ms: float | None
     forward_error: str | None
     repeats: int
+    tripped: bool
+    skipped: str | None
     outcome: str
     arrived_s: float
     forward_began_s: float | None

@@ -25,7 +25,7 @@ from werkzeug.exceptions import HTTPException
 
 from tiers import metrics
 from tiers.chat import require_unicode, with_id
-from tiers.config import NodeConfig, read_config
+from tiers.config import NodeConfig, read_config, round_trips
 from tiers.errors import ConfigError, RequestError, error_body, invalid
 from tiers.protocol import (
     COMPLETIONS_PATH,
@@ -38,14 +38,14 @@ from tiers.protocol import (
     encode_json,
 )
 from tiers.service import MAX_REQUEST_S, Incoming, Service
-from tiers.wsgi import ARRIVED, HANDED_OVER, WAITED_MS, Server
+from tiers.wsgi import ARRIVED, HANDED_OVER, MAX_BODY_BYTES, WAITED_MS, Server
 
 MAX_REQUEST_BYTES = 1 << 20
 MAX_OPEN_FILES = 16_384
 LOOPBACK = "127.0.0.1"
 LIBRARIES = (
-    "flask", "werkzeug", "waitress", "urllib3", "prometheus-client", "torch", "transformers", "tokenizers",
-    "safetensors", "numpy",
+    "flask", "werkzeug", "waitress", "urllib3", "prometheus-client", "pybreaker", "torch", "transformers",
+    "tokenizers", "safetensors", "numpy",
 )  # fmt: skip
 
 _MENDS = {
@@ -108,6 +108,7 @@ def _add_control(app: Flask, service: Service) -> None:
         def guarded() -> Response:
             if request.remote_addr != LOOPBACK:
                 raise RequestError(403, "forbidden", f"control is for this node's own {LOOPBACK} alone")
+            request.max_content_length = MAX_BODY_BYTES  # a policy may be told something of each request
             return _json(answer())
 
         app.add_url_rule(f"{CONTROL_PREFIX}/{path}", path, guarded, methods=[verb])
@@ -118,7 +119,7 @@ def _add_control(app: Flask, service: Service) -> None:
         if not isinstance(policy, dict) or not isinstance(body.get("method"), str):
             raise invalid('reset needs {"method": NAME, "policy": {"policy": NAME, …}}')
         try:
-            service.reset(body["method"], policy)
+            service.reset(body["method"], policy, **round_trips(body))
         except ConfigError as error:
             raise invalid(str(error)) from error
         return {"method": body["method"]}
@@ -136,6 +137,15 @@ def _add_control(app: Flask, service: Service) -> None:
             "confidences": [inference.confidence for inference in inferences],
         }
 
+    def share() -> Any:
+        confidences = _object().get("confidences")
+        if not isinstance(confidences, list) or not all(map(_is_confidence, confidences)):
+            raise invalid('share needs {"confidences": [NUMBER, …]}, each in [0, 1]')
+        try:
+            return {"entered": service.share(confidences)}
+        except (ValueError, NotImplementedError) as error:
+            raise invalid(str(error)) from error
+
     def disconnect() -> Any:
         service.disconnect()
         return {"disconnected": True}
@@ -143,8 +153,13 @@ def _add_control(app: Flask, service: Service) -> None:
     control("reset", "POST", reset)
     control("warmup", "POST", warmup)
     control("disconnect", "POST", disconnect)
+    control("share", "POST", share)
     control("records", "GET", lambda: [record.as_json() for record in service.method.records.all()])
     control("status", "GET", lambda: status(service))
+
+
+def _is_confidence(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def status(service: Service) -> dict[str, Any]:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from tiers.breaker import OWN_STATUSES, sign_of
 from tiers.chat import Step, error_kind, prepend_step, read_prompt, write_answer
 from tiers.config import NodeConfig
 from tiers.errors import RequestError, deadline_passed, error_body
 from tiers.ids import ShortIds
 from tiers.inference import Decide, Inference, InferenceQueue
 from tiers.metrics import Metrics
-from tiers.policies import Decision, Policy, Request, make_policy
+from tiers.policies import Decision, Policy, Request, make_policy, tier_of
 from tiers.protocol import ANSWERED
-from tiers.records import Record, Records, Replies, Reply
-from tiers.upstream import CONNECT_S, Crossing, Upstream
+from tiers.records import MAX_RECORDS, Record, Records, Replies, Reply
+from tiers.upstream import Crossing, Upstream
 
 MAX_REQUEST_S = 600.0
 """For a request that came without a deadline: nothing may wait for ever."""
@@ -45,14 +47,35 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Method:
-    """All that belongs to one method and goes when the next begins."""
+    """All that belongs to one method and goes when the next begins.
+
+    ``entered``: the confidences that entered the policy's window and that nobody has asked for yet.
+    """
 
     name: str
     policy: Policy
+    entered: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_RECORDS))
+    skips: bool = False
+    """Whether a tier above that cannot be reached is skipped: not if it alone is to serve."""
     ids: ShortIds = field(default_factory=ShortIds)
     records: Records = field(default_factory=Records)
     replies: Replies = field(default_factory=Replies)
     metrics: Metrics = field(default_factory=Metrics)
+
+    def judge(self, asked: Request, confidence: float) -> Decision:
+        """The policy's decision; called in the thread of inferences."""
+        decision = self.policy.judge(asked, confidence)
+        if decision.window_seq is not None:
+            self.entered.append(confidence)
+        return decision
+
+    def share(self, confidences: Sequence[float]) -> list[float]:
+        """Take in what entered the window at other nodes of the tier; return what entered it here since."""
+        for confidence in confidences:
+            self.policy.observe(confidence)
+        entered = list(self.entered)
+        self.entered.clear()
+        return entered
 
 
 @dataclass(slots=True)
@@ -65,6 +88,7 @@ class Course:
     crossing: Crossing = field(default_factory=Crossing)
     upstream_ms: float | None = None
     forward_error: str | None = None
+    skipped: str | None = None
 
 
 class Service:
@@ -76,33 +100,65 @@ class Service:
         self.upstream = (
             None
             if config.parent is None
-            else Upstream(config.parent, config.request_threads, CONNECT_S + config.round_trip_s)
+            else Upstream(config.parent, config.request_threads, config.round_trip_s)
+        )
+        self.past = (
+            None
+            if config.past is None
+            else Upstream(config.past, config.request_threads, config.past_round_trip_s)
         )
         self._method = self._new_method("start", config.policy)
 
     def _new_method(self, name: str, policy: Mapping[str, Any]) -> Method:
-        return Method(name, make_policy(policy, self.config.place, self.config.plugins))
+        place = self.config.place
+        made = make_policy(policy, place, self.config.plugins)
+        skips = self.past is not None and tier_of(policy["policy"]) != place.tiers[place.level + 1]
+        return Method(name, made, skips=skips)
 
     @property
     def method(self) -> Method:
         """The method that runs now, with its records, replies and metrics."""
         return self._method
 
-    def reset(self, name: str, policy: Mapping[str, Any]) -> None:
-        """Begin a method with an empty window, no connections, no answers, records or counts.
+    def reset(
+        self,
+        name: str,
+        policy: Mapping[str, Any],
+        round_trip_s: float | None = None,
+        past_round_trip_s: float | None = None,
+    ) -> None:
+        """Begin a method with an empty window, no connections, a new breaker, no answers, records or counts.
 
-        Requests under way end under the method that they began with.
+        Requests under way end under the method that they began with. The longest round trips are those of
+        before, where others are not given.
 
         Raises:
             ConfigError: the policy cannot be made; the old method stays.
         """
         self._method = self._new_method(name, policy)
-        self.disconnect()
+        for way, longest_s in ((self.upstream, round_trip_s), (self.past, past_round_trip_s)):
+            if way is not None:
+                way.reset(longest_s)
 
     def disconnect(self) -> None:
-        """Close the connections to the tier above."""
-        if self.upstream is not None:
-            self.upstream.disconnect()
+        """Close the connections to the tiers above."""
+        for way in self._ways:
+            way.disconnect()
+
+    @property
+    def _ways(self) -> list[Upstream]:
+        return [way for way in (self.upstream, self.past) if way is not None]
+
+    def share(self, confidences: Sequence[float]) -> list[float]:
+        """Take in the confidences that entered the window at other nodes of the tier.
+
+        Returns those that entered it here since this was last asked, in order; first, whatever is being
+        inferred ends.
+
+        Raises:
+            ValueError: the policy's window is this node's alone.
+        """
+        return self.queue.between(partial(self._method.share, confidences))
 
     def infer_apart(self, texts: list[str]) -> list[Inference]:
         """Infer each text, outside any window and without the tiers above: to warm up, and to calibrate.
@@ -133,7 +189,7 @@ class Service:
     def _serve(self, method: Method, request: Incoming) -> Reply:
         course = Course(queue_ms=request.waited_ms)
         try:
-            reply = self._run(method.policy, request, course)
+            reply = self._run(method, request, course)
         except RequestError as error:
             reply = Reply(error.status, error.body)
         except Exception:
@@ -145,16 +201,20 @@ class Service:
         method.metrics.count(record)
         return replace(reply, record=record)
 
-    def _run(self, policy: Policy, request: Incoming, course: Course) -> Reply:
+    def _run(self, method: Method, request: Incoming, course: Course) -> Reply:
+        policy = method.policy
         if policy.infers or self.upstream is None:
             text = read_prompt(request.body)
-            asked = Request(request.request_id, len(text.encode()))
+            shown = text if "prompt" in policy.knows else None
+            asked = Request(request.request_id, len(text.encode()), shown)
             if self.upstream is None:
                 self._infer(text, None, request, course)
             elif not policy.passes_on(asked):
-                self._infer(text, partial(policy.judge, asked), request, course)
-        if not course.decision.keep and (answer := self._forward(request, course)) is not None:
-            return answer
+                self._infer(text, partial(method.judge, asked), request, course)
+        if not course.decision.keep:
+            answer = self._forward(request, course, method.skips)
+            if answer is not None:
+                return answer
         return self._own_answer(request, course)
 
     def _infer(self, text: str, decide: Decide | None, request: Incoming, course: Course) -> None:
@@ -179,23 +239,25 @@ class Service:
             own.finish,
             self.config.place.tier,
             self._step(course),
+            degraded=course.forward_error is not None,
         )
         return Reply(200, body)
 
-    def _forward(self, request: Incoming, course: Course) -> Reply | None:
+    def _forward(self, request: Incoming, course: Course, skips: bool) -> Reply | None:
         """The reply from above; ``None`` if there is none and this node has an answer of its own.
 
         Raises:
             RequestError: there is none and this node has no answer either.
         """
-        assert self.upstream is not None, "a node without a tier above infers and keeps"
         crossing = course.crossing
         try:
-            answer = self.upstream.forward(request.body, request.request_id, request.deadline, crossing)
+            answer = self._reach(request, course, skips)
             if answer.status == 200:
                 return Reply(200, prepend_step(answer.body, self._step(course)))
             course.forward_error = error_kind(answer.body)
-            return None if course.own else answer
+            if course.own is not None:
+                return None
+            return replace(answer, status=502) if answer.status in OWN_STATUSES else answer
         except RequestError as error:
             course.forward_error = error.kind
             if course.own is None:
@@ -205,6 +267,29 @@ class Service:
             if crossing.began_s is not None:
                 ended_s = time.monotonic() if crossing.answered_s is None else crossing.answered_s
                 course.upstream_ms = (ended_s - crossing.began_s) * 1000
+
+    def _reach(self, request: Incoming, course: Course, skips: bool) -> Reply:
+        """The reply of the tier above; of the next, if the method ``skips`` one that cannot be reached.
+
+        A request whose time ran out while it was waited for has none left for another tier.
+
+        Raises:
+            RequestError: none came.
+        """
+        assert self.upstream is not None, "a node without a tier above infers and keeps"
+        asked = request.body, request.request_id, request.deadline, course.crossing
+        try:
+            answer = self.upstream.forward(*asked)
+            if not skips or sign_of(answer) == "alive":
+                return answer
+            course.skipped = error_kind(answer.body)
+        except RequestError as error:
+            if not skips or error.kind == "deadline":
+                raise
+            course.skipped = error.kind
+        assert self.past is not None, "a method skips where there is somebody to ask"
+        course.crossing.answered_s = None  # an error may have come: the answer that counts is the next one's
+        return self.past.forward(*asked)
 
     def _step(self, course: Course) -> Step:
         confidence = course.own.confidence if course.own else None
@@ -230,6 +315,8 @@ def _record(request: Incoming, course: Course, outcome: str) -> Record:
         upstream_ms=course.upstream_ms,
         forward_error=course.forward_error,
         repeats=course.crossing.repeats,
+        tripped=course.crossing.tripped,
+        skipped=course.skipped,
         outcome=outcome,
         arrived_s=request.arrived,
         forward_began_s=course.crossing.began_s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ import urllib3
 from urllib3.connection import HTTPConnection
 from urllib3.util import SKIP_HEADER
 
+from tiers.breaker import PROBE_CONNECT_S, Breaker, Sign, sign_of
 from tiers.errors import RequestError, deadline_passed
 from tiers.protocol import (
     COMPLETIONS_PATH,
@@ -29,6 +30,10 @@ from tiers.stamped import StampedSocket
 
 CONNECT_S = 20.0
 """For a handshake, beside its round trip: SYNs are lost on lossy links too, and are sent again some times."""
+HANDOVER_S = 0.1
+"""What a node keeps of the time for a request to hand its own answer over, and again to hear the tier above;
+of a short time a 20th.
+"""
 MAX_ANSWER_BYTES = 8 << 20
 _WAITING = "while the tier above was waited for"
 
@@ -42,12 +47,14 @@ class Crossing:
     answered_s: float | None = None
     """The answer's last byte arrived; ``None`` if it never did."""
     repeats: int = 0
+    tripped: bool = False
+    """Its failure opened the breaker."""
 
 
 _crossing: ContextVar[Crossing] = ContextVar("crossing")
 """Of the request that this thread sends up: urllib3 hands nothing of ours to the connection that it picks."""
-_deadline: ContextVar[float] = ContextVar("deadline")
-"""Of the same request: urllib3's own time-out is one for each read, so that a trickle would never end."""
+_give_up: ContextVar[float] = ContextVar("give_up")
+"""When it is given up: urllib3's own time-out is one for each read, so that a trickle would never end."""
 
 
 class ClosedBeforeAnswer(ConnectionError):
@@ -77,7 +84,7 @@ class OneWriteConnection(HTTPConnection):
             crossing.began_s = time.monotonic()
         if self.sock is None:
             self.connect()  # its failure is the parent's absence, never a reason to repeat
-        cast(StampedSocket, self.sock).give_up_s = _deadline.get()
+        cast(StampedSocket, self.sock).give_up_s = _give_up.get()
         try:
             self.sock.sendall(message)
         except ConnectionError as error:
@@ -111,23 +118,48 @@ class OneWritePool(urllib3.HTTPConnectionPool):
     ConnectionCls = OneWriteConnection
 
 
-class Upstream:
-    """The parent of a node and the connections to it, at most ``connections`` at a time."""
+def divided(deadline: float, now: float, round_trip_s: float) -> tuple[float, float]:
+    """When a node gives the tier above up, and the deadline that it tells it, on the same clock.
 
-    def __init__(self, parent: str, connections: int, connect_s: float = CONNECT_S) -> None:
+    The tier above is to answer, with what it has by then, so that its answer crosses back and is heard in
+    time; and the node's own answer is to leave before the node's own deadline. At least half of the time
+    that remains goes up.
+    """
+    remaining_s = deadline - now
+    handover_s = min(HANDOVER_S, remaining_s / 20)
+    give_up = deadline - handover_s
+    return give_up, max(give_up - handover_s - round_trip_s, now + remaining_s / 2)
+
+
+class Upstream:
+    """A node's way up: a tier above, the connections to it, ``connections`` at most, and their breaker."""
+
+    def __init__(self, parent: str, connections: int, round_trip_s: float = 0.0) -> None:
         """Note where the parent is; :meth:`forward` connects to it.
 
         Args:
             parent: ``host`` or ``host:port``; the port is :data:`~tiers.protocol.TIER_PORT` unless given.
             connections: upper bound on open connections; further requests wait for one.
-            connect_s: how long a handshake may take.
+            round_trip_s: the longest to the parent.
         """
         host, _, port = parent.partition(":")
         self._address = (host, int(port) if port else TIER_PORT)
-        self._connect_s = connect_s
+        self._round_trip_s = round_trip_s
         self._new_pool = partial(OneWritePool, *self._address, maxsize=connections, block=True, retries=False)
         self._lock = threading.Lock()
         self._pool = self._new_pool()
+        self._breaker = Breaker()
+
+    def reset(self, round_trip_s: float | None = None) -> None:
+        """Begin a method: no connections, and a breaker that has seen nothing.
+
+        Args:
+            round_trip_s: the longest to the parent from now on, if it is another.
+        """
+        if round_trip_s is not None:
+            self._round_trip_s = round_trip_s
+        self._breaker = Breaker()
+        self.disconnect()
 
     def disconnect(self) -> None:
         """Close every connection: idle ones now, others when their answer is in."""
@@ -141,26 +173,50 @@ class Upstream:
         Args:
             body: JSON of the request, untouched.
             request_id: goes along in a header.
-            deadline: on ``time.monotonic()``'s clock; what remains of it goes along too.
+            deadline: this node's, on ``time.monotonic()``'s clock; it is :func:`divided` with those above.
             crossing: is told the times and the repeats, whatever comes of it.
 
         Raises:
             RequestError: ``deadline``, ``unreachable`` (no connection, or closed without an answer twice),
-                or ``upstream`` (an answer that breaks off or is not HTTP).
+                ``upstream`` (an answer that breaks off or is not HTTP), or ``breaker_open`` (nothing was
+                sent).
         """
+        now = time.monotonic()
+        if deadline <= now:
+            raise deadline_passed(_WAITING)
+        breaker = self._breaker
+        permit = breaker.admit()
+        sign: Sign = "failed"
         _crossing.set(crossing)
-        _deadline.set(deadline)
+        give_up, told = divided(deadline, now, self._round_trip_s)
+        _give_up.set(give_up)
+        connect_s = (PROBE_CONNECT_S if permit.is_probe else CONNECT_S) + self._round_trip_s
+        attempt = partial(self._attempt, body, request_id, give_up, told, connect_s)
         try:
-            return self._attempt(body, request_id, deadline)
-        except ClosedBeforeAnswer:
-            crossing.repeats = 1
+            try:
+                reply = attempt()
+            except ClosedBeforeAnswer:
+                crossing.repeats += 1
+                reply = self._last(attempt)
+            sign = sign_of(reply)
+            return reply
+        except RequestError as error:
+            sign = "silent" if error.kind == "deadline" else "failed"
+            raise
+        finally:
+            if breaker.settle(permit, sign):
+                crossing.tripped = True
+                self.disconnect()  # a probe on an old connection would wait for TCP's next repeat
+
+    def _last(self, attempt: Callable[[], Reply]) -> Reply:
         try:
-            return self._attempt(body, request_id, deadline)
+            return attempt()
         except ClosedBeforeAnswer as error:
             raise self._error("unreachable", f"closed twice without an answer ({error})") from error
 
-    def _attempt(self, body: bytes, request_id: str, deadline: float) -> Reply:
-        remaining = deadline - time.monotonic()
+    def _attempt(self, body: bytes, request_id: str, give_up: float, told: float, connect_s: float) -> Reply:
+        now = time.monotonic()
+        remaining = give_up - now
         if remaining <= 0:
             raise deadline_passed(_WAITING)
         pool: Any = self._pool  # Any: its stubs want whole seconds of pool_timeout
@@ -169,8 +225,8 @@ class Upstream:
                 "POST",
                 COMPLETIONS_PATH,
                 body=body,
-                headers=_headers(request_id, remaining),
-                timeout=urllib3.Timeout(total=remaining, connect=min(remaining, self._connect_s)),
+                headers=_headers(request_id, told - now),
+                timeout=urllib3.Timeout(total=remaining, connect=min(remaining, connect_s)),
                 pool_timeout=remaining,
                 redirect=False,
             )
@@ -180,14 +236,14 @@ class Upstream:
         except urllib3.exceptions.ClosedPoolError as error:  # disconnected between the two lines
             raise ClosedBeforeAnswer(str(error)) from error
         except urllib3.exceptions.HTTPError as error:
-            raise self._named(error, deadline) from error
+            raise self._named(error, give_up) from error
 
-    def _named(self, error: Exception, deadline: float) -> Exception:
+    def _named(self, error: Exception, give_up: float) -> Exception:
         cause = error.args[1] if len(error.args) > 1 else None
         if isinstance(cause, ClosedBeforeAnswer):
             return cause
         late = (urllib3.exceptions.ReadTimeoutError, urllib3.exceptions.EmptyPoolError)
-        if time.monotonic() >= deadline or isinstance(error, late):
+        if time.monotonic() >= give_up or isinstance(error, late):
             return deadline_passed(_WAITING)
         unreachable = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
         if isinstance(error, unreachable):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from tiers.errors import ConfigError
@@ -19,7 +20,8 @@ class Variants(Generic[Base]):
 
     A variant has the name of its module, so that a new variant is a new file and nothing else. Packages in
     ``package`` are no variants, nor are the module ``base`` and the modules named in ``besides``. With
-    ``hyphens``, a name has them where its module's has ``_``.
+    ``hyphens``, a name has them where its module's has ``_``. ``older`` has names of before, each with the
+    one of today: they are found, and not told.
     """
 
     def __init__(
@@ -30,10 +32,12 @@ class Variants(Generic[Base]):
         besides: Collection[str] = (),
         *,
         hyphens: bool = False,
+        older: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._what, self._package, self._base = what, package, base
         self._besides = {"base", *besides}
         self._separator = "-" if hyphens else "_"
+        self._older = older
 
     @property
     def names(self) -> list[str]:
@@ -41,6 +45,14 @@ class Variants(Generic[Base]):
         path = importlib.import_module(self._package).__path__
         found = (module.name for module in pkgutil.iter_modules(path) if not module.ispkg)
         return sorted(name.replace("_", self._separator) for name in set(found) - self._besides)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether one of the package has, or had, that name."""
+        return self.today(name) in self.names
+
+    def today(self, name: str) -> str:
+        """The name that stands today for a name of before; any other as it is."""
+        return self._older.get(name, name)
 
     def find(self, name: str, search: Sequence[str] = ()) -> type[Base]:
         """The class of that name.
@@ -55,6 +67,7 @@ class Variants(Generic[Base]):
         if external(name):
             outside: type[Base] = load_class(name, self._base, search)
             return outside
+        name = self.today(name)
         if name not in self.names:
             known = ", ".join(self.names)
             raise ConfigError(f"no {self._what} {name!r}; known are {known}, or file.py:Class")

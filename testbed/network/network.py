@@ -69,6 +69,7 @@ class Network:
 
     Attributes:
         net: the Mininet network, for ``mininet.cli.CLI`` and all else that takes one.
+        topology: what it is now.
         link_process: the process that carries its links.
     """
 
@@ -127,6 +128,19 @@ class Network:
         """The WAN link of that name, such as ``device1-edge1``."""
         return next(link for link in self.links if link.name == name)
 
+    def become(self, topology: Topology) -> None:
+        """Be that topology's network from now on: its links' figures may be others, and nothing else.
+
+        Raises:
+            ValueError: it has other nodes or links.
+            TestbedError: the link process has ended.
+        """
+        if topology.unshaped != self.topology.unshaped:
+            raise ValueError("another topology needs a network of its own")
+        self.topology = topology
+        for link, spec in zip(self.links, topology.links, strict=True):
+            link.become(spec)
+
     def settings(self) -> dict[str, Any]:
         """The link process's and the nodes' settings, for the manifest."""
         return {
@@ -152,7 +166,7 @@ class Network:
             for level, end in enumerate(("near", "far"))
         )
         link = Link(name, "probe", self._probes, near.name, far.name, up=up, down=down or up)
-        self._build([near, far], [link], containers=None)
+        self._build(Topology((near, far), (link,)), containers=None)
         return ProbeLink(self.net.links[-1], self.net[near.name].endpoint, self.net[far.name].endpoint)
 
     def _up(self) -> None:
@@ -167,7 +181,7 @@ class Network:
         self._home = named(self.prefix)
         self.link_process = self._stack.enter_context(LinkProcess(self._home))
         self._reader = self._read_in(self._home)
-        self._build(self.topology.nodes, self.topology.links, containers)
+        self._build(self.topology, containers)
         self._stack.callback(self._begin_removal, containers)  # it takes longest, beside all else
 
     def _down(self) -> None:
@@ -207,7 +221,7 @@ class Network:
         self._stack.callback(kill_processes_in, *map(named, names))
         add_namespaces(names)
 
-    def _build(self, nodes: Sequence[Node], links: Sequence[Link], containers: Containers | None) -> None:
+    def _build(self, topology: Topology, containers: Containers | None) -> None:
         """Make one part of the network: our Mininet classes collect commands, which are then run.
 
         Args:
@@ -215,7 +229,7 @@ class Network:
         """
         wiring = Wiring(self._home, self.prefix)
         if containers is None:
-            self._add_namespaces([kernel_name(self.run_id, node.name) for node in nodes])
+            self._add_namespaces([kernel_name(self.run_id, node.name) for node in topology.nodes])
 
         def host_options(node: Node) -> dict[str, Any]:
             if containers is None:
@@ -227,8 +241,7 @@ class Network:
         first_host, first_link = len(self.net.hosts), len(self.net.links)
         self.net.buildFromTopo(
             SiteTopo(
-                nodes=nodes,
-                links=links,
+                topology=topology,
                 prefix=self.prefix,
                 first_number=len(self.net.switches) + 1,
                 host=host_options,

@@ -15,7 +15,7 @@ from testbed.scenario.topology import Node as TierNode
 
 
 class SiteHost(LazyShell, Host):
-    """A host with one interface and routes to its neighbours in the tree."""
+    """A host with one interface and routes to its neighbours (:meth:`Topology.neighbours`)."""
 
     def __init__(
         self, name: str, *, tier_node: TierNode, neighbours: Sequence[TierNode], wiring: Wiring, **params: Any

@@ -1,7 +1,9 @@
 """The switch of a site, as a Mininet switch that is told which address is behind which port.
 
 Nothing is learnt and nothing flooded: the host of the site reaches its neighbours in the tree, each through
-the port of its link, and they reach the host. No frame goes from one link to another, so none passes a tier.
+the port of its link, and they reach the host. No frame goes from one link to another, so none passes a tier,
+unless the scenario has tiers skipped: then the port of the way up is not isolated, and there are entries for
+the nodes two tiers away.
 Where siblings share a link, another switch stands before it, at which they reach the link and not each other.
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 from testbed.network.cables import CableLink, SiteLink
 from testbed.network.link import WanLink
 from testbed.network.mininet_compat import Topo
-from testbed.scenario.topology import Link, Node
+from testbed.scenario.topology import Node, Topology
 
 
 class SiteTopo(Topo):
@@ -21,8 +21,7 @@ class SiteTopo(Topo):
     def build(
         self,
         *,
-        nodes: Sequence[Node],
-        links: Sequence[Link],
+        topology: Topology,
         prefix: str,
         first_number: int,
         host: Callable[[Node], Mapping[str, Any]],
@@ -35,30 +34,41 @@ class SiteTopo(Topo):
             host: class and options of a node's host.
             switch: class and options of every switch.
         """
-        named = {node.name: node for node in nodes}
+        nodes = topology.nodes
         for number, node in enumerate(nodes, first_number):
-            ends = [(child, link.parent) for link in links for child in link.children]
-            neighbours = [
-                named[parent if child == node.name else child]
-                for child, parent in ends
-                if node.name in (child, parent)
-            ]
+            neighbours = topology.neighbours(node.name)
             self.addHost(node.name, tier_node=node, neighbours=neighbours, **host(node))
             self.addSwitch(switch_name(node.name), interface=f"{prefix}s{number}", number=number, **switch)
             self.addLink(node.name, switch_name(node.name), cls=SiteLink, port_name=f"{prefix}h{number}")
         extra = itertools.count(first_number + len(nodes))
-        for number, link in enumerate(links, first_number):
-            below, parent_mac = switch_name(link.child), named[link.parent].mac
+        for number, link in enumerate(topology.links, first_number):
+            below, above_macs = switch_name(link.child), _macs(topology.above(link))
             if link.shared:
                 below = f"Shared_{link.parent}"  # no node's name has a capital
                 at = next(extra)  # with no gap: the next part is numbered on from the count of switches
                 self.addSwitch(below, interface=f"{prefix}s{at}", number=at, **switch)
                 for child in link.children:
-                    cable = {"macs": (named[child].mac, parent_mac), "number": named[child].number}
-                    self.addLink(switch_name(child), below, cls=CableLink, **cable)
-            macs = ([named[child].mac for child in link.children], parent_mac)
-            sites = below, switch_name(link.parent)
-            self.addLink(*sites, cls=WanLink, spec=link, macs=macs, number=number)
+                    self.addLink(
+                        switch_name(child),
+                        below,
+                        cls=CableLink,
+                        macs=(_macs(topology.below([child])), above_macs),
+                        number=topology.node(child).number,
+                        passed=topology.is_passed(child),
+                    )
+            self.addLink(
+                below,
+                switch_name(link.parent),
+                cls=WanLink,
+                spec=link,
+                macs=(_macs(topology.below(link.children)), above_macs),
+                number=number,
+                passed=topology.is_passed(link.child),
+            )
+
+
+def _macs(nodes: Sequence[Node]) -> list[str]:
+    return [node.mac for node in nodes]
 
 
 def switch_name(node: str) -> str:

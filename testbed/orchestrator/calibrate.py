@@ -1,4 +1,7 @@
-"""Calibrates methods before the first of them starts, by what the tiers' own models say of a split."""
+"""Calibrates methods before the first of them starts, by what the tiers' own models say of a split.
+
+A policy that knows more than its node shows it gets that here, too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 from testbed.console import Reporter
 from testbed.orchestrator.nodes.control import NodeControl, on_all
 from testbed.orchestrator.prepare import Inputs
-from testbed.results.directory import CALIBRATION, RunDirectory
+from testbed.results.directory import ANSWERS, CALIBRATION, RunDirectory
 from testbed.scenario.calibration import calibrated, tiers_to_ask
 from testbed.scenario.workload.trace_file import TRACE_SPLIT
 
@@ -18,14 +21,24 @@ TEXTS_AT_A_TIME = 10
 def calibrate(
     nodes: Sequence[NodeControl], inputs: Inputs, directory: RunDirectory, reporter: Reporter
 ) -> Mapping[str, Mapping[str, Any]]:
-    """Ask one node of each tier for its answers; return, by method, what its policy is given beside its own.
+    """What each method's policy is given beside the scenario's parameters, by method.
 
-    The nodes are asked over their own loopback, so no WAN link carries it, and no window keeps it. What they
-    said is written to the run directory, where the audit finds it.
+    One node of each tier is asked for its answers to the calibration rows over its own loopback, so no WAN
+    link carries it, and no window keeps it. What they said is written to the run directory, where the audit
+    finds it.
 
     Raises:
         TestbedError: a model fails, or the rows do not show what a method asks for.
     """
+    foreknown = inputs.foreknown
+    if foreknown.answers:
+        directory.write_json(ANSWERS, foreknown.answers)
+    return {**_by_split(nodes, inputs, directory, reporter), **foreknown.methods}
+
+
+def _by_split(
+    nodes: Sequence[NodeControl], inputs: Inputs, directory: RunDirectory, reporter: Reporter
+) -> Mapping[str, Mapping[str, Any]]:
     rows = inputs.calibration
     if not rows:
         return {}

@@ -1,34 +1,54 @@
-"""Writes a run's tables, verdicts and summary, and seals its directory."""
+"""Writes a run's tables, verdicts and summary, and seals its directory.
+
+Where runs share a network, the links are measured after several of them: what rests on that is judged anew.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from testbed.errors import TestbedError
 from testbed.host.cgroup_limits import container_limits
+from testbed.orchestrator.measurement import Measurement
 from testbed.orchestrator.method import MethodResult
 from testbed.orchestrator.prepare import Inputs
 from testbed.results.audit import audit
 from testbed.results.columns import EVENTS, LINKS, REQUESTS, TIERS, total
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import Evidence, TierLimit
-from testbed.results.fidelity import judge
+from testbed.results.fidelity import JUDGED, Fidelity, judge
 from testbed.results.offload import tie_warnings
 from testbed.results.summary import summarise
-from testbed.scenario.reports import Finding
+from testbed.scenario.topology import Link
 
 
 @dataclass
 class Measured:
-    """What a run has measured so far: each method that ended, and the links before and after them."""
+    """What a run has measured so far: each method that ended, and the links before and after them.
+
+    ``pending``: the links will be measured later, after other runs too.
+    """
 
     methods: list[MethodResult] = field(default_factory=list)
-    links_before: list[Finding] | None = None
-    links_after: list[Finding] | None = None
+    before: Measurement | None = None
+    after: Measurement | None = None
+    pending: bool = False
 
     def rows(self, table: Literal["requests", "links", "tiers"]) -> list[dict[str, Any]]:
         """The rows of a table, of all methods that ended."""
         return [row for result in self.methods for row in getattr(result, table)]
+
+
+@dataclass(frozen=True)
+class Concluded:
+    """A run whose directory is sealed, and what its verdicts rest on; ``notes`` go with the evidence's."""
+
+    directory: RunDirectory
+    links: Sequence[Link]
+    evidence: Evidence
+    notes: Sequence[str]
 
 
 def save_tables(directory: RunDirectory, inputs: Inputs, measured: Measured) -> None:
@@ -41,32 +61,67 @@ def save_tables(directory: RunDirectory, inputs: Inputs, measured: Measured) -> 
         directory.write_table("events.parquet", events, EVENTS)
 
 
-def conclude(directory: RunDirectory, inputs: Inputs, measured: Measured) -> None:
+def conclude(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Concluded:
     """Write tables, verdicts and summary, and seal the directory; what a run lacks counts against it."""
     save_tables(directory, inputs, measured)
-    fidelity = judge(_evidence(directory, inputs, measured))
-    written = fidelity.to_json()
-    written["notes"] += [text for result in measured.methods for text in result.findings]
+    evidence = _evidence(directory, inputs, measured)
+    fidelity = judge(evidence)
     requests, links = measured.rows("requests"), measured.rows("links")
     summary = summarise(inputs.scenario, requests, links, fidelity.faithful)
+    notes = [text for result in measured.methods for text in result.findings]
     for name, figures in summary["methods"].items():
-        written["notes"] += tie_warnings(name, figures["offload"])
+        notes += tie_warnings(name, figures["offload"])
+    own_links = inputs.topology.links
+    if measured.before is not None:
+        notes += measured.before.notes("before", own_links)
+    if measured.after is not None:
+        notes += measured.after.notes("after", own_links)
+    _write(directory, fidelity, notes, summary)
+    directory.seal()
+    return Concluded(directory, own_links, evidence, notes)
+
+
+def judge_anew(run: Concluded, after: Measurement | None, why: str = "") -> None:
+    """Judge a run by the links as they were measured after it, and seal its directory again.
+
+    Args:
+        after: that measurement; ``None`` if there will be none.
+        why: a note that says why there is none.
+
+    Raises:
+        TestbedError: the run's directory is not there any more, or was changed since.
+    """
+    if broken := run.directory.broken_seals(JUDGED):  # what is sealed anew must be the run's own
+        raise TestbedError(broken[0])
+    findings = None if after is None else after.findings
+    fidelity = judge(replace(run.evidence, links_pending=False, links_after=findings))
+    notes = [why] if after is None else after.notes("after", run.links)
+    summary = run.directory.read_json("summary.json") | {"faithful": fidelity.faithful}
+    _write(run.directory, fidelity, [*run.notes, *notes], summary)
+    run.directory.reseal(*JUDGED)
+
+
+def _write(
+    directory: RunDirectory, fidelity: Fidelity, notes: Sequence[str], summary: dict[str, Any]
+) -> None:
+    written = fidelity.to_json()
+    written["notes"] += notes
     directory.write_json("fidelity.json", written)
     directory.write_json("summary.json", summary)
-    directory.seal()
 
 
 def _evidence(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Evidence:
     scenario, results = inputs.scenario, measured.methods
-    calibration = directory.read_calibration()
+    calibration, answers = directory.read_calibration(), directory.read_answers()
     is_lockstep = scenario.replay.mode == "lockstep"
     is_whole = len(results) == len(scenario.methods)
     return Evidence(
         accounts=[account for result in results for account in result.accounts] if is_whole else None,
-        audit=audit(scenario, measured.rows("requests"), calibration) if is_whole else None,
+        audit=audit(scenario, measured.rows("requests"), calibration, answers) if is_whole else None,
         outcomes=[result.outcomes for result in results] if is_whole else None,
-        links_before=measured.links_before,
-        links_after=measured.links_after,
+        links_before=None if measured.before is None else measured.before.findings,
+        links_after=None if measured.after is None else measured.after.findings,
+        links_pending=measured.pending,
         lateness=None if is_lockstep else [result.lateness for result in results],
         unexplained=[result.unexplained for result in results],
         backlog={result.method: result.backlog for result in results},
@@ -81,6 +136,7 @@ def _evidence(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Ev
         },
         events=[event for result in results for event in result.observed.events],
         overflows=[overflow for result in results for overflow in result.overflows],
+        breakers=[breaker for result in results for breaker in result.breakers],
     )
 
 

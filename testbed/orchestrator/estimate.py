@@ -65,12 +65,19 @@ class Estimate:
         return f"about {duration(self.total_s)}: {', '.join(shown)}"
 
 
-def estimated_seconds(scenario: Scenario, trace: Sequence[Request], topology: Topology) -> Estimate:
-    """Estimate the phases of a run whose image and models are there already."""
+def estimated_seconds(
+    scenario: Scenario, trace: Sequence[Request], topology: Topology, *, kept: bool = False
+) -> Estimate:
+    """Estimate the phases of a run whose image and models are there already.
+
+    Args:
+        kept: its network is up already, from a run before.
+    """
     load_s = max(LOAD_S.get(tier.model.kind, LOAD_OTHER_S) for tier in scenario.tiers)
+    start_s = START_S + CONTAINER_S * len(topology.nodes) + load_s + _calibrating_s(scenario)
     return Estimate(
-        start_s=START_S + CONTAINER_S * len(topology.nodes) + load_s + _calibrating_s(scenario),
-        measuring_s=2 * _measuring_s(topology),
+        start_s=0.0 if kept else start_s,
+        measuring_s=0.0 if kept else 2 * _measuring_s(topology),
         replays_s=tuple(_replay_s(scenario, trace, topology, method) for method in scenario.methods),
         accounting_s=len(scenario.methods) * len(trace) / ACCOUNTED_REQUESTS_PER_S,
     )

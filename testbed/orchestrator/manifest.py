@@ -1,4 +1,4 @@
-"""Writes ``manifest.json``: what a run is, and how far it came."""
+"""Writes ``manifest.json``, what a run is and how far it came, and ``scenario.yaml``, to run it again."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from testbed.host.cgroup_limits import container_limits, own_limits
-from testbed.host.facts import host_facts
+from testbed.host.facts import host_facts, package_version
 from testbed.orchestrator.prepare import Inputs, Parts
 from testbed.results.columns import SCHEMA_VERSION
 from testbed.results.directory import RunDirectory, utc_now
+from testbed.scenario.scenario import RESOLVED
+from testbed.scenario.written import scenario_yaml
 
 
 class Manifest:
@@ -26,8 +28,10 @@ class Manifest:
             "scenario": inputs.scenario.model_dump(mode="json"),
             "links": [asdict(link) for link in inputs.topology.links],
             "seed": inputs.scenario.seed,
+            "datasets": list(inputs.datasets),
             "notes": list(inputs.notes),
             "clock_offsets_ns": {},
+            "started_ns": {},
             "image": {"tag": image.tag, "id": image.id, "size_bytes": image.size_bytes},
             "models": None if models is None else models.name,
             "host": {
@@ -36,6 +40,18 @@ class Manifest:
             },
         }
         self.add()
+        directory.write_text(RESOLVED, self._head() + scenario_yaml(inputs.as_asked))
+
+    def _head(self) -> str:
+        """What a person should know who opens the scenario's file."""
+        version, commit = package_version("llm-testbed"), self._fields["host"]["commit"]
+        made_by = f"llm-testbed {version}" + (f" at commit {commit}" if commit else "")
+        return (
+            f"# Run {self.run_id} of {self._fields['started_at']}, as {made_by} resolved it:\n"
+            "# --set and other options are applied, defaults are written out. `testbed run` takes this\n"
+            "# file, and makes the same trace, fates of frames and, in lockstep, decisions, as long as what\n"
+            "# it names is unchanged.\n"
+        )
 
     def add(self, **fields: Any) -> None:
         """Add or replace fields."""

@@ -15,21 +15,23 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from testbed.console import Count, Reporter
+from testbed.errors import TestbedError
 from testbed.host.cgroup import Usage
 from testbed.network.link import WanLink
 from testbed.orchestrator.accounting import account_captures
 from testbed.orchestrator.events.player import EventPlayer
 from testbed.orchestrator.events.stage import Stage
 from testbed.orchestrator.nodes.control import on_all
-from testbed.orchestrator.nodes.tier_specs import policy_spec
+from testbed.orchestrator.nodes.tier_specs import policy_spec, round_trips
 from testbed.orchestrator.prepare import Inputs
 from testbed.orchestrator.quiet import read_when_quiet, wait_until_connections_closed
 from testbed.orchestrator.replay.closed_loop import draw_closed_loop
 from testbed.orchestrator.replay.replay import Outcome, replay
+from testbed.orchestrator.replay.shared_windows import SharedWindows
 from testbed.orchestrator.rows.links import Reading, backlogs, frames_between, reconcile
 from testbed.orchestrator.rows.outcomes import count_outcomes
 from testbed.orchestrator.rows.requests import NodeRecords, request_rows, with_lives
-from testbed.orchestrator.rows.tiers import overflows, tier_rows
+from testbed.orchestrator.rows.tiers import breakers, overflows, tier_rows
 from testbed.orchestrator.session import Session
 from testbed.orchestrator.watch.cpu import CpuWatch
 from testbed.orchestrator.watch.probes import ProbeWatch
@@ -38,6 +40,7 @@ from testbed.results.columns import EventRow
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import (
     BacklogReport,
+    BreakerReport,
     CpuReport,
     Lateness,
     LinkAccount,
@@ -51,6 +54,8 @@ from testbed.results.times import unexplained
 from testbed.scenario.patience import round_trip_s
 from testbed.scenario.recordings import tiers_made_up
 from testbed.scenario.reports import ProcessReport
+from testbed.scenario.scores import score_answers
+from testbed.scenario.sections.kind import needs_reference
 from testbed.scenario.sections.methods import Method
 from testbed.wire.account import link_ends
 from testbed.wire.capture import Capture, CaptureReport
@@ -68,6 +73,7 @@ class Observation:
         captures: what became of each capture, by link.
         clock_offsets_ns: realtime less monotonic clock, at the start and the end; captures are stamped by
             the first.
+        started_ns: when its time 0 was, by the clock that stamps captures: ns since 1970.
     """
 
     method: str
@@ -81,6 +87,7 @@ class Observation:
     captures: Mapping[str, CaptureReport]
     link_process: ProcessReport | None
     clock_offsets_ns: tuple[int, int]
+    started_ns: int
     cpu: CpuReport
     probes: Sequence[ProbeReport]
 
@@ -99,12 +106,35 @@ class MethodResult:
     unexplained: Unexplained
     backlog: list[BacklogReport]
     overflows: list[Overflow]
+    breakers: list[BreakerReport]
     findings: list[str]
 
     @property
     def method(self) -> str:
         """The method's name."""
         return self.observed.method
+
+
+def try_policies(session: Session) -> None:
+    """Make each method's policy on every node, so that one that cannot be made is known of before a request.
+
+    Raises:
+        TestbedError: a node refuses one.
+    """
+    for method in session.inputs.scenario.methods:
+        try:
+            _begin(session, method)
+        except TestbedError as error:
+            raise TestbedError(f"methods.{method.name}: {error}") from None
+
+
+def _begin(session: Session, method: Method) -> dict[str, Any]:
+    """Let every node begin a method; return its policy as nodes are given it."""
+    inputs = session.inputs
+    spec = policy_spec(method, inputs.scenario.seed, session.calibrated.get(method.name))
+    longest = {node.name: round_trips(node, inputs.under_events) for node in inputs.topology.nodes}
+    on_all(session.nodes, lambda node: node.reset(method.name, spec, longest[node.name]))
+    return spec
 
 
 def run_method(session: Session, method: Method, progress: Count) -> MethodResult:
@@ -124,8 +154,7 @@ def observe(session: Session, method: Method, progress: Count) -> Observation:
         TestbedError: a container has ended, a capture cannot start, the disk is full.
     """
     network, nodes = session.network, session.nodes
-    spec = policy_spec(method, session.inputs.scenario.seed, session.calibrated.get(method.name))
-    on_all(nodes, lambda node: node.reset(method.name, spec))
+    spec = _begin(session, method)
     with ExitStack() as stack:
         captures = {
             link.name: stack.enter_context(_capture(session, method.name, link)) for link in session.captured
@@ -136,7 +165,7 @@ def observe(session: Session, method: Method, progress: Count) -> Observation:
         probe_watch, cpu_watch = ProbeWatch(session.probes), CpuWatch()
         at_start, start_offset_ns = _usage(session), _clock_offset_ns()
         with probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
-            outcomes, events, killed = _replay(session, method.name, spec, progress)
+            outcomes, events, killed, start_s = _replay(session, method, spec, progress)
         on_all(nodes, lambda node: node.disconnect())
         closed = not session.inputs.scenario.events or wait_until_connections_closed(network, slowest_s)
         after = read_when_quiet(network, slowest_s)
@@ -157,6 +186,7 @@ def observe(session: Session, method: Method, progress: Count) -> Observation:
         captures=reports,
         link_process=link_process,
         clock_offsets_ns=(start_offset_ns, _clock_offset_ns()),
+        started_ns=round(start_s * 1e9) + start_offset_ns,
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
     )
@@ -167,18 +197,27 @@ def account(
 ) -> MethodResult:
     """Attribute every byte of a method to its cause, and make the rows of its tables.
 
-    Needs no network: the captures are read from ``directory``. One that cannot be read accounts for nothing,
-    and speaks against the verdict on bytes.
+    Needs no network: the captures are read from ``directory``, compressed or not. One that cannot be read
+    accounts for nothing, and speaks against the verdict on bytes.
     """
     method, topology = observed.method, inputs.topology
     captures = {
-        link.name: (directory.pcap(method, link.name), link_ends(topology, link, inputs.flow_ports))
+        link.name: (
+            directory.found_capture(method, link.name) or directory.pcap(method, link.name),
+            link_ends(topology, link, inputs.flow_ports),
+        )
         for link in topology.links
     }
     captured = account_captures(captures, method, reporter)
     crossed = {link: account.requests for link, account in captured.items()}
+    task = inputs.scenario.task
+    answers = [
+        (one.answer if one.outcome == "answered" else None, inputs.examples[one.request_id].reference)
+        for one in observed.outcomes
+    ]
+    scores = score_answers(task.kind, answers)
     request_table = request_rows(
-        method, observed.outcomes, observed.records, inputs.examples, topology, crossed
+        method, observed.outcomes, observed.records, inputs.examples, topology, crossed, scores.scores
     )
     reconciled = reconcile(
         method, observed.before, observed.after, captured, observed.captures, request_table
@@ -194,14 +233,17 @@ def account(
             method,
             inputs.trace,
             observed.outcomes,
-            inputs.scenario.task.labels,
+            task.labels,
             made_up=made_up_inferences(requests, topology),
             tiers_made_up=tiers_made_up(inputs.scenario),
+            judged=needs_reference(task.kind),
+            scores=scores,
         ),
         lateness=Lateness.of(method, [row["lateness_ms"] for row in requests]),
         unexplained=unexplained(method, requests),
         backlog=backlogs(observed.after, topology),
         overflows=overflows(method, observed.records, observed.forgotten),
+        breakers=breakers(method, observed.records),
         findings=[
             f"{method}: {link}: {text}" for link, account in captured.items() for text in account.findings
         ],
@@ -224,13 +266,23 @@ def _clock_offset_ns() -> int:
 
 
 def _replay(
-    session: Session, method: str, policy: Mapping[str, Any], progress: Count
-) -> tuple[list[Outcome], list[EventRow], Mapping[str, Any]]:
-    """Replay the trace; return outcomes, events as they went, and what killed nodes had recorded."""
+    session: Session, method: Method, policy: Mapping[str, Any], progress: Count
+) -> tuple[list[Outcome], list[EventRow], Mapping[str, Any], float]:
+    """Replay the trace; return outcomes, events as they went, what killed nodes had recorded, and when time 0
+    was by the monotonic clock.
+    """
     inputs = session.inputs
     settings = inputs.scenario.replay
     stage = Stage(inputs.scenario.events, session.network, session.nodes, policy)
-    with EventPlayer(stage, method) as player:
+    start_s = math.nan
+
+    def started(at_s: float) -> None:
+        nonlocal start_s
+        start_s = at_s
+        player.start(at_s)
+
+    windows = SharedWindows(inputs.topology, session.nodes, method.relay) if method.shared else None
+    with EventPlayer(stage, method.name) as player:
         outcomes = replay(
             inputs.trace,
             {request_id: example.text for request_id, example in inputs.examples.items()},
@@ -238,7 +290,8 @@ def _replay(
             mode=settings.mode,
             deadline_s=settings.deadline_s,
             closed=draw_closed_loop(settings, len(inputs.trace), inputs.scenario.seed),
+            windows=windows,
             progress=lambda done: progress(done, len(inputs.trace)),
-            started=player.start,
+            started=started,
         )
-    return outcomes, player.reports, stage.records
+    return outcomes, player.reports, stage.records, start_s

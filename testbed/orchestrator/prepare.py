@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from testbed.errors import TestbedError
 from testbed.host.cgroup_limits import container_limits, own_limits
 from testbed.host.image import ImageRef, ensure_image
 from testbed.host.processes.reporting import Report
 from testbed.network.feasibility import host_lacks
-from testbed.orchestrator.events.flow import flow_ports, require_iperf3
+from testbed.orchestrator.events.flow import require_iperf3
 from testbed.orchestrator.room import require_room, room_notes
 from testbed.scenario.calibration import Row, calibration_rows, tiers_to_ask
 from testbed.scenario.capacity import capacity_notes
+from testbed.scenario.foreknowledge import Foreknown, foreknow
+from testbed.scenario.learnt import learnt_notes
 from testbed.scenario.recordings import check_recordings
 from testbed.scenario.requests import build_trace, prompts_for, time_notes
 from testbed.scenario.scenario import Scenario, clamp_cpus
+from testbed.scenario.scores import require_scores
+from testbed.scenario.sections.events import flow_ports
 from testbed.scenario.sections.graph import graph_notes
 from testbed.scenario.timeline import under_events
 from testbed.scenario.topology import DIRECTIONS, Topology
-from testbed.scenario.workload.datasets import Example
+from testbed.scenario.workload.datasets import Example, dataset_notes, describe
 from testbed.scenario.workload.trace_file import Request
 
 
@@ -38,6 +43,8 @@ class Inputs:
         asked_cpus: each tier's CPUs as the scenario has them.
         notes: sentences for the user; the manifest has them too.
         calibration: the rows by which methods are calibrated.
+        foreknown: the answers that methods know before they are given.
+        datasets: what the manifest says of each data set whose rows are asked.
     """
 
     scenario: Scenario
@@ -46,6 +53,19 @@ class Inputs:
     asked_cpus: Mapping[str, float]
     notes: Sequence[str] = ()
     calibration: Sequence[Row] = ()
+    foreknown: Foreknown = field(default_factory=Foreknown)
+    datasets: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def asked(self) -> list[Example]:
+        """The prompts that models are asked, of the trace and of the calibration."""
+        return [*self.examples.values(), *(example for _, example in self.calibration)]
+
+    @property
+    def as_asked(self) -> Scenario:
+        """The scenario before this host's CPUs bounded it."""
+        tiers = [tier.model_copy(update={"cpus": self.asked_cpus[tier.name]}) for tier in self.scenario.tiers]
+        return self.scenario.model_copy(update={"tiers": tuple(tiers)})
 
     @cached_property
     def topology(self) -> Topology:
@@ -76,8 +96,8 @@ def inputs_of(scenario: Scenario) -> Inputs:
     """Derive the inputs of a run of ``scenario`` on this host.
 
     Raises:
-        TestbedError: this host cannot run it, its trace's file does not fit it, or recordings do not fit the
-            trace.
+        TestbedError: this host cannot run it, its trace's file does not fit it, recordings do not fit the
+            trace, or a method asks for answers that are not known before the run.
     """
     require_iperf3(scenario.events)
     asked_cpus = {tier.name: tier.cpus for tier in scenario.tiers}
@@ -89,16 +109,31 @@ def inputs_of(scenario: Scenario) -> Inputs:
     require_room(scenario, own)
     notes += room_notes(scenario, own, containers)
     trace = build_trace(scenario)
-    examples = prompts_for(trace)
+    datasets = scenario.task.datasets
+    examples = prompts_for(trace, datasets)
     rows = calibration_rows(scenario, trace)
+    named = [datasets[name] for name in dict.fromkeys([*(r.dataset for r in trace), *(n for n, _ in rows)])]
+    notes += [note for dataset in named for note in dataset_notes(dataset)]
+    notes += learnt_notes(scenario, examples.values())
+    require_scores(scenario, examples.values())
     notes += check_recordings(scenario, examples.values())
     if rows:
         asked = [example for _, example in rows]
+        notes += learnt_notes(scenario, asked, "calibration")
         notes += check_recordings(scenario, asked, "calibration", tiers_to_ask(scenario))
     notes += graph_notes(scenario.graph)
     notes += capacity_notes(under_events(scenario.events, topology))
     notes += time_notes(scenario, trace)
-    return Inputs(scenario, trace, examples, asked_cpus, notes, rows)
+    return Inputs(
+        scenario,
+        trace,
+        examples,
+        asked_cpus,
+        notes,
+        rows,
+        foreknow(scenario, examples),
+        [describe(one) for one in named],
+    )
 
 
 @dataclass(frozen=True)

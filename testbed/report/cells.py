@@ -30,7 +30,7 @@ def if_valid(cell: str | Text, valid: bool) -> str | Text:
 
 def not_valid(faithful: Mapping[str, bool], *claims: Claim) -> list[str]:
     """What stands below a table whose cells rest on ``claims``: a line for each that does not hold."""
-    reason = "may not be believed in this run, for the reasons below"
+    reason = "may not be believed; the verdicts of the run say why"
     return [f"{NOT_VALID}: {claim} {reason}" for claim in claims if not faithful[claim]]
 
 
@@ -43,5 +43,24 @@ def with_interval(value: float | None, ends: Sequence[float | None] | None, form
     """A value and its interval; an end that is ``None`` has no bound."""
     if value is None or ends is None:
         return Text(number(value, form))
-    low, high = (number(end, form, missing="∞") for end in ends)
-    return Text(f"{value:{form}} [{low}, {high}]")
+    return Text(f"{value:{form}} {between(ends, form)}")
+
+
+def between(ends: Sequence[float | None], form: str) -> str:
+    """Both ends of an interval; one that is ``None`` has no bound."""
+    low, high = ends
+    return f"[{number(low, form, missing='-∞')}, {number(high, form, missing='∞')}]"
+
+
+def listed(noun: str, numbers: Iterable[int], most: int = 8) -> str:
+    """Numbers of things in words, such as ``points 1 to 4, 7``; neighbours as ranges, ``most`` at most."""
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1].append(number)
+        else:
+            ranges.append([number])
+    texts = [f"{one[0]} to {one[-1]}" if len(one) > 2 else ", ".join(map(str, one)) for one in ranges[:most]]
+    left = sum(map(len, ranges[most:]))
+    many = sum(map(len, ranges)) > 1
+    return f"{noun}{'s' if many else ''} {', '.join(texts)}{f' and {left} more' if left else ''}"

@@ -8,11 +8,11 @@ from itertools import pairwise
 from rich.table import Table
 
 from testbed.host.embedded.translation.ladder import Size
-from testbed.results.quality import Bleu
+from testbed.results.quality import Scored
 
 
 def translation_table(
-    dataset: str, count: int, scored: Sequence[tuple[Size, Bleu | None, Bleu | None]]
+    dataset: str, count: int, scored: Sequence[tuple[Size, Scored | None, Scored | None]]
 ) -> Table:
     """A row for each size with its BLEU and chrF; intervals as far as there are enough sentences."""
     table = Table(title=f"Demonstration models, held-out {dataset}", title_justify="left")
@@ -24,7 +24,7 @@ def translation_table(
     return table
 
 
-def _shown(score: Bleu | None) -> str:
+def _shown(score: Scored | None) -> str:
     if score is None:
         return "n/v"
     if score.interval is None:
@@ -33,7 +33,7 @@ def _shown(score: Bleu | None) -> str:
     return f"{score.score:.2f} \\[{low:.2f}, {high:.2f}]"
 
 
-def rising_sentence(scores: Sequence[tuple[str, Bleu | None]]) -> str:
+def rising_sentence(scores: Sequence[tuple[str, Scored | None]]) -> str:
     """Say whether BLEU rises strictly from each model to the next, and whether the intervals are apart."""
     flat, touching = [], []
     for (lower, below), (upper, above) in pairwise(scores):

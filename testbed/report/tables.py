@@ -8,7 +8,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from testbed.console import widened
 from testbed.report.cells import if_valid, not_valid, number, table, with_interval
+from testbed.report.published import published_tables
+from testbed.report.theory import theory_tables, with_theory
 from testbed.report.way import sample_way
 from testbed.results.columns import Row, total
 from testbed.results.directory import RunDirectory
@@ -30,14 +33,16 @@ MAX_REASONS = 5
 
 def render(directory: RunDirectory) -> RenderableType:
     """All tables of a finished run, a sample request's way, and the verdicts."""
-    summary = directory.read_json("summary.json")
+    summary = with_theory(directory, directory.read_json("summary.json"))
     scenario = directory.read_json("manifest.json")["scenario"]
     scorer = SCORERS[scenario["task"]["kind"]]
     faithful = summary["faithful"]
     parts: list[RenderableType] = [
         methods_table(summary, [tier["name"] for tier in scenario["tiers"]], scorer),
         comparison_table(summary, scorer),
+        *published_tables(summary, scenario, scorer),
         *offload_tables(summary),
+        *theory_tables(summary),
         links_table(directory.read_table("links.parquet"), faithful),
         tiers_table(directory.read_table("tiers.parquet")),
     ]
@@ -51,8 +56,7 @@ def render(directory: RunDirectory) -> RenderableType:
 
 def print_run(directory: RunDirectory, console: Console) -> None:
     """Print :func:`render`; wide enough for all columns where output is not a terminal."""
-    if not console.is_terminal:
-        console.width = max(console.width, 150)
+    widened(console, 150)
     with directory.understood():
         console.print(render(directory))
 
@@ -81,6 +85,11 @@ def methods_table(summary: Row, tiers: Sequence[str], scorer: Scorer) -> Table:
     notes = ["burden: prompt bytes on all links over cloud-only's; vs direct: over cloud-only's counted once"]
     reasons = [figures.get("vs_cloud_only_reason") for figures in summary["methods"].values()]
     notes += [f"-: {reason}" for reason in dict.fromkeys(filter(None, reasons))]
+    for name, figures in summary["methods"].items():
+        if figures.get("degraded"):
+            notes.append(f"{name}: {figures['degraded']} answers degraded: a tier above could not be reached")
+        if figures.get("skipped"):
+            notes.append(f"{name}: {figures['skipped']} answers came past a tier that could not be reached")
     notes += _made_up(summary)
     methods.caption = "\n".join([*notes, *not_valid(faithful, "bytes", "quality")])
     return methods

@@ -16,11 +16,15 @@ from testbed.scenario.workload.trace_file import Request
 def sample_way(
     requests: Sequence[Row], trace: Sequence[Request], faithful: Mapping[str, bool]
 ) -> Table | None:
-    """The way of the first request that went furthest under a method that decides by thresholds.
+    """The way of the first request that went furthest, past no tier, under a method with thresholds.
 
     Bytes are those that the captures hold. ``None`` if no request was answered under such a method.
     """
-    deciding = [row for row in requests if row["outcome"] == "answered" and any(row["thresholds"])]
+    deciding = [
+        row
+        for row in requests
+        if row["outcome"] == "answered" and any(row["thresholds"]) and not any(row.get("skipped") or ())
+    ]
     if not deciding:
         return None
     row = max(deciding, key=lambda row: (len(row["path"]), row["window_seqs"][0] is not None))

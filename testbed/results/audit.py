@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from itertools import chain, count, pairwise
+from itertools import chain, count
 from typing import Any
 
 from testbed.results.columns import Row
@@ -18,6 +18,7 @@ from testbed.results.rules import relays, rule_of
 from testbed.results.steps import Case, Step
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.events import NodeEvent
+from testbed.scenario.sections.kind import right_by
 from testbed.scenario.topology import Topology
 
 MAX_DIFFERENCES = 50
@@ -33,14 +34,20 @@ def audit_run(directory: RunDirectory) -> Audit:
     with directory.understood():
         scenario = Scenario.model_validate(directory.read_json("manifest.json")["scenario"])
         rows = directory.read_table("requests.parquet")
-        audited = audit(scenario, rows, directory.read_calibration())
+        audited = audit(scenario, rows, directory.read_calibration(), directory.read_answers())
     return replace(audited, differences=(*broken, *audited.differences))
 
 
-def audit(scenario: Scenario, rows: Sequence[Row], calibration: Mapping[str, Any] | None = None) -> Audit:
+def audit(
+    scenario: Scenario,
+    rows: Sequence[Row],
+    calibration: Mapping[str, Any] | None = None,
+    answers: Mapping[str, Mapping[str, str]] | None = None,
+) -> Audit:
     """Hold every decision in the rows of ``requests.parquet`` against the scenario's methods.
 
-    ``calibration`` is the content of ``calibration.json``, where methods were calibrated.
+    ``calibration`` is the content of ``calibration.json``, where methods were calibrated; ``answers`` that of
+    ``answers.json``, where a method knew all answers beforehand.
 
     A node that an event killed lost the records that it had not handed over yet: the last ones of that life
     are missing, and from the first gap on its thresholds cannot be shown.
@@ -58,7 +65,7 @@ def audit(scenario: Scenario, rows: Sequence[Row], calibration: Mapping[str, Any
         steps = shown = [
             Step(row, at, node in tops) for row in method_rows for at, node in enumerate(row["path"])
         ]
-        case = Case(method, topology, scenario.seed, calibration)
+        case = Case(method, topology, scenario.seed, calibration, answers, right_by(scenario.task.kind))
         rule = rule_of(case)
         if rule.remembers:
             shown = _without_gaps(steps, killed)
@@ -118,11 +125,16 @@ def _paths(rows: Sequence[Row], topology: Topology, killed: Set[str]) -> Iterato
         if answered and (not path or path[0] != row["device"]):
             yield f"{name}: answered, and its device {row['device']} has no record of it"
             continue
-        for lower, upper in pairwise(path):
-            if topology.node(lower).parent != upper:
+        skipped = row.get("skipped") or [None] * len(path)
+        for lower, upper, why in zip(path, path[1:], skipped, strict=False):
+            past = topology.past(lower) if why else None
+            if topology.node(lower).parent != upper and (past is None or past.name != upper):
                 yield f"{name}: went from {lower} to {upper}, which is not its parent"
+        for node, why in zip(path, skipped, strict=True):
+            if why and topology.past(node) is None:
+                yield f"{name}: {node} asked past its parent, and may not"
         for at, kept in enumerate(row["kept"][:-1]):
-            if kept:
+            if kept and not (at and skipped[at - 1]):
                 yield f"{name}: {path[at]} kept it, and {path[at + 1]} has a record of it"
         if answered:
             yield from _served(row, topology)
@@ -138,8 +150,14 @@ def _served(row: Row, topology: Topology) -> Iterator[str]:
     ]
     if not candidates:
         yield f"{name}: answered, and no node on its path kept it"
-    elif not any(
-        topology.node(path[at]).tier == row["tier"] and row["node_answers"][at] == row["answer"]
+        return
+    served = [
+        at
         for at in candidates
-    ):
+        if topology.node(path[at]).tier == row["tier"] and row["node_answers"][at] == row["answer"]
+    ]
+    if not served:
         yield f"{name}: answered {row['answer']!r} by {row['tier']}, which is not what the nodes recorded"
+    elif row.get("degraded") is not None and row["degraded"] in {row["kept"][at] for at in served}:
+        kept = "degraded, and {} kept it" if row["degraded"] else "not degraded, and {} sent it up in vain"
+        yield f"{name}: {kept.format(path[served[0]])}"

@@ -16,7 +16,7 @@ import pyarrow as pa
 Row = Mapping[str, Any]
 """A row of a table that was read: its values by column."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 5
 """Version of the run directory's format. Earlier ones lack the columns that are said to be null there."""
 
 
@@ -28,7 +28,8 @@ class RequestRow:
     reached, the device first; a node that only relayed has nulls for what it did not decide.
 
     ``hop_…`` lists have one entry for each of ``hops``: one fewer than ``path``, or as many if the last node
-    sent the request up and the one above never recorded it. Bytes are the captures': those that crossed,
+    sent the request up and the one above never recorded it. A node that was skipped is not on ``path``, and
+    both its links are among ``hops``. Bytes are the captures': those that crossed,
     whole or not, repeats left out. Summed over a method's requests they are a link's ``prompt_bytes`` up and
     ``answer_bytes`` down, except for its ``unattributed_bytes``.
 
@@ -51,7 +52,7 @@ class RequestRow:
     confidences: list[float | None]
     thresholds: list[float | None]
     window_seqs: list[int | None]
-    """At which number, from 0, the confidence entered the node's window."""
+    """At which number, from 0, the confidence entered the node's window (of a shared one, the tier's)."""
     window_lengths: list[int | None]
     kept: list[bool]
     """The policy's decision: to keep the node's own answer, or to send the request up."""
@@ -78,7 +79,9 @@ class RequestRow:
     hop_up_ms: list[float | None]
     """Time up a hop, connecting included; null where its upper node never recorded the request."""
     hop_down_ms: list[float | None]
-    """Time down a hop; null as ``hop_up_ms``, and where the answer never came down."""
+    """Time down a hop; null as ``hop_up_ms``, where the answer never came down, and where the lower node
+    asked past the upper one.
+    """
     unexplained_ms: float
     """The rest of the latency: the exchange with the device, and what of the hops was not recorded."""
     lives: list[int]
@@ -94,6 +97,18 @@ class RequestRow:
     """
     prompt_bytes: int
     """Length of the prompt in UTF-8; null in runs of schema version 1 and 2."""
+    score: float | None
+    """How good the answer is by the task's own rule, from 0 to 1; 0 without an answer. Null where one answer
+    has no score (translation, generation) or got none, and in runs of schema version 1 to 3.
+    """
+    degraded: bool
+    """Whether the answer was to come from a tier above, which could not be reached; null in runs of schema
+    version 1 to 3.
+    """
+    skipped: list[str | None]
+    """Why the node could not reach the one above, so that it asked the next, past it; null where it did not
+    ask past one, and in runs of schema version 1 to 3.
+    """
 
 
 @dataclass(frozen=True)
@@ -171,6 +186,12 @@ class TierRow:
     waited_s: float | None
     """How long its threads together waited for a CPU that its quota allowed
     (:mod:`testbed.host.run_delay`); null in runs of schema version 1 too.
+    """
+    breaker_opened: int
+    """How often the breaker of the way up opened; null in runs of schema version 1 to 3, as the next."""
+    breaker_refused: int
+    """Requests that were not sent to the tier above because the breaker was open; where tiers are skipped,
+    they may have gone past it.
     """
 
 

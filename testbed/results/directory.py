@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,15 +16,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from testbed.errors import TestbedError
-from testbed.host.files import require_utf8
+from testbed.host.files import nearest_existing, require_utf8, write_whole
+from testbed.results import seals
 from testbed.results.columns import SCHEMA_VERSION, TABLES
 from testbed.scenario.workload.trace_file import Request
 
-SUMS = "SHA256SUMS"
+GZIPPED = ".gz"
+"""At the end of the name of a capture that was compressed."""
 _LONGEST_NAME_BYTES = 600
-"""Of a file below a run directory: ``captures/<method>/<link>.pcap``, each at most 255."""
+"""Of a file below a run directory: ``captures/<method>/.<link>.pcap.gz``, each at most 255."""
 CALIBRATION = "calibration.json"
 """What the tiers said of the calibration split, in a run with methods that are calibrated."""
+ANSWERS = "answers.json"
+"""What each tier answers to each request, in a run with a method that knows it beforehand."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class RunDirectory:
                 raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
             if out is not None and path.exists():
                 _require_empty(path)
-            nearest = next(parent for parent in (path, *path.parents) if parent.exists())
+            nearest = nearest_existing(path)
             if not nearest.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             if not os.access(nearest, os.W_OK | os.X_OK):
@@ -115,14 +118,38 @@ class RunDirectory:
             raise
 
     def pcap(self, method: str, link: str) -> Path:
-        """Where the capture of a link under a method is; its directory is made."""
+        """Where the capture of a link under a method is to be written; its directory is made."""
         directory = self.path / "captures" / method
         directory.mkdir(parents=True, exist_ok=True)
         return directory / f"{link}.pcap"
 
+    def found_capture(self, method: str, link: str) -> Path | None:
+        """The capture of a link under a method, whether it was compressed since or not; ``None`` without."""
+        plain = self.path / "captures" / method / f"{link}.pcap"
+        both = (plain, plain.with_name(f"{plain.name}{GZIPPED}"))
+        return next((path for path in both if path.is_file()), None)
+
+    def capture(self, method: str, link: str) -> Path:
+        """The same, where there is to be one.
+
+        Raises:
+            TestbedError: there is none.
+        """
+        if found := self.found_capture(method, link):
+            return found
+        scenario = self.read_json("manifest.json").get("scenario")
+        discarded = isinstance(scenario, dict) and scenario.get("captures") == "discard"
+        why = "its scenario discards them" if discarded else "they were removed, or it did not come so far"
+        raise TestbedError(
+            f"{self.path} has no capture of {link} under {method}: {why}; run it again with "
+            "--set captures=keep"
+        )
+
     def write_json(self, name: str, value: Any) -> None:
-        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        self._replace(name, text.encode())
+        self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        write_whole(self.path / name, text.encode())
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a JSON file that holds an object.
@@ -148,24 +175,34 @@ class RunDirectory:
         """
         return self.read_json(CALIBRATION) if (self.path / CALIBRATION).is_file() else None
 
+    def read_answers(self) -> dict[str, Any] | None:
+        """By tier and request id, the answers that a method knew beforehand; ``None`` in a run without.
+
+        Raises:
+            TestbedError: the file is damaged.
+        """
+        return self.read_json(ANSWERS) if (self.path / ANSWERS).is_file() else None
+
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
         scratch = self.path / f".{name}"
         pq.write_table(table, scratch, compression="zstd")
         scratch.replace(self.path / name)
 
-    def read_table(self, name: str) -> list[dict[str, Any]]:
-        """Read a table's rows; a column that the table of an older run lacks is null.
+    def read_table(self, name: str, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Read a table's rows, or these columns of them; one that the table of an older run lacks is null.
 
         Raises:
             TestbedError: there is no such table, or it is damaged.
         """
         try:
-            rows: list[dict[str, Any]] = pq.ParquetFile(self._file(name)).read().to_pylist()
+            file = pq.ParquetFile(self._file(name))
+            there = None if columns is None else [each for each in columns if each in file.schema_arrow.names]
+            rows: list[dict[str, Any]] = file.read(there).to_pylist()
         except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: text that is no UTF-8
             raise TestbedError(f"{self.path / name} cannot be read ({error}); the run is damaged") from error
-        columns = TABLES[name].names if name in TABLES else ()
-        return [{**dict.fromkeys(columns), **row} for row in rows]
+        wanted = columns or (TABLES[name].names if name in TABLES else ())
+        return [{**dict.fromkeys(wanted), **row} for row in rows]
 
     def read_trace(self) -> list[Request]:
         """The requests that the run replayed. They are not checked again, so that no data set is needed.
@@ -182,28 +219,25 @@ class RunDirectory:
             raise TestbedError(f"{path} is no trace ({error}); the run is damaged") from error
 
     def seal(self) -> None:
-        """Write the SHA-256 of every file, in the format of sha256sum(1)."""
-        lines = [f"{_sha256(path)}  {path.relative_to(self.path)}\n" for path in self._files()]
-        self._replace(SUMS, "".join(lines).encode())
+        """Write the SHA-256 of every file."""
+        seals.seal(self.path)
 
-    def broken_seals(self) -> list[str]:
-        """What of the files is not as the run left it, in sentences; that a run was never sealed is one."""
-        sums = self.path / SUMS
-        if not sums.is_file():
-            return [f"{SUMS} is missing: the run did not end, or was tampered with"]
-        sealed = {}
-        for line in sums.read_text(errors="replace").splitlines():
-            digest, _, name = line.partition("  ")
-            sealed[name] = digest
-        present = {str(path.relative_to(self.path)): path for path in self._files()}
-        wrong = [f"{name} is missing" for name in sealed if name not in present]
-        wrong += [f"{name} is not in {SUMS}" for name in present if name not in sealed]
-        wrong += [
-            f"{name} is not as the run left it (its SHA-256 differs)"
-            for name, path in present.items()
-            if name in sealed and _sha256(path) != sealed[name]
-        ]
-        return sorted(wrong)
+    def reseal(self, *names: str) -> None:
+        """Write the SHA-256 of these files anew. Raises as :func:`testbed.results.seals.reseal`."""
+        seals.reseal(self.path, names)
+
+    def broken_seals(self, names: Collection[str] | None = None) -> list[str]:
+        """What of the files, or of these, is not as the run left it: :func:`testbed.results.seals.broken`."""
+        return seals.broken(self.path, names)
+
+    def require_unchanged(self, *names: str) -> None:
+        """Refuse to go on if one of these files is not as the run left it.
+
+        Raises:
+            TestbedError: which one.
+        """
+        if broken := self.broken_seals(names):
+            raise TestbedError(f"{self.path}: {broken[0]}; take an unchanged copy of the run")
 
     def _file(self, name: str) -> Path:
         """A file's path, which leads to no pipe or device, where reading would have no end.
@@ -215,19 +249,6 @@ class RunDirectory:
         if path.exists() and not path.is_file():
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
         return path
-
-    def _files(self) -> Iterable[Path]:
-        made_later = {SUMS, "report.html"}
-        return sorted(
-            path
-            for path in self.path.rglob("*")
-            if path.is_file() and path.name not in made_later and not path.name.startswith(".")
-        )
-
-    def _replace(self, name: str, content: bytes) -> None:
-        scratch = self.path / f".{name}"
-        scratch.write_bytes(content)
-        scratch.replace(self.path / name)
 
 
 def utc_now() -> str:
@@ -249,8 +270,3 @@ def _making(path: Path) -> Iterator[None]:
 def _require_empty(path: Path) -> None:
     if any(path.iterdir()):
         raise TestbedError(f"--out: {path} is not empty; name a new directory")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -130,11 +130,24 @@ class Overflow:
 
 
 @dataclass(frozen=True)
+class BreakerReport:
+    """A node whose breaker opened under one method: how often, and how many requests did not go up for it."""
+
+    method: str
+    node: str
+    opened: int
+    refused: int
+
+
+@dataclass(frozen=True)
 class Outcomes:
     """How the requests of one method ended: ``ended`` counts by outcome, ``repeated`` those with several.
 
+    ``degraded``: answers that stand in for those of a tier which could not be reached.
+
     ``strange_answers``: answers that are none of the task's labels, where it has labels; ``strange_answer``
-    is the first of them.
+    is the first of them. ``judged``: whether the task holds answers against references at all; ``unscored``:
+    answers that the task's own class gave no score; ``unscored_why`` is what it did with the first.
 
     ``made_up``: by tier, inferences whose answer and confidence no model gave. They speak against quality
     where a file of recordings lacked the prompt; in ``tiers_made_up`` all are made up, as the scenario gives
@@ -147,8 +160,12 @@ class Outcomes:
     repeated: int = 0
     strange_answers: int = 0
     strange_answer: str | None = None
+    judged: bool = True
+    unscored: int = 0
+    unscored_why: str | None = None
     made_up: Mapping[str, int] = field(default_factory=dict)
     tiers_made_up: tuple[str, ...] = ()
+    degraded: int = 0
 
 
 @dataclass(frozen=True)
@@ -219,6 +236,7 @@ class TierLimit:
 class Evidence:
     """All that the verdicts rest on. ``None``: it was not looked at; an empty sequence: it was.
 
+    ``links_pending``: they are still to be measured after the replay, with a network that other runs share.
     ``lateness`` is ``None`` in lockstep, where no request has a time at which it should be sent.
     ``link_process`` has the link process's report under each method, ``None`` where there is none; it is
     empty where there are no links.
@@ -229,6 +247,7 @@ class Evidence:
     outcomes: Sequence[Outcomes] | None = None
     links_before: Sequence[Finding] | None = None
     links_after: Sequence[Finding] | None = None
+    links_pending: bool = False
     lateness: Sequence[Lateness] | None = None
     unexplained: Sequence[Unexplained] | None = None
     backlog: Mapping[str, Sequence[BacklogReport]] | None = None
@@ -241,3 +260,4 @@ class Evidence:
     link_process: Mapping[str, ProcessReport | None] | None = None
     events: Sequence[EventRow] = ()
     overflows: Sequence[Overflow] = ()
+    breakers: Sequence[BreakerReport] = ()

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from testbed.results.evidence import Audit, Evidence, Outcomes, Overflow
 from testbed.results.latency import (
+    PENDING,
     Limits,
     against_latency,
     dropped_frames,
@@ -21,11 +22,13 @@ from testbed.results.latency import (
 )
 
 SCHEMA = 2
+JUDGED = ("fidelity.json", "summary.json")
+"""Files that hold verdicts, and are written again when one that was pending is given."""
 MAX_ANSWER_CHARACTERS = 40
 """How much of a strange answer a reason shows."""
 _SAME_NAMES = (
     "audit", "outcomes", "lateness", "unexplained", "backlog", "cpu", "probes", "tiers", "events",
-    "overflows", "link_process",
+    "overflows", "breakers", "link_process",
 )  # fmt: skip
 """Evidence whose name is the same in ``fidelity.json``."""
 Claim = Literal["bytes", "decisions", "quality", "latency"]
@@ -59,6 +62,11 @@ class Fidelity:
             **{name: seen[name] for name in _SAME_NAMES},
             "machine": {"cpus": seen["machine_cpus"]},
         }
+
+
+def is_pending(written: Mapping[str, Any]) -> bool:
+    """Whether the verdict on latency of a ``fidelity.json`` is yet to come."""
+    return PENDING in written["reasons"]["latency"]
 
 
 def judge(evidence: Evidence, limits: Limits | None = None) -> Fidelity:
@@ -136,6 +144,8 @@ def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
                 f"{outcome.method}: {outcome.strange_answers} answers are none of the task's labels, "
                 f"{(outcome.strange_answer or '')[:MAX_ANSWER_CHARACTERS]!r} for one"
             )
+        if outcome.unscored:
+            yield f"{outcome.method}: {outcome.unscored} answers have no score: {outcome.unscored_why}"
         for tier, times in outcome.made_up.items():
             if times and tier not in outcome.tiers_made_up:
                 yield f"{outcome.method}: {tier} made up {times} answers that its recordings lack"
@@ -154,7 +164,8 @@ def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:
             if finding.ok and finding.note:
                 yield f"{when} the replay, {finding}"
     yield from tier_notes(evidence)
-    yield from _made_up_notes(evidence.outcomes or ())
+    yield from _quality_notes(evidence.outcomes or ())
+    yield from _degraded_notes(evidence)
     for event in evidence.events:
         if event.skipped:
             yield f"{event.method}: {event} was skipped, for the replay ended before it"
@@ -169,6 +180,29 @@ def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:
         yield (
             f"a closed loop of {evidence.closed_users} users: no more requests than that are outstanding, "
             "and a slow tier is asked less often; latencies lack the queue that independent users would meet"
+        )
+
+
+def _quality_notes(outcomes: Sequence[Outcomes]) -> Iterator[str]:
+    if any(not outcome.judged for outcome in outcomes):
+        yield (
+            "the task has no references, so there is nothing to judge: the verdict on quality speaks of "
+            "outcomes alone"
+        )
+    yield from _made_up_notes(outcomes)
+
+
+def _degraded_notes(evidence: Evidence) -> Iterator[str]:
+    for outcome in evidence.outcomes or ():
+        if outcome.degraded:
+            yield (
+                f"{outcome.method}: {outcome.degraded} answers are degraded: they were to come from a tier "
+                "above, which could not be reached"
+            )
+    for breaker in evidence.breakers:
+        yield (
+            f"{breaker.method}: the breaker of {breaker.node} opened (times: {breaker.opened}), and kept "
+            f"requests from a tier above that did not answer ({breaker.refused})"
         )
 
 

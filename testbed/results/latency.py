@@ -10,6 +10,12 @@ from testbed.results.evidence import CpuReport, Evidence, ProbeReport, TierLimit
 from testbed.scenario.expected import time_bounds
 from testbed.scenario.reports import NO_REAL_TIME, NOT_LOCKED, Finding, ProcessReport
 
+PENDING = (
+    "pending: the links have not been measured again since the replay; it is judged at the next measurement "
+    "of this network, which other runs share, and false if there is none"
+)
+"""The reason for which a run's latencies are not believed yet."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -45,7 +51,10 @@ def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:
     short of CPU.
     """
     yield from _links("before", evidence.links_before)
-    yield from _links("after", evidence.links_after)
+    if evidence.links_pending:
+        yield PENDING
+    else:
+        yield from _links("after", evidence.links_after)
     yield from _link_process(evidence.link_process, limits)
     yield from dropped_frames(evidence)
     yield from _lateness(evidence, limits)

@@ -15,13 +15,12 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from testbed.results.columns import Row
+from testbed.results.shares import untied_below
 from testbed.scenario.sections.methods import Method
 from testbed.scenario.topology import Topology
 
 TOLD_DIFFERENCE = 0.02
 """What ties take from the share that goes up is told from here on: 2 of 100 requests."""
-_ROUNDING = 1e-9
-"""Products like 0.55 * 20 lie beside the whole number that they are."""
 
 
 class _Decision(NamedTuple):
@@ -62,20 +61,26 @@ def offload_figures(method: Method, rows: Sequence[Row], topology: Topology) -> 
         lives = row.get("lives") or [0] * len(row["path"])
         for at, node in enumerate(row["path"]):
             if node in deciding and row["confidences"][at] is not None:
-                by_tier[deciding[node]][node, lives[at]].append(_decision(row, at))
+                window = deciding[node] if method.shared else node
+                by_tier[deciding[node]][window, lives[at]].append(_decision(row, at))
             elif node in deciding:
-                passed_on[deciding[node]] += _passed_on(method, deciding[node], row)
+                passed_on[deciding[node]] += _passed_on(row, at)
     return {
         tier: _figures(method, tier, list(by_node.values()), passed_on[tier])
         for tier, by_node in by_tier.items()
     }
 
 
-def _passed_on(method: Method, tier: str, row: Row) -> bool:
-    """Whether the rule sends a request up without an inference at a tier."""
-    if method.policy != "length-router":
+def _passed_on(row: Row, at: int) -> bool:
+    """Whether a node that did not infer a request sent it up.
+
+    One that failed before it inferred did not: it is the last on the path, and forwarded nothing, or the node
+    below asked past it.
+    """
+    errors, skipped = row.get("forward_errors"), row.get("skipped")
+    if at and skipped and skipped[at - 1]:
         return False
-    return bool(row["prompt_bytes"] > method.of_tier("longest", tier))
+    return at < len(row["path"]) - 1 or bool(errors and errors[at])
 
 
 def _decision(row: Row, at: int) -> _Decision:
@@ -120,12 +125,7 @@ def _share(of: float, decisions: Sequence[Any]) -> float | None:
 
 
 def _expected_offloads(decisions: Iterable[_Decision], beta: float) -> float:
-    return math.fsum(_rank(beta, d.length) / d.length for d in decisions if d.length)
-
-
-def _rank(beta: float, values: int) -> int:
-    """How many of so many untied values lie strictly below their quantile."""
-    return math.ceil(beta * (values - 1) - _ROUNDING)
+    return math.fsum(untied_below(beta, d.length) / d.length for d in decisions if d.length)
 
 
 def _in_order(node: Sequence[_Decision]) -> list[_Decision]:
@@ -158,7 +158,7 @@ def _untied_offloads(node: Sequence[_Decision], beta: float, size: int) -> float
             del ordered[bisect_left(ordered, window.popleft())]
         below = bisect_left(ordered, confidence)
         equal = bisect_right(ordered, confidence) - below
-        going = _rank(beta, len(ordered)) - below
+        going = untied_below(beta, len(ordered)) - below
         offloads.append(min(max(going / equal, 0.0), 1.0))
     return math.fsum(offloads)
 

@@ -8,7 +8,7 @@ order in which values entered it.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -21,18 +21,28 @@ BUDGET_SLACK, BUDGET_GAIN, BUDGET_WINDOW = 4.0, 0.1, 1_000
 
 
 def _recserve(case: Case, steps: Sequence[Step]) -> Iterator[str]:
-    """Keep what reaches the ``beta`` quantile of the node's last confidences (arXiv:2505.16502)."""
+    """Keep what reaches the ``beta`` quantile of the node's, or the tier's, last confidences
+    (arXiv:2505.16502).
+    """
     yield from _tops(steps)
-    for life in _lives(steps):
-        yield from _windowed(case, life)
+    shared = case.method.parameters["scope"] == "tier"
+    for window in _tiers(case, steps) if shared else _lives(steps):
+        yield from _windowed(case, window)
+
+
+def _tiers(case: Case, steps: Sequence[Step]) -> list[list[Step]]:
+    """The decisions below the top by tier, each list in the order in which the requests were sent."""
+    tiers: defaultdict[str, list[Step]] = defaultdict(list)
+    for step in _inferred(steps):
+        tiers[case.tier(step)].append(step)
+    return [sorted(tier, key=lambda step: step.sent_at_s) for tier in tiers.values()]
 
 
 def _lives(steps: Sequence[Step]) -> list[list[Step]]:
     """The decisions below the top by node and life, each list in the order in which they were made."""
     lives: defaultdict[tuple[str, int], list[Step]] = defaultdict(list)
-    for step in steps:
-        if not step.top and not step.undecided:
-            lives[step.node, step.life].append(step)
+    for step in _inferred(steps):
+        lives[step.node, step.life].append(step)
     return [
         sorted(life, key=lambda step: -1 if step.sequence is None else step.sequence)
         for life in lives.values()
@@ -40,32 +50,29 @@ def _lives(steps: Sequence[Step]) -> list[list[Step]]:
 
 
 def _out_of_order(step: Step, expected: int) -> Iterator[str]:
-    """Where a decision is not the ``expected``-th of its node: what follows rests on another window."""
+    """Where a decision is not the ``expected``-th of its window: what follows rests on another window."""
     if step.sequence != expected or step.confidence is None:
         where = f"{step.request} at {step.node}"
         yield f"{where}: entered the window as number {step.sequence}, expected {expected}"
 
 
 def _windowed(case: Case, steps: Sequence[Step]) -> Iterator[str]:
-    """What one node decided in one life, from the window on that it started with."""
+    """What was decided by one window, from the values on that it started with."""
     beta, size, enters = (case.parameter(name, steps[0]) for name in ("beta", "window", "enter"))
     prefilled = case.method.parameters["start"] == "prefilled"
-    window: deque[float] = deque(case.quantiles[case.tier(steps[0])][1] if prefilled else (), size)
+    before = case.quantiles[case.tier(steps[0])][1][-size:] if prefilled else []
+    values = np.array([*before, *(step.confidence for step in steps)], float)  # the window is a slice of it
     for expected, step in enumerate(steps):
         where = f"{step.request} at {step.node}"
         if wrong := list(_out_of_order(step, expected)):
             yield from wrong
             break
-        assert step.confidence is not None
-        if enters == "before":
-            window.append(step.confidence)
-        threshold = None
-        if len(window) >= 2:
-            threshold = float(np.percentile(np.fromiter(window, float), 100 * beta))
-        if enters == "after":
-            window.append(step.confidence)
-        if step.length != len(window):
-            yield f"{where}: window of {step.length} values, expected {len(window)}"
+        entered = len(before) + expected + 1
+        seen = entered if enters == "before" else entered - 1
+        window = values[max(0, seen - size) : seen]
+        threshold = float(np.percentile(window, 100 * beta)) if len(window) >= 2 else None
+        if step.length != min(entered, size):
+            yield f"{where}: window of {step.length} values, expected {min(entered, size)}"
         yield from _by_threshold(step, threshold)
 
 
@@ -141,6 +148,24 @@ def _length_router(case: Case, steps: Sequence[Step]) -> Iterator[str]:
         yield from _no_window(step)
 
 
+def _oracle(case: Case, steps: Sequence[Step]) -> Iterator[str]:
+    """Send up what this tier answers wrongly and a tier above it, of those that infer, rightly."""
+    yield from _tops(steps)
+    for step in steps:
+        if step.undecided:
+            continue
+        tier, where = case.tier(step), f"{step.request} at {step.node}"
+        known = {name: answers.get(step.request) for name, answers in (case.answers or {}).items()}
+        if step.confidence is None or step.answer != known.get(tier):
+            yield f"{where}: answered {step.answer!r}, and its recording has {known.get(tier)!r}"
+        if step.top:
+            continue
+        above = case.inferring[case.inferring.index(tier) + 1 :]
+        right = [name for name in (tier, *above) if case.is_right(known.get(name), step.reference)]
+        yield from _no_window(step)
+        yield from _decided(step, not right or right[0] == tier, "knowing all answers")
+
+
 def _tier_only(case: Case, steps: Sequence[Step]) -> Iterator[str]:
     """One tier infers and keeps, and those below it relay."""
     tier = case.method.only_tier
@@ -155,12 +180,23 @@ def _tier_only(case: Case, steps: Sequence[Step]) -> Iterator[str]:
             yield f"{step.request} at {step.node}: not served by tier {tier} alone"
 
 
-def _unknown(case: Case, _steps: Sequence[Step]) -> Iterator[str]:
-    yield f"policy {case.method.policy} has no rules here, so its decisions are not shown"
+def _unknown(case: Case, steps: Sequence[Step]) -> Iterator[str]:
+    """What holds whatever the policy is: the top tier keeps all. The audit's other checks do, too."""
+    yield from _tops(steps)
+    made = Counter(case.tier(step) for step in _inferred(steps))
+    counts = ", ".join(f"{made[tier]} at {tier}" for tier in case.inferring if made[tier])
+    yield (
+        f"policy {case.method.policy} has no rules here, so its decisions are not shown: {counts or 'none'}; "
+        "which way requests went and whose answers they got is"
+    )
 
 
 def _uncalibrated(case: Case, _steps: Sequence[Step]) -> Iterator[str]:
     yield "no calibration is recorded, so its decisions are not shown"
+
+
+def _unforeseen(case: Case, _steps: Sequence[Step]) -> Iterator[str]:
+    yield "the answers that it knew are not recorded, so its decisions are not shown"
 
 
 def _inferred(steps: Sequence[Step]) -> Iterator[Step]:
@@ -224,6 +260,7 @@ _RULES = {
     "colserve": Rule(_colserve),
     "budget": Rule(_budget, remembers=True),
     "length-router": Rule(_length_router),
+    "oracle": Rule(_oracle),
     "TIER-only": Rule(_tier_only),
 }
 """By policy name."""
@@ -235,6 +272,8 @@ def rule_of(case: Case) -> Rule:
     name = policy if policy in _RULES or not policy.endswith("-only") else "TIER-only"
     if name in _RULES and case.method.calibration_needs is not None and case.calibration is None:
         return Rule(_uncalibrated)
+    if name == "oracle" and case.answers is None:
+        return Rule(_unforeseen)
     return _RULES.get(name, Rule(_unknown))
 
 

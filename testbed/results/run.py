@@ -78,20 +78,19 @@ class Run:
             return Scenario.model_validate(self.manifest["scenario"])
 
     def pcap(self, method: str, link: str) -> Path:
-        """The capture of a link under a method.
+        """The capture of a link under a method, ``.pcap`` or, compressed, ``.pcap.gz``: scapy opens both.
 
         Raises:
             TestbedError: there is none; it names those that there are.
         """
-        captures = self.path / "captures"
-        path = captures / method / f"{link}.pcap"
-        if path.is_file():
-            return path
-        there = sorted(f"({pcap.parent.name!r}, {pcap.stem!r})" for pcap in captures.glob("*/*.pcap"))
-        raise TestbedError(
-            f"{self.path} has no capture of link {link!r} under method {method!r}; "
-            f"it has {', '.join(there) or 'none at all'}"
-        )
+        pcaps = (self.path / "captures").glob("*/[!.]*.pcap*")
+        there = sorted({f"({pcap.parent.name!r}, {pcap.name.partition('.pcap')[0]!r})" for pcap in pcaps})
+        if there and f"({method!r}, {link!r})" not in there:
+            raise TestbedError(
+                f"{self.path} has no capture of link {link!r} under method {method!r}; "
+                f"it has {', '.join(there)}"
+            )
+        return self._directory.capture(method, link)
 
     def broken_seals(self) -> list[str]:
         """What of the files is not as the run left it, in sentences; empty if everything is."""

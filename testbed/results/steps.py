@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,12 +21,22 @@ class Case:
     topology: Topology
     seed: int
     calibration: Recorded | None = None
+    answers: Mapping[str, Mapping[str, str]] | None = None
+    """By tier and request id, in a run with a method that knows them beforehand."""
+    right: Callable[[str, str], bool] | None = None
+    """Whether an answer is right, given the reference."""
 
     @cached_property
     def inferring(self) -> list[str]:
         """The tiers that infer, lowest first; the last one is the top."""
         tiers = {node.tier: node.level for node in self.topology.nodes}
         return [tier for tier in sorted(tiers, key=tiers.__getitem__) if tier not in self.method.relay]
+
+    def is_right(self, answer: str | None, reference: str | None) -> bool:
+        """Whether an answer is right by the task's rule; none is if there is no answer, or no such rule."""
+        if answer is None or reference is None or self.right is None:
+            return False
+        return self.right(answer, reference)
 
     def tier(self, step: Step) -> str:
         return self.topology.node(step.node).tier
@@ -70,26 +80,31 @@ class Step:
 
     ``undecided`` says that the node made no inference, so that there was no decision: the deadline passed in
     the queue, or the model was not ready or failed. Such a node is the last on the path, has no answer and no
-    value in a window, and whoever asked it got an error.
+    value in a window, and whoever asked it got an error, or asked the node above it instead.
     """
 
     __slots__ = (
-        "confidence", "kept", "length", "life", "node", "prompt_bytes", "request", "sequence", "threshold",
-        "top", "undecided",
+        "answer", "confidence", "kept", "length", "life", "node", "prompt_bytes", "reference", "request",
+        "sent_at_s", "sequence", "threshold", "top", "undecided",
     )  # fmt: skip
 
     def __init__(self, row: Row, at: int, top: bool) -> None:
         self.request: str = row["request_id"]
+        self.sent_at_s: float = row["sent_at_s"]
         self.node: str = row["path"][at]
         self.confidence: float | None = row["confidences"][at]
         self.threshold: float | None = row["thresholds"][at]
         self.sequence: int | None = row["window_seqs"][at]
         self.length: int | None = row["window_lengths"][at]
         self.kept: bool = row["kept"][at]
+        self.answer: str | None = row["node_answers"][at]
+        self.reference: str | None = row["reference"]
         self.prompt_bytes: int | None = row.get("prompt_bytes")
         self.life: int = row["lives"][at] if row.get("lives") else 0
         self.top = top
-        last = at == len(row["path"]) - 1
+        skipped = at > 0 and bool(row.get("skipped")) and row["skipped"][at - 1] is not None
+        last = at == len(row["path"]) - 1 or skipped
         failed = row["outcome"] != "answered" or (at > 0 and row["forward_errors"][at - 1] is not None)
+        failed = failed or skipped
         decided = (self.confidence, self.threshold, self.sequence, self.length, row["node_answers"][at])
         self.undecided = last and failed and not self.kept and decided == (None,) * len(decided)

@@ -9,25 +9,34 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from testbed.results.burden import burden_paper_bytes
 from testbed.results.columns import Row
 from testbed.results.fidelity import Claim
 from testbed.results.made_up import made_up_answers, made_up_inferences
 from testbed.results.offload import offload_figures
 from testbed.results.scorers import SCORERS, Scorer
 from testbed.results.statistics import interval_to_json, paired_mean_difference, percentile
+from testbed.results.theory import theory_figures
 from testbed.results.times import HOP_COLUMNS, NODE_COLUMNS, is_explained
 from testbed.scenario.scenario import Scenario
+from testbed.scenario.sections.methods import Method
 
 NO_CLOUD_ONLY = "the run has no method in which the top tier alone serves"
 NONE_IN_COMMON = "no request was answered under both"
 NOTHING_CROSSED = "no prompt of theirs crossed a link under it"
 PERCENTILES = (50, 95, 99)
-BURDENS = ("burden_vs_cloud_only", "burden_vs_direct_cloud", "frame_bytes_vs_cloud_only")
+BURDENS = (
+    "burden_vs_cloud_only",
+    "burden_vs_direct_cloud",
+    "burden_paper_vs_cloud_only",
+    "frame_bytes_vs_cloud_only",
+)
 
 
 class _Method(NamedTuple):
     """One method: its rows of ``requests.parquet``, and its figures so far."""
 
+    method: Method
     rows: Sequence[Row]
     figures: dict[str, Any]
 
@@ -51,13 +60,15 @@ def summarise(
         if rows:
             crossed = [row for row in links if row["method"] == name]
             figures = _figures(scorer, scenario.tier_names, rows, crossed)
+            figures["burden_paper_bytes"] = burden_paper_bytes(method, scenario.tier_names, rows)
             figures["offload"] = offload_figures(method, rows, topology)
             figures["made_up_inferences"] = made_up_inferences(rows, topology)
             figures["made_up_answers"] = made_up_answers(rows, topology)
-            methods[name] = _Method(rows, figures)
+            figures["theory"] = theory_figures(method, rows, topology, scorer.right)
+            methods[name] = _Method(method, rows, figures)
     cloud_only = _cloud_only(scenario, methods)
     for made in methods.values():
-        made.figures.update(_against_cloud_only(scorer, made, cloud_only))
+        made.figures.update(_against_cloud_only(scorer, scenario.tier_names, made, cloud_only))
     return {
         "methods": {name: made.figures for name, made in methods.items()},
         "faithful": dict(faithful),
@@ -81,7 +92,9 @@ def _figures(
         "requests": len(rows),
         "answered": len(answered),
         "errors": {name: count for name, count in sorted(ended.items()) if name != "answered"},
-        **scorer.score(_answers(rows), _references(rows)),
+        "degraded": _degraded(rows),
+        "skipped": _skipped(answered),
+        **scorer.score(_judged(scorer, rows), _references(rows)),
         **_latency(rows),
         "spent_ms": _spent_ms(rows),
         "spent_requests": len(_explained(rows)),
@@ -91,8 +104,23 @@ def _figures(
     }
 
 
-def _answers(rows: Sequence[Row]) -> list[str | None]:
-    return [row["answer"] if row["outcome"] == "answered" else None for row in rows]
+def _judged(scorer: Scorer, rows: Sequence[Row]) -> list[Any]:
+    """What the scorer looks at: answers, or what was recorded of how good each is."""
+    return [scorer.judged(row) for row in rows]
+
+
+def _degraded(rows: Sequence[Row]) -> int | None:
+    """Answers in place of an unreachable tier's; ``None`` if the rows, being older, do not tell."""
+    told = [row.get("degraded") for row in rows]
+    return None if None in told else told.count(True)
+
+
+def _skipped(answered: Sequence[Row]) -> int | None:
+    """Answers that came past an unreachable tier; ``None`` as above."""
+    if any(row.get("skipped") is None for row in answered):
+        return None
+    pairs = [zip(row["skipped"], row["forward_errors"], strict=True) for row in answered]
+    return sum(any(why and not error for why, error in ways) for ways in pairs)
 
 
 def _references(rows: Sequence[Row]) -> list[str]:
@@ -138,7 +166,9 @@ def _spent_ms(rows: Sequence[Row]) -> dict[str, float] | None:
     return {cause: math.fsum(times_ms) / len(explained) for cause, times_ms in by_cause.items()}
 
 
-def _against_cloud_only(scorer: Scorer, method: _Method, cloud_only: _Method | None) -> dict[str, Any]:
+def _against_cloud_only(
+    scorer: Scorer, tiers: Sequence[str], method: _Method, cloud_only: _Method | None
+) -> dict[str, Any]:
     """How a method differs from cloud-only.
 
     A burden that is null has its reason. Cloud-only does not differ from itself, which needs none.
@@ -155,6 +185,9 @@ def _against_cloud_only(scorer: Scorer, method: _Method, cloud_only: _Method | N
         figures["burden_vs_direct_cloud"] = sent / sum(max(hops, default=0) for hops in crossed)
     else:
         figures["vs_cloud_only_reason"] = NOTHING_CROSSED if both else NONE_IN_COMMON
+    paper, direct = (burden_paper_bytes(made.method, tiers, made.rows, both) for made in (method, cloud_only))
+    if paper is not None and direct:
+        figures["burden_paper_vs_cloud_only"] = paper / direct
     if frame_bytes := cloud_only.figures["frame_bytes"]:
         figures["frame_bytes_vs_cloud_only"] = method.figures["frame_bytes"] / frame_bytes
     if method is not cloud_only:
@@ -180,7 +213,8 @@ def _quality_difference(
     if by_request.keys() != {row["request_id"] for row in cloud_only}:
         return None
     paired = [by_request[row["request_id"]] for row in cloud_only]
-    return scorer.difference(_answers(cloud_only), _answers(paired), _references(cloud_only))
+    both = _judged(scorer, cloud_only), _judged(scorer, paired)
+    return scorer.difference(*both, _references(cloud_only))
 
 
 def _latency_difference(

@@ -25,7 +25,8 @@ def is_explained(row: Mapping[str, Any]) -> bool:
 
 def should_be_explained(row: Mapping[str, Any]) -> bool:
     """Whether nothing excuses a missing record: a reply came, and no node gave up on the node above."""
-    return row["outcome"] not in NO_REPLY and not any(row["forward_errors"])
+    gave_up = any(row["forward_errors"]) or any(row.get("skipped") or ())
+    return row["outcome"] not in NO_REPLY and not gave_up
 
 
 def unexplained(method: str, rows: Sequence[Mapping[str, Any]]) -> Unexplained:

@@ -11,6 +11,7 @@ from testbed.errors import TestbedError
 from testbed.scenario.requests import prompts_for, row_order
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.calibration import CalibrationSplit
+from testbed.scenario.sections.kind import right_by
 from testbed.scenario.sections.methods import Method
 from testbed.scenario.workload.datasets import Example, load
 from testbed.scenario.workload.trace_file import TRACE_SPLIT, Request, read_trace
@@ -36,7 +37,7 @@ def calibration_rows(scenario: Scenario, trace: Sequence[Request]) -> list[Row]:
     split = scenario.calibration
     if split is None or not any(method.calibration_needs for method in scenario.methods):
         return []
-    asked = {_key(example) for example in prompts_for(trace).values()}
+    asked = {_key(example) for example in prompts_for(trace, scenario.task.datasets).values()}
     return _named(scenario, split, asked) if split.file else _drawn(scenario, split, asked)
 
 
@@ -46,22 +47,23 @@ def _key(example: Example) -> str:
 
 
 def _drawn(scenario: Scenario, split: CalibrationSplit, asked: set[str]) -> list[Row]:
-    dataset, rows = scenario.task.dataset, split.rows or 0
+    dataset, rows = scenario.task.data, split.rows or 0
     examples = {example.row: example for example in load(dataset, TRACE_SPLIT)}
     order = list(islice(row_order(dataset, scenario.seed), len(examples)))
     left = {_key(examples[row]): examples[row] for row in reversed(order)}
-    found = [(dataset, example) for key, example in left.items() if key not in asked]
+    found = [(dataset.name, example) for key, example in left.items() if key not in asked]
     if len(found) < rows:
         raise TestbedError(
-            f"calibration.rows: {rows} are asked for, and the trace leaves {len(found)} of {dataset}'s "
+            f"calibration.rows: {rows} are asked for, and the trace leaves {len(found)} of {dataset.name}'s "
             "held-out prompts; ask for fewer rows or fewer requests"
         )
     return found[:rows]
 
 
 def _named(scenario: Scenario, split: CalibrationSplit, asked: set[str]) -> list[Row]:
-    requests = read_trace(Path(split.file or ""), labels=scenario.task.labels)
-    prompts = prompts_for(requests)
+    task = scenario.task
+    requests = read_trace(Path(split.file or ""), labels=task.trace_labels, datasets=task.datasets)
+    prompts = prompts_for(requests, task.datasets)
     shared = [request for request in requests if _key(prompts[request.id]) in asked]
     if shared:
         raise TestbedError(
@@ -92,6 +94,7 @@ def calibrated(scenario: Scenario, rows: Sequence[Row], answers: Answers) -> dic
         TestbedError: the rows do not show what a method asks for, or are too few for it.
     """
     references = [example.reference for _, example in rows]
+    is_right = right_by(scenario.task.kind)
     found = {}
     for method in scenario.methods:
         if method.calibration_needs is None:
@@ -100,7 +103,10 @@ def calibrated(scenario: Scenario, rows: Sequence[Row], answers: Answers) -> dic
             tuple(_inferring(scenario, method)),
             {tier: [given["confidence"] for given in of_tier] for tier, of_tier in answers.items()},
             {
-                tier: [given["answer"] == right for given, right in zip(of_tier, references, strict=True)]
+                tier: [
+                    is_right is not None and is_right(given["answer"], reference)
+                    for given, reference in zip(of_tier, references, strict=True)
+                ]
                 for tier, of_tier in answers.items()
             },
         )

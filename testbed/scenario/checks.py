@@ -9,6 +9,7 @@ from itertools import pairwise
 from testbed.scenario.reading.mistakes import mistake, nearest
 from testbed.scenario.reading.units import parse_rate_bps
 from testbed.scenario.sections.graph import GraphEntry
+from testbed.scenario.sections.kind import has_labels, is_for_any_data, today
 from testbed.scenario.sections.links import LinkEntry
 from testbed.scenario.sections.models import EMBEDDED, EmbeddedEntry, RecordedEntry
 from testbed.scenario.sections.section import LEAST_RATE, MOST_RATE
@@ -38,12 +39,22 @@ def check_tiers(tiers: Sequence[Tier], max_nodes: int) -> None:
             )
 
 
+def check_skips(when_unreachable: str, tiers: Sequence[str]) -> None:
+    """Only a tier that has one above it can be skipped, and one below it to ask past it."""
+    if when_unreachable == "skip" and len(tiers) < 3:
+        raise mistake(
+            f"is skip, and with {len(tiers)} tiers there is none to ask past another; "
+            "have three tiers at least, or leave it out",
+            "when_unreachable",
+        )
+
+
 def check_models(tiers: Sequence[Tier], task: Task) -> None:
-    """Embedded models are of the task's kind, and answers from a prompt's hash have labels to be among."""
+    """Embedded models suit the task's kind, and answers from a prompt's hash have labels to be among."""
     for tier in tiers:
         model, field = tier.model, f"tiers.{tier.name}.model"
-        if isinstance(model, EmbeddedEntry) and model.task != task.kind:
-            fitting = [f"embedded/{rung}" for rung, kind in EMBEDDED.items() if kind == task.kind]
+        if isinstance(model, EmbeddedEntry) and not _made_for(model.task, task.kind):
+            fitting = [f"embedded/{rung}" for rung, kind in EMBEDDED.items() if _made_for(kind, task.kind)]
             raise mistake(
                 f"embedded/{model.rung} is for {model.task}, and the task is {task.kind}; "
                 + (f"have one of {', '.join(fitting)}" if fitting else "name a checkpoint of yours"),
@@ -51,10 +62,15 @@ def check_models(tiers: Sequence[Tier], task: Task) -> None:
             )
         if isinstance(model, RecordedEntry) and model.makes_up and not task.labels:
             raise mistake(
-                f"answers are made up from the task's labels, and {task.dataset} has none; "
+                f"answers are made up from the task's labels, and {task.data.name} has none; "
                 "give the path of recorded inferences, without missing: made-up",
                 field,
             )
+
+
+def _made_for(model: str, kind: str) -> bool:
+    """Whether a model that was made for one kind of task suits another: one that produces text, most."""
+    return model == today(kind) or (is_for_any_data(kind) and not has_labels(model))
 
 
 def check_parents(tiers: Sequence[Tier]) -> None:

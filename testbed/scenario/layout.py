@@ -17,7 +17,11 @@ def parent_number(child: int, children: int, parents: int) -> int:
 
 
 def build_topology(
-    tiers: Sequence[Tier], entries: Sequence[LinkEntry], graph: GraphEntry | None = None
+    tiers: Sequence[Tier],
+    entries: Sequence[LinkEntry],
+    graph: GraphEntry | None = None,
+    *,
+    skips: bool = False,
 ) -> Topology:
     """Lay tiers out as nodes and links: lowest tier first, each child with a link of its own or a share in
     its siblings'.
@@ -29,7 +33,7 @@ def build_topology(
     for lower, upper in pairwise(tiers):
         entry = next(entry for entry in entries if set(entry.between) == {lower.name, upper.name})
         links += _links(entry, graph, [node for node in nodes if node.tier == lower.name], nodes)
-    return Topology(tuple(nodes), tuple(links))
+    return Topology(tuple(nodes), tuple(links), skips)
 
 
 def lay_out(tiers: Sequence[Tier]) -> list[Node]:

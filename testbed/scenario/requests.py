@@ -6,7 +6,7 @@ import itertools
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from testbed.errors import TestbedError
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.trace import Arrivals, DrawnTrace
 from testbed.scenario.timeline import late_events
-from testbed.scenario.workload.datasets import Example, load
+from testbed.scenario.workload.datasets import DATASETS, Dataset, Example, load
 from testbed.scenario.workload.trace_file import TRACE_SPLIT, Request, read_trace
 from testbed.scenario.workload.trace_time import pauses, require_believable
 
@@ -43,7 +43,7 @@ def build_trace(scenario: Scenario) -> list[Request]:
     devices = [f"{lowest.name}{number}" for number in range(1, lowest.nodes + 1)]
     if trace.kind == "file":
         path = Path(trace.file)
-        requests = read_trace(path, devices, scenario.task.labels, trace.unit)
+        requests = read_trace(path, devices, scenario.task.trace_labels, trace.unit, scenario.task.datasets)
         if trace.requests is not None and trace.requests > len(requests):
             raise TestbedError(
                 f"{trace.file}: holds {len(requests)} requests, fewer than the {trace.requests} asked for"
@@ -52,11 +52,13 @@ def build_trace(scenario: Scenario) -> list[Request]:
         if scenario.replay.mode == "open":  # in the other modes the trace's times mean nothing
             require_believable(replayed, path, unit_is_given="unit" in trace.model_fields_set)
         return replayed
-    return draw_trace(trace, scenario.task.dataset, devices)
+    return draw_trace(trace, scenario.task.data, devices)
 
 
-def draw_trace(trace: DrawnTrace, dataset: str, devices: Sequence[str]) -> list[Request]:
-    """Draw a trace from the data set's ``test`` split, the same for a seed on every host.
+def draw_trace(
+    trace: DrawnTrace, dataset: str | Dataset, devices: Sequence[str], rows: Sequence[int] | None = None
+) -> list[Request]:
+    """Draw a trace from the data set's ``test`` split, or from these ``rows``; the same on every host.
 
     Arrivals, devices and rows each have a random stream of their own, so that the first N requests of a
     longer trace are the trace of N requests. Devices are drawn uniformly and independently. Rows come in
@@ -65,28 +67,32 @@ def draw_trace(trace: DrawnTrace, dataset: str, devices: Sequence[str]) -> list[
     """
     times = _arrivals(trace.arrivals, _stream(trace.seed, "arrivals"))
     draws = _stream(trace.seed, "devices")
-    rows = row_order(dataset, trace.seed)
+    order = row_order(dataset, trace.seed, rows)
+    name = dataset if isinstance(dataset, str) else dataset.name
     return [
         Request(
             id=f"r{number:06d}",
             at_s=round(next(times), 6),
             device=devices[_below(len(devices), draws)],
-            dataset=dataset,
+            dataset=name,
             split=TRACE_SPLIT,
-            row=next(rows),
+            row=next(order),
         )
         for number in range(1, trace.requests + 1)
     ]
 
 
-def prompts_for(trace: Sequence[Request]) -> dict[str, Example]:
-    """Each request's prompt and reference, by request id.
+def prompts_for(trace: Sequence[Request], datasets: Mapping[str, Dataset] = DATASETS) -> dict[str, Example]:
+    """Each request's prompt and reference, by request id; ``datasets`` are by name.
 
     Raises:
         TestbedError: a data set, split or row that does not exist.
     """
     wanted = {(request.dataset, request.split) for request in trace}
-    examples = {key: {example.row: example for example in load(*key)} for key in wanted}
+    examples = {
+        (name, split): {example.row: example for example in load(datasets.get(name, name), split)}
+        for name, split in wanted
+    }
     prompts = {}
     for request in trace:
         example = examples[request.dataset, request.split].get(request.row)
@@ -108,9 +114,9 @@ def time_notes(scenario: Scenario, trace: Sequence[Request]) -> list[str]:
     return pauses(trace) + late_events(scenario.events, trace[-1].at_s)
 
 
-def summarise(trace: Sequence[Request]) -> TraceSummary:
+def summarise(trace: Sequence[Request], datasets: Mapping[str, Dataset] = DATASETS) -> TraceSummary:
     """Size, time, rate, devices and references of a trace. The rate is over its time, 0 if it has none."""
-    prompts = prompts_for(trace)
+    prompts = prompts_for(trace, datasets)
     duration_s = trace[-1].at_s if trace else 0.0
     distinct = {(request.dataset, request.split, request.row) for request in trace}
     return TraceSummary(
@@ -124,9 +130,14 @@ def summarise(trace: Sequence[Request]) -> TraceSummary:
     )
 
 
-def row_order(dataset: str, seed: int) -> Iterator[int]:
-    """The order in which a trace of that seed has the rows of the data set's held-out split, without end."""
-    return _rows([example.row for example in load(dataset, TRACE_SPLIT)], _stream(seed, "rows"))
+def row_order(dataset: str | Dataset, seed: int, rows: Sequence[int] | None = None) -> Iterator[int]:
+    """The order in which a trace of that seed has the rows of the data set's held-out split, without end.
+
+    Or ``rows``, if they are given: then the data set itself is not needed.
+    """
+    if rows is None:
+        rows = [example.row for example in load(dataset, TRACE_SPLIT)]
+    return _rows(rows, _stream(seed, "rows"))
 
 
 def _stream(seed: int, name: str) -> random.Random:

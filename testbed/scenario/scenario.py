@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
@@ -16,6 +17,7 @@ from testbed.scenario.checks import (
     check_models,
     check_parents,
     check_shapes,
+    check_skips,
     check_tiers,
     check_unique,
 )
@@ -29,7 +31,7 @@ from testbed.scenario.sections.calibration import CalibrationSplit
 from testbed.scenario.sections.events import AnyEvent
 from testbed.scenario.sections.graph import GraphEntry, check_places, with_ways
 from testbed.scenario.sections.links import LinkEntry
-from testbed.scenario.sections.methods import AnyMethod, Method, check_calibrated, check_methods
+from testbed.scenario.sections.methods import AnyMethod, Method, check_calibrated, check_methods, check_shared
 from testbed.scenario.sections.replay import Replay
 from testbed.scenario.sections.section import FileContext, Section, name_like
 from testbed.scenario.sections.task import Task
@@ -37,6 +39,9 @@ from testbed.scenario.sections.tiers import MAX_NODES, Tier
 from testbed.scenario.sections.trace import MAX_REQUESTS, Trace
 from testbed.scenario.topology import Topology
 
+Captures = Literal["keep", "compress", "discard"]
+RESOLVED = "scenario.yaml"
+"""In a run's directory: its scenario, with every default written out."""
 RunName = Annotated[
     str, name_like(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "letters, digits, - _ and ., at most 64")
 ]
@@ -55,6 +60,10 @@ class Scenario(Section):
     events: tuple[AnyEvent, ...] = ()
     graph: GraphEntry | None = None
     calibration: CalibrationSplit | None = None
+    when_unreachable: Literal["keep", "skip"] = "keep"
+    """Keep the best answer so far, or skip the tier and ask the one above it."""
+    captures: Captures = "keep"
+    """What is done with a method's captures once they were accounted for."""
 
     @property
     def seed(self) -> int:
@@ -64,7 +73,7 @@ class Scenario(Section):
     @property
     def topology(self) -> Topology:
         """Its nodes and links, laid out anew each time that it is asked."""
-        return build_topology(self.tiers, self.links, self.graph)
+        return build_topology(self.tiers, self.links, self.graph, skips=self.when_unreachable == "skip")
 
     @property
     def tier_names(self) -> list[str]:
@@ -88,6 +97,8 @@ class Scenario(Section):
         check_links(self.tier_names, self.links)
         check_methods(self.methods, self.tier_names)
         check_calibrated(self.methods, self.task.kind, self.calibration)
+        check_shared(self.methods, self.replay, self.events)
+        check_skips(self.when_unreachable, self.tier_names)
         scenario = self
         if self.graph is not None:
             check_places(self.graph, self.tiers)
@@ -110,7 +121,7 @@ def load_scenario(
     requests: int | None = None,
     seed: int | None = None,
 ) -> Scenario:
-    """Read and check a scenario's file, after ``key.path=value`` overrides.
+    """Read and check a scenario's file, or that in a run's directory, after ``key.path=value`` overrides.
 
     Args:
         methods: only these of its methods, in this order (:func:`with_methods`).
@@ -120,7 +131,7 @@ def load_scenario(
     Raises:
         TestbedError: naming the file (or the override), the field, what is wrong and how to mend it.
     """
-    scenario = _read(Path(path), overrides)
+    scenario = _read(scenario_file(Path(path)), overrides)
     if methods is not None:
         scenario = with_methods(scenario, methods)
     if requests is not None:
@@ -128,6 +139,21 @@ def load_scenario(
     if seed is not None:
         scenario = with_seed(scenario, seed)
     return scenario
+
+
+def scenario_file(path: Path) -> Path:
+    """The file of a scenario, which may be named by the directory of a run.
+
+    Raises:
+        TestbedError: it is a directory without one.
+    """
+    if not os.path.isdir(path):  # noqa: PTH112  of a name that cannot be it says no, where Path raises
+        return path
+    if not (path / RESOLVED).is_file():
+        raise TestbedError(
+            f"{path}: is a directory without {RESOLVED}, which runs leave; name a scenario's file"
+        )
+    return path / RESOLVED
 
 
 def _read(path: Path, overrides: Sequence[str]) -> Scenario:
@@ -188,6 +214,13 @@ def with_seed(scenario: Scenario, seed: int) -> Scenario:
     if not 0 <= seed < 2**63:
         raise TestbedError(f"--seed: {seed} is not between 0 and {2**63 - 1}")
     return scenario.model_copy(update={"trace": scenario.trace.model_copy(update={"seed": seed})})
+
+
+def with_captures(scenario: Scenario, unless_given: Captures) -> Scenario:
+    """The scenario with this use of captures, unless its file or an override says one."""
+    if "captures" in scenario.model_fields_set:
+        return scenario
+    return scenario.model_copy(update={"captures": unless_given})
 
 
 def clamp_cpus(scenario: Scenario, cpu_count: float) -> tuple[Scenario, list[str]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Direction = Literal["up", "down"]
@@ -124,10 +125,20 @@ class Link:
 
 @dataclass(frozen=True)
 class Topology:
-    """All nodes (lowest tier first) and links of a scenario."""
+    """All nodes (lowest tier first) and links of a scenario.
+
+    ``skips``: a node that cannot reach its parent asks its grandparent, past it (:meth:`past`).
+    """
 
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
+    skips: bool = False
+
+    @property
+    def unshaped(self) -> Topology:
+        """The same nodes and links without any figures: what a network is, whatever its links are like."""
+        none = Shape(None)
+        return replace(self, links=tuple(replace(link, up=none, down=none) for link in self.links))
 
     def node(self, name: str) -> Node:
         """The node of that name, which must be there."""
@@ -136,6 +147,40 @@ class Topology:
     def link_up(self, node: str) -> Link | None:
         """The link from ``node`` to its parent, which its siblings may share; ``None`` at the top."""
         return next((link for link in self.links if node in link.children), None)
+
+    def past(self, node: str) -> Node | None:
+        """Whom a node asks past its parent; ``None`` if it may not, or nobody is there."""
+        way = self.way_up(node)[2:] if self.skips else []
+        return self.node(way[0]) if way else None
+
+    def is_passed(self, node: str) -> bool:
+        """Whether others ask past this node, so that its switch passes their frames."""
+        return (
+            self.skips
+            and self.link_up(node) is not None
+            and any(node == other.parent for other in self.nodes)
+        )
+
+    def neighbours(self, node: str) -> list[Node]:
+        """Whom a node exchanges frames with: parent, children, and those past the one or the other."""
+        over_links = {other for link in self.links for other in link.across(node)}
+        here, past = self.node(node), self.past(node)
+        return [
+            other
+            for other in self.nodes
+            if other.name in over_links or other == past or self.past(other.name) == here
+        ]
+
+    def below(self, children: Sequence[str]) -> list[Node]:
+        """Whose frames come up from the sites of these nodes: they, and the nodes that ask past them."""
+        return [
+            node for node in self.nodes if node.name in children or (self.skips and node.parent in children)
+        ]
+
+    def above(self, link: Link) -> list[Node]:
+        """Whose frames come down a link: its parent, and the node that its children ask past that."""
+        past = self.past(link.child)
+        return [self.node(link.parent), *([] if past is None else [past])]
 
     def way_up(self, node: str) -> list[str]:
         """``node``, its parent, and so on to the top."""

@@ -51,10 +51,17 @@ class LinkEnds:
 
 
 def link_ends(topology: Topology, link: Link, flow_ports: frozenset[int] = frozenset()) -> LinkEnds:
-    """Who is at which end of a link of a topology; below a shared one there are several."""
-    child_mac, *siblings = (topology.node(name).mac for name in link.children)
+    """Who is at which end of a link of a topology: several where it is shared, or a tier may be skipped."""
+    below, above = (
+        {node.mac for node in nodes} for nodes in (topology.below(link.children), topology.above(link))
+    )
+    child_mac, parent_mac = (topology.node(name).mac for name in (link.child, link.parent))
     return LinkEnds(
-        child_mac, topology.node(link.parent).mac, below=frozenset(siblings), flow_ports=flow_ports
+        child_mac,
+        parent_mac,
+        below=frozenset(below - {child_mac}),
+        above=frozenset(above - {parent_mac}),
+        flow_ports=flow_ports,
     )
 
 
@@ -67,7 +74,7 @@ def account(pcap: Path, ends: LinkEnds, progress: Progress | None = None) -> Cap
     Raises:
         TestbedError: the file is no Ethernet pcap, or is truncated.
     """
-    accountant = _Accountant(ends)
+    accountant = Accountant(ends)
     accountant.run(pcap, progress)
     return accountant.result()
 
@@ -77,17 +84,17 @@ def _mac(address: str) -> bytes:
 
 
 @dataclass(slots=True)
-class _Lane:
+class Lane:
     """One direction of the link."""
 
     direction: Direction
     parts: Parts = field(default_factory=Parts)
 
 
-class _Half(TcpHalf):
-    """A stream with its lane, its peer's stream, its addresses, and the sides of its conversation.
+class Half(TcpHalf):
+    """A stream with its lane, its peer's stream, its addresses, and its side of the conversation.
 
-    It counts the frames that :meth:`_Accountant.run` takes at once: bare acknowledgements, and payload in
+    It counts the frames that :meth:`Accountant.run` takes at once: bare acknowledgements, and payload in
     order. Its lane learns of them when it is finished.
     """
 
@@ -104,11 +111,11 @@ class _Half(TcpHalf):
         "side",
     )
 
-    def __init__(self, flow: bytes, lane: _Lane, conversation: Conversation) -> None:
-        self.side = HttpSide(conversation, lane.parts, lane.direction)
-        super().__init__(self.side)
+    def __init__(self, flow: bytes, lane: Lane, conversation: Conversation, side: HttpSide) -> None:
+        self.side = side
+        super().__init__(side)
         self.flow, self.lane, self.conversation = flow, lane, conversation
-        self.peer: _Half = self
+        self.peer: Half = self
         self.bare_frames = self.bare_bytes = 0
         self.in_order_frames = self.in_order_bytes = self.in_order_payload_bytes = 0
 
@@ -127,16 +134,18 @@ class _Half(TcpHalf):
         parts.packet_header_bytes += self.in_order_bytes - self.in_order_payload_bytes
 
 
-class _Accountant:
+class Accountant:
+    """Takes a capture's frames one after the other; :func:`account` says what comes of it."""
+
     def __init__(self, ends: LinkEnds) -> None:
-        self._up, self._down = _Lane("up"), _Lane("down")
+        self._up, self._down = Lane("up"), Lane("down")
         self._lanes = {
             mac: self._up if direction == "up" else self._down for mac, direction in ends.stations().items()
         }
         self._largest_frame = ends.mtu + ETHERNET_BYTES
         self._flow_ports = ends.flow_ports
-        self._halves: dict[bytes, _Half] = {}
-        self._streams: list[_Half] = []
+        self._halves: dict[bytes, Half] = {}
+        self._streams: list[Half] = []
         self._ledger = Ledger()
         self._notes: Notes = self._ledger.notes
 
@@ -158,6 +167,7 @@ class _Accountant:
                 half is None
                 or half.lane is not lanes.get(source)
                 or size < 0
+                or offset < 0x50  # a TCP header shorter than itself
                 or total != length - ETHERNET_BYTES  # padded, or cut
                 or flags & 7
             ):
@@ -185,7 +195,7 @@ class _Accountant:
                 half.frames += 1
                 self._payload(half, length, seq, buffer[end - size : end])
 
-    def _payload(self, half: _Half, length: int, seq: int, data: bytes) -> None:
+    def _payload(self, half: Half, length: int, seq: int, data: bytes) -> None:
         parts, size = half.lane.parts, len(data)
         half.payload_bytes += size
         new = half.segment(seq, data, half.peer.ack)
@@ -220,7 +230,7 @@ class _Accountant:
             lane.parts.other_bytes += length
             self._notes.add(f"{what} frames, counted as other", length)
 
-    def _lane(self, frame: bytes) -> _Lane:
+    def _lane(self, frame: bytes) -> Lane:
         source, destination = frame[6:12], frame[:6]
         lane = self._lanes.get(source)
         if lane is None and destination in self._lanes:
@@ -230,7 +240,7 @@ class _Accountant:
             self._notes.add("frames of neither end's, taken to go up", len(frame), doubt=True)
         return lane
 
-    def _tcp(self, frame: bytes, lane: _Lane) -> str:
+    def _tcp(self, frame: bytes, lane: Lane) -> str:
         """Account for a TCP segment; return what else the frame is, empty if it is one."""
         segment = parse_segment(frame)
         if isinstance(segment, str):
@@ -244,7 +254,7 @@ class _Accountant:
         self._segment(half, len(frame), segment.seq, segment.flags, segment.payload)
         return ""
 
-    def _segment(self, half: _Half, length: int, seq: int, flags: int, data: bytes) -> None:
+    def _segment(self, half: Half, length: int, seq: int, flags: int, data: bytes) -> None:
         parts = half.lane.parts
         repeated = False
         if flags & _SYN:
@@ -264,7 +274,7 @@ class _Accountant:
             parts.tcp_control_bytes += length
             parts.repeated_control_frames += repeated
 
-    def _half(self, flow: bytes, lane: _Lane, seq: int, flags: int) -> _Half:
+    def _half(self, flow: bytes, lane: Lane, seq: int, flags: int) -> Half:
         """The stream of a segment.
 
         A SYN with another initial sequence number than before begins a new stream on the same ports.
@@ -276,14 +286,17 @@ class _Accountant:
         if half is None:
             back = flow[4:8] + flow[:4] + flow[10:12] + flow[8:10]
             conversation = Conversation(self._ledger)
-            half = _Half(flow, lane, conversation)
-            half.peer = _Half(back, self._down if lane is self._up else self._up, conversation)
+            half = self._new_half(flow, lane, conversation)
+            half.peer = self._new_half(back, self._down if lane is self._up else self._up, conversation)
             half.peer.peer = half
             self._halves[flow], self._halves[back] = half, half.peer
             self._streams += (half, half.peer)
         return half
 
-    def _finish(self, half: _Half) -> None:
+    def _new_half(self, flow: bytes, lane: Lane, conversation: Conversation) -> Half:
+        return Half(flow, lane, conversation, HttpSide(conversation, lane.parts, lane.direction))
+
+    def _finish(self, half: Half) -> None:
         """End a connection: the capture ends, or its ports are used again. Does nothing the second time."""
         if half.conversation.closed:
             return
@@ -315,7 +328,7 @@ class _Accountant:
         )
 
 
-def _totals(half: _Half) -> StreamTotals:
+def _totals(half: Half) -> StreamTotals:
     source, destination = half.flow[:4], half.flow[4:8]
     ports = int.from_bytes(half.flow[8:10], "big"), int.from_bytes(half.flow[10:12], "big")
     return StreamTotals(

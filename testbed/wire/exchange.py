@@ -27,8 +27,8 @@ class Ledger:
             entry = self.requests[request_id] = RequestBytes()
         return entry
 
-    def prompt(self, parts: Parts, request_id: str, size_bytes: int) -> None:
-        """Book one sending of a prompt.
+    def prompt(self, parts: Parts, request_id: str, size_bytes: int) -> int:
+        """Book one sending of a prompt; return how many of its bytes are a repeat.
 
         Of several sendings the longest counts as the prompt, since others may have been cut.
         """
@@ -40,8 +40,9 @@ class Ledger:
         parts.prompt_bytes += size_bytes - again
         parts.retried_prompt_bytes += again
         parts.other_bytes += again
+        return again
 
-    def answer(self, parts: Parts, request_id: str, size_bytes: int) -> None:
+    def answer(self, parts: Parts, request_id: str, size_bytes: int) -> int:
         """Book one sending of an answer, as :meth:`prompt` does."""
         entry = self.entry(request_id)
         again = _repeated(request_id, entry.answers, entry.answer_bytes, size_bytes)
@@ -51,6 +52,7 @@ class Ledger:
         parts.answer_bytes += size_bytes - again
         parts.retried_answer_bytes += again
         parts.other_bytes += again
+        return again
 
 
 def _repeated(request_id: str, times: int, had_bytes: int, size_bytes: int) -> int:
@@ -104,11 +106,13 @@ class Conversation:
 class HttpSide:
     """One direction of a conversation: a sink for the stream's bytes that books them in ``parts``."""
 
+    parser_class = HttpParser
+
     def __init__(self, conversation: Conversation, parts: Parts, direction: Direction) -> None:
         self._conversation, self._parts, self._direction = conversation, parts, direction
         self._ledger, self._notes = conversation.ledger, conversation.ledger.notes
         self._exchange = Exchange()
-        self._parser = HttpParser(self._head, self._end, self._foreign)
+        self._parser = self.parser_class(self._head, self._end, self._foreign)
         self.feed = self._parser.feed
         self.lost = self._parser.lost
         self.close = self._parser.close
@@ -145,12 +149,14 @@ class HttpSide:
                 f"requests {message.method} {message.target[:80]}, which no WAN link should carry"
             )
             parts.envelope_bytes += message.body_bytes
+            self._booked(message, request_id, 0, 0)
             return
         if not request_id:
             self._notes.add("requests without a request id")
         text_bytes = self._split(message, lambda body, cut: (prompt_bytes(body, cut=cut), 0))[0]
         parts.envelope_bytes += message.body_bytes - text_bytes
-        self._ledger.prompt(parts, request_id, text_bytes)
+        again_bytes = self._ledger.prompt(parts, request_id, text_bytes)
+        self._booked(message, request_id, text_bytes, again_bytes)
 
     def _end_answer(self, message: Message) -> None:
         parts, exchange = self._parts, self._exchange
@@ -164,9 +170,11 @@ class HttpSide:
                 self._notes.add("answers whose request id is not their request's", doubt=True)
             request_id = answers_id if answers_id is not None else request_id
             self._book_http(message, request_id)
-            self._ledger.answer(parts, request_id, text_bytes)
+            again_bytes = self._ledger.answer(parts, request_id, text_bytes)
+            self._booked(message, request_id, text_bytes, again_bytes, instrumentation)
 
         if 100 <= message.status < 200:
+            self._booked(message, "", 0, 0)
             return
         if exchange.request is not None:
             settle(exchange.request.request_id or "")
@@ -174,6 +182,11 @@ class HttpSide:
             exchange.settle = settle
         else:
             settle("")
+
+    def _booked(
+        self, message: Message, request_id: str, text_bytes: int, again_bytes: int, instrumentation: int = 0
+    ) -> None:
+        """Called when all bytes of a message are booked; of its text, ``again_bytes`` as other."""
 
     def _book_http(self, message: Message, request_id: str) -> None:
         size_bytes = message.header_bytes + message.id_line_bytes + message.body_bytes

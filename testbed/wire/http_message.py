@@ -29,6 +29,8 @@ class Message:
     header_bytes: int = 0
     """Start line, header lines, trailers and chunk framing, without the request-id lines."""
     id_line_bytes: int = 0
+    id_lines: tuple[tuple[int, int], ...] = ()
+    """Where the request-id lines begin and end in the head, each with the line break before it."""
     body_bytes: int = 0
     body: bytearray = field(default_factory=bytearray)
     """Without chunk framing; empty if it was too long to keep."""
@@ -56,7 +58,7 @@ def parse_head(head: bytes, extra: int) -> Message:
 
     Args:
         head: start line and header lines, each with its line break.
-        extra: bytes of other line breaks around them.
+        extra: bytes of other line breaks around them: two behind, the others ahead.
     """
     method, target, status = _parse_start(head[: head.index(b"\r\n")])
     message = Message(method, target, status)
@@ -67,6 +69,7 @@ def parse_head(head: bytes, extra: int) -> Message:
         elif name == _ID_NAME:
             message.request_id = value.decode("latin-1")
             message.id_line_bytes += line.end() - line.start()
+            message.id_lines += ((line.start() + extra - 2, line.end() + extra - 2),)
         elif name == b"transfer-encoding":
             message.chunked = value.lower().endswith(b"chunked")
         else:

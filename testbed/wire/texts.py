@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from tiers.protocol import INSTRUMENTATION_KEY
 
@@ -26,7 +26,7 @@ def prompt_bytes(body: bytes, *, cut: bool = False) -> int:
     Raises:
         ValueError: the body is no JSON object. With ``cut``, only the beginning of the body is at hand.
     """
-    value = json.loads(_text(body, cut))
+    value = json.loads(body_text(body, cut))
     if not isinstance(value, dict):
         raise ValueError("the body is no JSON object")
     messages = value.get("messages")
@@ -43,7 +43,7 @@ def answer_bytes(body: bytes, *, cut: bool = False) -> tuple[int, int]:
     The first are the choices' texts in UTF-8, the second the raw bytes of the instrumentation object with its
     key. Raises as :func:`prompt_bytes`.
     """
-    text = _text(body, cut)
+    text = body_text(body, cut)
     simple = "\\u" not in text and text.count(_KEY) <= 1 and text.count(_CHOICES) <= 1
     answer, instrumentation = _answer_at_once(text) if simple else _answer_by_member(text)
     return answer, min(instrumentation, len(body) - answer)
@@ -67,11 +67,11 @@ def _answer_at_once(text: str) -> tuple[int, int]:
 
 def _answer_by_member(text: str) -> tuple[int, int]:
     answer = instrumentation = 0
-    for key, value, member in _members(text):
-        if key == INSTRUMENTATION_KEY:
-            instrumentation += _utf8_bytes(member)
-        elif key == "choices":
-            answer += _choices_bytes(value)
+    for member in members(text):
+        if member.key == INSTRUMENTATION_KEY:
+            instrumentation += _utf8_bytes(text[member.start : member.end])
+        elif member.key == "choices":
+            answer += _choices_bytes(member.value)
     return answer, instrumentation
 
 
@@ -96,9 +96,23 @@ def _content_bytes(content: Any) -> int:
     return 0
 
 
-def _members(text: str) -> Iterator[tuple[str, Any, str]]:
-    """The members of the JSON object that is ``text``: key, value, and their source from the quote on."""
-    opening = _OPENING.match(text)
+class Member(NamedTuple):
+    """A member of a JSON object, from its name's quote at ``start`` to ``end``."""
+
+    key: str
+    value: Any
+    start: int
+    value_start: int
+    end: int
+
+
+def members(text: str, at: int = 0) -> Iterator[Member]:
+    """The members of the JSON object that begins at ``at``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    opening = _OPENING.match(text, at)
     if opening is None:
         raise ValueError("the body is no JSON object")
     at = opening.end()
@@ -107,16 +121,18 @@ def _members(text: str) -> Iterator[tuple[str, Any, str]]:
         name = _NAME.match(text, at)
         if name is None:
             raise ValueError(f"a member's name is missing at character {at}")
-        key = name.group(1)
+        quoted = name.group(1)
         value, at = _DECODER.raw_decode(text, name.end())
-        yield (json.loads(key) if "\\" in key else key[1:-1]), value, text[name.start() : at]
+        key = json.loads(quoted) if "\\" in quoted else quoted[1:-1]
+        yield Member(key, value, name.start(), name.end(), at)
         following = _FOLLOWING.match(text, at)
         if following is None:
             raise ValueError(f"a comma is missing at character {at}")
         at, more = following.end(), following.group(1) == ","
 
 
-def _text(body: bytes, cut: bool) -> str:
+def body_text(body: bytes, cut: bool) -> str:
+    """A body as text; with ``cut``, its beginning is at hand, and is closed to be JSON."""
     text = body.decode("utf-8", "ignore") if cut else body.decode()
     text = text.removeprefix("\ufeff")  # a byte order mark, which readers may ignore (RFC 8259, section 8.1)
     return _completed(text) if cut else text

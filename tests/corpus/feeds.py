@@ -14,13 +14,14 @@ from unittest.mock import patch
 from testbed.cli import main
 from testbed.errors import TestbedError
 from testbed.results.run import load_run
+from testbed.scenario.matrix import read_matrix
 from testbed.scenario.recordings import check_recordings
 from testbed.scenario.requests import build_trace
 from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.wire.account import account
 from testbed.wire.pcap import count_frames
 from tests import ROOT, SCENARIOS
-from tests.wire.crafted import ENDS, assert_exact
+from tests.wire.crafted import ENDS, assert_exact, assert_same_by_frame
 
 RUN = ROOT / "tests" / "data" / "run-v1"
 LONGEST_SENTENCE = 4096
@@ -87,9 +88,10 @@ def _in_scenario(name: str, old: str, new: str) -> Feed:
 
 
 def pcap(path: Path) -> None:
-    """A capture; of one that is taken, each byte has its cause."""
+    """A capture; of one that is taken, each byte has its cause, frame by frame too."""
     result = account(path, ENDS)
     assert_exact(result)
+    assert_same_by_frame(path, ENDS, result)
     frames, frame_bytes = count_frames(path)
     assert frames == result.up.frames + result.down.frames
     assert frame_bytes == result.up.frame_bytes + result.down.frame_bytes
@@ -100,6 +102,14 @@ def recorded(path: Path) -> None:
     model = f"{{kind: recorded, path: {json.dumps(str(path))}, service: 1ms, missing: made-up}}"
     loaded = load_scenario(SCENARIOS / "smoke.yaml", [f"tiers.cloud.model={model}"])
     check_recordings(loaded, ())
+
+
+def data_set(path: Path) -> None:
+    """A user's own data set: CSV, JSON Lines or Parquet, by the ending of its name."""
+    columns = f"{{file: {json.dumps(str(path))}, text: question, reference: label, name: mine}}"
+    loaded = load_scenario(SCENARIOS / "smoke.yaml", [f"task={{kind: classification, dataset: {columns}}}"])
+    build_trace(loaded)
+    _survives(loaded)
 
 
 def run(path: Path) -> None:
@@ -164,6 +174,8 @@ FEEDS: dict[str, Feed] = {
     "delay-file": _in_scenario("lossy.yaml", "file: ../traces/wandering.delays", "file: {}"),
     "pcap": pcap,
     "recorded": recorded,
+    "matrix": read_matrix,
+    "data-set": data_set,
     "run": run,
 }
 """By kind, which is the name of its folder too. HTTP requests go to a server (``tests.corpus.served``)."""

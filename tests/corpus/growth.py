@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import io
 import json
 import struct
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import yaml
 from hypothesis import strategies as st
 
+from testbed.scenario.matrix.table import METADATA_KEY, SCHEMA, digest
 from tests import ROOT, SCENARIOS
 from tests.corpus.feeds import GONE, RUN
 from tests.wire.crafted import Connection, answer, request
@@ -155,6 +157,35 @@ _RECORDED = [
 recorded = damaged(
     changed_trees([_RECORDED]).map(lambda t: _json_lines(t if isinstance(t, list) else [t])), most=1
 )
+
+_ROWS = [{"question": "Is it, then?", "label": "no"}, {"question": 'So "it" is', "label": "yes"}]
+
+
+def _csv(rows: list[Any]) -> bytes:
+    content = io.StringIO()
+    writer = csv.writer(content)
+    writer.writerow(_ROWS[0])
+    writer.writerows(row.values() if isinstance(row, dict) else [row] for row in rows)
+    return content.getvalue().encode("utf-8", "surrogatepass")
+
+
+@st.composite
+def data_sets(draw: st.DrawFn) -> Named:
+    """Rows of a user's own, in one of three formats."""
+    ending = draw(st.sampled_from(["csv", "jsonl", "parquet"]))
+    tree = draw(changed_trees([_ROWS]))
+    rows = tree if isinstance(tree, list) else [tree]
+    if ending == "parquet":
+        content = io.BytesIO()
+        try:
+            pq.write_table(pa.Table.from_pylist([row for row in rows if isinstance(row, dict)]), content)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            pq.write_table(pa.Table.from_pylist(_ROWS), content)
+        grown = content.getvalue()
+    else:
+        grown = _csv(rows) if ending == "csv" else _json_lines(rows)
+    return f"grown.{ending}", draw(damaged(st.just(grown), most=1))
+
 
 _MAP = (SCENARIOS / "graphs" / "europe.graphml").read_bytes()
 
@@ -339,6 +370,25 @@ _header_lines = st.sampled_from(
 )  # fmt: skip
 
 
+@st.composite
+def changed_matrices(draw: st.DrawFn) -> bytes:
+    """An answer matrix with something else in its header or rows, and the checksum of what it then has."""
+    path = ROOT / "tests" / "corpus" / "kept" / "matrix" / "taken" / "two-models.parquet"
+    header = json.loads((pq.read_metadata(path).metadata or {})[METADATA_KEY])
+    tree = draw(changed_trees([{"header": header, "rows": pq.read_table(path).to_pylist()}]))
+    try:
+        table = pa.Table.from_pylist(tree["rows"], schema=draw(st.sampled_from([SCHEMA, None])))
+        told = tree["header"]
+        if draw(st.booleans()) and table.schema.equals(SCHEMA):
+            told["sha256"] = digest(told, table)
+        text = json.dumps(told)
+        made = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata({METADATA_KEY: text.encode()}), made)
+    except (pa.ArrowException, LookupError, TypeError, ValueError, AttributeError, OverflowError):
+        return path.read_bytes()[: draw(st.integers(0, 5000))]
+    return draw(damaged(st.just(made.getvalue()), most=1))
+
+
 def _unnamed(contents: st.SearchStrategy[bytes], ending: str) -> st.SearchStrategy[Named]:
     return contents.map(lambda content: (f"grown.{ending}", content))
 
@@ -352,6 +402,8 @@ GROWTH: dict[str, st.SearchStrategy[Named]] = {
     "delay-file": _unnamed(number_files, "delays"),
     "pcap": _unnamed(captures(), "pcap"),
     "recorded": _unnamed(recorded, "jsonl"),
+    "matrix": _unnamed(changed_matrices(), "parquet"),
+    "data-set": data_sets(),
     "run": runs(),
     "http": _unnamed(http_requests(), "http"),
 }

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
 from tests import ROOT
-from tests.tiers.nodes import HOST, ask, call, node_config, wait_until
+from tests.tiers.nodes import HOST, ask, call, free_port, is_ready, node_config, wait_until
 from tiers.config import NODE_VARIABLE
 from tiers.protocol import ErrorKind
 
@@ -60,25 +60,17 @@ class Served:
 @contextmanager
 def serving() -> Iterator[Served]:
     """A server that is ready."""
-    config = node_config("cloud", None)
+    config = node_config("cloud", None, port=free_port())
     environment = {**os.environ, NODE_VARIABLE: json.dumps(config)}
     command = [sys.executable, "-m", "tiers.server"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log)
         try:
-            wait_until(lambda: _is_ready(config["port"]), 60)
+            wait_until(lambda: is_ready(config["port"]), 60)
             yield Served(process, config["port"], log)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(20)
-
-
-def _is_ready(port: int) -> bool:
-    try:
-        # From another address than the server's: until it listens, a socket there could connect to itself.
-        return call(port, "GET", "/health", source="127.0.0.9").status == 200
-    except ConnectionRefusedError:
-        return False
 
 
 def exchange(port: int, sent: bytes) -> bytes:

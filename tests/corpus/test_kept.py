@@ -101,6 +101,7 @@ STRANGE: list[Callable[[Path], None]] = [
 """What may be where a file should be."""
 BY_OVERRIDE = {
     "recorded answers": "tiers.cloud.model={{kind: recorded, path: {}}}",
+    "data set": "task.dataset={{file: {}, text: question, reference: label}}",
     "checkpoint": "tiers.cloud.model={{kind: transformers, path: {}}}",
     "model": "tiers.cloud.model={}:Mine",
     "policy": "methods.recserve.policy={}:Mine",

@@ -52,8 +52,15 @@ def run(out: Path, *arguments: str, scenario: Path = SMOKE) -> subprocess.Comple
 @contextmanager
 def running(out: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """The smoke scenario under way; killed at the end of the block if it still is."""
+    with running_command("run", str(SMOKE), "--out", str(out), *arguments) as process:
+        yield process
+
+
+@contextmanager
+def running_command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A command under way; killed at the end of the block if it still is."""
     process = subprocess.Popen(
-        [*COMMAND, "run", str(SMOKE), "--out", str(out), *arguments],
+        [*COMMAND, *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -102,7 +109,7 @@ def check_prompt_bytes(out: Path) -> None:
     """Check that the prompts on a link are those of the requests whose path has it."""
     scenario = Scenario.model_validate(read(out, "manifest.json")["scenario"])
     topology = scenario.topology
-    prompts = {example.row: example.text for example in load(scenario.task.dataset, "test")}
+    prompts = {example.row: example.text for example in load(scenario.task.data, "test")}
     asked = {
         line["id"]: len(prompts[line["row"]].encode())
         for line in map(json.loads, (out / "trace.jsonl").read_text().splitlines())
@@ -133,12 +140,17 @@ def left_behind() -> list[str]:
 
 
 def programs() -> Iterator[tuple[int, str]]:
-    """Process group and first words of each living process that a run starts on the host."""
+    """Process group and first words of each living process that a run starts on the host.
+
+    Those of tests that run apart (.ci/apart) have process numbers of their own.
+    """
+    numbers = Path("/proc/self/ns/pid").readlink()
     for pid in process_ids():
         words = command_line(pid)
         if LINK_PROCESS in words or (words and Path(words[0]).name in PROGRAMS):
-            with suppress(ProcessLookupError):
-                yield os.getpgid(pid), " ".join(words[:8])
+            with suppress(ProcessLookupError, FileNotFoundError):
+                if Path(f"/proc/{pid}/ns/pid").readlink() == numbers:
+                    yield os.getpgid(pid), " ".join(words[:8])
 
 
 OTHERS = {group for group, _ in programs()}

@@ -51,6 +51,7 @@ TAKEN_BY_OTHERS = (
 """Reasons that say that something else had the CPUs."""
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(400)
 def test_latency_can_be_believed_with_the_quickstarts_shape(tmp_path: Path) -> None:
     """Three attempts; skipped where other processes took the CPUs in each of them."""
@@ -179,15 +180,3 @@ def test_a_scenario_runs_here_and_its_bytes_decisions_and_quality_are_true(tmp_p
     reasons = read(out, "fidelity.json")["reasons"]
     assert (reasons["bytes"], reasons["decisions"], reasons["quality"]) == ([], [], [])
     print(name, json.dumps(reasons["latency"]))
-
-
-@pytest.mark.models
-@pytest.mark.timeout(400)
-def test_the_quickstart_runs_here_with_its_own_models(tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    quickstart = ROOT / "scenarios" / "quickstart.yaml"
-    done = run(out, "--requests", "10", "--methods", "recserve", scenario=quickstart)
-    assert done.returncode == 0, done.stderr
-    reasons = read(out, "fidelity.json")["reasons"]
-    assert (reasons["bytes"], reasons["decisions"], reasons["quality"]) == ([], [], [])
-    print("quickstart", json.dumps(reasons["latency"]))

@@ -62,7 +62,7 @@ def test_the_run_directory_is_complete_and_its_sums_hold(finished: Path) -> None
     names = {path.name for path in finished.iterdir()}
     assert names == {
         "manifest.json", "trace.jsonl", "requests.parquet", "links.parquet", "tiers.parquet", "captures",
-        "fidelity.json", "summary.json", "SHA256SUMS",
+        "fidelity.json", "summary.json", "SHA256SUMS", "report.html", "scenario.yaml",
     }  # fmt: skip
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=finished, check=True, timeout=60)
     assert read(finished, "manifest.json")["status"] == "finished"
@@ -99,6 +99,24 @@ def test_the_bytes_of_all_requests_are_those_of_their_links(finished: Path) -> N
         text_bytes = row["prompt_bytes"] + row["answer_bytes"]
         assert text_bytes == crossed[row["method"], row["link"], row["direction"]]
         assert row["unattributed_bytes"] == 0
+
+
+def test_the_papers_burden_and_theory_agree_with_links_and_tiers(finished: Path) -> None:
+    methods = read(finished, "summary.json")["methods"]
+    crossed: Counter[str] = Counter()
+    sent_up: Counter[str] = Counter()
+    for row in read(finished, "links.parquet"):
+        crossed[row["method"]] += row["prompt_bytes"] + row["answer_bytes"]
+        if row["method"] == "recserve" and row["direction"] == "up":
+            sent_up[row["link"].split("-")[0].rstrip("12")] += row["prompt_bytes"]
+    assert methods["recserve"]["burden_paper_bytes"] == 2 * crossed["recserve"]
+    assert methods["cloud-only"]["burden_paper_bytes"] == crossed["cloud-only"]  # two hops, counted as one
+    theory = methods["recserve"]["theory"]
+    assert {tier: hop["prompt_bytes"] for tier, hop in theory["hops"].items()} == sent_up
+    tiers = [row for row in read(finished, "tiers.parquet") if row["method"] == "recserve"]
+    for spent in ("inferences", "inference_ms"):
+        of_all = theory["compute"][spent] * methods["recserve"]["requests"]
+        assert of_all == pytest.approx(sum(row[spent] for row in tiers))
 
 
 def test_what_each_tier_spent_is_told_by_method(finished: Path) -> None:
@@ -249,6 +267,32 @@ def test_wireshark_opens_every_capture_and_finds_the_same_in_it(finished: Path) 
         wireshark.check(pcap, account(pcap, ends))
 
 
+def test_scapy_reads_the_same_in_its_captures(finished: Path) -> None:
+    """The same bytes by cause, prompts and answers, of all captures and as a whole: no frame was lost."""
+    done = run_command("audit", str(finished), "--wire")
+    assert done.returncode == 0, done.stderr
+    hops = sum(len(row["hops"]) for row in read(finished, "requests.parquet"))
+    expected = (
+        f"6 captures read again by scapy: all complete; {2 * hops} prompts and answers and all sums compared"
+    )
+    assert expected in done.stdout
+
+
+def test_its_frames_are_shown_on_the_runs_clock(finished: Path) -> None:
+    for row in read(finished, "requests.parquet"):
+        if row["method"] != "recserve" or not row["hops"]:
+            continue
+        done = run_command(
+            "packets", str(finished), "recserve", row["hops"][-1], "--request", row["request_id"]
+        )
+        assert done.returncode == 0, done.stderr
+        assert "time 0 is the method's start" in done.stdout
+        frames = [line.split() for line in done.stdout.splitlines() if f" {row['request_id']} " in line]
+        payload_s = [float(cells[0]) for cells in frames if "prompt" in cells or "answer" in cells]
+        assert len(payload_s) >= 2
+        assert row["sent_at_s"] < min(payload_s) < max(payload_s) < row["done_at_s"]
+
+
 def test_nothing_of_it_is_left(finished: Path) -> None:
     assert wait_until_nothing_is_left() == []
 
@@ -321,16 +365,26 @@ def test_a_policy_that_only_its_owner_may_read_decides_in_the_containers(tmp_pat
 
 
 def test_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path: Path) -> None:
+    """One that is full before the run, and one that others fill meanwhile."""
     small = tmp_path / "small"
     small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24k", "none", str(small)], check=True, timeout=10)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(small)], check=True, timeout=10)
     try:
-        done = run(small / "run")
+        (small / "others").write_bytes(bytes(4_000_000))
+        refused = run(small / "run")
+        (small / "others").unlink()
+        with running(small / "run") as process:
+            wait_for(process, "warming up")
+            with pytest.raises(OSError, match="space"):
+                (small / "others").write_bytes(bytes(5_000_000))
+            output = rest_of_output(process)
+            assert process.wait(60) == 1
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True, timeout=10)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "space" in done.stderr.splitlines()[-1] or "disk" in done.stderr.splitlines()[-1]
+    assert refused.returncode == 1
+    assert "and its disk has 0.2 MB free; make room, name a directory" in refused.stderr.splitlines()[-1]
+    assert "Traceback" not in output
+    assert "space" in output.splitlines()[-1] or "disk" in output.splitlines()[-1]
     assert wait_until_nothing_is_left() == []
 
 
@@ -354,7 +408,7 @@ def test_a_run_works_whatever_its_paths_are_called(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=RUN_TIMEOUT_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("run directory: out/r é\n")
+    assert done.stdout.endswith("run directory: out/r é\npage: out/r é/report.html\n")
     out = odd / "out" / "r é"
     assert len(check_bytes(out)) == 12
     check_prompt_bytes(out)
@@ -382,10 +436,12 @@ def test_a_tier_that_is_killed_on_the_way_is_told(tmp_path: Path) -> None:
 
 
 def test_lockstep_gives_the_same_decisions_and_prompt_bytes_again(tmp_path: Path) -> None:
-    lockstep = ("--set", "replay.mode=lockstep", "--requests", "12")
+    """The second time from what the first run left, with its captures compressed."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    given = ("--set", "replay.mode=lockstep", "--requests", "12", "--set", "captures=compress")
     digests, prompts = [], []
-    for out in (tmp_path / "first", tmp_path / "second"):
-        done = run(out, *lockstep)
+    for out, scenario, arguments in ((first, SMOKE, given), (second, first, ())):
+        done = run(out, *arguments, scenario=scenario)
         assert done.returncode == 0, done.stderr + done.stdout
         columns = ("request_id", "path", "confidences", "thresholds", "kept", "answer")
         rows = [[row[name] for name in columns] for row in read(out, "requests.parquet")]
@@ -395,4 +451,8 @@ def test_lockstep_gives_the_same_decisions_and_prompt_bytes_again(tmp_path: Path
         )
     assert digests[0] == digests[1]
     assert prompts[0] == prompts[1]
+    assert (first / "trace.jsonl").read_bytes() == (second / "trace.jsonl").read_bytes()
+    assert {pcap.suffix for pcap in (second / "captures").glob("*/*")} == {".gz"}
+    again = run_command("audit", str(second), "--wire")
+    assert again.returncode == 0, again.stderr + again.stdout
     assert wait_until_nothing_is_left() == []

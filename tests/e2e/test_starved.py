@@ -45,6 +45,6 @@ def test_on_a_starved_machine_bytes_and_decisions_are_true_and_latency_is_not(tm
     assert fidelity["faithful"] == {"bytes": True, "decisions": True, "quality": True, "latency": False}
     assert any("more was runnable than" in reason for reason in fidelity["reasons"]["latency"])
     lines = [line for line in output.splitlines() if line.startswith("│ recserve")]
-    # both percentiles, and what differs from cloud-only; shares by tier are decisions
-    assert [line.count("n/v") for line in lines] == [0, 3, 0, 0]
+    # Percentiles and what differs from cloud-only, and the time of inferences; shares are decisions.
+    assert [line.count("n/v") for line in lines] == [0, 3, 0, 0, 0, 0, 1]
     assert "Where the time went" not in output

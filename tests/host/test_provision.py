@@ -22,8 +22,8 @@ PROVISION = ROOT / "testbed" / "provision.sh"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def _locked() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+def _locked(file: str = "requirements.lock") -> dict[str, str]:
+    lines = (ROOT / file).read_text().splitlines()
     pairs = (line.split("==") for line in lines if not line.startswith("#"))
     return {re.sub(r"[-_.]+", "-", name).lower(): pinned for name, pinned in pairs}
 
@@ -35,8 +35,13 @@ def test_the_environment_has_exactly_the_locked_versions() -> None:
         except PackageNotFoundError:
             return "missing"
 
-    locked = _locked()
+    locked = _locked() | _locked("tests/requirements.lock")
     assert {name: installed(name) for name in locked} == locked
+
+
+def test_what_tests_alone_need_is_left_out_of_what_users_get() -> None:
+    assert "ray" in _locked("tests/requirements.lock")
+    assert not _locked().keys() & _locked("tests/requirements.lock").keys()
 
 
 def test_every_dependency_of_the_project_is_locked() -> None:

@@ -7,13 +7,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from testbed.network.kernel.netns import run_in, socket_in
 from testbed.network.network import Network
 from testbed.scenario.topology import Shape
-from tests.network.lab import frames, path, raw_frame, settle, tree, up
+from tests.network.lab import frames, laid_out, path, raw_frame, settle, tree, up
 
 pytestmark = pytest.mark.root
 BROADCAST, MULTICAST, STP, UNKNOWN = (
@@ -76,6 +77,50 @@ def test_no_frame_gets_past_a_tier_or_across_to_a_sibling(network: Network, targ
     counts = frames(network)
     assert [link for link in counts if any(counts[link])] in ([], ["device1-edge1"])
     assert heard(network)[target] == 0
+
+
+def passing(network: Network, near: str, far: str) -> set[str]:
+    """The links that 20 frames from the one node to the other cross; all of them arrive."""
+    before = frames(network)
+    with path(network, near, far) as way:
+        way.burst(20)
+        settle(lambda: len(way.receiver.arrivals))
+        assert len(way.receiver.arrivals) == 20
+    settle(lambda: frames(network))
+    after = frames(network)
+    return {link for link in after if after[link] != before[link]}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_where_tiers_may_be_skipped_their_switch_passes_frames_to_the_tier_above_and_back_alone(
+    shared: bool,
+) -> None:
+    tiers: list[dict[str, Any]] = [
+        {"name": "device", "nodes": 4},
+        {"name": "edge", "nodes": 2},
+        {"name": "cloud"},
+    ]
+    links: list[dict[str, Any]] = [
+        {"name": "access", "between": ["device", "edge"], "rate": "20mbit", "shared": shared},
+        {"name": "core", "between": ["edge", "cloud"], "rate": "20mbit"},
+    ]
+    with up(laid_out(tiers, links, when_unreachable="skip")) as network:
+        first, last = ("access-edge1", "access-edge2") if shared else ("device1-edge1", "device4-edge2")
+        assert passing(network, "device1", "cloud1") == {first, "edge1-cloud1"}
+        assert passing(network, "cloud1", "device4") == {last, "edge2-cloud1"}
+        before = heard(network)
+        for target in ("device2", "device3", "edge2"):
+            mac = network.net[target].MAC()
+            raw_frame(network, "device1", mac, network.net["device1"].MAC(), b"not to you")
+        for name in ("device1", "edge1", "cloud1"):
+            raw_frame(network, name, BROADCAST, network.net[name].MAC(), b"to whom it may concern")
+        time.sleep(0.3)
+        assert heard(network) == before
+        with (
+            socket_in(network.net["device1"].netns_path, socket.AF_INET, socket.SOCK_DGRAM) as out,
+            pytest.raises(OSError, match="unreachable"),
+        ):
+            out.sendto(b"x", (network.net["device2"].IP(), 9))
 
 
 def test_nothing_is_learnt_from_a_forged_sender(network: Network) -> None:

@@ -17,11 +17,11 @@ from testbed.network.kernel.connections import wait_until_closed
 from testbed.network.kernel.counters import Counters
 from testbed.network.kernel.netns import socket_in
 from testbed.network.network import Network
-from testbed.orchestrator.events.flow import Flow, flow_port, flow_ports
+from testbed.orchestrator.events.flow import Flow
 from testbed.orchestrator.events.player import EventPlayer
 from testbed.orchestrator.events.stage import Stage
 from testbed.results.columns import EventRow
-from testbed.scenario.sections.events import AnyEvent, BackgroundFlow
+from testbed.scenario.sections.events import AnyEvent, BackgroundFlow, flow_port, flow_ports
 from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 from testbed.wire.account import LinkEnds, account
 from testbed.wire.capture import Capture

@@ -126,6 +126,20 @@ def test_killed_it_is_told_at_once_and_by_all_that_ask_it_and_nothing_is_left() 
     assert traces(network.run_id) == []
 
 
+def test_how_it_ended_is_known_though_a_signal_interrupts_who_asks() -> None:
+    """A run's end is told by SIGINT, which may come between the kernel's word and its being kept."""
+    main = threading.main_thread()
+    for _ in range(40):
+        with LinkProcess(HERE) as process:
+            process.ended = lambda: signal.pthread_kill(int(main.ident or 0), signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes at any of these lines
+                os.kill(process.pid, signal.SIGKILL)
+                while True:
+                    _ = process.has_ended
+            with pytest.raises(TestbedError, match="SIGKILL"):
+                process.require_alive()
+
+
 def test_an_end_that_was_asked_for_is_told_to_nobody() -> None:
     told = threading.Event()
     with up(tree(devices=1)) as network:

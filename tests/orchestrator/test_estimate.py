@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from testbed.orchestrator.estimate import Estimate, estimated_seconds
@@ -46,6 +48,14 @@ def test_a_loss_and_more_links_take_longer_to_measure() -> None:
     assert estimate("smoke", "tiers.device.nodes=40").measuring_s > 2 * still
     alone = "tiers=[{name: cloud, model: {kind: recorded, service: 1ms}, cpus: 1, memory: 1GiB}]"
     assert estimate("smoke", alone, "links=[]", "methods=[{name: cloud-only}]").measuring_s == 0
+
+
+def test_a_network_that_is_up_is_neither_started_nor_measured() -> None:
+    scenario = load_scenario(SCENARIOS / "smoke.yaml")
+    trace, topology = build_trace(scenario), scenario.topology
+    fresh, kept = (estimated_seconds(scenario, trace, topology, kept=kept) for kept in (False, True))
+    assert fresh.start_s > 1 < fresh.measuring_s
+    assert kept == replace(fresh, start_s=0, measuring_s=0)
 
 
 def test_rows_that_the_tiers_answer_before_the_run_take_time() -> None:

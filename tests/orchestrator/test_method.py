@@ -16,6 +16,7 @@ from testbed.host.processes.proc import command_line, process_ids
 from testbed.orchestrator.method import MethodResult, observe, run_method
 from testbed.orchestrator.method import account as account_for
 from testbed.orchestrator.session import Session
+from testbed.results.captures import put_away
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import Evidence
 from testbed.results.fidelity import judge
@@ -72,9 +73,9 @@ def run_all(session: Session) -> list[MethodResult]:
 def test_a_method_is_accounted_for_again_from_files_alone(session: Session) -> None:
     method = session.inputs.scenario.methods[1]
     observed = observe(session, method, no_progress)
-    first, again = (
-        account_for(session.inputs, session.directory, observed, quiet_reporter()) for _ in range(2)
-    )
+    first = account_for(session.inputs, session.directory, observed, quiet_reporter())
+    put_away(session.directory, method.name, "compress", pytest.fail)
+    again = account_for(session.inputs, session.directory, observed, quiet_reporter())
     assert first == again
     assert sum(row["prompt_bytes"] for row in first.links) > 0
 

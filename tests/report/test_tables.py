@@ -136,6 +136,13 @@ def test_answers_that_were_made_up_stand_below_the_methods() -> None:
     assert "older: answers" not in text
 
 
+def test_degraded_answers_stand_below_the_methods() -> None:
+    methods = {"recserve": {**FIGURES, "degraded": 31}, "sound": {**FIGURES, "degraded": 0}, "older": FIGURES}
+    text = printed(methods_table({"faithful": BELIEVED, "methods": methods}, ["device", "cloud"], ACCURACY))
+    assert "recserve: 31 answers degraded: a tier above could not be reached" in text
+    assert text.count("degraded") == 1
+
+
 def test_a_bleu_has_its_interval() -> None:
     bleu = {"bleu": 31.25, "bleu_ci": [28.0, 34.5], "bleu_vs_cloud_only": None}
     summary = {"faithful": BELIEVED, "methods": {"recserve": {**FIGURES, **bleu}}}
@@ -221,3 +228,15 @@ def printed(table: Any, width: int = 160) -> str:
     out = StringIO()
     Console(file=out, width=width).print(table)
     return out.getvalue()
+
+
+def test_a_task_without_references_prints_no_quality() -> None:
+    figures = {
+        **{key: value for key, value in FIGURES.items() if not key.startswith("accuracy")},
+        **{"quality": None, "quality_ci": None, "quality_vs_cloud_only": None},
+    }
+    summary = {"faithful": BELIEVED, "methods": {"recserve": figures}}
+    scorer = SCORERS["generation"]
+    achieved = printed(methods_table(summary, ["device", "cloud"], scorer))
+    assert "quality [95 % CI]" in achieved
+    assert "123 [110, ∞]" in printed(comparison_table(summary, scorer))

@@ -10,10 +10,12 @@ from testbed.orchestrator.nodes.tier_specs import policy_spec
 from testbed.results.audit import audit as audit_rows
 from testbed.results.evidence import Audit
 from testbed.scenario.calibration import calibrated
+from testbed.scenario.foreknowledge import given
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.topology import Topology
 from testbed.scenario.workload.datasets import Example
-from tiers.policies import Place, Request, make_policy
+from tiers.policies import Place, Policy, Request, make_policy
+from tiers.policies.base import ANSWERS
 
 TEXT = """
 name: simulated
@@ -40,9 +42,13 @@ methods:
   - {name: budget, share: 0.3}
   - {name: budget-of-bytes, policy: budget, share: {device: 0.6, edge: 0.1}, of: bytes}
   - {name: length-router, longest: {device: 90, edge: 150}}
+  - {name: oracle}
+  - {name: oracle-no-edge, policy: oracle, relay: [edge]}
   - {name: colserve, share: {device: 0.4, edge: 0.2}}
   - {name: no-edge, policy: recserve, beta: 0.3, relay: [edge]}
+  - {name: shared, policy: recserve, beta: 0.3, window: 60, scope: tier, start: prefilled}
 trace: {requests: 200, arrivals: {process: poisson, rate: 10}, seed: 1}
+replay: {mode: lockstep}
 calibration: {rows: 60}
 """
 
@@ -71,9 +77,19 @@ def calibrate(scenario: Scenario) -> dict[str, Any]:
     }
 
 
+def answers(scenario: Scenario, requests: int, first: int = 0) -> dict[str, dict[str, str]]:
+    """``answers.json`` of a run whose models answered at random, the cloud's more often rightly."""
+    names = [f"r{number:06d}" for number in range(first, first + requests)]
+    right = {"device": ["positive"], "edge": ["positive"], "cloud": 3 * ["positive"]}
+    return {
+        tier: {name: random.Random(f"{tier}/{name}").choice(["negative", *right[tier]]) for name in names}
+        for tier in scenario.tier_names
+    }
+
+
 def audit(scenario: Scenario, rows: Sequence[Row]) -> Audit:
     """The audit of a run that was simulated."""
-    return audit_rows(scenario, rows, calibrate(scenario))
+    return audit_rows(scenario, rows, calibrate(scenario), answers(scenario, 200))
 
 
 def simulate(
@@ -85,14 +101,21 @@ def simulate(
     """
     draws = random.Random(seed)
     topology = scenario.topology
+    known = answers(scenario, requests, first)
+    references = dict.fromkeys(known["device"], "positive")
     calibration = calibrate(scenario)
     tiers = tuple(scenario.tier_names)
     rows = []
     for method in scenario.methods:
-        spec = policy_spec(method, scenario.seed, calibration["methods"].get(method.name))
-        policies = {
-            node.name: make_policy(spec, Place(node.name, node.tier, tiers)) for node in topology.nodes
-        }
+        knowing = ANSWERS in method.knows
+        more = given(scenario, method, known, references) if knowing else None
+        spec = policy_spec(method, scenario.seed, more or calibration["methods"].get(method.name))
+        policies: dict[str, Policy] = {}
+        for node in topology.nodes:
+            peer = next((other.name for other in topology.nodes if other.tier == node.tier), node.name)
+            shares = method.shared and peer in policies
+            place = Place(node.name, node.tier, tiers)
+            policies[node.name] = policies[peer] if shares else make_policy(spec, place)
         for number in range(first, first + requests):
             node = topology.node(f"device{draws.randrange(3) + 1}")
             row: Row = _row(f"r{number:06d}", method.name, node.name)
@@ -105,6 +128,8 @@ def simulate(
                 decision = None if confidence is None or top else policy.judge(request, confidence)
                 kept = infers and (top or bool(decision and decision.keep))
                 answer = draws.choice(["negative", "positive"]) if infers else None
+                if infers and knowing:
+                    answer = known[node.tier][request.id]
                 row["path"].append(node.name)
                 row["confidences"].append(confidence)
                 row["thresholds"].append(decision and decision.threshold)
@@ -132,7 +157,8 @@ def _best_so_far(row: Row, topology: Topology) -> Row:
     for at in reversed(range(below)):
         if (answer := row["node_answers"][at]) is not None:
             errors[:at] = [None] * at
-            return {"answer": answer, "tier": topology.node(row["path"][at]).tier, "forward_errors": errors}
+            tier = topology.node(row["path"][at]).tier
+            return {"answer": answer, "tier": tier, "forward_errors": errors, "degraded": True}
     return {"answer": None, "tier": None, "outcome": "deadline", "forward_errors": errors}
 
 
@@ -143,12 +169,13 @@ def _row(request_id: str, method: str, device: str) -> Row:
         "method": method,
         "device": device,
         "scheduled_at_s": 0.0,
-        "sent_at_s": 0.0,
+        "sent_at_s": float(request_id[1:]),
         "done_at_s": 0.1,
         "latency_ms": 100.0,
         "reference": "positive",
         "prompt_bytes": 20 + 37 * int(request_id[1:]) % 200,
         "outcome": "answered",
         "forward_errors": [],
+        "degraded": False,
         **{name: [] for name in lists},
     }

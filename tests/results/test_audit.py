@@ -14,9 +14,10 @@ import pytest
 from testbed.results.audit import audit as audit_rows
 from testbed.results.audit import audit_run
 from testbed.results.columns import LINKS, REQUESTS
-from testbed.results.directory import CALIBRATION, SUMS, RunDirectory
+from testbed.results.directory import ANSWERS, CALIBRATION, RunDirectory
+from testbed.results.seals import SUMS
 from testbed.scenario.scenario import Scenario, load_scenario, with_methods, with_seed
-from tests.results.simulated import TEXT, Row, audit, calibrate, simulate
+from tests.results.simulated import TEXT, Row, answers, audit, calibrate, simulate
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,10 @@ def _no_confidence(row: Row) -> None:
     row["confidences"][0] = None
 
 
+def _degraded(row: Row) -> None:
+    row["degraded"] = not row["degraded"]
+
+
 def _nothing_recorded(row: Row) -> None:
     for name in ("confidences", "thresholds", "window_seqs", "window_lengths", "node_answers"):
         row[name][0] = None
@@ -124,12 +129,13 @@ def _sequence_of_its_own(row: Row) -> None:
 
 TAMPERS = [
     _threshold, _kept, _sequence, _length, _path, _answer, _tier, _confidence, _no_confidence,
-    _nothing_recorded,
+    _nothing_recorded, _degraded,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "method", ["recserve", "by-tier", "enter-after", "no-edge", "prefilled", "budget", "budget-of-bytes"]
+    "method",
+    ["recserve", "by-tier", "enter-after", "no-edge", "prefilled", "shared", "budget", "budget-of-bytes"],
 )
 @pytest.mark.parametrize("tamper", TAMPERS)
 def test_each_thing_that_was_changed_is_found(
@@ -155,6 +161,8 @@ def _alone(scenario: Scenario, rows: list[Row], method: str) -> tuple[Scenario, 
         ("recserve", {"enter": "after"}),
         ("no-edge", {"relay": ()}),
         ("prefilled", {"start": "cold"}),
+        ("recserve", {"scope": "tier"}),
+        ("shared", {"scope": "node"}),
         ("budget", {"share": 0.31}),
         ("budget", {"of": "bytes"}),
         ("length-router", {"longest": 91}),
@@ -216,6 +224,13 @@ def test_fixed_thresholds_are_held_against_the_scenario(scenario: Scenario, rows
     assert any("expected 0.8" in text for text in audit(scenario, changed).differences)
 
 
+def test_a_tiers_window_is_rebuilt_in_the_order_of_requests(scenario: Scenario, rows: list[Row]) -> None:
+    alone, of_method = _alone(scenario, rows, "shared")
+    first, second = of_method[50], of_method[51]
+    first["sent_at_s"], second["sent_at_s"] = second["sent_at_s"], first["sent_at_s"]
+    assert any("entered the window" in text for text in audit(alone, of_method).differences)
+
+
 def _of(rows: list[Row], method: str, hops: int = 1) -> Row:
     """The first request under a method that crossed so many hops."""
     return next(row for row in rows if row["method"] == method and len(row["path"]) > hops)
@@ -239,6 +254,40 @@ def test_a_lot_is_drawn_again_from_seed_method_node_and_request(
     )
     renamed = [{**row, "method": row["method"].replace("colserve", "other")} for row in rows]
     assert audit(other, renamed).differences
+
+
+def _another_answer(row: Row) -> None:
+    row["node_answers"][0] = "negative" if row["node_answers"][0] == "positive" else "positive"
+
+
+ORACLES = ["oracle", "oracle-no-edge"]
+
+
+@pytest.mark.parametrize("method", ORACLES)
+@pytest.mark.parametrize(
+    "tamper", [_threshold_of_its_own, _kept, _sequence_of_its_own, _no_confidence, _another_answer]
+)
+def test_an_oracle_is_held_against_the_answers_that_it_knew(
+    scenario: Scenario, rows: list[Row], tamper: Callable[[Row], None], method: str
+) -> None:
+    for hops in (0, 1):
+        alone, changed = _alone(scenario, rows, method)
+        assert audit(alone, changed).differences == ()
+        tamper(next(row for row in changed if len(row["path"]) > hops))
+        assert audit(alone, changed).differences
+
+
+@pytest.mark.parametrize("method", ORACLES)
+def test_other_answers_than_an_oracle_knew_are_found(
+    scenario: Scenario, rows: list[Row], method: str
+) -> None:
+    alone, of_method = _alone(scenario, rows, method)
+    for tier, answer in (("device", "positive"), ("cloud", "negative")):
+        known = answers(scenario, 200)
+        known[tier] = dict.fromkeys(known[tier], answer)
+        assert audit_rows(alone, of_method, None, known).differences
+    (difference,) = audit_rows(alone, of_method).differences
+    assert "the answers that it knew are not recorded, so its decisions are not shown" in difference
 
 
 @pytest.mark.parametrize("tamper", [_threshold_of_its_own, _kept, _sequence_of_its_own, _no_confidence])
@@ -281,8 +330,8 @@ def test_what_calibration_gave_is_computed_again_from_what_the_models_said(
 def test_without_what_the_models_said_no_calibrated_decision_is_shown(
     scenario: Scenario, rows: list[Row]
 ) -> None:
-    differences = audit_rows(scenario, rows).differences
-    assert len(differences) == 5
+    differences = audit_rows(scenario, rows, None, answers(scenario, 200)).differences
+    assert len(differences) == 6
     assert all("no calibration is recorded, so its decisions are not shown" in text for text in differences)
 
 
@@ -306,8 +355,39 @@ def test_an_answer_from_below_is_right_where_the_way_up_failed(scenario: Scenari
     for name in ("path", "confidences", "thresholds", "window_seqs", "window_lengths", "kept"):
         row[name] = row[name][:2]
     row["node_answers"], row["forward_errors"] = row["node_answers"][:2], [None, "unreachable"]
-    row |= {"answer": row["node_answers"][1], "tier": "edge"}
+    row |= {"answer": row["node_answers"][1], "tier": "edge", "degraded": True}
     assert audit(scenario, changed).differences == ()
+
+
+def test_a_tier_is_skipped_only_where_the_scenario_says_so_and_the_record_says_why(
+    scenario: Scenario, rows: list[Row]
+) -> None:
+    changed = copy.deepcopy(rows)
+    row = next(row for row in changed if row["method"] == "casserve" and row["path"][-1].startswith("cloud"))
+    for name in ("path", "confidences", "thresholds", "window_seqs", "window_lengths", "kept"):
+        row[name] = [row[name][0], row[name][2]]
+    row["node_answers"] = [row["node_answers"][0], row["node_answers"][2]]
+    row["forward_errors"], row["skipped"] = [None, None], ["unreachable", None]
+    skips = scenario.model_copy(update={"when_unreachable": "skip"})
+    assert audit(skips, changed).differences == ()
+    went, may_not = audit(scenario, changed).differences
+    assert "which is not its parent" in went
+    assert "asked past its parent, and may not" in may_not
+    row["skipped"] = [None, None]
+    (went,) = audit(skips, changed).differences
+    assert "which is not its parent" in went
+
+
+def test_a_skipped_tier_that_said_it_was_not_ready_made_no_decision(
+    scenario: Scenario, rows: list[Row]
+) -> None:
+    changed = copy.deepcopy(rows)
+    row = next(row for row in changed if row["method"] == "casserve" and row["path"][-1].startswith("cloud"))
+    for name in ("confidences", "thresholds", "window_seqs", "window_lengths", "node_answers"):
+        row[name][1] = None
+    row["skipped"] = ["not_ready", None, None]
+    skips = scenario.model_copy(update={"when_unreachable": "skip"})
+    assert audit(skips, changed).differences == ()
 
 
 def test_a_policy_without_a_rule_is_not_audited_and_that_is_said(tmp_path: Path) -> None:
@@ -315,7 +395,7 @@ def test_a_policy_without_a_rule_is_not_audited_and_that_is_said(tmp_path: Path)
     text = TEXT.replace("methods:\n", "methods:\n  - {name: mine, policy: 'mine.py:Mine'}\n")
     (tmp_path / "mine.yaml").write_text(text)
     (difference,) = audit(load_scenario(tmp_path / "mine.yaml"), []).differences
-    assert re.fullmatch(r"mine: policy .*mine.py:Mine has no rules here, .* not shown", difference)
+    assert re.fullmatch(r"mine: policy .*mine.py:Mine has no rules here, .* not shown: none; .*", difference)
 
 
 @pytest.fixture
@@ -323,6 +403,7 @@ def sealed(tmp_path: Path, scenario: Scenario, rows: list[Row]) -> RunDirectory:
     directory = RunDirectory.create(tmp_path / "run", "simulated")
     directory.write_json("manifest.json", {"scenario": scenario.model_dump(mode="json")})
     directory.write_json(CALIBRATION, calibrate(scenario))
+    directory.write_json(ANSWERS, answers(scenario, 200))
     directory.write_table("requests.parquet", rows, REQUESTS)
     directory.write_table("links.parquet", [], LINKS)
     directory.pcap("recserve", "device1-edge1").write_bytes(b"frames")

@@ -50,6 +50,9 @@ PUBLISHED: dict[str, Mapping[str, str | list[str]]] = {
         "outcome": TEXT,
         "made_up": [FLAG],
         "prompt_bytes": WHOLE,
+        "score": REAL,
+        "degraded": FLAG,
+        "skipped": [TEXT],
     },
     "links.parquet": {
         "link": TEXT,
@@ -92,6 +95,8 @@ PUBLISHED: dict[str, Mapping[str, str | list[str]]] = {
         "replaced_inferences": WHOLE,
         "kept": WHOLE,
         "waited_s": REAL,
+        "breaker_opened": WHOLE,
+        "breaker_refused": WHOLE,
     },
     "events.parquet": {
         "method": TEXT,

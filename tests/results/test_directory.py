@@ -9,7 +9,8 @@ import pytest
 
 from testbed.errors import TestbedError
 from testbed.results.columns import REQUESTS, SCHEMA_VERSION
-from testbed.results.directory import SUMS, RunDirectory
+from testbed.results.directory import RunDirectory
+from testbed.results.seals import SUMS
 
 
 @pytest.fixture
@@ -71,8 +72,25 @@ def test_a_seal_holds_until_one_bit_changes(sealed: RunDirectory) -> None:
     ]
     pcap.rename(pcap.with_name("other.pcap"))
     assert len(sealed.broken_seals()) == 2
+    assert sealed.broken_seals(["manifest.json"]) == []
+    assert sealed.broken_seals(["captures/recserve/device1-edge1.pcap"]) == [
+        "captures/recserve/device1-edge1.pcap is missing"
+    ]
     (sealed.path / SUMS).unlink()
     assert sealed.broken_seals() == [f"{SUMS} is missing: the run did not end, or was tampered with"]
+
+
+def test_files_are_sealed_again_and_nothing_else_that_changed(sealed: RunDirectory) -> None:
+    sealed.write_json("manifest.json", {"status": "judged"})
+    assert len(sealed.broken_seals()) == 1
+    sealed.reseal("manifest.json")
+    assert sealed.broken_seals() == []
+    sealed.pcap("recserve", "device1-edge1").write_bytes(b"framer")
+    sealed.write_json("manifest.json", {"status": "judged again"})
+    sealed.reseal("manifest.json")
+    assert [words.split()[0] for words in sealed.broken_seals()] == ["captures/recserve/device1-edge1.pcap"]
+    with pytest.raises(TestbedError, match="cannot be sealed again"):
+        sealed.reseal("summary.json")
 
 
 def test_floats_come_back_from_a_table_to_the_last_bit(sealed: RunDirectory) -> None:

@@ -11,6 +11,7 @@ from testbed.results.columns import EventRow
 from testbed.results.evidence import (
     Audit,
     BacklogReport,
+    BreakerReport,
     CpuReport,
     Evidence,
     Lateness,
@@ -124,6 +125,10 @@ def test_decisions_fall_by_records_that_a_node_forgot() -> None:
             Outcomes("recserve", 9, {"answered": 9}, strange_answers=5, strange_answer="LABEL_1"),
             "5 answers are none of the task's labels, 'LABEL_1' for one",
         ),
+        (
+            Outcomes("recserve", 9, {"answered": 9}, unscored=2, unscored_why="score raised KeyError: 'x'"),
+            "recserve: 2 answers have no score: score raised KeyError: 'x'",
+        ),
     ],
 )  # fmt: skip
 def test_quality_falls_by_a_request_without_one_outcome_and_an_answer_that_cannot_be_right(
@@ -137,6 +142,8 @@ def test_quality_falls_by_a_request_without_one_outcome_and_an_answer_that_canno
     [
         ({"links_before": [SLOW_LINK]}, "before the replay, device1-edge1 (up): rate 1.45e+07 bit/s"),
         ({"links_after": [ROUND_TRIP, SLOW_LINK]}, "after the replay"),
+        ({"links_after": None}, "the links were not measured after the replay"),
+        ({"links_after": None, "links_pending": True}, "it is judged at the next measurement"),
         ({"lateness": [Lateness("recserve", 200, 0.3, 55.0, 90.0)]}, "sent late, p99 55.0 ms"),
         ({"lateness": None}, "lateness was not recorded"),
         ({"unexplained": [replace(UNEXPLAINED, p99_ms=31.0)]}, "31.0 ms of the latencies at p99"),
@@ -378,3 +385,22 @@ def test_a_tier_without_recordings_makes_all_up_as_asked_which_is_noted_and_deci
     assert judged.faithful["quality"]
     (note,) = [note for note in judged.notes if "made up" in note]
     assert note.startswith("all answers and confidences of device are made up")
+
+
+def test_where_there_are_no_references_quality_is_of_outcomes_alone_and_a_note_says_so() -> None:
+    found = judge(replace(SOUND, outcomes=[Outcomes("recserve", 9, {"answered": 9}, judged=False)]))
+    assert found.faithful["quality"]
+    assert any("there is nothing to judge" in note for note in found.notes)
+
+
+def test_degraded_answers_and_breakers_that_opened_are_noted_and_decide_nothing() -> None:
+    outcomes = Outcomes("recserve", 200, {"answered": 200}, degraded=31)
+    breakers = [BreakerReport("recserve", "device1", opened=3, refused=28)]
+    judged = judge(replace(SOUND, outcomes=[outcomes], breakers=breakers))
+    assert judged.reasons == judge(SOUND).reasons
+    answers, breaker = judged.notes[-2:]
+    assert answers.startswith("recserve: 31 answers are degraded")
+    assert breaker.startswith("recserve: the breaker of device1 opened (times: 3), and kept requests")
+    assert judged.to_json()["breakers"] == [
+        {"method": "recserve", "node": "device1", "opened": 3, "refused": 28}
+    ]

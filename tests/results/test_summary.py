@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,12 @@ def scenario(tmp_path: Path) -> Scenario:
 
 
 def row(method: str, request: int, tier: str | None = "device", **changes: Any) -> dict[str, Any]:
+    hops = changes.get("hop_prompt_bytes", [])
     return {
         "method": method,
         "request_id": f"r{request}",
+        "device": "device1",
+        "hops": ["device1-edge1", "edge1-cloud1"][: len(hops)],
         "outcome": "answered",
         "tier": tier,
         "answer": "positive",
@@ -32,6 +36,7 @@ def row(method: str, request: int, tier: str | None = "device", **changes: Any) 
         "correct": True,
         "latency_ms": 10.0 * request,
         "hop_prompt_bytes": [],
+        "prompt_bytes": 100,
         "path": [],
         "hop_up_ms": [],
         "hop_down_ms": [],
@@ -68,6 +73,18 @@ def test_only_requests_that_both_answered_count_in_a_burden(scenario: Scenario) 
     assert found["cloud-only"]["errors"] == {"deadline": 1}
 
 
+def test_the_papers_burden_counts_answers_too_and_cloud_only_as_one_hop(scenario: Scenario) -> None:
+    lost: dict[str, Any] = {"outcome": "deadline", "answer": None, "tier": None, "correct": False}
+    rows = [row("cloud-only", n, "cloud", prompt_bytes=92, answer="yes") for n in range(3)]
+    rows += [row("recserve", n, tier, prompt_bytes=92) for n, tier in enumerate(["cloud", "edge"])]
+    rows.append(row("recserve", 2, prompt_bytes=92, **lost))
+    found = summarise(scenario, rows, [], FAITHFUL)["methods"]
+    assert found["cloud-only"]["burden_paper_bytes"] == 3 * 2 * 95
+    assert found["recserve"]["burden_paper_bytes"] == (4 + 2) * 100
+    assert found["cloud-only"]["burden_paper_vs_cloud_only"] == 1.0
+    assert found["recserve"]["burden_paper_vs_cloud_only"] == 600 / (2 * 2 * 95)
+
+
 def test_without_cloud_only_burdens_are_null_with_the_reason(scenario: Scenario) -> None:
     found = summarise(with_methods(scenario, ["recserve"]), [row("recserve", 0)], [], FAITHFUL)
     figures = found["methods"]["recserve"]
@@ -78,6 +95,7 @@ def test_without_cloud_only_burdens_are_null_with_the_reason(scenario: Scenario)
 def test_an_error_counts_as_wrong_and_its_time_as_endless(scenario: Scenario) -> None:
     rows = [row("recserve", n) for n in range(60)]
     rows += [row("recserve", 60 + n, outcome="deadline", answer=None, correct=False) for n in range(40)]
+    random.Random(1).shuffle(rows)
     figures = summarise(scenario, rows, [], FAITHFUL)["methods"]["recserve"]
     assert figures["accuracy"] == 0.6
     assert figures["accuracy_answered"] == 1.0
@@ -90,11 +108,13 @@ def test_an_error_counts_as_wrong_and_its_time_as_endless(scenario: Scenario) ->
 def test_an_interval_that_reaches_among_the_unanswered_has_no_upper_end(scenario: Scenario) -> None:
     rows = [row("recserve", n) for n in range(52)]
     rows += [row("recserve", 52 + n, outcome="deadline", answer=None, correct=False) for n in range(48)]
+    random.Random(1).shuffle(rows)
     figures = summarise(scenario, rows, [], FAITHFUL)["methods"]["recserve"]
     low, high = figures["latency_ms_ci"]["p50"]
     assert low < figures["latency_ms"]["p50"]
     assert high is None
-    low, high = summarise(scenario, rows[:52], [], FAITHFUL)["methods"]["recserve"]["latency_ms_ci"]["p50"]
+    answered = [found for found in rows if found["outcome"] == "answered"]
+    low, high = summarise(scenario, answered, [], FAITHFUL)["methods"]["recserve"]["latency_ms_ci"]["p50"]
     assert low < 255 < high <= 510
 
 
@@ -115,13 +135,21 @@ def test_latency_is_compared_with_cloud_only_over_the_requests_that_both_answere
 def test_made_up_answers_and_shares_by_tier_are_among_a_methods_figures(scenario: Scenario) -> None:
     at_device: dict[str, Any] = {
         "path": ["device1"], "confidences": [0.9], "thresholds": [None], "window_seqs": [0],
-        "window_lengths": [1], "kept": [True], "made_up": [True], "lateness_ms": 0.0, "unexplained_ms": 0.0,
-        "queue_ms": [], "inference_ms": [], "own_ms": [],
+        "window_lengths": [1], "kept": [True], "made_up": [True], "node_answers": ["positive"],
+        "lateness_ms": 0.0, "unexplained_ms": 0.0, "queue_ms": [], "inference_ms": [1.0], "own_ms": [],
     }  # fmt: skip
     found = summarise(scenario, [row("recserve", 0, **at_device)], [], FAITHFUL)["methods"]["recserve"]
     assert found["made_up_inferences"] == {"device": 1, "edge": 0, "cloud": 0}
     assert found["made_up_answers"] == {"device": 1, "edge": 0, "cloud": 0}
     assert found["offload"]["device"]["share"] == 0.0
+
+
+def test_degraded_answers_are_counted_where_the_rows_tell(scenario: Scenario) -> None:
+    rows = [row("recserve", n, degraded=n < 2) for n in range(5)]
+    (found,) = summarise(scenario, rows, [link("recserve")], FAITHFUL)["methods"].values()
+    assert (found["answered"], found["degraded"]) == (5, 2)
+    (older,) = summarise(scenario, [row("recserve", 1)], [link("recserve")], FAITHFUL)["methods"].values()
+    assert older["degraded"] is None
 
 
 def test_a_burden_that_is_null_has_its_reason(scenario: Scenario) -> None:

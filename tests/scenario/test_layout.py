@@ -62,6 +62,28 @@ def test_the_default_queue_is_a_bandwidth_delay_product_of_the_links_round_trip(
     assert queue_frames(None, None, 60) == MIN_QUEUE_FRAMES
 
 
+def test_a_node_has_neighbours_past_its_own_only_where_tiers_are_skipped() -> None:
+    keeps, skips = (
+        load_scenario(QUICKSTART, [f"when_unreachable={value}"]).topology for value in ("keep", "skip")
+    )
+    assert load_scenario(QUICKSTART).topology == keeps
+    neighbours = {
+        name: {node.name for node in skips.neighbours(name)} - {node.name for node in keeps.neighbours(name)}
+        for name in ("device1", "edge1", "cloud1")
+    }
+    assert neighbours == {"device1": {"cloud1"}, "edge1": set(), "cloud1": {"device1", "device2"}}
+    assert {node.name for node in keeps.neighbours("edge1")} == {"device1", "device2", "cloud1"}
+    assert [keeps.past(name) for name in ("device1", "edge1", "cloud1")] == [None] * 3
+    past = skips.past("device1")
+    assert past is not None
+    assert past.name == "cloud1"
+    assert [skips.is_passed(name) for name in ("device1", "edge1", "cloud1")] == [False, True, False]
+    core = skips.links[2]
+    assert [node.name for node in skips.below(core.children)] == ["device1", "device2", "edge1"]
+    assert [node.name for node in skips.above(core)] == ["cloud1"]
+    assert [node.name for node in skips.above(skips.links[0])] == ["edge1", "cloud1"]
+
+
 def test_a_single_tier_has_no_links() -> None:
     scenario = load_scenario(QUICKSTART)
     alone = Scenario.model_validate(

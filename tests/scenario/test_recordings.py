@@ -140,3 +140,12 @@ def test_a_key_that_would_change_nothing_or_make_no_sense_is_refused(
     path.touch()
     sentence = refusal(f"tiers.edge.model={model.replace('PATH', str(path))}", path=SMOKE)
     assert f"tiers.edge.model.{words}" in sentence
+
+
+def test_prompts_that_a_file_does_not_tell_apart_are_noted(tmp_path: Path) -> None:
+    line = {"text": "3 4", "answer": "positive", "confidence": 0.9, "service_ms": 2}
+    path = tmp_path / "sums.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    sums = [Example(0, "3 + 4", "positive"), Example(1, "3 * 4", "negative")]
+    notes = check_recordings(scenario(f"recorded/{path}"), sums, tiers=["edge"])
+    assert any("1 of the trace's prompts differ from another by signs alone" in note for note in notes)

@@ -29,6 +29,7 @@ from tests.scenario.refusals import refusal
 from tiers.models.base import ModelConfig, load_model
 from tiers.parameters import parameters
 from tiers.policies import Place, find_policy, make_policy
+from tiers.policies.base import ANSWERS
 
 
 def edited(tmp_path: Path, **sections: Any) -> Path:
@@ -71,7 +72,8 @@ class TestWhatIsRead:
         assert (device.only_tier, device.parameters) == ("device", {})
         assert casserve.parameters == {"thresholds": {"device": 0.8, "edge": 0.8}}
         assert recserve.only_tier is None
-        assert recserve.parameters == {"beta": 0.3, "window": 10_000, "start": "cold", "enter": "before"}
+        given = {"beta": 0.3, "window": 10_000, "start": "cold", "enter": "before", "scope": "node"}
+        assert recserve.parameters == given
 
     @pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.yaml")), ids=lambda path: path.stem)
     def test_every_scenario_of_the_repository_loads_and_survives_a_manifest(self, path: Path) -> None:
@@ -127,9 +129,10 @@ class TestWhatTiersTake:
         for method in scenario.methods:
             for tier in scenario.tier_names:
                 place = Place(f"{tier}1", tier, tuple(scenario.tier_names))
-                needs = method.calibration_needs
+                needs = method.calibration_needs or ANSWERS in method.knows
                 given = {"thresholds": SOME_BY_TIER, "prefill": {"device": [0.5], "edge": [0.5]}}
-                spec = policy_spec(method, scenario.seed)
+                given["goes_up"] = {"device": [], "edge": []}
+                spec = {**policy_spec(method, scenario.seed), "policy": method.policy}
                 known = parameters(find_policy(method.policy))
                 spec |= {name: value for name, value in given.items() if needs and name in known}
                 make_policy(spec, place)
@@ -427,7 +430,7 @@ class TestWhatIsRefused:
 
     def test_a_file_that_is_not_there_or_not_text(self, tmp_path: Path) -> None:
         assert "cannot be read (No such file or directory)" in refusal(path=tmp_path / "none.yaml")
-        assert "cannot be read (Is a directory)" in refusal(path=tmp_path)
+        assert "is a directory without scenario.yaml" in refusal(path=tmp_path)
         binary = tmp_path / "binary.yaml"
         binary.write_bytes(b"name: \xff\xfe")
         assert "is not UTF-8 text at byte 6" in refusal(path=binary)
@@ -563,3 +566,23 @@ class TestNarrowing:
         assert [tier.cpus for tier in clamped.tiers] == [0.25, 0.5, 2.0]
         assert notes == ["tiers.cloud.cpus: 8 is more than the machine's 2; runs with 2"]
         assert clamp_cpus(clamped, 2) == (clamped, [])
+
+
+def test_skipping_an_unreachable_tier_needs_one_above_it(tmp_path: Path) -> None:
+    two = """
+name: two
+task: {kind: classification, dataset: rotten_tomatoes}
+tiers:
+  - {name: device, model: {kind: recorded, service: 1ms}, cpus: 1, memory: 64MiB}
+  - {name: cloud, model: {kind: recorded, service: 1ms}, cpus: 1, memory: 64MiB}
+links:
+  - {name: access, between: [device, cloud], rate: 20mbit}
+methods: [{name: cloud-only}]
+trace: {requests: 1, arrivals: {rate: 1}}
+"""
+    path = tmp_path / "two.yaml"
+    path.write_text(two)
+    assert load_scenario(path).when_unreachable == "keep"
+    sentence = refusal("when_unreachable=skip", path=path)
+    assert "when_unreachable: is skip, and with 2 tiers there is none to ask past another" in sentence
+    assert "best" in refusal("when_unreachable=best", path=path)

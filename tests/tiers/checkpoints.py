@@ -191,3 +191,60 @@ def assert_same(found: dict[str, Any], expected: list[tuple[str, float]]) -> Non
     assert [answer for answer, _ in found["answers"]] == [label for label, _ in expected]
     scores = [score for _, score in expected]
     assert [score for _, score in found["answers"]] == pytest.approx(scores, abs=1e-6)
+
+
+_TRANSLATOR = {
+    **{f"{part}_{what}": size for part in ("encoder", "decoder") for what, size in
+       (("layers", 1), ("attention_heads", 2), ("ffn_dim", 16))},
+    "d_model": 16, "max_position_embeddings": 64,
+}  # fmt: skip
+
+
+def marian(folder: Path) -> None:
+    """Save a translator of the kind of opus-mt-en-de: a SentencePiece model for each language."""
+    import sentencepiece
+    import torch
+    from transformers import MarianConfig, MarianMTModel, MarianTokenizer
+
+    vocabulary = {"</s>": 0, "<unk>": 1}
+    for language in ("source", "target"):
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(TEXTS), model_prefix=str(folder / language), vocab_size=80,
+            hard_vocab_limit=False, minloglevel=2,
+        )  # fmt: skip
+        pieces = sentencepiece.SentencePieceProcessor(str(folder / f"{language}.model"))
+        for number in range(pieces.get_piece_size()):
+            vocabulary.setdefault(pieces.id_to_piece(number), len(vocabulary))
+    vocabulary["<pad>"] = pad = len(vocabulary)
+    (folder / "all.json").write_text(json.dumps(vocabulary))
+    names = (str(folder / name) for name in ("source.model", "target.model", "all.json"))
+    MarianTokenizer(*names, source_lang="en", target_lang="de", model_max_length=64).save_pretrained(folder)
+    torch.manual_seed(7)
+    tokens = {"pad_token_id": pad, "decoder_start_token_id": pad, "eos_token_id": 0, "forced_eos_token_id": 0}
+    MarianMTModel(MarianConfig(vocab_size=pad + 1, **tokens, **_TRANSLATOR)).save_pretrained(folder)
+
+
+def fsmt(folder: Path) -> None:
+    """Save a translator of the kind of wmt19-en-de: pairs of bytes, for which Moses makes the words."""
+    import torch
+    from transformers import FSMTConfig, FSMTForConditionalGeneration, FSMTTokenizer
+
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = [
+        "<s>",
+        "<pad>",
+        "</s>",
+        "<unk>",
+        *letters,
+        *(f"{letter}</w>" for letter in letters),
+        "go",
+        "od</w>",
+    ]
+    for file in ("source.json", "target.json"):
+        (folder / file).write_text(json.dumps({word: number for number, word in enumerate(words)}))
+    (folder / "pairs.txt").write_text("g o 10\no d</w> 9\n")
+    names = (str(folder / name) for name in ("source.json", "target.json", "pairs.txt"))
+    FSMTTokenizer(["en", "de"], *names, model_max_length=64).save_pretrained(folder)
+    torch.manual_seed(12)
+    sizes = {"src_vocab_size": len(words), "tgt_vocab_size": len(words), **_TRANSLATOR}
+    FSMTForConditionalGeneration(FSMTConfig(langs=["en", "de"], **sizes)).save_pretrained(folder)

@@ -46,7 +46,7 @@ def node_config(tier: str, parent: int | None, service_ms: float = 0.0, **change
         "task": {"kind": "classification", "labels": LABELS},
         "parent": None if parent is None else f"{HOST}:{parent}",
         "host": HOST,
-        "port": free_port(),
+        "port": 0,  # a free one; asked for beforehand, another test may have it by then
         **changes,
     }
 
@@ -119,10 +119,24 @@ def call(
         connection.close()
 
 
-def begin(policy: dict[str, Any], *nodes: Node) -> None:
-    """Tell every node the method."""
+def health_status(port: int) -> int:
+    """The HTTP status of a node's health; 0 of one that does not listen yet."""
+    try:
+        # From another address than the node's: while nobody listens, a socket there could connect to itself.
+        return call(port, "GET", "/health", source="127.0.0.9").status
+    except ConnectionRefusedError:
+        return 0
+
+
+def is_ready(port: int) -> bool:
+    """Whether a node that may not listen yet has loaded its model."""
+    return health_status(port) == 200
+
+
+def begin(policy: dict[str, Any], *nodes: Node, **round_trips: float) -> None:
+    """Tell every node the method, and the longest round trips if they are to be others."""
     for node in nodes:
-        body = encode_json({"method": policy["policy"], "policy": policy})
+        body = encode_json({"method": policy["policy"], "policy": policy, **round_trips})
         answer = call(node.port, "POST", "/control/reset", body)
         assert answer.status == 200, answer.raw
 

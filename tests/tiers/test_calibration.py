@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testbed.results import calibration as audited
@@ -99,6 +99,7 @@ def test_what_cannot_be_shown_is_refused() -> None:
         certified_threshold(drawn(200, seed=1), 0.99, 0.95)
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(40, 120), st.sampled_from([0.0, 0.5, 0.6, 0.8]))
 def test_the_audit_finds_the_same_by_other_code(seed: int, rows: int, accuracy: float) -> None:
     calibration = drawn(rows, seed)

@@ -135,7 +135,7 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told(cloud: Node) -> None:
 @pytest.mark.parametrize(
     ("status", "says", "lines", "body"),
     [
-        (415, b"not compressed", ["Content-Encoding: gzip"], gzip.compress(BODY)),
+        (415, b"not compressed", ["Content-Encoding: gzip"], gzip.compress(BODY, mtime=0)),
         (400, b"not JSON", [], BODY.decode().encode("utf-16")),
         (400, b"not JSON", [], b"messages=x"),
         (400, b"not JSON", [], b""),

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from tests.tiers.checkpoints import (
     word_tokenizer,
 )
 from tests.tiers.nodes import node_config
-from tiers.confidence.seq2seq import inverse_perplexity
+from tiers.confidence.inverse_perplexity import inverse_perplexity
 from tiers.errors import ConfigError
 from tiers.models.base import ModelConfig, load_model
 
@@ -86,7 +87,8 @@ def test_produced_sequences_carry_the_models_own_token_probabilities(whole: bool
         made = LlamaForCausalLM(LlamaConfig(vocab_size=size, eos_token_id=2, bos_token_id=2, **sizes))
     made.save_pretrained(tmp_path)
     options = {"path": str(tmp_path), "max_new_tokens": 6}
-    output = load_model(ModelConfig("transformers", options, "translation", (), "x", 1)).infer(TEXTS[0])
+    model = load_model(ModelConfig("transformers", options, "translation", (), "x", 1))
+    output = model.infer(TEXTS[0])
     assert output.token_logprobs is not None
     assert 1 <= len(output.token_logprobs) <= 6
     assert output.completion_tokens == len(output.token_logprobs)
@@ -104,6 +106,10 @@ def test_produced_sequences_carry_the_models_own_token_probabilities(whole: bool
     assert output.token_logprobs == pytest.approx(scores, abs=1e-4)
     assert output.prompt_tokens == prompt.shape[1]
     assert output.cut_off is (int(answer[-1]) != 2)
+    alone, together = [model.infer(text) for text in TEXTS[:6]], model.infer_many(TEXTS[:6])
+    for one, same in zip(alone, together, strict=True):
+        assert replace(same, token_logprobs=None) == replace(one, token_logprobs=None)
+        assert same.token_logprobs == pytest.approx(one.token_logprobs, abs=1e-4)
     assert (
         0
         < inverse_perplexity(output.token_logprobs)
@@ -157,6 +163,22 @@ def test_a_classifier_counts_tokens_by_its_own_tokenizer(tmp_path: Path) -> None
         assert output.prompt_tokens == len(tokenizer(text, truncation=True, max_length=50)["input_ids"])
         assert output.completion_tokens == len(tokenizer("positive", add_special_tokens=False)["input_ids"])
     assert model.describe()["tokens"] == "tokenizer"
+
+
+@pytest.mark.parametrize("family", ["Bert", "Roberta", "Llama", "DistilBert"])
+def test_a_classifier_answers_a_batch_as_it_answers_each_text(family: str, tmp_path: Path) -> None:
+    model = load(save_classifier(tmp_path, family))
+    alone, together = [model.infer(text) for text in TEXTS], model.infer_many(TEXTS)
+    for one, same in zip(alone, together, strict=True):
+        assert replace(same, logits=None) == replace(one, logits=None)
+        assert same.logits == pytest.approx(one.logits, abs=1e-5)
+
+
+def test_a_batch_of_texts_that_nothing_can_fill_up_is_refused(tmp_path: Path) -> None:
+    model = load(save_classifier(tmp_path, "Llama", pad_token_id=5))
+    assert model.infer(TEXTS[0]).answer
+    with pytest.raises(ConfigError, match=r"tokenizer says 0 and its config.json 5 .*; take batches of 1"):
+        model.infer_many(TEXTS)
 
 
 def test_a_tier_whose_checkpoint_has_other_labels_ends_with_one_sentence(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_the_prompt_goes_unchanged_and_token_log_probabilities_are_the_confidenc
         output = model.infer('„so“ – "la\\la"')
         assert output.answer == "positive"
         assert output.token_logprobs == pytest.approx([math.log(0.9), math.log(0.4)])
-        assert model.confidence == "seq2seq"
+        assert model.confidence == "inverse_perplexity"
         sent = json.loads(seen.requests[0].partition(b"\r\n\r\n")[2])
         assert sent["messages"] == [
             {"role": "system", "content": "Say negative or positive."},

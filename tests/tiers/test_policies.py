@@ -12,11 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiers.confidence import make_confidence
-from tiers.confidence.seq2class import Seq2Class, max_softmax
-from tiers.confidence.seq2seq import inverse_perplexity
 from tiers.errors import ConfigError
 from tiers.models.base import Output
-from tiers.policies import Place, Policy, Request, make_policy
+from tiers.policies import POLICIES, Place, Policy, Request, find_policy, make_policy
 
 TIERS = ("device", "edge", "cloud")
 DEVICE, EDGE, CLOUD = (Place(f"{tier}1", tier, TIERS) for tier in TIERS)
@@ -66,18 +64,6 @@ def test_recserve_is_the_papers_rule_replayed(
         assert (decision.window_seq, decision.window_length) == (number, min(number + 1, size))
 
 
-@given(st.lists(st.integers(0, 1000), max_size=80), st.integers(0, 64))
-def test_any_strictly_rising_transform_of_a_confidence_leaves_recserves_decisions(
-    thousandths: list[int], beta: int
-) -> None:
-    """The threshold lies between two values of a window that has the confidence too: ranks decide."""
-    transforms: list[Callable[[float], float]] = [float, lambda x: x / (1 + x), math.log1p, lambda x: x**3]
-    policies = [make_policy({"policy": "recserve", "beta": beta / 64}, DEVICE) for _ in transforms]
-    for confidence in (number / 1000 for number in thousandths):
-        decisions = zip(policies, transforms, strict=True)
-        assert len({policy.decide(transform(confidence)).keep for policy, transform in decisions}) == 1
-
-
 def test_recserve_has_a_beta_and_a_window_for_each_tier() -> None:
     spec = {"policy": "recserve", "beta": {"device": 1.0, "edge": 0.0}, "window": {"device": 2, "edge": 3}}
     device, edge = make_policy(spec, DEVICE), make_policy(spec, EDGE)
@@ -86,6 +72,31 @@ def test_recserve_has_a_beta_and_a_window_for_each_tier() -> None:
     assert (low.keep, low.threshold, low.window_length) == (False, 0.7, 2)
     assert (high.keep, high.threshold, high.window_length) == (True, 0.6, 3)
     make_policy(spec, CLOUD)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.floats(0, 1)), min_size=1, max_size=60),
+    st.integers(1, 20),
+    st.sampled_from(["before", "after"]),
+)
+def test_nodes_that_tell_one_another_decide_as_one_window_of_the_tier(
+    asked: list[tuple[int, float]], size: int, enter: str
+) -> None:
+    spec = {"policy": "recserve", "beta": 0.4, "window": size, "enter": enter}
+    places = [Place(f"device{number}", "device", TIERS) for number in range(1, 4)]
+    nodes = [make_policy({**spec, "scope": "tier"}, place) for place in places]
+    alone = make_policy(spec, DEVICE)
+    for number, confidence in asked:
+        assert nodes[number].decide(confidence) == alone.decide(confidence)
+        for other in nodes:
+            if other is not nodes[number]:
+                other.observe(confidence)
+
+
+def test_a_window_of_its_own_takes_nothing_from_other_nodes() -> None:
+    for spec in ({"policy": "recserve"}, LOT):
+        with pytest.raises((ValueError, NotImplementedError)):
+            make_policy(spec, DEVICE).observe(0.5)
 
 
 def test_recserve_sends_up_the_share_that_exchangeable_confidences_predict() -> None:
@@ -200,6 +211,65 @@ def test_the_length_router_passes_long_prompts_on_without_an_inference() -> None
     assert not make_policy({"policy": "recserve"}, DEVICE).passes_on(Request("r", 10**6))
 
 
+RIGHT = {
+    tier: [f"{known:03b}" for known in range(8) if known >> level & 1] for level, tier in enumerate(TIERS)
+}
+"""The request 101 is answered rightly by device and cloud: the device is the last digit."""
+
+
+@pytest.mark.parametrize(
+    ("inferring", "from_device", "from_edge"),
+    [
+        (TIERS, {"010", "100", "110"}, {"100", "101"}),
+        (("device", "cloud"), {"100", "110"}, set()),
+    ],
+)
+def test_an_oracle_sends_up_what_its_tier_has_wrong_and_a_higher_one_right(
+    inferring: tuple[str, ...], from_device: set[str], from_edge: set[str]
+) -> None:
+    given = find_policy("oracle").foreknown(inferring, RIGHT)
+    relay = [tier for tier in TIERS if tier not in inferring]
+    for place, expected in ((DEVICE, from_device), (EDGE, from_edge)):
+        policy = make_policy({"policy": "oracle", **given, "relay": relay}, place)
+        if policy.infers:
+            ids = [f"{known:03b}" for known in range(8)]
+            assert {name for name in ids if not policy.judge(Request(name, 1), 0.5).keep} == expected
+    make_policy({"policy": "oracle", **given}, CLOUD)
+
+
+SPECS: dict[str, dict[str, object]] = {
+    "budget": {"of": "bytes"},
+    "casserve": {"thresholds": {"device": 0.5}},
+    "colserve": {"seed": 1, "method": "lot"},
+    "length-router": {"longest": 50},
+    "oracle": {"goes_up": {"device": [f"r{number}" for number in range(0, 50, 3)]}},
+    "recserve": {},
+    "static-quantile": {"thresholds": {"device": 0.5}},
+    "device-only": {},
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 100), st.floats(0, 1), st.integers(1, 100))))
+def test_a_policy_looks_at_nothing_but_what_it_says(
+    name: str, asked: list[tuple[float, int, float, int]]
+) -> None:
+    """Whatever else of a request changes, its decisions stay."""
+    assert {"device-only", *POLICIES.names} == SPECS.keys()
+    spec = {"policy": name, **SPECS[name]}
+    first, second = make_policy(spec, DEVICE), make_policy(spec, DEVICE)
+    knows = first.knows
+    for number, (confidence, size, other_confidence, other_size) in enumerate(asked):
+        other = Request(
+            f"r{number}" if "request_id" in knows else f"x{number}",
+            size if "prompt_bytes" in knows else other_size,
+        )
+        request = Request(f"r{number}", size)
+        assert first.passes_on(request) == second.passes_on(other)
+        seen = confidence if "confidence" in knows else other_confidence
+        assert first.judge(request, confidence) == second.judge(other, seen)
+
+
 def test_a_value_may_be_given_for_all_tiers_or_for_each() -> None:
     spec = {**LOT, "share": {"device": 1.0, "edge": 0.0}}
     assert not make_policy(spec, DEVICE).judge(ASKED[0], 0.5).keep
@@ -244,6 +314,7 @@ def test_single_tiers_relay_below_and_keep_from_there_on() -> None:
             {"policy": "colserve", "share": {"edge": 0.1}, "seed": 1, "method": "x"},
             "share has none for tier dev",
         ),
+        ({"policy": "oracle"}, "which answers are right is not known here"),
         ({"policy": "nowhere.py:Class"}, "no plug-in file nowhere.py"),
         ({"policy": "no.such.module:Class"}, "cannot import no.such.module"),
         ({"policy": "tiers.window:SlidingWindow"}, "must derive from tiers.policies.Policy"),
@@ -280,6 +351,12 @@ class EverySecond(Policy):
 class Undecided(Policy):
     pass
 
+class Curious(EverySecond):
+    knows = {"confidence", "reference"}
+
+class Foreseeing(EverySecond):
+    knows = ["answers"]
+
 class Half(Confidence):
     def of(self, output):
         return 0.5
@@ -295,24 +372,10 @@ def test_classes_from_outside_the_repository(tmp_path: Path) -> None:
     assert not by_path.decide(0.5).keep
     with pytest.raises(ConfigError, match="Undecided decides nothing; give it a method decide"):
         make_policy({"policy": "mine.py:Undecided"}, DEVICE, [str(tmp_path)])
+    for asks, what in (("Curious", "reference"), ("Foreseeing", "answers")):
+        says = (
+            rf"policy mine.py:{asks} asks to know {what}, and a policy may know confidence, request_id, pro"
+        )
+        with pytest.raises(ConfigError, match=says):
+            make_policy({"policy": f"mine.py:{asks}"}, DEVICE, [str(tmp_path)])
     assert make_confidence("mine.py:Half", [str(tmp_path)]).of(Output("x")) == 0.5
-
-
-@given(st.lists(st.floats(-700, 700), min_size=2, max_size=6))
-def test_seq2class_is_the_largest_softmax_probability_in_float64(logits: list[float]) -> None:
-    shifted = np.exp(np.array(logits) - max(logits))
-    assert max_softmax(logits) == pytest.approx(float((shifted / shifted.sum()).max()), rel=1e-14)
-    assert 0 < max_softmax(logits) <= 1
-
-
-def test_seq2seq_is_the_inverse_of_perplexity_whatever_the_length() -> None:
-    assert inverse_perplexity([math.log(0.5)] * 7) == pytest.approx(0.5)
-    assert inverse_perplexity([0.0, 0.0]) == 1.0
-    assert inverse_perplexity([]) == 0.0
-
-
-def test_a_confidence_without_its_ingredients_says_so() -> None:
-    with pytest.raises(ValueError, match="needs the logits"):
-        Seq2Class().of(Output("x", token_logprobs=[-1.0]))
-    with pytest.raises(ConfigError, match="no confidence 'entropy'"):
-        make_confidence("entropy")

@@ -18,7 +18,17 @@ from typing import Any
 import pytest
 
 from tests import ROOT
-from tests.tiers.nodes import HOST, ask, call, free_port, node_config, running, wait_until
+from tests.tiers.nodes import (
+    HOST,
+    ask,
+    call,
+    free_port,
+    health_status,
+    is_ready,
+    node_config,
+    running,
+    wait_until,
+)
 from tests.tiers.parents import parent
 from tiers.config import parse_config
 from tiers.errors import ConfigError
@@ -42,19 +52,6 @@ def process(
         started.communicate(timeout=10)
 
 
-def healthy(port: int) -> bool:
-    return _status(port) == 200
-
-
-def _status(port: int) -> int:
-    """Of a node that may not listen yet; 0 if so."""
-    try:
-        # From another address than the node's: while nobody listens, a socket there could connect to itself.
-        return call(port, "GET", "/health", source="127.0.0.9").status
-    except ConnectionRefusedError:
-        return 0
-
-
 def silent(_number: int, _connection: socket.socket) -> bool:
     time.sleep(30)
     return False
@@ -63,9 +60,9 @@ def silent(_number: int, _connection: socket.socket) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_node_at_once_even_while_it_waits(number: signal.Signals) -> None:
     with parent(silent) as (above, seen):
-        configuration = node_config("edge", above, policy={"policy": "cloud-only"})
+        configuration = node_config("edge", above, port=free_port(), policy={"policy": "cloud-only"})
         with process(configuration) as node:
-            wait_until(lambda: healthy(configuration["port"]))
+            wait_until(lambda: is_ready(configuration["port"]))
             asking = subprocess.Popen(
                 [sys.executable, "-c", ASK, str(configuration["port"])], stderr=subprocess.DEVNULL
             )
@@ -99,15 +96,15 @@ def test_health_is_503_while_the_model_loads_and_requests_say_why(tmp_path: Path
         "        return Output('positive', confidence=1.0)\n"
     )
     model = {"kind": "slow.py:Slow"}
-    configuration = node_config("cloud", None, model=model, plugins=[str(tmp_path)])
+    configuration = node_config("cloud", None, port=free_port(), model=model, plugins=[str(tmp_path)])
     with process(configuration):
         port = configuration["port"]
-        wait_until(lambda: _status(port) > 0)
+        wait_until(lambda: health_status(port) > 0)
         early = call(port, "GET", "/health")
         assert (early.status, early.json["error"]["type"]) == (503, "not_ready")
         assert ask(port, "x").status == 503
         assert call(port, "GET", "/control/status").json["ready"] is False
-        wait_until(lambda: healthy(port))
+        wait_until(lambda: is_ready(port))
         assert ask(port, "x").text == "positive"
 
 
@@ -124,7 +121,7 @@ def test_health_is_503_while_the_model_loads_and_requests_say_why(tmp_path: Path
 )
 def test_a_node_that_cannot_start_says_why_in_one_line(configuration: Any, says: str) -> None:
     if isinstance(configuration, dict):
-        configuration = node_config("cloud", None, **configuration)  # now, while its port is free
+        configuration = node_config("cloud", None, **configuration)
     with process(configuration) as node:
         _, said = node.communicate(timeout=30)
         assert node.returncode == 2
@@ -134,9 +131,9 @@ def test_a_node_that_cannot_start_says_why_in_one_line(configuration: Any, says:
 
 
 def test_a_node_may_have_open_all_the_connections_that_the_system_grants() -> None:
-    configuration = node_config("cloud", None)
+    configuration = node_config("cloud", None, port=free_port())
     with process(configuration, ["prlimit", "--nofile=64:500"]) as node:
-        wait_until(lambda: healthy(configuration["port"]))
+        wait_until(lambda: is_ready(configuration["port"]))
         assert resource.prlimit(node.pid, resource.RLIMIT_NOFILE) == (500, 500)
 
 
@@ -157,7 +154,7 @@ def test_a_port_in_use_is_one_line_too() -> None:
         ({"tier": "fog"}, "tier fog is not among tiers"),
         ({"parent": None}, "needs a parent"),
         ({"parent": "10.0.0.1:http"}, "parent must be host or host:port"),
-        ({"port": 0}, "port must be a whole number"),
+        ({"port": -1}, "port must be a whole number"),
         ({"threads": "2"}, "threads must be a whole number"),
         ({"tiers": "device"}, "tiers must be list"),
         ({"model": {}}, r"model\.kind is missing"),

@@ -235,6 +235,63 @@ def test_prompts_that_are_too_long_for_a_tier_are_not_inferred_there() -> None:
         assert [record["inferred"] for record in records(nodes[1])] == [True, False]
 
 
+def test_a_policy_may_be_told_something_of_each_request_of_a_long_trace() -> None:
+    ids = [f"r{number:06d}" for number in range(200_000)]
+    with chain() as nodes:
+        begin({"policy": "oracle", "goes_up": {"device": ids, "edge": []}}, *nodes)
+        for request_id, served in (("r199999", "edge1"), ("r200000", "device1")):
+            path = ask(nodes[0].port, "so so", request_id).json["recserve"]["path"]
+            assert path[-1]["node"] == served
+
+
+def test_a_node_tells_what_entered_its_window_once_and_takes_in_what_entered_others() -> None:
+    def share(node: Node, *confidences: object) -> Answer:
+        return call(node.port, "POST", "/control/share", encode_json({"confidences": confidences}))
+
+    with chain() as nodes:
+        device = nodes[0]
+        begin({"policy": "recserve", "beta": 0.0, "scope": "tier"}, *nodes)
+        ask(device.port, "so so", "r1")
+        entered = [record["confidence"] for record in records(device)]
+        assert share(device, 0.5, 1).json == {"entered": entered}
+        assert share(device).json == {"entered": []}
+        ask(device.port, "better", "r2")
+        last = records(device)[-1]
+        assert (last["window_seq"], last["window_length"], last["threshold"]) == (3, 4, min(*entered, 0.5))
+        for wrong in (True, "0.5", 1.5, -0.1, None):
+            assert "each in [0, 1]" in share(device, wrong).raw.decode()
+        begin({"policy": "recserve"}, *nodes)
+        assert "the window is this node's alone" in share(device, 0.5).raw.decode()
+        assert share(nodes[2]).json == {"entered": []}
+
+
+def test_a_policy_is_shown_the_prompt_only_if_it_asks_for_it(tmp_path: Path) -> None:
+    policy = """
+from tiers.policies import KEEP, Policy
+
+class Curious(Policy):
+    knows = ("prompt",)
+
+    def judge(self, request, confidence):
+        assert request.prompt == self.expected, request
+        return KEEP
+
+    expected = "so so"
+
+class Discreet(Curious):
+    knows = ("confidence",)
+    expected = None
+"""
+    (tmp_path / "mine.py").write_text(policy)
+    with (
+        running(node_config("cloud", None)) as cloud,
+        running(node_config("edge", cloud.port, plugins=[str(tmp_path)])) as edge,
+    ):
+        for name in ("Curious", "Discreet"):
+            begin({"policy": f"mine.py:{name}"}, edge)
+            assert ask(edge.port, "so so", "r1").status == 200
+
+
 def test_a_tier_that_relays_leaves_the_others_to_decide() -> None:
     with chain() as nodes:
         begin({"policy": "casserve", "thresholds": {"device": 1.0}, "relay": ["edge"]}, *nodes)
@@ -441,7 +498,13 @@ def test_a_wrong_reset_is_refused_and_changes_nothing() -> None:
     with chain() as (device, *_):
         begin({"policy": "recserve", "beta": 0.2}, device)
         ask(device.port, "x")
-        for body in (b"{}", b"no", encode_json({"method": "m", "policy": {"policy": "recserve", "beta": 7}})):
+        never = {"method": "m", "policy": {"policy": "device-only"}, "round_trip_s": -1}
+        for body in (
+            b"{}",
+            b"no",
+            encode_json({"method": "m", "policy": {"policy": "recserve", "beta": 7}}),
+            encode_json(never),
+        ):
             answer = call(device.port, "POST", "/control/reset", body)
             assert (answer.status, answer.json["error"]["type"]) == (400, "invalid_request")
         assert len(records(device)) == 1

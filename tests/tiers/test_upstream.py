@@ -221,11 +221,19 @@ def test_what_is_not_http_is_refused_in_one_segment_of_json() -> None:
         assert segments_in(client) == 1
 
 
-@pytest.mark.parametrize(("round_trip_s", "ended"), [(0.0, "unreachable"), (6.0, "answered")])
+@pytest.mark.parametrize(
+    ("started_with_s", "told_later", "ended"),
+    [
+        (0.0, {}, "unreachable"),
+        (6.0, {}, "answered"),
+        (0.0, {"round_trip_s": 6.0}, "answered"),
+        (6.0, {"round_trip_s": 0.0}, "unreachable"),
+    ],
+)
 def test_a_handshake_may_take_as_much_longer_as_the_link_s_round_trip(
-    round_trip_s: float, ended: str, monkeypatch: pytest.MonkeyPatch
+    started_with_s: float, told_later: dict[str, float], ended: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tiers.service.CONNECT_S", 0.3)
+    monkeypatch.setattr("tiers.upstream.CONNECT_S", 0.3)
 
     def serve(listener: socket.socket, fillers: list[socket.socket]) -> None:
         time.sleep(0.7)  # until then the queue of connections is full, and the kernel drops each further SYN
@@ -242,8 +250,8 @@ def test_a_handshake_may_take_as_much_longer_as_the_link_s_round_trip(
         above = listener.getsockname()[1]
         fillers = [socket.create_connection((HOST, above), 5)]
         server = threading.Thread(target=serve, args=(listener, fillers), daemon=True)
-        with running(node_config("edge", above, round_trip_s=round_trip_s)) as edge:
-            begin(RELAY, edge)
+        with running(node_config("edge", above, round_trip_s=started_with_s)) as edge:
+            begin(RELAY, edge, **told_later)
             server.start()
             ask(edge.port, "x", "r1")
             assert records(edge)[0]["outcome"] == ended

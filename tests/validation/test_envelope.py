@@ -30,6 +30,7 @@ def alone(rate_per_s: int) -> Scenario:
 
 
 @pytest.mark.docker
+@pytest.mark.alone
 def test_real_runs_are_searched_and_kept(tmp_path: Path) -> None:
     out = tmp_path / "envelope"
     envelope(120, out, Reporter(), [Quantity("requests a second", 8, 16, alone)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from scapy.utils import wrpcap
 
 from testbed.wire.account import LinkEnds, account
 from testbed.wire.parts import CaptureAccount, Parts
+from testbed.wire.trace import trace
 
 CHILD_MAC, PARENT_MAC = "02:77:00:00:00:01", "02:77:00:00:00:02"
 CHILD_IP, PARENT_IP = "10.77.0.2", "10.77.0.3"
@@ -98,7 +100,26 @@ def accounted(path: Path, frames: Iterable[Any], ends: LinkEnds = ENDS) -> Captu
     total = result.up.frame_bytes + result.down.frame_bytes
     assert total == sum(len(bytes(one)) for one in frames)
     assert result.up.frames + result.down.frames == len(frames)
+    assert_same_by_frame(path, ends, result)
     return result
+
+
+def assert_same_by_frame(pcap: Path, ends: LinkEnds, result: CaptureAccount) -> None:
+    """Each byte of each frame has a cause, and over all frames they are the account's."""
+    sums: dict[str, Counter[str]] = {"up": Counter(), "down": Counter()}
+    texts: Counter[tuple[str, str | None]] = Counter()
+    for one in trace(pcap, ends):
+        causes = one.bytes_by_cause()
+        assert one.settled
+        assert min(causes.values(), default=0) >= 0
+        assert causes.total() == one.length
+        sums[one.direction] += causes
+        texts += one.causes
+    for parts, way in ((result.up, "up"), (result.down, "down")):
+        assert {name: sums[way][name] for name in PARTS} == {name: getattr(parts, name) for name in PARTS}
+    for name, request in result.requests.items():
+        assert texts["prompt_bytes", name] == request.prompt_bytes
+        assert texts["answer_bytes", name] == request.answer_bytes
 
 
 def assert_exact(result: CaptureAccount) -> None:
@@ -139,12 +160,17 @@ def request(
 
 
 def answer(
-    text: str, request_id: str | None = None, *, framing: Framing = "length", spaced: bool = False
+    text: str,
+    request_id: str | None = None,
+    *,
+    framing: Framing = "length",
+    spaced: bool = False,
+    body_id: str | None = None,
 ) -> Made:
     extra = {"tier": "edge", "path": [{"node": "device1", "confidence": 0.51, "note": 'a "recserve": {'}]}
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     separators = (" ,  ", " :\n ") if spaced else (",", ":")
-    dumped = json.dumps({"id": "x", "choices": [choice]}, ensure_ascii=False, separators=separators)
+    dumped = json.dumps({"id": body_id, "choices": [choice]}, ensure_ascii=False, separators=separators)
     member = '"recserve"' + separators[1] + json.dumps(extra, separators=separators)
     body = (dumped[:-1] + separators[0] + member + "}").encode()
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

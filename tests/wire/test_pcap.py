@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 from pathlib import Path
 
@@ -87,3 +88,27 @@ def test_the_ring_follows_the_rate_within_bounds() -> None:
     assert ring_bytes(1_000) == 2 << 20
     assert ring_bytes(20_000_000) == 10_000_000
     assert ring_bytes(10**10) == ring_bytes(None) == 64 << 20
+
+
+def test_a_compressed_capture_reads_as_the_plain_one(tmp_path: Path) -> None:
+    plain, packed, places = sample(tmp_path / "a.pcap"), tmp_path / "a.pcap.gz", list[int]()
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert account(packed, ENDS, places.append) == account(plain, ENDS)
+    assert places[-1] == packed.stat().st_size
+    (_, _, length), *_ = frames = list(read_frames(plain))
+    after_first = list(read_frames(packed, start=24 + 16 + length))
+    assert [one[at : at + size] for one, at, size in after_first] == [
+        one[at : at + size] for one, at, size in frames[1:]
+    ]
+
+
+def test_a_compressed_capture_that_is_damaged_is_told(tmp_path: Path) -> None:
+    whole, path = gzip.compress(sample(tmp_path / "a.pcap").read_bytes()), tmp_path / "x.pcap.gz"
+    for size in range(0, len(whole), 7):
+        path.write_bytes(whole[:size])
+        with pytest.raises(TestbedError, match=r"x\.pcap\.gz: is (cut off|no pcap)"):
+            account(path, ENDS)
+    for at in (0, 20, len(whole) // 2, len(whole) - 6):  # head, content, checksum
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        with pytest.raises(TestbedError, match=r"x\.pcap\.gz: "):
+            account(path, ENDS)

@@ -5,6 +5,6 @@ one, derive from :class:`Confidence` in a new module here, or in a file of your 
 ``file.py:Class``.
 """
 
-from tiers.confidence.base import CONFIDENCES, Confidence, make_confidence
+from tiers.confidence.base import CONFIDENCES, Confidence, confidence_in, make_confidence
 
-__all__ = ["CONFIDENCES", "Confidence", "make_confidence"]
+__all__ = ["CONFIDENCES", "Confidence", "confidence_in", "make_confidence"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from tiers.parameters import construct, parameters
 from tiers.plugins import external
+from tiers.tasks import make_task
 from tiers.variants import Variants
 
 
@@ -35,7 +36,10 @@ class Output:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What the orchestrator says about a node's model: a kind and the kind's own options."""
+    """What the orchestrator says about a node's model: a kind and the kind's own options.
+
+    ``template`` and ``answer_confidence`` are the task's; those of the kind of task, if not given.
+    """
 
     kind: str
     options: dict[str, Any]
@@ -44,6 +48,17 @@ class ModelConfig:
     tier: str
     threads: int
     plugins: tuple[str, ...] = ()
+    template: str | None = None
+    answer_confidence: str | None = None
+
+    def template_of(self, own: str | None) -> str:
+        """What a model is asked: in its ``own`` template if it has one, else in the task's."""
+        return own or self.template or make_task(self.task, self.plugins).template
+
+    @property
+    def confidence_of_answers(self) -> str:
+        """The name of the confidence of an answer that was produced token by token."""
+        return self.answer_confidence or make_task(self.task, self.plugins).confidence
 
 
 class Model(ABC):
@@ -52,7 +67,7 @@ class Model(ABC):
     Its constructor takes ``config`` and the options of its kind by name.
     """
 
-    confidence = "seq2class"
+    confidence = "max_softmax"
     """Which confidence suits what this model puts out, unless the configuration names another."""
     tokens = "words"
     """What the figures of an answer's ``usage`` count; ``words``, where the model has no tokenizer."""
@@ -69,11 +84,18 @@ class Model(ABC):
 
     @abstractmethod
     def infer(self, text: str) -> Output:
-        """Answer ``text``, whole as the user sent it; the model truncates it inside.
+        """Answer ``text``, whole as the user sent it; the model puts it into a template and cuts it inside.
 
         Raises:
             Exception: any; the request then ends as ``inference``.
         """
+
+    def infer_many(self, texts: Sequence[str]) -> list[Output]:
+        """Answer several texts, in their order; a model that gains by it takes them together.
+
+        No tier does so. It is how data sets are recorded (``testbed models record``).
+        """
+        return [self.infer(text) for text in texts]
 
     def describe(self) -> dict[str, Any]:
         """What the run's manifest should know of it."""

@@ -1,29 +1,31 @@
 """Another engine that speaks the OpenAI API (vLLM, llama.cpp, …) as a tier's model.
 
-The user's text goes unchanged as the last message. Confidence comes from the answer's token
-log-probabilities. In classification, an answer counts as a label if it is one as a checkpoint's is
-(:mod:`tiers.models.checkpoint.labels`), or begins with one as a whole word. Any other stays as it is, and
-speaks against the run's verdict on quality.
+The user's text goes in the task's template as the last message, unchanged where that is the text alone.
+Confidence comes from the answer's token log-probabilities. In classification, an answer counts as a label if
+it is one as a checkpoint's is (:mod:`tiers.models.checkpoint.labels`), or begins with one as a whole word.
+Any other stays as it is, and speaks against the run's verdict on quality.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import urllib3
 
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
-from tiers.models.checkpoint.labels import spell
+from tiers.models.checkpoint.labels import as_label
 from tiers.parameters import Count, Like, Range
 from tiers.protocol import encode_json
+from tiers.tasks import Template, fill
 
 MAX_ANSWER_BYTES = 4 << 20
+MAX_TOGETHER = 256
+"""Prompts that an engine is asked at the same time."""
 Url = Annotated[
     str, Like(r"https?://[^\s/]+(/\S*)?", "the url of its engine, such as http://10.0.0.5:8001/v1")
 ]
@@ -38,11 +40,11 @@ class EngineError(Exception):
 class OpenAIModel(Model):
     """Another engine, asked for ``model`` at ``url``.
 
-    ``system`` is a message before the prompt, ``params`` are more fields of the engine's request.
-    ``api_key_env`` names the environment variable that holds the key: the key itself stays out of scenarios.
+    ``template`` stands for the task's. ``system`` is a message before the prompt, ``params`` are more fields
+    of the engine's request. ``api_key_env`` names the environment variable that holds the key: the key itself
+    stays out of scenarios.
     """
 
-    confidence = "seq2seq"
     tokens = "engine"
     reaches_outside = True
 
@@ -53,6 +55,7 @@ class OpenAIModel(Model):
         url: Url,
         model: Served,
         system: str | None = None,
+        template: Template | None = None,
         max_tokens: Count = 64,
         temperature: Annotated[float, Range(0)] = 0,
         timeout_s: Annotated[float, Range(0.001, 3600)] = 60,
@@ -61,7 +64,8 @@ class OpenAIModel(Model):
     ) -> None:
         super().__init__(config)
         self._url = url.rstrip("/") + "/chat/completions"
-        self._system = system
+        self._system, self._template = system, config.template_of(template)
+        self.confidence = config.confidence_of_answers
         self._request = {
             "model": model,
             "max_tokens": max_tokens,
@@ -71,7 +75,10 @@ class OpenAIModel(Model):
         }
         self._headers = {"Content-Type": "application/json", **_authorization(api_key_env)}
         self._pool = urllib3.PoolManager(
-            num_pools=1, maxsize=1, retries=False, timeout=urllib3.Timeout(connect=10, read=timeout_s)
+            num_pools=1,
+            maxsize=MAX_TOGETHER,
+            retries=False,
+            timeout=urllib3.Timeout(connect=10, read=timeout_s),
         )
 
     def infer(self, text: str) -> Output:
@@ -80,8 +87,9 @@ class OpenAIModel(Model):
         Raises:
             EngineError: it cannot be reached, refuses, is too slow or answers something else.
         """
+        asked = fill(self._template, text)
         system = [] if self._system is None else [{"role": "system", "content": self._system}]
-        body = encode_json({**self._request, "messages": [*system, {"role": "user", "content": text}]})
+        body = encode_json({**self._request, "messages": [*system, {"role": "user", "content": asked}]})
         try:
             answer = self._pool.request(
                 "POST", self._url, body=body, headers=self._headers, preload_content=False, redirect=False
@@ -97,6 +105,15 @@ class OpenAIModel(Model):
                 f"engine {self._url} answered {answer.status}: {raw[:200].decode(errors='replace')}"
             )
         return self._output(raw)
+
+    def infer_many(self, texts: Sequence[str]) -> list[Output]:
+        """Ask for all at the same time: it is the engine that makes batches.
+
+        Raises:
+            EngineError: as :meth:`infer`, of the first text that got no answer.
+        """
+        with ThreadPoolExecutor(max_workers=min(len(texts), MAX_TOGETHER)) as threads:
+            return list(threads.map(self.infer, texts))
 
     def _output(self, raw: bytes) -> Output:
         try:
@@ -116,24 +133,19 @@ class OpenAIModel(Model):
             for name in ("prompt_tokens", "completion_tokens")
         )
         return Output(
-            self._as_label(text.strip()),
+            self._answer(text.strip()),
             token_logprobs=logprobs,
             prompt_tokens=read,
             completion_tokens=made,
             cut_off=cut_off,
         )
 
-    def _as_label(self, text: str) -> str:
-        if self.config.task != "classification":
-            return text
-        labels = self.config.labels
-        with suppress(ConfigError):
-            return spell([text], labels).labels[text]
-        begun = [label for label in labels if re.match(rf"{re.escape(label)}(?!\w)", text, re.IGNORECASE)]
-        return max(begun, key=len, default=text)
+    def _answer(self, text: str) -> str:
+        return as_label(text, self.config.labels) if self.config.task == "classification" else text
 
     def describe(self) -> dict[str, Any]:
-        return {**super().describe(), "url": self._url, "model": self._request["model"]}
+        known = {"url": self._url, "model": self._request["model"], "template": self._template}
+        return {**super().describe(), **known}
 
 
 def _count(tokens: object) -> int | None:

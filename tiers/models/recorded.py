@@ -1,6 +1,7 @@
 """Answers from earlier inferences, by a given service time: no torch, for large runs and for tests.
 
-Options: ``{"kind": "recorded", "path": FILE or null, "default": {…} or null, "missing": "made-up" or null}``.
+Options: ``{"kind": "recorded", "path": FILE or null, "rows": ROWS or null, "default": {…} or null, "missing":
+"made-up" or null}``. ROWS is what a run extracts from an answer matrix (:mod:`tiers.models.rows`).
 
 FILE is JSON lines in UTF-8 (a byte order mark is skipped), one for each prompt::
 
@@ -16,11 +17,11 @@ differ, the first line's stands.
 
     {"service_ms": NUMBER, "distribution": "fixed" or "exponential"}
 
-Answers are made up for every prompt where there is no FILE, and with ``missing`` for prompts that FILE lacks.
-Such an answer is one of the task's labels and its confidence lies between 1/labels and 1, both drawn
-from the SHA-256 of the tier's name and the prompt, so every run and every
-kernel gets the same; with ``exponential``, ``service_ms`` is the mean, and the draw is of the same
-kind. Otherwise a prompt that was not recorded is an error.
+Answers are made up for every prompt where there is neither FILE nor ROWS, and with ``missing`` for prompts
+that it lacks. Such an answer is one of the task's labels and its confidence lies between 1/labels and 1, both
+drawn from the SHA-256 of the tier's name and the prompt, so every run and every kernel gets the same; with
+``exponential``, ``service_ms`` is the mean, and the draw is of the same kind. Otherwise a prompt that was not
+recorded is an error.
 """
 
 from __future__ import annotations
@@ -33,13 +34,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
 from tiers.models.checkpoint.labels import spell
 from tiers.parameters import File, Internal, Like
 from tiers.prompts import clean
+
+if TYPE_CHECKING:
+    from tiers.models.rows import RecordedRows
 
 Distribution = Literal["fixed", "exponential"]
 DISTRIBUTION: Distribution = "fixed"
@@ -82,11 +86,14 @@ class RecordedModel(Model):
         config: ModelConfig,
         *,
         path: Annotated[str, File("/recorded.jsonl")] | None = None,
+        rows: Annotated[str, File("/recorded.sqlite"), Internal()] | None = None,
         default: Annotated[Mapping[str, Any], Internal()] | None = None,
         missing: Annotated[str, Like("made-up", "made-up")] | None = None,
     ) -> None:
         super().__init__(config)
-        if default is None and path is None:
+        if path is not None and rows is not None:
+            raise ConfigError("a recorded model has a path or rows, not both")
+        if default is None and path is None and rows is None:
             raise ConfigError("a recorded model needs a path, a default, or both")
         if default is None and missing is not None:
             raise ConfigError("missing: answers that are made up need a default")
@@ -98,22 +105,33 @@ class RecordedModel(Model):
             if self._distribution not in get_args(Distribution):
                 known = ", ".join(get_args(Distribution))
                 raise ConfigError(f"default.distribution must be one of {known}")
-        self._makes_up = path is None or missing is not None
+        self._makes_up = (path is None and rows is None) or missing is not None
         if self._makes_up and not config.labels:
             raise ConfigError("a recorded model's default needs the task's labels to answer with")
         self._recordings = Recordings({}) if path is None else read_recordings(Path(path), config.labels)
+        self._rows: RecordedRows | None = None
+        if rows is not None:
+            self._rows = _open_rows(rows)
+            self.confidence, self.tokens = self._rows.about["confidence"], self._rows.about["tokens"]
 
     def infer(self, text: str) -> Output:
         started = time.monotonic()
-        recording = self._recordings.of(text)
-        made_up = recording is None
-        if recording is None:
-            if not self._makes_up:
-                raise LookupError("no earlier inference of this prompt was recorded")
-            recording = self._from_hash(text)
-        service_ms = self._service_ms(text) if recording.service_ms is None else recording.service_ms
+        output, service_ms = self._recorded(text)
+        if service_ms is None:
+            service_ms = self._service_ms(text)
         time.sleep(max(0.0, service_ms / 1000 - (time.monotonic() - started)))
-        return Output(recording.answer, confidence=recording.confidence, made_up=made_up)
+        return output
+
+    def _recorded(self, text: str) -> tuple[Output, float | None]:
+        if self._rows is not None and (row := self._rows.of(text)) is not None:
+            return row
+        recording = self._recordings.of(text)
+        if recording is not None:
+            return Output(recording.answer, confidence=recording.confidence), recording.service_ms
+        if not self._makes_up:
+            raise LookupError("no earlier inference of this prompt was recorded")
+        recording = self._from_hash(text)
+        return Output(recording.answer, confidence=recording.confidence, made_up=True), None
 
     def _from_hash(self, text: str) -> Recording:
         labels = self.config.labels
@@ -132,8 +150,16 @@ class RecordedModel(Model):
         return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
     def describe(self) -> dict[str, Any]:
+        if self._rows is not None:
+            return {**super().describe(), "recordings": self._rows.count, "recorded": self._rows.about}
         known = self._recordings
         return {**super().describe(), "recordings": len(known.by_prompt), "labels_by_number": known.by_number}
+
+
+def _open_rows(path: str) -> RecordedRows:
+    from tiers.models.rows import RecordedRows  # late: other tiers need no database
+
+    return RecordedRows(Path(path))
 
 
 class _Line(NamedTuple):

@@ -2,6 +2,7 @@
 
 The task of the configuration decides: ``classification`` takes the sequence classifier that
 ``transformers.pipeline("text-classification")`` takes, any other task a sequence-to-sequence or causal model.
+With a template that asks for a label, such a model may classify, too.
 Weights come from safetensors only, mapped into memory rather than copied; code in a checkpoint is never run.
 Truncation happens here, inside. A classifier answers in the task's labels
 (:mod:`tiers.models.checkpoint.labels`).
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,11 +21,16 @@ from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
 from tiers.models.checkpoint.generation import Generator
 from tiers.models.checkpoint.head import confidence_of, labels_of
-from tiers.models.checkpoint.labels import in_the_tasks_words
+from tiers.models.checkpoint.labels import as_label, in_the_tasks_words
 from tiers.models.checkpoint.lean import can_import_lean, import_lean
 from tiers.models.checkpoint.source import load_weights
-from tiers.models.checkpoint.tokens import PromptEncoder, positions_of
-from tiers.parameters import Count, File, Like
+from tiers.models.checkpoint.tokens import PromptEncoder, Prompting, positions_of
+from tiers.parameters import Count, File, Internal, Like
+from tiers.tasks import Template
+from tiers.tasks.base import TEXT
+
+GENERATORS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "MTModel")
+"""How the names of architectures end that produce text."""
 
 
 def set_environment(threads: int, offline: bool) -> None:
@@ -52,7 +59,9 @@ def set_environment(threads: int, offline: bool) -> None:
 class TransformersModel(Model):
     """A checkpoint as a classifier or a generator; prompts are cut at ``max_tokens``, or at what it holds.
 
-    ``max_new_tokens`` bounds what a generator produces.
+    ``max_new_tokens`` bounds what a generator produces. ``template`` stands for the task's. A checkpoint's
+    chat template is used if it has one, unless ``chat`` says no. ``device`` is torch's name of where it
+    infers.
     """
 
     tokens = "tokenizer"
@@ -64,13 +73,17 @@ class TransformersModel(Model):
         path: Annotated[str, Like(r".+", "a checkpoint directory or a hub name"), File("/model")],
         max_tokens: Count = 512,
         max_new_tokens: Count = 256,
+        template: Template | None = None,
+        chat: bool = True,
+        device: Annotated[str, Internal()] = "cpu",
     ) -> None:
         super().__init__(config)
         if path.startswith(("/", ".")) and not Path(path).is_dir():
             raise ConfigError(f"no checkpoint directory {path}")
         self.path, self.lean = path, False
-        self.labels: dict[str, Any] = {}
-        self._max_tokens, self._max_new_tokens = max_tokens, max_new_tokens
+        self._known: dict[str, Any] = {}
+        self._prompting = Prompting(config.template_of(template), chat)
+        self._max_tokens, self._max_new_tokens, self._device = max_tokens, max_new_tokens, device
         set_environment(config.threads, offline=Path(path).is_dir())
         try:
             self._infer = self._load()
@@ -80,15 +93,27 @@ class TransformersModel(Model):
             reason = " ".join(str(error).split())[:500]
             raise ConfigError(f"cannot load checkpoint {path}: {type(error).__name__}: {reason}") from error
 
-    def _load(self) -> Callable[[str], Output]:
-        if self.config.task == "classification":
+    def _load(self) -> Callable[[Sequence[str]], list[Output]]:
+        if self.config.task == "classification" and not self._generates_labels():
             return self._load_classifier()
-        self.confidence = "seq2seq"
-        generator = Generator(self.path, self._max_tokens, self._max_new_tokens, self.config.threads)
+        self.confidence = self.config.confidence_of_answers
+        limits = self._max_tokens, self._max_new_tokens
+        generator = Generator(self.path, *limits, self.config.threads, self._device, self._prompting)
         self._max_tokens = generator.encode.max_tokens
-        return generator
+        self._known = {"chat_template": generator.encode.chats}
+        if self.config.task != "classification":
+            return generator
+        labels = self.config.labels
+        self._known["labels"] = list(labels)
+        return lambda texts: [
+            replace(output, answer=as_label(output.answer, labels)) for output in generator(texts)
+        ]
 
-    def _load_classifier(self) -> Callable[[str], Output]:
+    def _generates_labels(self) -> bool:
+        """Whether a generator is asked for labels: a bare one, without a template, would just go on."""
+        return self._prompting.template != TEXT and _architecture(Path(self.path)).endswith(GENERATORS)
+
+    def _load_classifier(self) -> Callable[[Sequence[str]], list[Output]]:
         folder = Path(self.path)
         architecture = _architecture(folder)
         self.lean = can_import_lean(architecture, _tokenizer(folder))
@@ -96,22 +121,25 @@ class TransformersModel(Model):
         import torch
 
         torch.set_num_threads(self.config.threads)
-        model = load_weights(made, self.path)
-        encode = PromptEncoder(self.path, self._max_tokens, positions_of(model))
+        model = load_weights(made, self.path).to(self._device)
+        prompting = self._prompting._replace(chat=False)
+        encode = PromptEncoder(self.path, self._max_tokens, positions_of(model), prompting)
         self._max_tokens = encode.max_tokens
         self.confidence = confidence_of(model.config, self.path)
         labels = self._labels(labels_of(model.config, self.path))
-        specials = len(encode("")["input_ids"])
-        lengths = [len(encode(label)["input_ids"]) - specials for label in labels]
+        lengths = [len(encode.tokenizer(label, add_special_tokens=False)["input_ids"]) for label in labels]
 
-        def infer(text: str) -> Output:
-            rows = encode(text)
+        def infer(texts: Sequence[str]) -> list[Output]:
+            rows = encode.batch(texts, model.config.pad_token_id)
+            read = rows.pop("lengths")
             with torch.inference_mode():
-                inputs = {name: torch.tensor([row]) for name, row in rows.items()}
-                logits: list[float] = model(**inputs).logits[0].tolist()
-            best = logits.index(max(logits))
-            read, made = len(rows["input_ids"]), lengths[best]
-            return Output(labels[best], logits=logits, prompt_tokens=read, completion_tokens=made)
+                inputs = {name: torch.tensor(row, device=self._device) for name, row in rows.items()}
+                logits: list[list[float]] = model(**inputs).logits.tolist()
+            best = [row.index(max(row)) for row in logits]
+            return [
+                Output(labels[at], logits=row, prompt_tokens=length, completion_tokens=lengths[at])
+                for at, row, length in zip(best, logits, read, strict=True)
+            ]
 
         return infer
 
@@ -120,15 +148,24 @@ class TransformersModel(Model):
             labels, by_number = in_the_tasks_words(own, self.config.labels)
         except ConfigError as error:
             raise ConfigError(f"checkpoint {self.path} {error}") from error
-        self.labels = {"labels": labels, "labels_by_number": by_number}
+        self._known = {"labels": labels, "labels_by_number": by_number}
         return labels
 
     def infer(self, text: str) -> Output:
-        return self._infer(text)
+        return self._infer([text])[0]
+
+    def infer_many(self, texts: Sequence[str]) -> list[Output]:
+        """Answer them as one batch.
+
+        Raises:
+            ConfigError: the checkpoint has no token with which shorter texts are filled up.
+        """
+        return self._infer(texts)
 
     def describe(self) -> dict[str, Any]:
         known = {"path": self.path, "lean_import": self.lean, "max_tokens": self._max_tokens}
-        return {**super().describe(), **known, **self.labels}
+        asked = {"template": self._prompting.template, **self._known}
+        return {**super().describe(), **known, **asked}
 
 
 def _auto_model() -> Any:

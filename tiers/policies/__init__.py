@@ -5,6 +5,26 @@ as ``file.py:Class``. The parameters of its constructor become keys of the scena
 and defaults (:mod:`tiers.parameters`).
 """
 
-from tiers.policies.base import KEEP, POLICIES, Decision, Place, Policy, Request, find_policy, make_policy
+from tiers.policies.base import (
+    KEEP,
+    POLICIES,
+    Decision,
+    Place,
+    Policy,
+    Request,
+    find_policy,
+    make_policy,
+    tier_of,
+)
 
-__all__ = ["KEEP", "POLICIES", "Decision", "Place", "Policy", "Request", "find_policy", "make_policy"]
+__all__ = [
+    "KEEP",
+    "POLICIES",
+    "Decision",
+    "Place",
+    "Policy",
+    "Request",
+    "find_policy",
+    "make_policy",
+    "tier_of",
+]

@@ -1,26 +1,35 @@
 """What a policy is, what it may know, and how one is found by name.
 
 A policy is made anew, on every node, at the start of a method, and asked by one thread at a time, in the
-order of inference. The top tier is not asked: it always keeps. A policy may know the confidence of its own
-node's answer, the request's id and how long the prompt is; never the prompt, an answer, or another node.
+order of inference. The top tier is not asked: it always keeps. What a policy may know, its class says
+(:attr:`Policy.knows`); never an answer, and nothing of another node.
 """
 
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from tiers.calibration import Calibration, Needs
 from tiers.errors import ConfigError
 from tiers.parameters import construct
+from tiers.plugins import external
 from tiers.variants import Variants
 
 GIVEN = ("seed", "method")
 """What every policy is given, if its constructor names it: the run's seed, and the method's name."""
 RELAY = "relay"
 """The key of a method that lists the tiers that do not infer under it."""
+OPEN = ("confidence", "request_id", "prompt_bytes", "prompt")
+"""What any policy may ask to know: the confidence of its node's own answer; of the request its id, the
+length of its prompt, and its prompt.
+"""
+ANSWERS = "answers"
+"""What a policy may know besides where all answers are there before the run, with recorded tiers and in
+what-if: which tiers answer a request rightly.
+"""
 _ONLY = "-only"
 
 Value = TypeVar("Value")
@@ -43,8 +52,7 @@ class Place:
         return self.tier == self.tiers[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Keep or offload, and all that an audit needs to find the same again.
 
     ``window_seq`` is the position, from 0, in which the confidence entered this node's window;
@@ -63,17 +71,26 @@ KEEP = Decision(keep=True)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a policy may know of a request: its id, and the length of its prompt in UTF-8."""
+    """What a policy may know of a request: its id, and the length of its prompt in UTF-8.
+
+    ``prompt`` is there only for a policy that asks for it.
+    """
 
     id: str
     prompt_bytes: int
+    prompt: str | None = None
 
 
 class Policy(ABC):  # noqa: B024 (make_policy sees to it that one of decide and judge is there)
     """One node's rule under one method. Its constructor takes ``place`` and its parameters by name.
 
     A policy has :meth:`decide`, or, if the confidence is not all that it looks at, :meth:`judge`.
+
+    Attributes:
+        knows: what it looks at, of :data:`OPEN` and :data:`ANSWERS`.
     """
+
+    knows: ClassVar[Collection[str]] = ("confidence", "request_id", "prompt_bytes")
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -98,9 +115,32 @@ class Policy(ABC):  # noqa: B024 (make_policy sees to it that one of decide and 
         return {}
 
     @classmethod
+    def foreknown(cls, tiers: Sequence[str], right: Mapping[str, Collection[str]]) -> dict[str, Any]:
+        """The parameters of the constructor that follow from the answers, for a policy that knows them.
+
+        Args:
+            tiers: those that infer, lowest first; the last one is the top.
+            right: of each, the ids of the requests that it answers rightly.
+        """
+        return {}
+
+    @classmethod
     def share_asked(cls, parameters: Mapping[str, Any], tier: str) -> float | None:
         """The share of a tier's requests that the parameters ask to send up; ``None`` where they say none."""
         return None
+
+    @classmethod
+    def shared(cls, parameters: Mapping[str, Any]) -> bool:
+        """Whether all nodes of a tier have one memory: each is told what entered another's.
+
+        Whoever runs the nodes tells them, in the order of requests (:meth:`observe`), or has one policy for
+        all of them.
+        """
+        return False
+
+    def observe(self, confidence: float) -> None:
+        """Take in a confidence that entered the memory at another node of the tier."""
+        raise NotImplementedError(f"{type(self).__name__} is not shared")
 
     @property
     def infers(self) -> bool:
@@ -159,6 +199,17 @@ def find_policy(name: str, plugins: Sequence[str] = ()) -> type[Policy]:
     return POLICIES.find(name, plugins) if tier_of(name) is None else POLICIES.of_module("tier_only")
 
 
+def unknowable(knows: Iterable[str], *, outside: bool) -> str | None:
+    """Why a policy may not know what it asks for; ``None`` if it may.
+
+    ``outside``: its class is not of this repository, which is given no answers.
+    """
+    known = OPEN if outside else (*OPEN, ANSWERS)
+    if refused := [name for name in knows if name not in known]:
+        return f"asks to know {refused[0]}, and a policy may know {', '.join(known)}; take it out of knows"
+    return None
+
+
 def make_policy(spec: Mapping[str, Any], place: Place, plugins: Sequence[str] = ()) -> Policy:
     """The policy of ``spec`` for a node.
 
@@ -169,7 +220,7 @@ def make_policy(spec: Mapping[str, Any], place: Place, plugins: Sequence[str] = 
         plugins: directories in which files of plug-ins are looked for.
 
     Raises:
-        ConfigError: no such policy, or parameters that it does not take.
+        ConfigError: no such policy, parameters that it does not take, or it asks for what it may not know.
     """
     name = spec.get("policy")
     if not isinstance(name, str) or not name:
@@ -178,6 +229,8 @@ def make_policy(spec: Mapping[str, Any], place: Place, plugins: Sequence[str] = 
     made = find_policy(name, plugins)
     if made.decide is Policy.decide and made.judge is Policy.judge:
         raise ConfigError(f"policy {name}: {made.__name__} decides nothing; give it a method decide")
+    if refused := unknowable(made.knows, outside=external(name) is not None):
+        raise ConfigError(f"policy {name} {refused}")
     if place.tier in spec.get(RELAY, ()):
         return POLICIES.of_module("tier_only")(place, tier=place.tiers[-1])  # type: ignore[call-arg]
     if (tier := tier_of(name)) is not None:

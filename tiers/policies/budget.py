@@ -30,6 +30,8 @@ class Budget(Policy):
     It may know the confidence and the prompt's length, and those before it at this node.
     """
 
+    knows = ("confidence", "prompt_bytes")
+
     def __init__(self, place: Place, *, share: Shares = 0.3, of: Of = "requests") -> None:
         super().__init__(place)
         self._share = at_tier("share", share, place, top=0.0)

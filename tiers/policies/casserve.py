@@ -20,6 +20,8 @@ class CasServe(Policy):
     all tiers (:func:`tiers.calibration.certified_threshold`). It may know the confidence.
     """
 
+    knows = ("confidence",)
+
     def __init__(
         self,
         place: Place,

@@ -18,6 +18,8 @@ class ColServe(Policy):
     differ from the method that this one is the control for.
     """
 
+    knows = ("request_id",)
+
     def __init__(self, place: Place, *, share: Shares = 0.3, seed: int, method: str) -> None:
         super().__init__(place)
         self._share = at_tier("share", share, place, top=0.0)

@@ -15,6 +15,8 @@ class LengthRouter(Policy):
     It may know the prompt's length.
     """
 
+    knows = ("prompt_bytes",)
+
     def __init__(
         self, place: Place, *, longest: Count | Annotated[Mapping[str, Count], ByTier("length")]
     ) -> None:

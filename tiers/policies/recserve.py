@@ -12,6 +12,7 @@ from tiers.window import SlidingWindow
 
 Enter = Literal["before", "after"]
 Start = Literal["cold", "prefilled"]
+Scope = Literal["node", "tier"]
 
 
 class RecServe(Policy):
@@ -20,9 +21,12 @@ class RecServe(Policy):
     The current confidence enters the window ``before`` the threshold is computed, or ``after``; with fewer
     than two values there is no threshold, and nothing is offloaded; only what is strictly below the threshold
     goes up. The window starts ``cold``, or ``prefilled`` with the tier's confidences on the rows of a
-    calibration split that reach it. The defaults are those of the authors' experiment script. It may know
-    this confidence, and those before it at this node; of the calibration split, no references.
+    calibration split that reach it. Each ``node`` has a window, or all nodes of a ``tier`` one, in the order
+    of requests. The defaults are those of the authors' experiment script. It may know this confidence, and
+    those before it at this node or at its tier; of the calibration split, no references.
     """
+
+    knows = ("confidence",)
 
     def __init__(
         self,
@@ -32,6 +36,7 @@ class RecServe(Policy):
         window: Count | Annotated[Mapping[str, Count], ByTier("window")] = 10_000,
         start: Start = "cold",
         enter: Enter = "before",
+        scope: Scope = "node",
         prefill: Annotated[Mapping[str, Sequence[float]] | None, Internal()] = None,
     ) -> None:
         super().__init__(place)
@@ -39,7 +44,7 @@ class RecServe(Policy):
             raise ValueError("the window is not prefilled")
         self._beta = at_tier("beta", beta, place, top=0.0)
         self._window = SlidingWindow(at_tier("window", window, place, top=1))
-        self._enter = enter
+        self._enter, self._scope = enter, scope
         self._seen = 0
         if prefill is not None:
             nothing: Sequence[float] = ()
@@ -55,6 +60,16 @@ class RecServe(Policy):
         seq, self._seen = self._seen, self._seen + 1
         keep = threshold is None or not confidence < threshold
         return Decision(keep, threshold, seq, len(self._window))
+
+    def observe(self, confidence: float) -> None:
+        if self._scope == "node":
+            raise ValueError("the window is this node's alone")
+        self._window.append(confidence)
+        self._seen += 1
+
+    @classmethod
+    def shared(cls, parameters: Mapping[str, Any]) -> bool:
+        return bool(parameters["scope"] == "tier")
 
     @classmethod
     def share_asked(cls, parameters: Mapping[str, Any], tier: str) -> float | None:

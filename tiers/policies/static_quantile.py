@@ -16,6 +16,8 @@ class StaticQuantile(Policy):
     It may know the confidence; of the calibration split, no references.
     """
 
+    knows = ("confidence",)
+
     def __init__(
         self,
         place: Place,

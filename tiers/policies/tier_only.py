@@ -14,6 +14,8 @@ class TierOnly(Policy):
     It may know nothing.
     """
 
+    knows = ()
+
     def __init__(self, place: Place, *, tier: Annotated[str, Internal()]) -> None:
         super().__init__(place)
         if tier not in place.tiers:

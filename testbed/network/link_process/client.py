@@ -250,6 +250,8 @@ class LinkProcess:
             while not self._closing:
                 ready, _, _ = select.select([descriptor], [], [], self._cpu.wait_s())
                 if ready:
+                    # Here no signal comes between the kernel's word on how it ended and its being kept.
+                    self._process.wait()
                     if not self._closing:
                         self.ended()
                     return

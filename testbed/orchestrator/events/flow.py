@@ -18,10 +18,8 @@ from testbed.host.processes.waiting import wait_until
 from testbed.network.endpoint import Endpoint
 from testbed.orchestrator.events.effects import Effect
 from testbed.orchestrator.events.iperf3 import Attempt, FlowReport, read_report
-from testbed.scenario.sections.events import AnyEvent, BackgroundFlow
+from testbed.scenario.sections.events import AnyEvent, BackgroundFlow, flow_ports
 
-FIRST_PORT = 20_000
-"""Of the first event's flow; the second event's has the next. Far from the tiers' ports."""
 LEAST_S = 1
 """For which a further attempt sends at least: iperf3 does so for whole seconds."""
 _POLL_S = 0.01
@@ -33,18 +31,6 @@ _PAUSE_S = 0.2
 _CLOSING_S = 2.0
 _CLOSING_ROUND_TRIPS = 6
 """In which client and server agree that a flow begins, or that it is over and what it did."""
-
-
-def flow_port(number: int) -> int:
-    """TCP and UDP port of the flow of the event with that number, from 0."""
-    return FIRST_PORT + number
-
-
-def flow_ports(events: tuple[AnyEvent, ...]) -> frozenset[int]:
-    """The ports of all flows among the events."""
-    return frozenset(
-        flow_port(number) for number, event in enumerate(events) if isinstance(event, BackgroundFlow)
-    )
 
 
 def require_iperf3(events: tuple[AnyEvent, ...]) -> None:

@@ -19,11 +19,11 @@ from testbed.orchestrator.events.effects import (
     LinkBack,
     StillContainer,
 )
-from testbed.orchestrator.events.flow import Flow, flow_port
+from testbed.orchestrator.events.flow import Flow
 from testbed.orchestrator.nodes.control import NodeControl
 from testbed.scenario.patience import round_trip_s
 from testbed.scenario.sections.event import Event
-from testbed.scenario.sections.events import BackgroundFlow
+from testbed.scenario.sections.events import BackgroundFlow, flow_port
 from testbed.scenario.timeline import under_events
 
 

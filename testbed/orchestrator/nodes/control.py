@@ -5,9 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from types import MappingProxyType
 from typing import Any
 
 from testbed.errors import TestbedError
@@ -64,9 +65,23 @@ class NodeControl:
         pairs = zip(found["answers"], found["confidences"], strict=True)
         return [{"answer": answer, "confidence": confidence} for answer, confidence in pairs]
 
-    def reset(self, method: str, policy: dict[str, Any]) -> None:
-        """Start ``method`` with nothing carried over from the one before."""
-        self._ask("reset", {"method": method, "policy": policy})
+    def reset(
+        self, method: str, policy: dict[str, Any], round_trips: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
+        """Start ``method`` with nothing carried over from the one before.
+
+        Args:
+            round_trips: the longest ones, by their names in a node's configuration, where they may differ
+                from those that it started with.
+        """
+        self._ask("reset", {"method": method, "policy": policy, **round_trips})
+
+    def share(self, confidences: Sequence[float]) -> list[float]:
+        """Tell the node what entered the window at other nodes of its tier.
+
+        Returns what entered it here since the last time.
+        """
+        return list(self._ask("share", {"confidences": list(confidences)})["entered"])
 
     def disconnect(self) -> None:
         """Close the connections to the tier above."""

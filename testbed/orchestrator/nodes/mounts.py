@@ -14,6 +14,7 @@ from testbed.host.cache import cache_dir, scratch_in
 from testbed.host.checkpoints import checkpoint_files, is_checkpoint
 from testbed.host.processes.reporting import Report
 from testbed.network.container import ContainerSpec
+from testbed.orchestrator.nodes.extract import EXTRACTED
 
 _COPIES = ".readable-"
 
@@ -65,7 +66,7 @@ def readable(specs: Sequence[ContainerSpec], report: Report) -> Iterator[list[Co
 
 def remove_copies() -> list[str]:
     """Remove the copies of a run that was killed, and return what they were; no run may be going on."""
-    left = sorted(cache_dir().glob(f"{_COPIES}*"))
+    left = sorted(path for prefix in (_COPIES, EXTRACTED) for path in cache_dir().glob(f"{prefix}*"))
     for directory in left:
         shutil.rmtree(directory, ignore_errors=True)
     return [f"copies {directory}" for directory in left]

@@ -6,10 +6,11 @@ import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from testbed.errors import TestbedError
-from testbed.host.checkpoints import PATTERNS
+from testbed.host.checkpoints import from_hub
 from testbed.network.container import ContainerSpec
 from testbed.orchestrator.nodes.mounts import mounts_of
 from testbed.orchestrator.nodes.tier_process import environment
@@ -28,8 +29,17 @@ PIDS_LIMIT = REQUEST_THREADS + 256
 """Processes and threads of a node: one for each request, and what model and supervisor need."""
 
 
-def container_specs(scenario: Scenario, topology: Topology, models: Path | None) -> list[ContainerSpec]:
-    """One spec for each node; ``models`` holds the embedded ladder's checkpoints, where one is used.
+def container_specs(
+    scenario: Scenario,
+    topology: Topology,
+    models: Path | None,
+    recorded: Mapping[str, Path] = MappingProxyType({}),
+) -> list[ContainerSpec]:
+    """One spec for each node.
+
+    Args:
+        models: holds the embedded ladder's checkpoints, where one is used.
+        recorded: by tier, what was extracted of its answer matrix.
 
     Raises:
         TestbedError: a tier's model cannot be had inside a container.
@@ -38,7 +48,7 @@ def container_specs(scenario: Scenario, topology: Topology, models: Path | None)
     configs: dict[str, dict[str, Any]] = {}
     for tier in scenario.tiers:
         mounts[tier.name] = {}
-        configs[tier.name] = _model(tier, models, mounts[tier.name])
+        configs[tier.name] = _model(tier, models, recorded.get(tier.name), mounts[tier.name])
         for method in scenario.methods:
             _plugin(method.policy, mounts[tier.name])
     worst = under_events(scenario.events, topology)
@@ -64,6 +74,20 @@ def policy_spec(method: Method, seed: int, calibrated: Mapping[str, Any] | None 
     return {**spec, "relay": list(method.relay)} if method.relay else spec
 
 
+def round_trips(node: Node, topology: Topology) -> dict[str, float]:
+    """The longest round trips from a node to the tier above and past it, as its configuration has them.
+
+    Args:
+        topology: with each figure that events give to a link.
+    """
+    way_s = slowest_way_up_s(node.name, topology)
+    found = {"round_trip_s": round(way_s, 3)}
+    if topology.past(node.name) is not None:
+        past_s = way_s + slowest_way_up_s(str(node.parent), topology)
+        found["past_round_trip_s"] = round(past_s, 3)
+    return found
+
+
 def _environment(node: Node, scenario: Scenario, topology: Topology, model: dict[str, Any]) -> dict[str, str]:
     threads = max(1, math.floor(scenario.tier(node.tier).cpus))  # more would wait for one another (OpenMP)
     config = {
@@ -71,16 +95,18 @@ def _environment(node: Node, scenario: Scenario, topology: Topology, model: dict
         "tier": node.tier,
         "tiers": scenario.tier_names,
         "model": model,
-        "task": scenario.task.model_dump(mode="json", include={"kind", "labels"}),
+        "task": scenario.task.asked,
         "parent": None if node.parent is None else topology.node(node.parent).ip,
         "threads": threads,
         "plugins": [PLUGIN_MOUNT],
-        "round_trip_s": round(slowest_way_up_s(node.name, topology), 3),
+        **round_trips(node, topology),
     }
+    if (past := topology.past(node.name)) is not None:
+        config["past"] = past.ip
     return {**environment(config), "OMP_NUM_THREADS": str(threads)}
 
 
-def _model(tier: Tier, models: Path | None, mounts: dict[str, str]) -> dict[str, Any]:
+def _model(tier: Tier, models: Path | None, rows: Path | None, mounts: dict[str, str]) -> dict[str, Any]:
     model, options = tier.model, tier.model.options
     if model.reaches_outside:
         raise TestbedError(
@@ -95,7 +121,13 @@ def _model(tier: Tier, models: Path | None, mounts: dict[str, str]) -> dict[str,
         rung = options.pop("rung")
         options = {"name": f"embedded/{rung}", "path": str(models / rung), **options}
     elif isinstance(model, CheckpointEntry) and model.hub is not None:
-        options["path"] = str(_from_hub(tier.name, model.hub))
+        try:
+            options["path"] = str(from_hub(model.hub))
+        except TestbedError as error:
+            raise TestbedError(f"tiers.{tier.name}.model: {error}") from error
+    elif rows is not None:  # in place of the matrix, which a tier never reads
+        del options["path"]
+        options["rows"] = str(rows)
     for option, inside in model.files.items():
         if path := options.get(option):
             try:
@@ -106,24 +138,17 @@ def _model(tier: Tier, models: Path | None, mounts: dict[str, str]) -> dict[str,
     return {"kind": _plugin(model.served_as, mounts), **options}
 
 
-def _from_hub(tier: str, name: str) -> Path:
-    """Download a model of the hub on the host: a container has no network but the WAN."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=PATTERNS))
-    except Exception as error:  # the hub's library has a dozen kinds, and network errors beside
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TestbedError(
-            f"tiers.{tier}.model: {name} cannot be had from the model hub ({reason}); "
-            "name a checkpoint directory or an embedded model instead"
-        ) from error
-
-
 def _plugin(name: str, mounts: dict[str, str]) -> str:
-    """Mount the file of a plug-in ``FILE.py:CLASS``, and return its name inside; other names stay."""
+    """Mount the file of a plug-in ``FILE.py:CLASS``, and return its name inside; other names stay.
+
+    A file beside it that differs in ending with ``.json`` alone is mounted beside it: what the class learnt.
+    """
     if plugin := external(name):
-        mounts[plugin.where] = f"{PLUGIN_MOUNT}/{_file_inside(plugin)}"
+        inside = f"{PLUGIN_MOUNT}/{_file_inside(plugin)}"
+        mounts[plugin.where] = inside
+        learnt = Path(plugin.where).with_suffix(".json")
+        if learnt.is_file():
+            mounts[str(learnt)] = str(Path(inside).with_suffix(".json"))
     return _inside(name)
 
 

@@ -23,11 +23,13 @@ import aiohttp
 from testbed.host.processes.priority import all_threads_promptly
 from testbed.network.kernel.netns import socket_in
 from testbed.orchestrator.replay.closed_loop import ClosedLoop, run_closed
+from testbed.orchestrator.replay.shared_windows import SharedWindows
 from testbed.scenario.workload.trace_file import Request
 from tiers.protocol import (
     ANSWERED,
     COMPLETIONS_PATH,
     DEADLINE_HEADER,
+    DEGRADED_KEY,
     INSTRUMENTATION_KEY,
     REQUEST_ID_HEADER,
     TIER_PORT,
@@ -51,6 +53,7 @@ GRACE_S = 2.0
 class Outcome:
     """How one request ended: ``answered`` or a named error; exactly one for each request of the trace.
 
+    ``degraded``: the answer says that it stands in for that of a tier which could not be reached.
     ``sent_at_s`` is when its bytes were handed to the kernel; where they were not, when they were to be.
     """
 
@@ -63,6 +66,7 @@ class Outcome:
     outcome: str
     answer: str | None = None
     tier: str | None = None
+    degraded: bool = False
 
 
 Progress = Callable[[int], None]
@@ -76,6 +80,7 @@ def replay(
     mode: str,
     deadline_s: float,
     closed: ClosedLoop | None = None,
+    windows: SharedWindows | None = None,
     progress: Progress = lambda _done: None,
     started: Callable[[float], None] = lambda _start_s: None,
 ) -> list[Outcome]:
@@ -88,17 +93,20 @@ def replay(
             ``closed`` when its user wants to, and that time is its ``scheduled_at_s``.
         deadline_s: counts from the time for which a request was scheduled (in lockstep, from sending).
         closed: the users, in a closed loop.
+        windows: what nodes of a tier are told of one another between two requests; in lockstep alone.
         progress: called with how many requests are done.
         started: called shortly before time 0 with when that is (``time.monotonic()``).
     """
     if (mode == "closed") != (closed is not None):
         raise ValueError("a closed loop needs its users, and no other mode has any")
+    if windows is not None and mode != "lockstep":
+        raise ValueError("a window is shared in lockstep alone")
     gc.collect()
     gc.freeze()  # what set-up left is not walked again while times are taken
     try:
         with all_threads_promptly():
             replaying = _Replay(prompts, namespaces, deadline_s, progress, started)
-            return asyncio.run(replaying.run(trace, mode, closed))
+            return asyncio.run(replaying.run(trace, mode, closed, windows))
     finally:
         gc.unfreeze()
 
@@ -116,7 +124,13 @@ class _Replay:
     start_s: float = 0.0
     done: int = 0
 
-    async def run(self, trace: Sequence[Request], mode: str, closed: ClosedLoop | None) -> list[Outcome]:
+    async def run(
+        self,
+        trace: Sequence[Request],
+        mode: str,
+        closed: ClosedLoop | None,
+        windows: SharedWindows | None,
+    ) -> list[Outcome]:
         async with AsyncExitStack() as stack:
             for device in sorted({request.device for request in trace}):
                 session = _session(self.namespaces[device])
@@ -126,7 +140,7 @@ class _Replay:
             self.start_s = time.monotonic() + LEAD_S
             self.started(self.start_s)
             if mode == "lockstep":
-                return [await self._send(request, bodies[request.id], self._now()) for request in trace]
+                return [await self._in_turn(request, bodies[request.id], windows) for request in trace]
             if closed is not None:
 
                 async def send(index: int, wanted_s: float) -> Outcome:
@@ -150,6 +164,14 @@ class _Replay:
 
         await asyncio.gather(*(ask() for _ in range(WARM_CONNECTIONS)))
 
+    async def _in_turn(self, request: Request, body: bytes, windows: SharedWindows | None) -> Outcome:
+        if windows is None:
+            return await self._send(request, body, self._now())
+        await asyncio.to_thread(windows.exchange, request.device)
+        outcome = await self._send(request, body, self._now())
+        await asyncio.to_thread(windows.exchange, request.device)
+        return outcome
+
     def _now(self) -> float:
         return time.monotonic() - self.start_s
 
@@ -164,12 +186,12 @@ class _Replay:
         reply = "deadline" if remaining_s <= 0 else await self._exchange(request, body, remaining_s, sent)
         done_s = self._now()
         sent_s = sent[0] - self.start_s if sent else begun_s
-        outcome, answer, tier = (reply, None, None) if isinstance(reply, str) else _verdict(*reply)
+        ended = (reply, None, None, False) if isinstance(reply, str) else _verdict(*reply)
         self.done += 1
         self.progress(self.done)
         return Outcome(
             request.id, request.device, scheduled_s, sent_s, done_s, (done_s - scheduled_s) * 1000,
-            outcome, answer, tier,
+            *ended,
         )  # fmt: skip
 
     async def _exchange(
@@ -197,14 +219,16 @@ async def _note_sent(_session: Any, context: Any, _parameters: Any) -> None:
     context.trace_request_ctx.append(time.monotonic())
 
 
-def _verdict(status: int, body: bytes) -> tuple[str, str | None, str | None]:
+def _verdict(status: int, body: bytes) -> tuple[str, str | None, str | None, bool]:
+    """Outcome, answer, its tier, and whether it is degraded."""
     try:
         reply = json.loads(body)
         if status != 200:
-            return str(reply["error"]["type"]), None, None
-        return ANSWERED, reply["choices"][0]["message"]["content"], reply[INSTRUMENTATION_KEY]["tier"]
-    except (ValueError, KeyError, IndexError, TypeError):
-        return f"http_{status}" if status != 200 else "malformed", None, None
+            return str(reply["error"]["type"]), None, None, False
+        answer, told = reply["choices"][0]["message"]["content"], reply[INSTRUMENTATION_KEY]
+        return ANSWERED, answer, told["tier"], told.get(DEGRADED_KEY, False) is True
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        return f"http_{status}" if status != 200 else "malformed", None, None, False
 
 
 def _body(prompt: str) -> bytes:

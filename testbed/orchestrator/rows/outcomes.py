@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from testbed.orchestrator.replay.replay import Outcome
 from testbed.results.evidence import Outcomes
+from testbed.scenario.scores import Scores
 from testbed.scenario.workload.trace_file import Request
 
 
@@ -18,10 +19,12 @@ def count_outcomes(
     *,
     made_up: Mapping[str, int] | None = None,
     tiers_made_up: Sequence[str] = (),
+    judged: bool = True,
+    scores: Scores | None = None,
 ) -> Outcomes:
     """Count how requests ended; ``labels`` are the task's answers, empty where any answer will do.
 
-    ``made_up`` and ``tiers_made_up`` are as :class:`Outcomes` has them.
+    ``made_up``, ``tiers_made_up`` and ``judged`` are as :class:`Outcomes` has them.
     """
     times = Counter(outcome.request_id for outcome in outcomes)
     answers = [outcome.answer for outcome in outcomes if outcome.answer is not None]
@@ -35,4 +38,8 @@ def count_outcomes(
         strange_answer=strange[0] if strange else None,
         made_up=dict(made_up or {}),
         tiers_made_up=tuple(tiers_made_up),
+        judged=judged,
+        unscored=scores.failed if scores else 0,
+        unscored_why=scores.why if scores else None,
+        degraded=sum(outcome.degraded for outcome in outcomes),
     )

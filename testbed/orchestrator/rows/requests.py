@@ -30,6 +30,7 @@ _PER_NODE = {
     "upstream_ms": "upstream_ms",
     "forward_errors": "forward_error",
     "repeats": "repeats",
+    "skipped": "skipped",
     "lives": "life",
 }
 
@@ -58,8 +59,9 @@ def request_rows(
     examples: Mapping[str, Example],
     topology: Topology,
     crossed: Crossed,
+    scores: Sequence[float | None] | None = None,
 ) -> list[RequestRow]:
-    """One row for each request.
+    """One row for each request; ``scores`` are of the outcomes' answers, if they have any.
 
     A node that recorded the request is on its path, whether an answer came or not. A link that it tried is
     among its hops, whether all of it crossed or not.
@@ -70,7 +72,7 @@ def request_rows(
     ways = {device: topology.way_up(device) for device in {outcome.device for outcome in outcomes}}
     hops_up = {device: _hops(nodes, topology) for device, nodes in ways.items()}
     rows = []
-    for outcome in outcomes:
+    for outcome, score in zip(outcomes, scores or [None] * len(outcomes), strict=True):
         reached = {
             node: by_node[node][outcome.request_id]
             for node in ways[outcome.device]
@@ -85,6 +87,7 @@ def request_rows(
                 reference=example.reference,
                 prompt_bytes=len(example.text.encode()),
                 correct=outcome.answer == example.reference,
+                score=score,
                 **_node_columns(reached),
                 **_byte_columns(outcome.request_id, hops, crossed),
                 **time_columns(outcome, hops, reached),

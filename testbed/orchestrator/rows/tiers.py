@@ -10,12 +10,13 @@ from typing import Any
 from testbed.host.cgroup import Usage
 from testbed.orchestrator.rows.requests import NodeRecords
 from testbed.results.columns import Row, TierRow
-from testbed.results.evidence import Overflow
+from testbed.results.evidence import BreakerReport, Overflow
 from testbed.scenario.topology import Topology
-from tiers.protocol import ANSWERED
+from tiers.protocol import ANSWERED, ErrorKind
 
 _UNKNOWN = Usage(None, None, None, None, None)
 """The use of a node that is no container."""
+_BREAKER_OPEN: ErrorKind = "breaker_open"
 
 
 def tier_rows(
@@ -29,6 +30,7 @@ def tier_rows(
             method=method,
             **_used(used.get(node.name, _UNKNOWN)),
             **_inferences(records.get(node.name, ())),
+            **_breaker(records.get(node.name, ())),
         )
         for node in topology.nodes
     ]
@@ -47,6 +49,33 @@ def _inferences(records: Sequence[Row]) -> dict[str, Any]:
         "replaced_inferences": sum(map(_replaced, inferred)),
         "kept": sum(record["kept"] for record in inferred),
     }
+
+
+def _breaker(records: Sequence[Row]) -> dict[str, int]:
+    return {
+        "breaker_opened": sum(record["tripped"] for record in records),
+        "breaker_refused": sum(map(_refused, records)),
+    }
+
+
+def _refused(record: Row) -> bool:
+    """Whether a breaker of the node's own refused the request: an error of that name may be one from above.
+
+    Then the request went up, and nobody was asked past the tier above.
+    """
+    went_up = record["upstream_ms"] is not None and record["skipped"] is None
+    of_the_way_up = record["forward_error"] == _BREAKER_OPEN and not went_up
+    return bool(of_the_way_up or record["skipped"] == _BREAKER_OPEN)
+
+
+def breakers(method: str, records: NodeRecords) -> list[BreakerReport]:
+    """The breakers that opened."""
+    found = {node: _breaker(recorded) for node, recorded in records.items()}
+    return [
+        BreakerReport(method, node, counts["breaker_opened"], counts["breaker_refused"])
+        for node, counts in found.items()
+        if counts["breaker_opened"]
+    ]
 
 
 def _replaced(record: Row) -> bool:

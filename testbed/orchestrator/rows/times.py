@@ -45,11 +45,17 @@ def time_columns(outcome: Outcome, hops: Sequence[Hop], records: Mapping[str, Re
         **{column: [record[column] for record in records.values()] for column in NODE_COLUMNS},
         "hop_up_ms": [_between(child, "forward_began_s", parent, "arrived_s") for child, parent in ends],
         "hop_down_ms": [
-            _between(parent, "handed_over_s", child, "forward_answered_s") for child, parent in ends
+            None if _skipped(child) else _between(parent, "handed_over_s", child, "forward_answered_s")
+            for child, parent in ends
         ],
     }
     spent = [lateness_ms, *(ms for times_ms in columns.values() for ms in times_ms if ms is not None)]
     return {"lateness_ms": lateness_ms, **columns, "unexplained_ms": outcome.latency_ms - math.fsum(spent)}
+
+
+def _skipped(record: Record | None) -> bool:
+    """Whether a node asked past the one above it: the answer whose moment it recorded is not that one's."""
+    return record is not None and record["skipped"] is not None
 
 
 def _between(earlier: Record | None, start: str, later: Record | None, end: str) -> float | None:

@@ -3,12 +3,49 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from testbed.errors import TestbedError
 from testbed.scenario.reading.mistakes import nearest
 from testbed.scenario.reading.yamlfile import parse_yaml
+
+
+def listed_values(text: str) -> Iterator[str]:
+    """The entries of a list like ``a,b``: commas within brackets and quotes separate nothing."""
+    depth, quote, word = 0, "", ""
+    for sign in text:
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "'\"":
+            quote = sign
+        else:
+            depth += (sign in "[{") - (sign in "]}")
+        if sign == "," and not depth and not quote:
+            yield word
+            word = ""
+        else:
+            word += sign
+    if word.strip() or not text.strip():
+        yield word
+
+
+def listed_settings(given: Sequence[str], form: str) -> dict[str, list[str]]:
+    """By key the entries of each ``KEY=VALUES``; ``form`` says how one is written.
+
+    Raises:
+        TestbedError: it is not so, or a key is given twice.
+    """
+    settings: dict[str, list[str]] = {}
+    for setting in given:
+        key, equals, text = setting.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise TestbedError(f"--set {setting}: is not {form}")
+        if key in settings:
+            raise TestbedError(f"--set {setting}: {key} is given twice; write its values in one list")
+        settings[key] = list(listed_values(text))
+    return settings
 
 
 def apply_overrides(

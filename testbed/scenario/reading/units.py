@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from testbed.errors import TestbedError
 
-_NUMBER_AND_UNIT = re.compile(r"\s*([+-]?(?:\d{1,18}(?:\.\d{0,18})?|\.\d{1,18}))\s*([^\d\s.+-]\S{0,9})?\s*")
+_NUMBER_AND_UNIT = re.compile(r"\s*([+-]?(?:\d{1,18}(?:\.\d{0,40})?|\.\d{1,40}))\s*([^\d\s.+-]\S{0,9})?\s*")
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,38 @@ def parse_memory_bytes(value: object) -> int:
         TestbedError: not a memory size, negative, or without a unit.
     """
     return round(_MEMORY.parse(value))
+
+
+def write_rate(bps: int) -> str:
+    """A rate as :func:`parse_rate_bps` reads it back, in the largest unit that needs no point."""
+    prefix = next(prefix for prefix in ("g", "m", "k", "") if bps % _BITS[prefix] == 0)
+    return f"{bps // _BITS[prefix]}{prefix}bit"
+
+
+def write_time_ms(time_ms: float) -> str:
+    """A time as :func:`parse_time_ms` reads it back."""
+    return f"{_plain(time_ms)}ms"
+
+
+def write_time_s(time_s: float) -> str:
+    """A time as :func:`parse_time_s` reads it back."""
+    return f"{_plain(time_s)}s"
+
+
+def write_share(share: float) -> str:
+    """A share as :func:`parse_share` reads it back."""
+    return f"{_plain(share, 100)}%"
+
+
+def write_memory(size_bytes: int) -> str:
+    """A memory size as :func:`parse_memory_bytes` reads it back."""
+    mib, rest = divmod(size_bytes, 2**20)
+    return f"{_plain(size_bytes / 1000)}kB" if rest else f"{mib}MiB"
+
+
+def _plain(number: float, factor: int = 1) -> str:
+    """All digits of a number, without an exponent."""
+    return f"{(Decimal(repr(number)) * factor).normalize():f}"
 
 
 _STEPS_S = {20: 1, 60: 5, 600: 10, 6000: 60, 2 * 86_400: 600, 10 * 86_400: 3600, math.inf: 86_400}

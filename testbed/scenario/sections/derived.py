@@ -13,14 +13,14 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import AfterValidator, Field, create_model
 
 from testbed.scenario.reading.mistakes import mistake
-from testbed.scenario.reading.units import parse_time_ms, parse_time_s
-from testbed.scenario.sections.section import FOUND, Section, chosen, quantity
+from testbed.scenario.reading.units import parse_time_ms, parse_time_s, write_time_ms, write_time_s
+from testbed.scenario.sections.section import FOUND, Section, chosen, quantity, written
 from tiers.parameters import File, Internal, Like, Range, alternatives, is_mapping, mark, parameters, unpack
 
 SectionType = TypeVar("SectionType", bound=Section)
 _STRICT = Field(strict=True, allow_inf_nan=False)
-_UNITS = {"_s": (parse_time_s, 1.0), "_ms": (parse_time_ms, 1000.0)}
-"""By the unit at the end of a parameter's name, how it is read, and how many of them are a second."""
+_UNITS = {"_s": (parse_time_s, write_time_s, 1.0), "_ms": (parse_time_ms, write_time_ms, 1000.0)}
+"""By the unit at the end of a parameter's name, how it is read and written, and how many are a second."""
 
 
 @functools.cache
@@ -56,11 +56,11 @@ def _field(parameter: inspect.Parameter, defaults: bool) -> tuple[Any, Any]:
 
 def _keyed(parameter: inspect.Parameter) -> tuple[str | None, Any]:
     """A parameter's key, where it is not its name, and its type."""
-    for unit, (parse, per_second) in _UNITS.items():
+    for unit, (parse, write, per_second) in _UNITS.items():
         if parameter.name.endswith(unit):
             bounds = mark(parameter, Range) or Range(0)
             least, most = (_written(bound / per_second) for bound in (bounds.least, bounds.most))
-            kind = Annotated[float, _within(bounds), quantity(parse, least, most)]
+            kind = Annotated[float, _within(bounds), quantity(parse, least, most), written(write)]
             return parameter.name.removesuffix(unit), kind
     return None, Any if parameter.annotation is parameter.empty else _type(parameter.annotation)
 

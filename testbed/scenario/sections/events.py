@@ -194,6 +194,10 @@ class FlowEnds(Section):
     protocol: Literal["tcp", "udp"] = "tcp"
 
 
+FIRST_FLOW_PORT = 20_000
+"""Of the first event's flow; the second event's has the next. Far from the tiers' ports."""
+
+
 class BackgroundFlow(Event):
     """Traffic of someone else's, between two neighbouring sites."""
 
@@ -282,3 +286,15 @@ def _keys_of(kind: type[Event]) -> set[str]:
 
 AnyEvent = Annotated[SerializeAsAny[Event], chosen(_section)]
 """One entry of ``events:``."""
+
+
+def flow_port(number: int) -> int:
+    """TCP and UDP port of the flow of the event with that number, from 0."""
+    return FIRST_FLOW_PORT + number
+
+
+def flow_ports(events: tuple[Event, ...]) -> frozenset[int]:
+    """The ports of all flows among the events."""
+    return frozenset(
+        flow_port(number) for number, event in enumerate(events) if isinstance(event, BackgroundFlow)
+    )

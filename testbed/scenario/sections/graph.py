@@ -35,6 +35,9 @@ class GraphWay(Section):
     without_coordinates: tuple[str, ...] = ()
 
 
+_WORKED_OUT = ("ways", "unused")
+
+
 class GraphEntry(Section):
     """``place`` has for each node of a tier the label (or the id) of a node in the GraphML ``file``.
 
@@ -50,10 +53,14 @@ class GraphEntry(Section):
     ways: tuple[GraphWay, ...] = ()
     unused: tuple[str, ...] = ()
 
+    @property
+    def unwritten(self) -> tuple[str, ...]:
+        return _WORKED_OUT
+
     @model_validator(mode="before")
     @classmethod
     def _worked_out(cls, data: Any, info: ValidationInfo) -> Any:
-        for key in ("ways", "unused"):
+        for key in _WORKED_OUT:
             if info.context and isinstance(data, dict) and key in data:
                 raise mistake("is worked out from the file; remove it", key)
         return data

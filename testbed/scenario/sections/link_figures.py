@@ -12,8 +12,11 @@ from pydantic import Field, ValidationInfo, WrapValidator, model_validator
 from testbed.errors import TestbedError
 from testbed.scenario.reading.delay_file import read_delay_file
 from testbed.scenario.reading.mistakes import mistake
-from testbed.scenario.sections.section import Section, ShareOfOne, TimeMs, chosen, find_file
+from testbed.scenario.reading.units import write_share, write_time_ms
+from testbed.scenario.sections.section import Section, ShareOfOne, TimeMs, chosen, find_file, written
 from testbed.scenario.topology import Bursts, JitterDistribution
+
+_WORKED_OUT = ("median_ms", "most_ms")
 
 
 class DelayFile(Section):
@@ -27,12 +30,16 @@ class DelayFile(Section):
     median_ms: Annotated[float, Field(ge=0)]
     most_ms: Annotated[float, Field(ge=0)]
 
+    @property
+    def unwritten(self) -> tuple[str, ...]:
+        return _WORKED_OUT
+
     @model_validator(mode="before")
     @classmethod
     def _worked_out(cls, data: Any, info: ValidationInfo) -> Any:
         if info.context is None or not isinstance(data, dict):
             return data
-        for key in ("median_ms", "most_ms"):
+        for key in _WORKED_OUT:
             if key in data:
                 raise mistake("is worked out from the file; remove it", key)
         if not isinstance(file := data.get("file"), str):
@@ -76,9 +83,9 @@ def _figure_or(figure: Any, section: type[Section]) -> WrapValidator:
     return chosen(lambda value, _context: (section if isinstance(value, dict) else figure, value))
 
 
-DelayMs = Annotated[float | DelayFile, _figure_or(TimeMs, DelayFile)]
-JitterMs = Annotated[float | Jitter, _figure_or(TimeMs, Jitter)]
-Loss = Annotated[float | BurstLoss, _figure_or(ShareOfOne, BurstLoss)]
+DelayMs = Annotated[float | DelayFile, _figure_or(TimeMs, DelayFile), written(write_time_ms)]
+JitterMs = Annotated[float | Jitter, _figure_or(TimeMs, Jitter), written(write_time_ms)]
+Loss = Annotated[float | BurstLoss, _figure_or(ShareOfOne, BurstLoss), written(write_share)]
 
 
 def shape_fields(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,6 +81,14 @@ class LinkEntry(Section):
     up: Figures | None = None
     down: Figures | None = None
 
+    @property
+    def unwritten(self) -> set[str]:
+        """Figures that both directions have of their own, as they do under a profile."""
+        given = [
+            set() if way is None else {k for k, v in way if v is not None} for way in (self.up, self.down)
+        ]
+        return given[0] & given[1]
+
     def figure(self, direction: Direction, name: str) -> Any:
         """The value of a field in ``direction``."""
         value = getattr(self.up if direction == "up" else self.down, name, None)

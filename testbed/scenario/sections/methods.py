@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, SerializeAsAny
 
 from testbed.scenario.reading.mistakes import mistake, nearest
+from testbed.scenario.reading.source import class_attribute
 from testbed.scenario.sections.calibration import CalibrationSplit
 from testbed.scenario.sections.derived import section_of
+from testbed.scenario.sections.event import Event
+from testbed.scenario.sections.kind import judges
+from testbed.scenario.sections.replay import Replay
 from testbed.scenario.sections.section import FileContext, Section, chosen, find_external, name_like
 from tiers.calibration import Needs
 from tiers.parameters import ByTier, mark, parameters
-from tiers.policies.base import GIVEN, POLICIES, find_policy, for_tier, tier_of
+from tiers.plugins import external
+from tiers.policies.base import ANSWERS, GIVEN, OPEN, POLICIES, find_policy, for_tier, tier_of, unknowable
 
 MethodName = Annotated[
     str,
@@ -55,6 +61,16 @@ class Method(Section):
         return find_policy(self.policy).share_asked(self.parameters, tier)
 
     @property
+    def knows(self) -> Collection[str]:
+        """What its policy looks at (:data:`tiers.policies.base.OPEN`)."""
+        return find_policy(self.policy).knows
+
+    @property
+    def shared(self) -> bool:
+        """Whether all nodes of a tier have one memory, as with ``scope: tier``."""
+        return find_policy(self.policy).shared(self.parameters)
+
+    @property
     def only_tier(self) -> str | None:
         """The tier that alone answers under ``TIER-only``; ``None`` under any other policy."""
         return tier_of(self.policy)
@@ -67,11 +83,21 @@ class ExternalMethod(Method):
 
     @property
     def calibration_needs(self) -> None:
-        """It is not calibrated: its class is never loaded outside a container."""
+        """It is not calibrated: its class is not loaded where a scenario is read."""
         return None
 
+    @property
+    def knows(self) -> Collection[str]:
+        """What any policy may; what it asks for is held against that when it is made, at the latest."""
+        return OPEN
+
+    @property
+    def shared(self) -> bool:
+        """Each node of its own: no key of it is the scenario's."""
+        return False
+
     def share_asked(self, tier: str) -> None:
-        """Nobody knows what it asks for: its class is never loaded outside a container."""
+        """Nobody knows what it asks for: its class is not loaded where a scenario is read."""
         return None
 
 
@@ -84,12 +110,22 @@ def _section(value: Any, context: FileContext | None) -> tuple[type[Method], dic
         field = "policy" if "policy" in value else "name"
         raise mistake("is missing; add it" if policy is None else f"must be a word, not {policy!r}", field)
     if found := find_external(policy, context, "policy"):
+        if context is not None and (refused := _asks_too_much(found)):
+            raise mistake(f"{policy} {refused}", "policy")
         return ExternalMethod, {**value, "policy": found}
     if policy not in POLICIES.names and tier_of(policy) is None:
         near = nearest(policy, (*POLICIES.names, "TIER-only", "FILE.py:CLASS"))
         hint = "" if "policy" in value else "; a method with a name of its own needs its policy beside it"
         raise mistake(f"no policy {policy!r}; {near}{hint}", "policy" if "policy" in value else "")
     return section_of(find_policy(policy), Method, defaults=True, without=GIVEN), {**value, "policy": policy}
+
+
+def _asks_too_much(policy: str) -> str | None:
+    """Why ``FILE.py:CLASS`` may not know what it asks for, as far as its text says without being run."""
+    place = external(policy)
+    knows = class_attribute(Path(place.where), place.class_name, "knows") if place is not None else None
+    named = isinstance(knows, list | tuple | set) and all(isinstance(name, str) for name in knows)
+    return unknowable(knows, outside=True) if named and knows else None
 
 
 AnyMethod = Annotated[SerializeAsAny[Method], chosen(_section)]
@@ -121,7 +157,7 @@ def check_methods(methods: Sequence[Method], tiers: Sequence[str]) -> None:
 
 
 def check_calibrated(methods: Sequence[Method], task: str, split: CalibrationSplit | None) -> None:
-    """Methods that are calibrated have a split for it, and right and wrong answers if they ask for them.
+    """Methods that are calibrated have a split for it, and there is right and wrong if a method asks for it.
 
     Raises:
         PydanticCustomError: they have not.
@@ -130,10 +166,32 @@ def check_calibrated(methods: Sequence[Method], task: str, split: CalibrationSpl
         needs, field = method.calibration_needs, f"methods.{method.name}"
         if needs is not None and split is None:
             raise mistake("is calibrated before the run; add calibration: {rows: 300}", field)
-        if needs == "answers" and task != "classification":
+        if needs == "answers" and not judges(task):
             raise mistake(
                 f"{task} has no accuracy to show; calibrate by {{share: 0.3}}", f"{field}.calibrate"
             )
+        if ANSWERS in method.knows and not judges(task):
+            raise mistake(f"{task} has no right and wrong answers to know; leave {method.policy} out", field)
+
+
+def check_shared(methods: Sequence[Method], replay: Replay, events: Sequence[Event]) -> None:
+    """Where nodes of a tier share a window, each of them hears of every request before the next is sent.
+
+    Raises:
+        PydanticCustomError: requests overlap, or a node is away meanwhile.
+    """
+    for method in methods:
+        if not method.shared:
+            continue
+        field = f"methods.{method.name}.scope"
+        if replay.mode != "lockstep":
+            raise mistake(
+                f"tier is for lockstep and what-if: containers have no link to share a window over while "
+                f"requests overlap (mode: {replay.mode}); write replay: {{mode: lockstep}}, or scope: node",
+                field,
+            )
+        if away := next((event.kind for event in events if event.kind in ("kill", "pause")), None):
+            raise mistake(f"a tier that an event may {away} hears of no window; write scope: node", field)
 
 
 def _check_relays(method: Method, tiers: Sequence[str]) -> None:

@@ -32,6 +32,8 @@ from tiers.models.recorded import DISTRIBUTION, Distribution
 from tiers.parameters import File, mark, parameters
 from tiers.plugins import external
 
+MATRIX = ".parquet"
+"""How the name of an answer matrix ends."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -47,7 +49,7 @@ class TierModel(Section):
     @field_validator("confidence")
     @classmethod
     def _known_confidence(cls, confidence: str | None, info: ValidationInfo) -> str | None:
-        if confidence is None or confidence in CONFIDENCES.names:
+        if confidence is None or confidence in CONFIDENCES:
             return confidence
         if found := find_external(confidence, info.context):
             return found
@@ -153,7 +155,9 @@ class CheckpointEntry(TierModel):
 
 
 class RecordedEntry(TierModel):
-    """Answers of earlier inferences, from the JSON Lines file ``path``, without torch.
+    """Answers of earlier inferences, without torch: from ``path``, JSON Lines or an answer matrix (Parquet).
+
+    ``model`` says which of a matrix's models it is, where neither its number nor the tier's name does.
 
     Where there is no file, every prompt gets an answer and a confidence from the hash of its text, after
     ``service_ms``: always, or on average if ``distribution`` is exponential. So does a prompt that the file
@@ -161,6 +165,7 @@ class RecordedEntry(TierModel):
     """
 
     path: HostFile | None = None
+    model: str | None = None
     missing: Literal["made-up"] | None = None
     service_ms: TimeMs | None = Field(default=None, validation_alias="service")
     distribution: Distribution = DISTRIBUTION
@@ -175,9 +180,18 @@ class RecordedEntry(TierModel):
             )
         if self.missing is not None and self.service_ms is None:
             raise mistake("needs a service time: how long a made-up answer takes, such as 5ms", "missing")
+        if self.model is not None and not self.is_matrix:
+            raise mistake(
+                "says which of an answer matrix's models it is; name a FILE.parquet as path", "model"
+            )
         if self.distribution != DISTRIBUTION and self.service_ms is None:
             raise mistake("needs a service time, which is its mean, such as 5ms", "distribution")
         return self
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether its file is an answer matrix."""
+        return self.path is not None and self.path.endswith(MATRIX)
 
     @property
     def makes_up(self) -> bool:
@@ -191,6 +205,7 @@ class RecordedEntry(TierModel):
     @property
     def options(self) -> dict[str, Any]:
         options = super().options
+        options.pop("model", None)  # what a matrix has of it is extracted before a tier starts
         service_ms, distribution = options.pop("service_ms", None), options.pop("distribution")
         if service_ms is not None:
             options["default"] = {"service_ms": service_ms, "distribution": distribution}

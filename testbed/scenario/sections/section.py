@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,10 +15,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
+    WrapSerializer,
     WrapValidator,
+    model_serializer,
     model_validator,
 )
 
@@ -30,6 +34,11 @@ from testbed.scenario.reading.units import (
     parse_share,
     parse_time_ms,
     parse_time_s,
+    write_memory,
+    write_rate,
+    write_share,
+    write_time_ms,
+    write_time_s,
 )
 from tiers.plugins import external
 
@@ -45,6 +54,10 @@ class FileContext:
     """
 
     folder: Path
+
+
+AS_A_PERSON = "as a person"
+"""Context of ``model_dump``: keys and quantities are written as :class:`FileContext` reads them."""
 
 
 class Section(BaseModel):
@@ -69,6 +82,23 @@ class Section(BaseModel):
             if key not in known:
                 raise mistake(f"unknown key; {nearest(str(key), keys)}", str(key))
         return data
+
+    @property
+    def unwritten(self) -> Collection[str]:
+        """Fields that a person may not give, since they follow from others."""
+        return ()
+
+    @model_serializer(mode="wrap")
+    def _serialised(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        if info.context != AS_A_PERSON:
+            return values
+        fields, left_out = type(self).model_fields, self.unwritten
+        return {
+            str(fields[name].validation_alias or name) if name in fields else name: value
+            for name, value in values.items()
+            if name not in fields or not (value is None or value == () or name in left_out)
+        }
 
 
 def chosen(choose: Callable[[Any, FileContext | None], tuple[Any, Any]]) -> WrapValidator:
@@ -114,14 +144,28 @@ def quantity(
     return BeforeValidator(validate)
 
 
-RateBps = Annotated[int, Field(strict=True, ge=1), quantity(parse_rate_bps, LEAST_RATE, MOST_RATE)]
-TimeMs = Annotated[float, Field(ge=0), quantity(parse_time_ms, high="60s")]
-ShareOfOne = Annotated[float, Field(ge=0, le=1), quantity(parse_share)]
-ThinkS = Annotated[float, Field(ge=0), quantity(parse_time_s, high="60min")]
-DeadlineS = Annotated[float, Field(gt=0), quantity(parse_time_s, "1ms", "60min")]
-MomentS = Annotated[float, Field(ge=0), quantity(parse_time_s, high="1440min")]
+def written(write: Callable[[Any], str]) -> WrapSerializer:
+    """How a person writes a number with its unit (:data:`AS_A_PERSON`)."""
+
+    def serialise(value: Any, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+        is_number = isinstance(value, int | float)  # and no section that says more, nor nothing
+        return write(value) if is_number and info.context == AS_A_PERSON else handler(value)
+
+    return WrapSerializer(serialise)
+
+
+RateBps = Annotated[
+    int, Field(strict=True, ge=1), quantity(parse_rate_bps, LEAST_RATE, MOST_RATE), written(write_rate)
+]
+TimeMs = Annotated[float, Field(ge=0), quantity(parse_time_ms, high="60s"), written(write_time_ms)]
+ShareOfOne = Annotated[float, Field(ge=0, le=1), quantity(parse_share), written(write_share)]
+ThinkS = Annotated[float, Field(ge=0), quantity(parse_time_s, high="60min"), written(write_time_s)]
+DeadlineS = Annotated[float, Field(gt=0), quantity(parse_time_s, "1ms", "60min"), written(write_time_s)]
+MomentS = Annotated[float, Field(ge=0), quantity(parse_time_s, high="1440min"), written(write_time_s)]
 # Docker itself refuses containers of less than 6 MiB.
-MemoryBytes = Annotated[int, Field(strict=True, ge=1), quantity(parse_memory_bytes, "6MiB", "16TiB")]
+MemoryBytes = Annotated[
+    int, Field(strict=True, ge=1), quantity(parse_memory_bytes, "6MiB", "16TiB"), written(write_memory)
+]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 

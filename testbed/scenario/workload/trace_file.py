@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 from testbed.errors import TestbedError
 from testbed.scenario.reading.line_file import read_values
 from testbed.scenario.reading.mistakes import nearest
-from testbed.scenario.workload.datasets import DATASETS, load
+from testbed.scenario.workload.datasets import DATASETS, Dataset, load
 from testbed.scenario.workload.trace_unit import MEANING, Unit, in_seconds
 from tiers.protocol import REQUEST_ID_MAX_LENGTH
 
@@ -65,6 +65,7 @@ def read_trace(
     devices: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     unit: Unit = "s",
+    datasets: Mapping[str, Dataset] = DATASETS,
 ) -> list[Request]:
     """Read and check a trace, in order of time.
 
@@ -73,6 +74,7 @@ def read_trace(
         devices: names that requests may have as ``device``; any, if not given.
         labels: the labels that the data sets must have; any, if not given.
         unit: of ``at_s`` in the file. The requests have it in seconds.
+        datasets: by name, those that requests may be of.
 
     Raises:
         TestbedError: with file and line, what is wrong there and how to mend it.
@@ -84,7 +86,8 @@ def read_trace(
         if not line.strip():
             return None
         request = _parse(line, number, unit)
-        _check(request, requests[-1].at_s if requests else 0.0, ids, devices, labels)
+        _check(request, requests[-1].at_s if requests else 0.0, ids, devices)
+        _check_row(request, datasets, labels)
         return request
 
     for request in read_values(path, parse, "trace file", MAX_LINE_BYTES + 1, "JSON"):
@@ -153,7 +156,6 @@ def _check(
     previous_s: float,
     ids: set[str],
     devices: Sequence[str] | None,
-    labels: Sequence[str] | None,
 ) -> None:
     if not _ID.fullmatch(request.id):
         raise ValueError(
@@ -167,22 +169,23 @@ def _check(
         raise ValueError(
             f"no device {request.device!r} in the lowest tier; {nearest(request.device, devices)}"
         )
-    if request.dataset not in DATASETS:
-        raise ValueError(f"no data set {request.dataset!r}; {nearest(request.dataset, DATASETS)}")
-    if labels is not None and DATASETS[request.dataset].labels != tuple(labels):
+
+
+def _check_row(request: Request, datasets: Mapping[str, Dataset], labels: Sequence[str] | None) -> None:
+    """The prompt is there, held out, and its reference is one of the task's labels."""
+    dataset = datasets.get(request.dataset)
+    if dataset is None:
+        raise ValueError(f"no data set {request.dataset!r}; {nearest(request.dataset, datasets)}")
+    if labels is not None and dataset.labels != tuple(labels):
         raise ValueError(f"data set {request.dataset} has not the scenario's labels [{', '.join(labels)}]")
-    _check_held_out(request)
-
-
-def _check_held_out(request: Request) -> None:
     if request.split != TRACE_SPLIT:
         raise ValueError(
             f"split {request.split!r} is refused, for models may have learnt it; "
             f"name rows of the {TRACE_SPLIT} split"
         )
-    if request.row in _rows(request.dataset, TRACE_SPLIT):
+    if request.row in _rows(dataset, TRACE_SPLIT):
         return
-    if request.row in _rows(request.dataset, "train"):
+    if request.row in _rows(dataset, "train"):
         raise ValueError(
             f"row {request.row} of {request.dataset} is in its train split, which models have learnt; "
             f"name rows of the {TRACE_SPLIT} split"
@@ -191,5 +194,5 @@ def _check_held_out(request: Request) -> None:
 
 
 @cache
-def _rows(dataset: str, split: str) -> frozenset[int]:
+def _rows(dataset: Dataset, split: str) -> frozenset[int]:
     return frozenset(example.row for example in load(dataset, split))

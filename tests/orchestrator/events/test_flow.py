@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from testbed.errors import TestbedError
-from testbed.orchestrator.events.flow import flow_port, flow_ports, require_iperf3
+from testbed.orchestrator.events.flow import require_iperf3
+from testbed.scenario.sections.events import flow_port, flow_ports
 from tests.scenario.test_event_checks import ALL, with_events
 
 

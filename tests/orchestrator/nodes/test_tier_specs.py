@@ -42,6 +42,8 @@ def test_a_tier_reads_its_place_and_parent_from_what_it_is_given(tmp_path: Path)
         assert spec.env["OMP_NUM_THREADS"] == "1"
         for method in scenario.methods:
             given = calibrate(scenario)["methods"].get(method.name)
+            if method.policy == "oracle":
+                given = {"goes_up": {"device": [], "edge": []}}
             make_policy(policy_spec(method, scenario.seed, given), config.place)
 
 
@@ -67,12 +69,28 @@ def test_a_policy_from_a_file_is_mounted_and_named_by_its_place_inside(tmp_path:
     assert make_policy(policy, config.place, [as_mounted(spec, mount, tmp_path)]).decide(0.1).keep
 
 
+def test_what_a_policys_class_learnt_is_mounted_beside_its_file(tmp_path: Path) -> None:
+    learnt = "json.loads(Path(__file__).with_suffix('.json').read_text())"
+    policy = POLICY.replace("True", learnt)
+    (tmp_path / "mine.py").write_text(f"import json\nfrom pathlib import Path\n{policy}")
+    (tmp_path / "mine.json").write_text("false")
+    (tmp_path / "other.json").write_text("true")
+    text = TEXT.replace("{name: device-only}", '{name: mine, policy: "mine.py:Mine"}')
+    scenario = load(tmp_path, text)
+    spec = container_specs(scenario, scenario.topology, None)[0]
+    assert {Path(source).name for source in spec.mounts} == {"mine.py", "mine.json"}
+    (mount,) = read_config(spec.env).plugins
+    place = read_config(spec.env).place
+    mine = policy_spec(scenario.methods[0], scenario.seed)
+    assert not make_policy(mine, place, [as_mounted(spec, mount, tmp_path)]).decide(0.1).keep
+
+
 def as_mounted(spec: ContainerSpec, mount: str, scratch: Path) -> str:
     """A folder that holds what the container sees below ``mount``."""
     root = scratch / "inside"
     for outside, inside in spec.mounts.items():
         copy = root / Path(inside).relative_to(mount)
-        copy.parent.mkdir(parents=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(outside, copy)
     return str(root)
 

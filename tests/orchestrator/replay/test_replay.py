@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from testbed.host.processes.proc import HeldProcess
 from testbed.network.kernel.netns import add_namespaces, delete_namespaces, named, run_in
 from testbed.orchestrator.nodes.tier_process import environment, tier_processes
 from testbed.orchestrator.replay.closed_loop import ClosedLoop
@@ -38,7 +38,7 @@ def namespace() -> Iterator[None]:
 
 
 @contextmanager
-def tier(service_ms: float) -> Iterator[subprocess.Popen[bytes]]:
+def tier(service_ms: float) -> Iterator[HeldProcess]:
     """A tier of one node in a process of its own, so that it can be stopped and killed."""
     config = {
         "node": "cloud1",
@@ -65,7 +65,7 @@ def send(
     mode: str = "open",
     deadline_s: float = 20.0,
     closed: ClosedLoop | None = None,
-    signals: Sequence[tuple[float, subprocess.Popen[bytes], signal.Signals]] = (),
+    signals: Sequence[tuple[float, HeldProcess, signal.Signals]] = (),
 ) -> list[Outcome]:
     """Replay ``trace``, and send each process its signal so many seconds after time 0."""
     prompts = {request.id: f"prompt {request.id}" for request in trace}
@@ -74,7 +74,7 @@ def send(
     def started(start_s: float) -> None:
         for at_s, process, number in signals:
             wait_s = start_s + at_s - time.monotonic()
-            timers.append(threading.Timer(wait_s, process.send_signal, [number]))
+            timers.append(threading.Timer(wait_s, process.signal, [number]))
             timers[-1].start()
 
     try:
@@ -130,7 +130,7 @@ def test_an_answer_that_comes_after_the_deadline_is_none() -> None:
 
 def test_a_tier_that_never_answers_is_given_up() -> None:
     with tier(service_ms=1) as process:
-        process.send_signal(signal.SIGSTOP)
+        process.signal(signal.SIGSTOP)
         started = time.monotonic()
         outcomes = send(uniform(3, rate_per_s=10), deadline_s=0.5)
         assert time.monotonic() - started < 0.5 + GRACE_S + 2

@@ -11,8 +11,9 @@ import pytest
 from testbed.host.cgroup import Usage
 from testbed.orchestrator.replay.replay import Outcome
 from testbed.orchestrator.rows.requests import request_rows, text_bytes, with_lives
-from testbed.orchestrator.rows.tiers import tier_rows
+from testbed.orchestrator.rows.tiers import breakers, tier_rows
 from testbed.results.columns import RequestRow, total
+from testbed.results.evidence import BreakerReport
 from testbed.scenario.scenario import load_scenario
 from testbed.scenario.topology import Topology
 from testbed.scenario.workload.datasets import Example
@@ -38,7 +39,8 @@ def record(request_id: str, **changes: Any) -> dict[str, Any]:
     return {
         "request_id": request_id, "inferred": True, "confidence": 0.7, "kept": True, "answer": REPLY,
         "made_up": False, "queue_ms": 0.0, "inference_ms": 2.0, "own_ms": 0.5, "repeats": 0,
-        "outcome": "answered", "arrived_s": 5.0, "handed_over_s": 5.0025, **nothing, **changes,
+        "tripped": False, "skipped": None, "outcome": "answered", "arrived_s": 5.0, "handed_over_s": 5.0025,
+        **nothing, **changes,
     }  # fmt: skip
 
 
@@ -113,6 +115,18 @@ def test_a_hop_whose_prompt_never_crossed_whole_is_there_with_what_did(
     assert unattributed(ACCESS, account, [cut, never]) == (0, 0)
 
 
+def test_a_hop_to_a_tier_that_was_skipped_has_no_time_down(topology: Topology) -> None:
+    records = {
+        "device1": [sent_up("q1", skipped="not_ready")],
+        "edge1": [record("q1", inferred=False, kept=False, outcome="not_ready")],
+        "cloud1": [record("q1")],
+    }
+    (row,) = rows(topology, ["q1"], records, {})
+    assert (row.path, row.hops) == (["device1", "edge1", "cloud1"], [ACCESS, CORE])
+    assert row.hop_up_ms == [pytest.approx(10), None]
+    assert row.hop_down_ms == [None, None]
+
+
 @pytest.mark.parametrize("stranger", ["", "curl"])
 def test_text_of_no_request_of_the_trace_is_counted(
     topology: Topology, tmp_path: Path, stranger: str
@@ -135,13 +149,18 @@ def test_an_inference_is_replaced_only_by_an_answer_from_above(topology: Topolog
             sent_up("q3", forward_error="deadline"),  # its own answer went out after all
             sent_up("q4", inferred=False),  # a relay has none to replace
             sent_up("q5", outcome="deadline"),
+            sent_up("q6", forward_error="unreachable", tripped=True),
+            sent_up("q7", forward_error="breaker_open", upstream_ms=None),
+            sent_up("q8", inferred=False, forward_error="breaker_open"),  # the breaker of the tier above
         ]
     }
     used = {node.name: Usage(10**6, 0.25, None, None, None) for node in topology.nodes if node.parent}
     first, *others = tier_rows("recserve", records, used, topology)
     assert (first.node, first.tier, first.cpu_seconds) == ("device1", "device", 0.25)
-    assert (first.inferences, first.inference_ms, first.kept) == (4, 8.0, 1)
+    assert (first.inferences, first.inference_ms, first.kept) == (6, 12.0, 1)
     assert first.replaced_inferences == 1
+    assert (first.breaker_opened, first.breaker_refused) == (1, 1)
+    assert breakers("recserve", records) == [BreakerReport("recserve", "device1", 1, 1)]
     assert {row.inferences for row in others} == {0}
     assert others[-1].cpu_seconds is None  # no container
     read = [asdict(row) for row in (first, *others)]

@@ -17,6 +17,11 @@ from testbed.scenario.reading.units import (
     parse_share,
     parse_time_ms,
     parse_time_s,
+    write_memory,
+    write_rate,
+    write_share,
+    write_time_ms,
+    write_time_s,
 )
 
 PARSERS = [parse_rate_bps, parse_time_ms, parse_time_s, parse_share, parse_memory_bytes]
@@ -129,3 +134,38 @@ def test_any_text_gives_a_number_or_a_plain_mistake(text: str) -> None:
 )
 def test_a_duration_is_rounded_and_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("write", "number", "text"),
+    [
+        (write_rate, 20_000_000, "20mbit"),
+        (write_rate, 1_400_000, "1400kbit"),
+        (write_rate, 1_234_567, "1234567bit"),
+        (write_time_ms, 30.0, "30ms"),
+        (write_time_s, 0.0001, "0.0001s"),
+        (write_share, 0.01, "1%"),
+        (write_share, 0.07, "7%"),
+        (write_memory, 2**30, "1024MiB"),
+        (write_memory, 500_000_000, "500000kB"),
+        (write_memory, 6_291_457, "6291.457kB"),
+    ],
+)
+def test_a_number_is_written_with_its_unit(write: Callable[[float], str], number: float, text: str) -> None:
+    assert write(number) == text
+
+
+@given(
+    st.integers(1, 10**11),
+    st.floats(1e-9, 1e5),
+    st.floats(1e-9, 1),
+    st.integers(2**22, 2**44),
+)
+def test_what_is_written_is_read_back_to_the_last_bit(
+    rate_bps: int, time: float, share: float, memory_bytes: int
+) -> None:
+    assert parse_rate_bps(write_rate(rate_bps)) == rate_bps
+    assert parse_time_ms(write_time_ms(time)) == time
+    assert parse_time_s(write_time_s(time)) == time
+    assert parse_share(write_share(share)) == share
+    assert parse_memory_bytes(write_memory(memory_bytes)) == memory_bytes

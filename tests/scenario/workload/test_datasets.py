@@ -33,8 +33,8 @@ def test_enough_rotten_tomatoes_are_held_out_to_measure_on() -> None:
 
 
 def test_a_data_set_or_split_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(TestbedError, match="no data set 'sst2'; known are debian_en_de, imdb, rotten_"):
-        load("sst2", "test")
+    with pytest.raises(TestbedError, match="no data set 'sst3'; known are amazon_"):
+        load("sst3", "test")
     with pytest.raises(TestbedError, match="has no split 'validation'"):
         load("imdb", "validation")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tiers.errors import ConfigError
 
-CONFIDENCES = {None: "seq2class", "single_label_classification": "seq2class",
+CONFIDENCES = {None: "max_softmax", "single_label_classification": "max_softmax",
                "multi_label_classification": "sigmoid"}  # fmt: skip
 """The confidence that is the pipeline's score, by ``problem_type``. Neither reads ``function_to_apply``."""
 

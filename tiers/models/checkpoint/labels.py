@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from tiers.errors import ConfigError
@@ -44,6 +46,14 @@ def spell(answers: Collection[str], task: Sequence[str]) -> Spelling:
     if len(strange) > MAX_SHOWN:
         shown.append(f"and {len(strange) - MAX_SHOWN} more")
     raise ConfigError(f"answers with {', '.join(shown)}; the task's labels are {', '.join(task)}")
+
+
+def as_label(answer: str, task: Sequence[str]) -> str:
+    """The task's label that an answer in free words is, or begins with as a whole word; else the answer."""
+    with suppress(ConfigError):
+        return spell([answer], task).labels[answer]
+    begun = [label for label in task if re.match(rf"{re.escape(label)}(?!\w)", answer, re.IGNORECASE)]
+    return max(begun, key=len, default=answer)
 
 
 def in_the_tasks_words(labels: Sequence[str], task: Sequence[str]) -> tuple[list[str], bool]:

@@ -2,40 +2,106 @@
 
 from __future__ import annotations
 
-from typing import Any
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from tiers.errors import ConfigError
 from tiers.models.checkpoint.source import source_options
+from tiers.tasks.base import TEXT, fill
+
+
+class Prompting(NamedTuple):
+    """What a text is put into before it is tokens: a template, then the checkpoint's own for chats."""
+
+    template: str = TEXT
+    chat: bool = False
+
+
+PLAIN = Prompting()
 
 
 class PromptEncoder:
     """``AutoTokenizer`` of a checkpoint; prompts are cut at ``max_tokens`` tokens, special tokens included.
 
     ``max_tokens`` is the least of what is asked for, of the tokenizer's ``model_max_length``, and of the
-    ``positions`` that the model has for a prompt (``None``: any number).
+    ``positions`` that the model has for a prompt (``None``: any number). With a template, the end of the text
+    is cut and the template stays whole, so that what it asks for behind the text is asked for.
+
+    Attributes:
+        chats: whether prompts are in the checkpoint's chat template: as a user's message, with the beginning
+            of an answer behind it.
 
     Raises:
         ConfigError: there is no room for a token of the prompt.
     """
 
-    def __init__(self, path: str, asked: int, positions: int | None) -> None:
+    def __init__(self, path: str, asked: int, positions: int | None, prompting: Prompting = PLAIN) -> None:
         # By its module: the lean import stands in for the package, which would offer it (12 ms either way).
         from transformers.models.auto.tokenization_auto import AutoTokenizer
 
         self.tokenizer: Any = AutoTokenizer.from_pretrained(path, **source_options(path))
         bounds = [asked, int(self.tokenizer.model_max_length)]
         self.max_tokens = min(bounds if positions is None else [*bounds, positions])
-        special = self.tokenizer.num_special_tokens_to_add()
-        if self.max_tokens <= special:
+        self.chats = prompting.chat and self.tokenizer.chat_template is not None
+        self._template = prompting.template
+        self._wraps = self.chats or self._template != TEXT
+        taken = self._length("") if self._wraps else self.tokenizer.num_special_tokens_to_add()
+        if self.max_tokens <= taken:
+            what = "template and special tokens" if self._wraps else "special tokens"
             raise ConfigError(
                 f"checkpoint {path} is given {self.max_tokens} tokens of a prompt (the least of max_tokens, "
-                "its tokenizer's model_max_length and its positions), and special tokens alone are "
-                f"{special}; raise max_tokens, or bring a checkpoint that holds more"
+                f"its tokenizer's model_max_length and its positions), and {what} alone are "
+                f"{taken}; raise max_tokens, or bring a checkpoint that holds more"
             )
 
-    def __call__(self, text: str, **options: Any) -> Any:
-        """The inputs of the model for ``text``, by name; ``options`` are more of the tokenizer's."""
-        return self.tokenizer(text, truncation=True, max_length=self.max_tokens, **options)
+    def __call__(self, texts: str | Sequence[str], **options: Any) -> Any:
+        """The inputs of the model for texts, by name; ``options`` are more of the tokenizer's."""
+        if not self._wraps:
+            return self.tokenizer(texts, truncation=True, max_length=self.max_tokens, **options)
+        asked = self._fitting(texts) if isinstance(texts, str) else [self._fitting(text) for text in texts]
+        return self.tokenizer(asked, add_special_tokens=not self.chats, **options)
+
+    def _fitting(self, text: str) -> str:
+        """What is asked: the template with the longest beginning of a text that there is room for."""
+        if self._length(text) > self.max_tokens:
+            ends = range(len(text) + 1)
+            fitting = bisect_right(ends, self.max_tokens, key=lambda end: self._length(text[:end]))
+            text = text[: fitting - 1]
+        return self._asked(text)
+
+    def _length(self, text: str) -> int:
+        return len(self.tokenizer(self._asked(text), add_special_tokens=not self.chats)["input_ids"])
+
+    def _asked(self, text: str) -> str:
+        asked = fill(self._template, text)
+        if not self.chats:
+            return asked
+        messages = [{"role": "user", "content": asked}]  # special tokens are of the chat template's own
+        chat: str = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return chat
+
+    def batch(self, texts: Sequence[str], padding: int | None, side: str = "right") -> dict[str, Any]:
+        """The inputs for several texts by name, a row for each, and how many tokens each has: ``lengths``.
+
+        Shorter texts are filled up at ``side`` with the padding token, which the tokenizer and the model's
+        configuration (``padding``) must agree on. One text stays as it is.
+
+        Raises:
+            ConfigError: they do not, or there is none.
+        """
+        texts = list(texts)
+        if len(texts) == 1:
+            rows = dict(self(texts))
+            return {**rows, "lengths": [len(rows["input_ids"][0])]}
+        own = self.tokenizer.pad_token_id
+        if own is None or own != padding:
+            raise ConfigError(
+                f"a batch needs a padding token, and this checkpoint's tokenizer says {own} and its "
+                f"config.json {padding} (pad_token_id); take batches of 1"
+            )
+        rows = dict(self(texts, padding=True, padding_side=side, return_attention_mask=True))
+        return {**rows, "lengths": [sum(mask) for mask in rows["attention_mask"]]}
 
 
 def positions_of(model: Any) -> int | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -55,14 +53,3 @@ def translate(
             made[at] = Translation(text.strip(), mean)
         progress(start + len(chosen), len(order))
     return [made[at] for at in range(len(sentences))]
-
-
-def write_recorded(path: Path, sentences: Sequence[str], made: Sequence[Translation]) -> None:
-    """Write translations as a recorded model reads them, with the inverse perplexity as confidence."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = (
-        {"text": sentence, "answer": one.text, "confidence": math.exp(one.mean_logprob)}
-        for sentence, one in zip(sentences, made, strict=True)
-    )
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    path.write_text(text, encoding="utf-8")

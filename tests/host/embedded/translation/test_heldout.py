@@ -8,8 +8,14 @@ import pytest
 
 from testbed.host.embedded.translation import heldout, packages
 from testbed.host.embedded.translation.heldout import HeldOut, digest
-from testbed.scenario.workload.datasets import Example, load, warm_up_texts
+from testbed.scenario.workload.datasets import Example, load, warm_up_texts, whole
 from tests.host.embedded.translation import small_packages
+
+
+def forget() -> None:
+    """Let data sets be read again."""
+    load.cache_clear()
+    whole.cache_clear()
 
 
 def test_the_data_set_is_what_the_packages_have_of_the_held_out_sentences(
@@ -21,7 +27,7 @@ def test_the_data_set_is_what_the_packages_have_of_the_held_out_sentences(
     monkeypatch.setattr(heldout, "held_out", lambda: tuple(listed))
     monkeypatch.setenv("TESTBED_CACHE", str(tmp_path))
     small_packages.write_packages(packages.unpacked())
-    load.cache_clear()
+    forget()
     expected = tuple(Example(number, *pair) for number, pair in zip((0, 2, 3), pairs[20:23], strict=True))
     assert load("debian_en_de", "test") == expected
     assert "3 of 4 held-out sentences are in the packages" in capsys.readouterr().err
@@ -30,4 +36,4 @@ def test_the_data_set_is_what_the_packages_have_of_the_held_out_sentences(
     assert len(texts) == 3
     assert not {example.text for example in expected} & set(texts)
     assert "held-out" not in capsys.readouterr().err  # the file is there
-    load.cache_clear()
+    forget()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import torch
 from testbed.host.embedded.translation.ladder import SIZES, TOKENIZER
 from testbed.host.embedded.translation.marian import committed_tokenizer, save_checkpoint, with_state
 from testbed.host.embedded.translation.quantised import pack, unpack
-from testbed.host.embedded.translation.translate import translate, write_recorded
+from testbed.host.embedded.translation.translate import translate
 from tiers.models.base import ModelConfig, load_model
 
 SENTENCES = [
@@ -60,10 +59,3 @@ def test_a_tier_translates_as_the_evaluation_does_with_the_same_confidence(tmp_p
         mean = sum(output.token_logprobs) / len(output.token_logprobs)
         assert mean == pytest.approx(translation.mean_logprob, abs=1e-4)
     assert "Datei" in made[0].text
-    write_recorded(tmp_path / "device.jsonl", SENTENCES, made)
-    recorded = load_model(
-        ModelConfig("recorded", {"path": str(tmp_path / "device.jsonl")}, "translation", (), "device", 1)
-    )
-    output = recorded.infer(SENTENCES[0])
-    assert output.answer == made[0].text
-    assert output.confidence == pytest.approx(math.exp(made[0].mean_logprob))

@@ -1,0 +1,147 @@
+"""What is left to read of a run or a sweep: tables on the terminal, the page, and figures as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from testbed.commands.arguments import shown
+from testbed.errors import TestbedError
+
+if TYPE_CHECKING:
+    from testbed.report.figures.figure import Subject
+    from testbed.report.figures.sweep_data import SweepData
+    from testbed.results.directory import RunDirectory
+    from testbed.study.sweep.directory import SweepDirectory
+
+WIDTH_IN, FONT_SIZE = 3.5, 8
+"""Of figures: a paper's column, and its text."""
+Width = Annotated[
+    float | None,
+    typer.Option(
+        min=1, max=20, help=f"Width of the figures, in inches: a paper's column, {WIDTH_IN}, by default."
+    ),
+]
+FontSize = Annotated[
+    int | None, typer.Option(min=4, max=24, help=f"Size of their text, in points; {FONT_SIZE} by default.")
+]
+
+
+def report(
+    what: Annotated[
+        Path, typer.Argument(metavar="RUN | SWEEP", help="Directory of a run or a sweep.", show_default=False)
+    ],
+    page: Annotated[bool, typer.Option("--page", help="Write report.html into the directory.")] = False,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Write figures as PDF, SVG and PNG, each with its CSV.")
+    ] = False,
+    width: Width = None,
+    font_size: FontSize = None,
+) -> None:
+    """Print the tables of a finished run or of a sweep. Exit status 1 if a file has changed since."""
+    from testbed.study.sweep.directory import is_sweep
+
+    style = style_of(figures, width, font_size)
+    if is_sweep(what):
+        _report_sweep(what, page, style)
+    else:
+        _report_run(what, page, style)
+
+
+def style_of(figures: bool, width_in: float | None, font_size: int | None) -> tuple[float, int] | None:
+    """Width and size of text of figures; ``None`` if none are asked for.
+
+    Raises:
+        TestbedError: one of them is given, and no figures are asked for.
+    """
+    for option, value in (("--width", width_in), ("--font-size", font_size)):
+        if value is not None and not figures:
+            raise TestbedError(f"{option}: is about figures; add --figures")
+    return (width_in or WIDTH_IN, font_size or FONT_SIZE) if figures else None
+
+
+def _report_run(path: Path, page: bool, style: tuple[float, int] | None) -> None:
+    from testbed.results.directory import RunDirectory
+
+    directory = RunDirectory.open(path)
+    show_run(directory)
+    draw_run(directory, page=page, style=style)
+    if broken := directory.broken_seals():
+        others = f" and {len(broken) - 1} more files" if len(broken) > 1 else ""
+        raise TestbedError(f"{path}: {broken[0]}{others}: do not rely on what is printed above")
+
+
+def show_run(directory: RunDirectory) -> None:
+    """Print a run's tables, and where it is."""
+    from testbed.report.tables import print_run
+
+    print_run(directory, Console())
+    typer.echo(f"run directory: {shown(directory.path)}")
+
+
+def draw_run(directory: RunDirectory, *, page: bool, style: tuple[float, int] | None = None) -> None:
+    """Write the page, and figures of a width and a size of text, and say where they are."""
+    from testbed.results.run import Run
+
+    run = Run(directory)
+    with directory.understood():
+        if page:
+            from testbed.report.run_page import write_run_page
+
+            typer.echo(f"page: {shown(write_run_page(run))}")
+        if style:
+            from testbed.report.figures.run_figures import run_subject
+
+            draw_figures(run_subject(run), style)
+
+
+def _report_sweep(path: Path, page: bool, style: tuple[float, int] | None) -> None:
+    from testbed.study.sweep.directory import SweepDirectory
+
+    data = show_sweep(SweepDirectory.open(path))
+    draw_sweep(data, page=page, style=style)
+    damaged = list(data.rows.loc[data.rows["status"] == "damaged", "error"])
+    if damaged:
+        of = f"{len(damaged)} of {data.rows['point'].nunique()} points"
+        raise TestbedError(f"{path}: {of} cannot be read, the first because: {damaged[0]}")
+
+
+def show_sweep(directory: SweepDirectory) -> SweepData:
+    """Print a sweep's tables, and return the sweep as its page and figures need it."""
+    from testbed.report.figures.sweep_data import SweepData
+    from testbed.report.frontier import print_frontiers
+    from testbed.report.sweep import print_sweep
+    from testbed.study.sweep.frontier import frontiers_of
+    from testbed.study.sweep.table import sweep_table
+
+    name, console = Path(directory.description["scenario"]).stem, Console()
+    data = SweepData(directory.path, name, sweep_table(directory), frontiers_of(directory))
+    print_sweep(data, console)
+    print_frontiers(data.frontiers, console)
+    typer.echo(f"sweep: {shown(directory.path)} (points.parquet, points.csv)")
+    return data
+
+
+def draw_sweep(data: SweepData, *, page: bool, style: tuple[float, int] | None = None) -> None:
+    """Write a sweep's page, and figures of a width and a size of text, and say where they are."""
+    if page:
+        from testbed.report.sweep_page import write_sweep_page
+
+        typer.echo(f"page: {shown(write_sweep_page(data))}")
+    if style:
+        from testbed.report.figures.sweep_figures import sweep_subject
+
+        draw_figures(sweep_subject(data), style)
+
+
+def draw_figures(
+    subject: Subject, style: tuple[float, int], folder: Path | None = None, command: str | None = None
+) -> None:
+    """Write the figures, and say where they are; the command is ``testbed report`` if none is given."""
+    from testbed.report.export import write_figures
+
+    written = write_figures(subject, *style, folder=folder, command=command)
+    typer.echo(f"figures: {shown(written[-1].parent)} ({len(written)} files)")

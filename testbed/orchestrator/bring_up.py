@@ -1,0 +1,148 @@
+"""Brings up a network with its containers until every tier is warm, and lends it to one run after another."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from testbed.console import Reporter
+from testbed.errors import TestbedError
+from testbed.host.cgroup import ContainerGroup
+from testbed.host.engine import engine
+from testbed.network.container import ContainerSpec, TierHost
+from testbed.network.link_process.client import LinkProcess
+from testbed.network.measure.paths import LinkPath, probe_path
+from testbed.network.network import Network, ProbeLink
+from testbed.orchestrator.calibrate import calibrate
+from testbed.orchestrator.manifest import Manifest
+from testbed.orchestrator.nodes.control import NodeControl, on_all, wait_ready
+from testbed.orchestrator.nodes.mounts import readable
+from testbed.orchestrator.prepare import Inputs
+from testbed.orchestrator.session import Session
+from testbed.results.directory import RunDirectory
+from testbed.scenario.topology import Shape
+from testbed.scenario.workload.datasets import warm_up_texts
+
+READY_TIMEOUT_S = 300.0
+MAX_PROBES = 4
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A network that is up, its nodes warm and limited, with the figures of the run that has it now.
+
+    ``idle``: the links that are probed, and those that an earlier run had probed.
+    """
+
+    network: Network
+    nodes: Sequence[NodeControl]
+    groups: Mapping[str, ContainerGroup]
+    idle: list[ProbeLink] = field(default_factory=list)
+
+    def session(
+        self,
+        inputs: Inputs,
+        manifest: Manifest,
+        reporter: Reporter,
+        calibrated: Mapping[str, Mapping[str, Any]],
+    ) -> Session:
+        """Give the network the figures of a run; its manifest says what network and nodes are now.
+
+        Raises:
+            TestbedError: the network or a node has ended.
+        """
+        self.network.become(inputs.topology)
+        statuses = on_all(self.nodes, lambda node: node.status())
+        for name, group in self.groups.items():
+            statuses[name]["cgroup_anon_bytes"] = group.usage().anon_bytes
+        manifest.add(network=self.network.settings(), nodes=statuses)
+        shapes = dict.fromkeys((link.up.still, link.down.still) for link in inputs.topology.links)
+        return Session(
+            inputs,
+            self.network,
+            self.nodes,
+            self.network.links,
+            manifest.directory,
+            reporter,
+            groups=self.groups,
+            probes=self._probes(list(shapes)[:MAX_PROBES]),
+            calibrated=calibrated,
+        )
+
+    def _probes(self, shapes: Sequence[tuple[Shape, Shape]]) -> list[LinkPath]:
+        for probe, (up, down) in zip(self.idle, shapes, strict=False):
+            probe.link.become(replace(probe.link.spec, up=up, down=down))
+        self.idle.extend(self.network.add_probe(*both) for both in shapes[len(self.idle) :])
+        return [probe_path(probe) for probe in self.idle[: len(shapes)]]
+
+
+def bring_up(
+    stack: ExitStack,
+    inputs: Inputs,
+    image: str,
+    specs: Sequence[ContainerSpec],
+    manifest: Manifest,
+    reporter: Reporter,
+) -> tuple[Standing, Mapping[str, Mapping[str, Any]]]:
+    """Bring up network and containers until every tier is warm; ``stack`` takes it all down again.
+
+    Also returns what methods are given beside their parameters, which some learn before CPUs are limited.
+
+    Raises:
+        TestbedError: the kernel or Docker cannot do it, or a tier's model does not load.
+    """
+    count = len(inputs.topology.nodes)
+    starting = f"starting {count} containers and their links"
+    with readable(specs, reporter.say) as mounted, reporter.counting(starting, count) as progress:
+        network = stack.enter_context(
+            Network(
+                inputs.topology,
+                manifest.run_id,
+                image=image,
+                containers=mounted,
+                client=engine(reporter.say),
+                progress=progress,
+            )
+        )
+    for lack in network.link_process.lacks:
+        reporter.say(lack)
+    nodes = [NodeControl(host) for host in network.hosts if isinstance(host, TierHost)]
+    with links_alive(network.link_process):
+        calibrated = _warm_up(nodes, inputs, manifest.directory, reporter)
+    groups = {node.name: ContainerGroup(str(node.host.container.id)) for node in nodes}
+    return Standing(network, nodes, groups), calibrated
+
+
+def _warm_up(
+    nodes: Sequence[NodeControl], inputs: Inputs, directory: RunDirectory, reporter: Reporter
+) -> Mapping[str, Mapping[str, Any]]:
+    """Load the models, let them infer, calibrate methods, and limit CPUs; return what methods are given."""
+    with reporter.counting("loading the tiers' models", len(nodes)) as progress:
+        wait_ready(nodes, READY_TIMEOUT_S, progress)
+    texts = warm_up_texts(inputs.scenario.task.data)
+    reporter.say("warming up: inference only, then CPU limits")
+    warmed = {node.name for node in inputs.topology.nodes if inputs.scenario.tier(node.tier).model.warms_up}
+    on_all([node for node in nodes if node.name in warmed], lambda node: node.warm_up(texts))
+    calibrated = calibrate(nodes, inputs, directory, reporter)
+    on_all(nodes, lambda node: node.host.limit_cpus())
+    return calibrated
+
+
+@contextmanager
+def links_alive(process: LinkProcess) -> Iterator[None]:
+    """Interrupt the block when the link process ends, and all links with it; raise an error that says so."""
+    main = threading.main_thread()
+    if threading.current_thread() is main:
+        process.ended = lambda: signal.pthread_kill(int(main.ident or 0), signal.SIGINT)
+    try:
+        process.require_alive()
+        yield
+    except (KeyboardInterrupt, TestbedError):
+        process.require_alive()
+        raise
+    finally:
+        process.ended = lambda: None

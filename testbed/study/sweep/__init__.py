@@ -1,0 +1,1 @@
+"""Sweeps: a scenario run at every combination of values, each with several seeds, into one table."""

@@ -1,0 +1,152 @@
+"""What must be the same on each machine of a cluster, so that its runs belong into one table."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testbed.errors import TestbedError
+from testbed.host.facts import PACKAGES, REPOSITORY, commit, package_version
+from testbed.scenario.workload.datasets import Dataset
+from tiers.plugins import external
+
+_NO_PATHS = ("labels",)
+"""Keys of scenarios whose words are never paths, even if they look like one."""
+
+
+@dataclass(frozen=True)
+class Alike:
+    """What a machine has of all that a sweep's numbers depend on, beside its hardware.
+
+    Attributes:
+        code: the SHA-256 of all files of ``testbed`` and ``tiers``.
+        commit: the checkout's, for people; two with the same code may differ in it.
+        packages: the versions of Python packages, by their names; only those that are installed.
+        files: the SHA-256 of each file that a scenario names, by its path; ``None`` if it is not there.
+        datasets: what each data set's rows come from, by its name.
+    """
+
+    code: str
+    commit: str | None
+    python: str
+    packages: Mapping[str, str]
+    files: Mapping[str, str | None]
+    datasets: Mapping[str, Mapping[str, Any]]
+
+
+def alike_here(files: Iterable[str], datasets: Iterable[Dataset]) -> Alike:
+    """What this machine has.
+
+    Raises:
+        TestbedError: a data set cannot be had here, or a file not be read.
+    """
+    versions = {name: package_version(name) for name in PACKAGES}
+    return Alike(
+        code=_code(REPOSITORY),
+        commit=commit(),
+        python=platform.python_version(),
+        packages={name: version for name, version in versions.items() if version is not None},
+        files={path: _sha256(Path(path)) for path in files},
+        datasets={dataset.name: _source(dataset) for dataset in datasets},
+    )
+
+
+def difference(there: Alike, here: Alike) -> str | None:
+    """In what the machine ``there`` differs from ``here``, where the sweep was started, if it does.
+
+    A sentence without its subject, which is the machine.
+    """
+    if there.python != here.python:
+        return f"has Python {there.python}, not {here.python}; install the same"
+    if there.code != here.code:
+        return (
+            f"has another version of the testbed (commit {there.commit or 'unknown'}; here it is "
+            f"{here.commit or 'unknown'}); bring the same files there"
+        )
+    for name, version in here.packages.items():
+        if (other := there.packages.get(name)) != version:
+            return f"has {name} {other or 'missing'}, not {version}; install the same (requirements.lock)"
+    for path, digest in here.files.items():
+        if (other := there.files.get(path)) == digest:
+            continue
+        if digest is None:
+            return f"has a file {path}, which is not here; remove it there, or bring it here"
+        lack = "lacks the file" if other is None else "has another file"
+        return f"{lack} {path}; bring the same one to the same place"
+    for name, source in here.datasets.items():
+        if there.datasets.get(name) != source:
+            return f"has other rows of the data set {name}; bring the same files there"
+    return None
+
+
+def named_files(scenario: Mapping[str, Any]) -> list[str]:
+    """The files that a scenario names, by their absolute paths; of directories all that is in them.
+
+    A file of learnt figures beside a plug-in is one of them, whether it is there or not.
+
+    Args:
+        scenario: ``model_dump(mode="json")`` of it.
+    """
+    found: set[str] = set()
+    for word in _words(scenario):
+        plugin = external(word)
+        path = Path(plugin.where if plugin is not None and plugin.is_file else word)
+        if not path.is_absolute():
+            continue
+        if plugin is not None:
+            found |= {str(path), str(path.with_suffix(".json"))}
+        elif path.is_dir():
+            found |= {str(file) for file in path.rglob("*") if file.is_file()}
+        elif path.is_file():
+            found.add(str(path))
+    return sorted(found)
+
+
+def _words(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key not in _NO_PATHS:
+                yield from _words(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _words(inner)
+
+
+def _source(dataset: Dataset) -> dict[str, Any]:
+    """Where a data set's rows come from, without where that lies on a disk."""
+    return {key: value for key, value in dataset.source().items() if key != "path"}
+
+
+def _code(root: Path) -> str:
+    total = hashlib.sha256()
+    for package in ("testbed", "tiers"):
+        for path in sorted((root / package).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
+                total.update(f"{path.relative_to(root)} {_sha256(path)}\n".encode())
+    return total.hexdigest()
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        status = path.stat()
+        return _sha256_once(path, status.st_ino, status.st_size, status.st_mtime_ns)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise TestbedError(f"{path} cannot be read ({error.strerror}); permit it") from error
+
+
+@functools.cache
+def _sha256_once(path: Path, *_version: int) -> str:
+    """The hash of a file, computed once for each version of it; models are large, and points many."""
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,129 @@
+"""Lets the tiers' own policies decide over recorded answers, request by request, as in lockstep.
+
+Each node has its policy, as in a run: what :mod:`tiers.service` does of one request, but for the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from testbed.errors import TestbedError
+from testbed.orchestrator.nodes.tier_specs import policy_spec
+from testbed.study.what_if.calibrate import given_beside
+from testbed.study.what_if.study import Ints, Point, Study
+from tiers.errors import ConfigError
+from tiers.policies import Decision, Place, Policy, Request, find_policy, make_policy
+
+Judge = Callable[[Request, float], Decision]
+
+
+class _Node:
+    """A node with its policy; ``judge`` is ``None`` where it answers all that it infers."""
+
+    __slots__ = ("confidences", "judge", "level", "name", "parent", "passes_on")
+
+    def __init__(self, name: str, level: int, policy: Policy, confidences: Sequence[float]) -> None:
+        self.name = name
+        self.level = level
+        self.confidences = confidences
+        self.parent: _Node | None = None
+        self.judge: Judge = policy.judge
+        passes_on = type(policy).passes_on is not Policy.passes_on
+        self.passes_on: Callable[[Request], bool] | None = policy.passes_on if passes_on else None
+        if not policy.infers:
+            self.passes_on = lambda _request: True
+
+
+class Made(NamedTuple):
+    """One decision, as the node would have recorded it."""
+
+    request: int
+    node: str
+    confidence: float
+    decision: Decision
+
+
+def replay(study: Study, point: Point, record: Callable[[Made], None] | None = None) -> Ints:
+    """The tier, from 0, that answers each request.
+
+    Args:
+        study: the requests, and what each tier says to them.
+        point: the method, and the confidences that it sees.
+        record: called with each decision below the top, in the order in which they are made.
+
+    Raises:
+        TestbedError: the policy cannot be made, or fails.
+    """
+    nodes = _nodes(study, point)
+    requests = _asked(study, point)
+    current = 0
+    if record is not None:
+        for node in nodes.values():
+            node.judge = _recorded(node, lambda: current, record)
+    levels = []
+    try:
+        for current, (asked, device) in enumerate(zip(requests, study.devices, strict=True)):
+            node = nodes[device]
+            while node.parent is not None:
+                infers = node.passes_on is None or not node.passes_on(asked)
+                if infers and node.judge(asked, node.confidences[current]).keep:
+                    break
+                node = node.parent
+            levels.append(node.level)
+    except Exception as error:  # whatever a policy from outside the repository raises
+        raise TestbedError(f"policy {point.method.policy}: {type(error).__name__}: {error}") from error
+    return np.array(levels, dtype=np.int64)
+
+
+def _asked(study: Study, point: Point) -> Sequence[Request]:
+    """What the policy may know of each request; its prompt, if it asks for that."""
+    policy = find_policy(point.method.policy)  # one from outside the repository is loaded here
+    if "prompt" not in policy.knows:
+        return study.requests
+    if study.texts is None:
+        raise TestbedError(
+            f"policy {point.method.policy} asks for the prompt, and a matrix has no texts; predict a scenario"
+        )
+    texts = study.texts
+    return [
+        replace(request, prompt=texts[place])
+        for request, place in zip(study.requests, study.places.tolist(), strict=True)
+    ]
+
+
+def _recorded(node: _Node, request: Callable[[], int], record: Callable[[Made], None]) -> Judge:
+    judge = node.judge
+
+    def judged(asked: Request, confidence: float) -> Decision:
+        decision = judge(asked, confidence)
+        record(Made(request(), node.name, confidence, decision))
+        return decision
+
+    return judged
+
+
+def _nodes(study: Study, point: Point) -> dict[str, _Node]:
+    """All nodes, each with its parent; those of a tier have one policy where the method says so."""
+    tiers = tuple(study.tiers)
+    spec = policy_spec(point.method, study.scenario.seed, given_beside(study, point))
+    spec["policy"] = point.method.policy  # a file's path here, not in a container
+    nodes: dict[str, _Node] = {}
+    shared: dict[str, Policy] = {}
+    confidences = study.request_confidences(point)
+    for node in study.topology.nodes:
+        place = Place(node.name, node.tier, tiers)
+        try:
+            policy = shared.get(node.tier) or make_policy(spec, place)
+        except ConfigError as error:
+            raise TestbedError(str(error)) from None
+        if point.method.shared:
+            shared[node.tier] = policy
+        nodes[node.name] = _Node(node.name, node.level, policy, confidences[node.tier])
+    for node in study.topology.nodes:
+        if node.parent is not None:
+            nodes[node.name].parent = nodes[node.parent]
+    return nodes

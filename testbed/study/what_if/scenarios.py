@@ -1,0 +1,96 @@
+"""A study of a scenario whose tiers are recorded: what a run of it would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from testbed.errors import TestbedError
+from testbed.scenario.calibration import calibration_rows, tiers_to_ask
+from testbed.scenario.matrix import prompt_key
+from testbed.scenario.recorded_rows import tier_rows
+from testbed.scenario.recordings import check_recordings
+from testbed.scenario.requests import build_trace, prompts_for
+from testbed.scenario.scenario import Scenario
+from testbed.scenario.sections.models import RecordedEntry
+from testbed.scenario.sections.tiers import Tier
+from testbed.study.what_if.matrices import tier_answers
+from testbed.study.what_if.study import Floats, Split, Study, TierAnswers
+from tiers.models.recorded import read_recordings
+
+
+def study_of_scenario(scenario: Scenario) -> Study:
+    """The scenario's own trace, and what its tiers' files say to it; checked as before a run.
+
+    Raises:
+        TestbedError: a tier has answers of no file, or its file does not fit the trace.
+    """
+    for tier in scenario.tiers:
+        _require_recorded(tier)
+    trace = build_trace(scenario)
+    examples = prompts_for(trace, scenario.task.datasets)
+    rows = calibration_rows(scenario, trace)
+    notes = check_recordings(scenario, examples.values())
+    calibrating = [example for _, example in rows]
+    if rows:
+        notes += check_recordings(scenario, calibrating, "calibration", tiers_to_ask(scenario))
+    if scenario.replay.mode != "lockstep":
+        notes.append(
+            f"replay.mode is {scenario.replay.mode}: where requests overlap, confidences may enter windows "
+            "in another order than here, where they come one after the other"
+        )
+    if scenario.events:
+        notes.append(f"events: the {len(scenario.events)} events are left out; a prediction knows of none")
+    places: dict[tuple[str, str], int] = {}  # a user's rows may have one text with several references
+    for example in [*examples.values(), *calibrating]:
+        places.setdefault((example.text, example.reference), len(places))
+    asked = [places[example.text, example.reference] for example in (examples[one.id] for one in trace)]
+    texts = [text for text, _ in places]
+    return Study(
+        scenario,
+        trace,
+        np.array(asked, dtype=np.int64),
+        np.array([len(text.encode()) for text in texts], dtype=np.int64),
+        [reference for _, reference in places],
+        {tier.name: _answers(tier, scenario, texts) for tier in scenario.tiers},
+        texts,
+        Split(rows, [places[example.text, example.reference] for example in calibrating]) if rows else None,
+        notes,
+    )
+
+
+def _require_recorded(tier: Tier) -> None:
+    model = tier.model
+    if not isinstance(model, RecordedEntry):
+        raise TestbedError(
+            f"tiers.{tier.name}.model: its answers are not recorded; record them (testbed models record) and "
+            "write model: recorded/FILE, or run the scenario"
+        )
+    if model.makes_up:
+        raise TestbedError(
+            f"tiers.{tier.name}.model: made-up answers predict nothing; name a file that has them all"
+        )
+
+
+def _answers(tier: Tier, scenario: Scenario, texts: Sequence[str]) -> TierAnswers:
+    """What the tier's file says to each text."""
+    model = tier.model
+    assert isinstance(model, RecordedEntry)
+    assert model.path is not None
+    if (rows := tier_rows(scenario, tier)) is not None:
+        every = tier_answers(Path(rows.path), rows.matrix, rows.name, model.confidence)
+        places = [rows.by_prompt[prompt_key(text)] for text in texts]
+        answers = [every.answers[place] for place in places]
+        return TierAnswers(answers, lambda name: every.confidences(name)[places])
+    found = read_recordings(Path(model.path), scenario.task.labels)
+    said = [recording for text in texts if (recording := found.of(text)) is not None]
+    confidences = np.array([recording.confidence for recording in said], dtype=np.float64)
+
+    def own(name: str | None) -> Floats:
+        if name is not None:
+            raise TestbedError(f"tiers.{tier.name}.model: {model.path} has confidences of its own alone")
+        return confidences
+
+    return TierAnswers([recording.answer for recording in said], own)

@@ -1,0 +1,29 @@
+"""What a run notes of itself before it starts is enough to run it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from testbed.host.image import ImageRef
+from testbed.orchestrator.manifest import Manifest
+from testbed.orchestrator.prepare import Parts, inputs_of
+from testbed.results.directory import RunDirectory
+from testbed.scenario.scenario import load_scenario
+from tests import SCENARIOS
+
+
+def test_a_run_leaves_its_scenario_as_it_was_asked_for(tmp_path: Path) -> None:
+    """Where the host has fewer CPUs than the scenario, which the next run shall notice too."""
+    scenario = load_scenario(
+        SCENARIOS / "smoke.yaml", ["tiers.cloud.cpus=4096"], methods=["recserve"], seed=5
+    )
+    inputs = inputs_of(scenario)
+    assert inputs.scenario.tier("cloud").cpus < 4096
+    directory = RunDirectory.create(tmp_path / "run", scenario.name)
+    Manifest(directory, "run7", inputs, Parts(ImageRef("tag", "id", 1), None))
+    assert load_scenario(directory.path) == scenario
+    head = (directory.path / "scenario.yaml").read_text().splitlines()[0]
+    assert head.startswith("# Run run7 of 2")
+    assert "llm-testbed" in head
+    directory.seal()
+    assert "scenario.yaml" in (directory.path / "SHA256SUMS").read_text()
