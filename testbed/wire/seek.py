@@ -76,6 +76,8 @@ def _find(pcap: Path, request_id: str, progress: Progress | None) -> _Found:
             segment = parse_segment(chunk[at : at + length])
             if not isinstance(segment, str):
                 began[segment.flow] = segment.seq
+        if 0 <= hit < at:  # in a record's header: a time can spell an id
+            hit = chunk.find(word, at)
         if at <= hit < at + length:
             hit = chunk.find(word, at + length)
             segment = parse_segment(chunk[at : at + length])

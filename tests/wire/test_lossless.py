@@ -20,6 +20,7 @@ PORT = "5201"
 
 @pytest.mark.root
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_300_megabits_a_second_for_20_s_lose_no_frame(tmp_path: Path) -> None:
     pcap = tmp_path / "fast.pcap"

@@ -52,6 +52,16 @@ def test_a_requests_frames_are_those_that_reading_all_finds(tmp_path: Path, seed
         assert described(list(trace_request(pcap, ENDS, name))) == described(expected)
 
 
+def test_an_id_that_a_frames_time_spells_hides_no_request(tmp_path: Path) -> None:
+    connection = Connection()
+    connection.send(True, request("text", "q0").wire)
+    for one in connection.frames:
+        one.time = int.from_bytes(b"q0q0", "little")
+    pcap = write(tmp_path / "a.pcap", connection.frames)
+    assert b"q0q0" in pcap.read_bytes()
+    assert len(list(trace_request(pcap, ENDS, "q0"))) == 1
+
+
 def test_a_request_that_was_sent_again_on_another_connection_is_found_whole(tmp_path: Path) -> None:
     first, second = Connection(port=40000), Connection(port=40001)
     first.send(True, request("again", "q1").wire)
