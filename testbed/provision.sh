@@ -185,7 +185,7 @@ install_environment() {
         install_torch
         # The lock names every package, so there is nothing to resolve; compiling takes all CPUs, pip's one.
         watched "Python packages of requirements.lock" 3600 \
-            "${pip[@]}" install --no-deps --no-compile -r "$root/requirements.lock" ||
+            "${pip[@]}" install --no-deps --no-compile --require-hashes -r "$root/requirements.lock" ||
             fail "pip could not install requirements.lock; check pip's index and network settings and try again"
         watched "compiling them" 900 "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" || true # examples that do not
         echo "$locked" >"$venv/.stamp-locked"
@@ -204,24 +204,32 @@ install_test_packages() { # what --tests adds to the environment
     if stamped tests "$stamp"; then return; fi
     mkdir -p "$venv/tmp"
     watched "Python packages of tests/requirements.lock" 1200 \
-        "${pip[@]}" install --no-deps --no-compile -r "$file" ||
+        "${pip[@]}" install --no-deps --no-compile --require-hashes -r "$file" ||
         fail "pip could not install tests/requirements.lock; check pip's index and network settings and try again"
     rm -rf "$venv/tmp"
     echo "$stamp" >"$venv/.stamp-tests"
 }
 
-# On its own and first, so that the index named for it serves nothing else.
+# On its own and first, so that the index named for it serves nothing else. The lock has no hashes of what such an
+# index serves: that is taken unchecked, and runs record from where.
 install_torch() {
-    local pin source=()
-    pin=$(grep -E '^torch==' "$root/requirements.lock")
+    local pin hashed=$venv/tmp/torch.txt
+    awk '/^torch==/, !/\\$/' "$root/requirements.lock" >"$hashed"
+    pin=$(grep -oE '^torch==[^ ]+' "$hashed")
+    rm -f "$venv/torch-index"
     if [ -n "${TORCH_INDEX_URL:-}" ]; then
-        source=(--index-url "$TORCH_INDEX_URL")
-    elif "${pip[@]}" install --dry-run --quiet --no-deps --report - "$pin" 2>/dev/null | grep -E '"(nvidia|cuda)-' >/dev/null; then
+        echo "    $pin comes from TORCH_INDEX_URL, and is not checked against requirements.lock, which has no hashes of it"
+        watched "$pin" 3600 "${pip[@]}" install --no-deps --no-compile --index-url "$TORCH_INDEX_URL" "$pin" ||
+            fail "pip could not install $pin; check TORCH_INDEX_URL, or pip's network settings, and try again"
+        sed -E 's|//[^/@]*@|//|' <<<"$TORCH_INDEX_URL" >"$venv/torch-index"
+        return
+    fi
+    if "${pip[@]}" install --dry-run --quiet --no-deps --report - "$pin" 2>/dev/null | grep -E '"(nvidia|cuda)-' >/dev/null; then
         echo "    pip's index has $pin with CUDA only, several GB; TORCH_INDEX_URL can name an index of CPU builds"
         need_room 9000000
     fi
-    watched "$pin" 3600 "${pip[@]}" install --no-deps --no-compile "${source[@]}" "$pin" ||
-        fail "pip could not install $pin; check TORCH_INDEX_URL, or pip's index and network settings, and try again"
+    watched "$pin" 3600 "${pip[@]}" install --no-deps --no-compile --require-hashes -r "$hashed" ||
+        fail "pip could not install $pin; check pip's index and network settings, or TORCH_INDEX_URL, and try again"
 }
 
 prepared=no tests=no

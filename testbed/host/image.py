@@ -30,6 +30,7 @@ from testbed.host import base_image
 from testbed.host.base_image import PYTHON_VERSION, ensure_base, find_image
 from testbed.host.cache import cache_dir, scratch_in
 from testbed.host.engine import engine
+from testbed.host.files import text_of
 from testbed.host.processes.children import run_reported
 from testbed.host.processes.locking import exclusive
 from testbed.host.processes.program import program
@@ -42,8 +43,12 @@ PACKAGES_REPOSITORY = "llm-testbed-packages"
 LABEL = "llm-testbed=tier"
 """What the Dockerfile marks the image and its unfinished builds with."""
 LOCK = "tiers/requirements.lock"
-INSTALLER = "pip==26.0"
+INSTALLER = "pip==26.0 --hash=sha256:98436feffb9e31bc9339cf369fd55d3331b1580b6a6f1173bacacddcf9c34754"
 """Installs the wheels in the image, run from its wheel, so that the base needs no pip."""
+TORCH = re.compile(r"^(torch==\S+)(?: \\\n.*)*\n", re.MULTILINE)
+"""Torch's pin in a lock, with its hashes."""
+TORCH_INDEX = "torch-index"
+"""Beside wheels, and as a label of the image: where torch is from, if it has an index of its own."""
 
 GLIBC_MINORS = range(17, 37)
 """Wheels for glibc 2.17 (manylinux2014) up to the base's 2.36."""
@@ -60,11 +65,15 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True)
 class ImageRef:
-    """An image of the engine: ``tag`` for people, ``id`` (its digest) for the record, unpacked size."""
+    """An image of the engine: ``tag`` for people, ``id`` (its digest) for the record, unpacked size.
+
+    ``torch_index``: where its torch is from, if not from the index whose hashes the lock has.
+    """
 
     tag: str
     id: str
     size_bytes: int
+    torch_index: str | None = None
 
 
 def ensure_image(report: Report = silent, tiers: Path = TIERS) -> ImageRef:
@@ -131,7 +140,8 @@ def _find(client: docker.DockerClient, tag: str) -> ImageRef | None:
     image = find_image(client, tag)
     if image is None:
         return None
-    return ImageRef(tag=tag, id=str(image.id), size_bytes=int(image.attrs["Size"]))
+    index = image.labels.get(f"llm-testbed.{TORCH_INDEX}")
+    return ImageRef(tag=tag, id=str(image.id), size_bytes=int(image.attrs["Size"]), torch_index=index)
 
 
 def _build(client: docker.DockerClient, tag: str, files: Files, scratch: Path, report: Report) -> None:
@@ -143,35 +153,45 @@ def _build(client: docker.DockerClient, tag: str, files: Files, scratch: Path, r
         report("image: installing its packages")
         for stage, name in (("packages", _packages_tag(files)), (None, tag)):
             context.seek(0)
-            _build_stage(client, context, base, stage, name, report)
+            _build_stage(client, context, base, stage, name, _labels(wheels), report)
 
 
 def _ensure_wheels(lock: bytes, scratch: Path, report: Report) -> Path:
-    """The directory of the wheels that ``lock`` names and of pip's, fetched by the host's pip."""
+    """The directory of the wheels that ``lock`` names and of pip's, fetched by the host's pip.
+
+    Each has one of the lock's hashes, but for torch where ``TORCH_INDEX_URL`` names an index for it.
+    """
     kept = cache_dir() / "wheels" / _hash(lock)
     if kept.is_dir():
         return kept
     fetched = scratch / "wheels"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "5"]
-    pip += ["download", "--progress-bar", "off", "--dest", str(fetched), "--find-links", str(fetched)]
+    pip += ["download", "--no-deps", "--progress-bar", "off"]
+    pip += ["--dest", str(fetched), "--find-links", str(fetched)]
     pip += ["--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHON_VERSION}"]
     pip += ["--abi", f"cp{PYTHON_VERSION.replace('.', '')}", "--abi", "abi3", "--abi", "none", *_platforms()]
     fetched.mkdir()
-    if index := os.environ.get("TORCH_INDEX_URL"):
-        pin = next(line for line in lock.decode().splitlines() if line.startswith("torch=="))
-        run_reported(
-            [*pip, "--no-deps", "--index-url", index, pin], "torch for the image", report, FETCH_TIMEOUT_S
-        )
+    pins = lock.decode()
+    if (index := os.environ.get("TORCH_INDEX_URL")) and (torch := TORCH.search(pins)):
+        report(f"{torch[1]} comes from TORCH_INDEX_URL: {LOCK} has no hashes of it to check")
+        run_reported([*pip, "--index-url", index, torch[1]], "torch for the image", report, FETCH_TIMEOUT_S)
+        pins = pins.replace(torch[0], "")
+        (fetched / TORCH_INDEX).write_text(re.sub("//[^/@]*@", "//", index))
     requirements = scratch / Path(LOCK).name
-    requirements.write_bytes(lock)
+    requirements.write_text(f"{pins}{INSTALLER}\n")
     run_reported(
-        [*pip, "-r", str(requirements), INSTALLER], "packages for the image", report, FETCH_TIMEOUT_S
+        [*pip, "--require-hashes", "-r", str(requirements)], "packages for the image", report, FETCH_TIMEOUT_S
     )
     kept.parent.mkdir(parents=True, exist_ok=True)
     for older in kept.parent.iterdir():
         shutil.rmtree(older, ignore_errors=True)
     fetched.rename(kept)
     return kept
+
+
+def _labels(wheels: Path) -> dict[str, str]:
+    index = text_of(wheels / TORCH_INDEX)
+    return {f"llm-testbed.{TORCH_INDEX}": index} if index else {}
 
 
 def _platforms() -> list[str]:
@@ -201,6 +221,7 @@ def _build_stage(
     base: str,
     stage: str | None,
     tag: str,
+    labels: dict[str, str],
     report: Report,
 ) -> None:
     """Build with Docker's classic builder, which every engine has; ``RUN`` gets no network."""
@@ -211,6 +232,7 @@ def _build_stage(
         buildargs={"BASE_IMAGE": base},
         target=stage,
         tag=tag,
+        labels=labels,
         network_mode="none",
         rm=True,
         forcerm=True,

@@ -32,7 +32,7 @@ class Manifest:
             "notes": list(inputs.notes),
             "clock_offsets_ns": {},
             "started_ns": {},
-            "image": {"tag": image.tag, "id": image.id, "size_bytes": image.size_bytes},
+            "image": asdict(image),
             "models": None if models is None else models.name,
             "host": {
                 **host_facts(),

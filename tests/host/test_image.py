@@ -24,7 +24,7 @@ from testbed.errors import TestbedError
 from testbed.host import base_image
 from testbed.host.cache import cache_dir
 from testbed.host.engine import engine
-from testbed.host.image import LABEL, REPOSITORY, TIERS, context_files, ensure_image, image_tag, prune
+from testbed.host.image import LABEL, REPOSITORY, TIERS, TORCH, context_files, ensure_image, image_tag, prune
 from tests.host.engines import own_engine
 
 ROOT = TIERS.parent
@@ -71,6 +71,16 @@ def test_the_lock_holds_all_that_a_tier_asks_for() -> None:
     wanted = re.findall(r"^[a-z][\w-]*", (TIERS / "requirements.txt").read_text(), re.MULTILINE)
     assert wanted
     assert {_normal(name) for name in wanted} <= set(_pins(TIERS / "requirements.lock"))
+
+
+def test_torch_alone_can_be_taken_out_of_the_lock() -> None:
+    text = (TIERS / "requirements.lock").read_text()
+    found = TORCH.search(text)
+    assert found
+    rest = text.replace(found[0], "")
+    assert found[0].startswith(f"{found[1]} \\\n")
+    assert rest.splitlines() == [line for line in text.splitlines() if line not in found[0].splitlines()]
+    assert "torch==" not in rest
 
 
 @pytest.mark.root
@@ -224,8 +234,8 @@ def _tags(client: docker.DockerClient) -> set[str]:
 
 
 def _pins(lock: Path) -> dict[str, str]:
-    lines = [line.split("==") for line in lock.read_text().splitlines() if not line.startswith("#")]
-    return {_normal(name): version for name, version in lines}
+    pins = re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE)
+    return {_normal(name): version for name, version in pins}
 
 
 def _normal(name: str) -> str:

@@ -23,8 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def _locked(file: str = "requirements.lock") -> dict[str, str]:
-    lines = (ROOT / file).read_text().splitlines()
-    pairs = (line.split("==") for line in lines if not line.startswith("#"))
+    pairs = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / file).read_text(), re.MULTILINE)
     return {re.sub(r"[-_.]+", "-", name).lower(): pinned for name, pinned in pairs}
 
 
@@ -37,6 +36,13 @@ def test_the_environment_has_exactly_the_locked_versions() -> None:
 
     locked = _locked() | _locked("tests/requirements.lock")
     assert {name: installed(name) for name in locked} == locked
+
+
+@pytest.mark.parametrize("file", ["requirements.lock", "tests/requirements.lock", "tiers/requirements.lock"])
+def test_every_pin_has_the_hashes_of_its_wheels(file: str) -> None:
+    text = (ROOT / file).read_text()
+    pins = re.findall(r"^[\w.-]+==\S+((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE)
+    assert len(pins) == len(_locked(file))
 
 
 def test_what_tests_alone_need_is_left_out_of_what_users_get() -> None:
