@@ -187,6 +187,7 @@ install_environment() {
         watched "Python packages of requirements.lock" 3600 \
             "${pip[@]}" install --no-deps --no-compile --require-hashes -r "$root/requirements.lock" ||
             fail "pip could not install requirements.lock; check pip's index and network settings and try again"
+        check_torch
         watched "compiling them" 900 "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" || true # examples that do not
         echo "$locked" >"$venv/.stamp-locked"
     fi
@@ -210,26 +211,33 @@ install_test_packages() { # what --tests adds to the environment
     echo "$stamp" >"$venv/.stamp-tests"
 }
 
-# On its own and first, so that the index named for it serves nothing else. The lock has no hashes of what such an
-# index serves: that is taken unchecked, and runs record from where.
+# On its own and first, so that the index named for it serves nothing else. Which build is taken is for pip's settings
+# to say; one that requirements.lock has no hash of is taken only from such an index, or if it is a variant ("+cpu"):
+# that is said, and runs record from where.
 install_torch() {
-    local pin hashed=$venv/tmp/torch.txt
-    awk '/^torch==/, !/\\$/' "$root/requirements.lock" >"$hashed"
-    pin=$(grep -oE '^torch==[^ ]+' "$hashed")
-    rm -f "$venv/torch-index"
-    if [ -n "${TORCH_INDEX_URL:-}" ]; then
-        echo "    $pin comes from TORCH_INDEX_URL, and is not checked against requirements.lock, which has no hashes of it"
-        watched "$pin" 3600 "${pip[@]}" install --no-deps --no-compile --index-url "$TORCH_INDEX_URL" "$pin" ||
-            fail "pip could not install $pin; check TORCH_INDEX_URL, or pip's network settings, and try again"
-        sed -E 's|//[^/@]*@|//|' <<<"$TORCH_INDEX_URL" >"$venv/torch-index"
-        return
+    local pin known wheel source=() fetched=$venv/tmp/torch from=${TORCH_INDEX_URL:-pip\'s own settings}
+    known=$(awk '/^torch==/, !/\\$/' "$root/requirements.lock")
+    pin=$(grep -oE '^torch==[^ ]+' <<<"$known")
+    [ -z "${TORCH_INDEX_URL:-}" ] || source=(--index-url "$TORCH_INDEX_URL")
+    rm -rf "$fetched" "$venv/torch-origin"
+    watched "$pin" 3600 "${pip[@]}" download --no-deps --only-binary=:all: --dest "$fetched" "${source[@]}" "$pin" ||
+        fail "pip could not fetch $pin; check TORCH_INDEX_URL, or pip's index and network settings, and try again"
+    wheel=$(echo "$fetched"/torch-*.whl)
+    if ! grep -q "$(sha256sum "$wheel" | cut -d ' ' -f 1)" <<<"$known"; then
+        [ -n "${TORCH_INDEX_URL:-}" ] || [[ $wheel == *+* ]] ||
+            fail "${wheel##*/} is none of the files that requirements.lock knows; check pip's index and try again"
+        echo "    ${wheel##*/} is not checked: requirements.lock has no hash of it"
+        sed -E 's|//[^/@]*@|//|' <<<"$from" >"$venv/torch-origin"
     fi
-    if "${pip[@]}" install --dry-run --quiet --no-deps --report - "$pin" 2>/dev/null | grep -E '"(nvidia|cuda)-' >/dev/null; then
-        echo "    pip's index has $pin with CUDA only, several GB; TORCH_INDEX_URL can name an index of CPU builds"
-        need_room 9000000
-    fi
-    watched "$pin" 3600 "${pip[@]}" install --no-deps --no-compile --require-hashes -r "$hashed" ||
-        fail "pip could not install $pin; check pip's index and network settings, or TORCH_INDEX_URL, and try again"
+    watched "${wheel##*/}" 1200 "${pip[@]}" install --no-deps --no-compile "$wheel" ||
+        fail "pip could not install ${wheel##*/}; make room or mend what it says, and try again"
+}
+
+# A build for CUDA has its libraries in packages that nothing here needs.
+check_torch() {
+    "$venv/bin/python" -c 'import torch' 2>/dev/null && return
+    fail "this build of torch cannot be loaded here; most likely it is one for CUDA: set TORCH_INDEX_URL to PyTorch's" \
+        "index of CPU builds and try again"
 }
 
 prepared=no tests=no

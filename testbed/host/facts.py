@@ -38,7 +38,7 @@ def host_facts() -> dict[str, Any]:
         "libc": " ".join(platform.libc_ver()),
         "commit": commit(),
         "versions": {name: package_version(name) for name in PACKAGES},
-        "torch_index": text_of(Path(sys.prefix) / "torch-index").strip() or None,  # provision.sh writes it
+        "torch_origin": text_of(Path(sys.prefix) / "torch-origin").strip() or None,  # provision.sh writes it
         "tools": {
             "ip": first_line("ip", "-V"),
             "tcpdump": first_line("tcpdump", "--version"),

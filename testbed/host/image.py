@@ -13,7 +13,6 @@ import os
 import platform
 import re
 import shutil
-import sys
 import tarfile
 import tempfile
 import time
@@ -27,14 +26,14 @@ from docker.errors import APIError, DockerException
 
 from testbed.errors import TestbedError, is_disk_full
 from testbed.host import base_image
-from testbed.host.base_image import PYTHON_VERSION, ensure_base, find_image
+from testbed.host.base_image import ensure_base, find_image
 from testbed.host.cache import cache_dir, scratch_in
 from testbed.host.engine import engine
 from testbed.host.files import text_of
-from testbed.host.processes.children import run_reported
 from testbed.host.processes.locking import exclusive
 from testbed.host.processes.program import program
 from testbed.host.processes.reporting import REPORT_EVERY_S, Report, silent
+from testbed.host.wheels import INSTALLER, TORCH_ORIGIN, ensure_wheels
 
 TIERS = Path(__file__).resolve().parents[2] / "tiers"
 REPOSITORY = "llm-testbed-tier"
@@ -42,17 +41,8 @@ PACKAGES_REPOSITORY = "llm-testbed-packages"
 """The build's first stage, kept by name so that a change of code alone installs no package again."""
 LABEL = "llm-testbed=tier"
 """What the Dockerfile marks the image and its unfinished builds with."""
+TORCH_LABEL = "llm-testbed.torch-origin"
 LOCK = "tiers/requirements.lock"
-INSTALLER = "pip==26.0 --hash=sha256:98436feffb9e31bc9339cf369fd55d3331b1580b6a6f1173bacacddcf9c34754"
-"""Installs the wheels in the image, run from its wheel, so that the base needs no pip."""
-TORCH = re.compile(r"^(torch==\S+)(?: \\\n.*)*\n", re.MULTILINE)
-"""Torch's pin in a lock, with its hashes."""
-TORCH_INDEX = "torch-index"
-"""Beside wheels, and as a label of the image: where torch is from, if it has an index of its own."""
-
-GLIBC_MINORS = range(17, 37)
-"""Wheels for glibc 2.17 (manylinux2014) up to the base's 2.36."""
-FETCH_TIMEOUT_S = 3600.0
 BUILD_SILENCE_S = 900
 BUILDER_NOISE = ("Removing intermediate container", "--->", "Running in")
 LOCK_TIMEOUT_S = 3600.0
@@ -67,13 +57,13 @@ Files = dict[str, bytes]
 class ImageRef:
     """An image of the engine: ``tag`` for people, ``id`` (its digest) for the record, unpacked size.
 
-    ``torch_index``: where its torch is from, if not from the index whose hashes the lock has.
+    ``torch_origin``: where its torch is from, if the lock has no hash of it.
     """
 
     tag: str
     id: str
     size_bytes: int
-    torch_index: str | None = None
+    torch_origin: str | None = None
 
 
 def ensure_image(report: Report = silent, tiers: Path = TIERS) -> ImageRef:
@@ -140,13 +130,13 @@ def _find(client: docker.DockerClient, tag: str) -> ImageRef | None:
     image = find_image(client, tag)
     if image is None:
         return None
-    index = image.labels.get(f"llm-testbed.{TORCH_INDEX}")
-    return ImageRef(tag=tag, id=str(image.id), size_bytes=int(image.attrs["Size"]), torch_index=index)
+    origin = image.labels.get(TORCH_LABEL)
+    return ImageRef(tag=tag, id=str(image.id), size_bytes=int(image.attrs["Size"]), torch_origin=origin)
 
 
 def _build(client: docker.DockerClient, tag: str, files: Files, scratch: Path, report: Report) -> None:
     base = ensure_base(client, scratch, report)
-    wheels = _ensure_wheels(files[LOCK], scratch, report)
+    wheels = ensure_wheels(files[LOCK], cache_dir() / "wheels" / _hash(files[LOCK]), scratch, report)
     report("image: packing its context")
     with tempfile.TemporaryFile(dir=scratch) as context:
         _pack(files, wheels, context)
@@ -156,48 +146,9 @@ def _build(client: docker.DockerClient, tag: str, files: Files, scratch: Path, r
             _build_stage(client, context, base, stage, name, _labels(wheels), report)
 
 
-def _ensure_wheels(lock: bytes, scratch: Path, report: Report) -> Path:
-    """The directory of the wheels that ``lock`` names and of pip's, fetched by the host's pip.
-
-    Each has one of the lock's hashes, but for torch where ``TORCH_INDEX_URL`` names an index for it.
-    """
-    kept = cache_dir() / "wheels" / _hash(lock)
-    if kept.is_dir():
-        return kept
-    fetched = scratch / "wheels"
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "5"]
-    pip += ["download", "--no-deps", "--progress-bar", "off"]
-    pip += ["--dest", str(fetched), "--find-links", str(fetched)]
-    pip += ["--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHON_VERSION}"]
-    pip += ["--abi", f"cp{PYTHON_VERSION.replace('.', '')}", "--abi", "abi3", "--abi", "none", *_platforms()]
-    fetched.mkdir()
-    pins = lock.decode()
-    if (index := os.environ.get("TORCH_INDEX_URL")) and (torch := TORCH.search(pins)):
-        report(f"{torch[1]} comes from TORCH_INDEX_URL: {LOCK} has no hashes of it to check")
-        run_reported([*pip, "--index-url", index, torch[1]], "torch for the image", report, FETCH_TIMEOUT_S)
-        pins = pins.replace(torch[0], "")
-        (fetched / TORCH_INDEX).write_text(re.sub("//[^/@]*@", "//", index))
-    requirements = scratch / Path(LOCK).name
-    requirements.write_text(f"{pins}{INSTALLER}\n")
-    run_reported(
-        [*pip, "--require-hashes", "-r", str(requirements)], "packages for the image", report, FETCH_TIMEOUT_S
-    )
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    for older in kept.parent.iterdir():
-        shutil.rmtree(older, ignore_errors=True)
-    fetched.rename(kept)
-    return kept
-
-
 def _labels(wheels: Path) -> dict[str, str]:
-    index = text_of(wheels / TORCH_INDEX)
-    return {f"llm-testbed.{TORCH_INDEX}": index} if index else {}
-
-
-def _platforms() -> list[str]:
-    machine = platform.machine()
-    tags = [f"manylinux_2_{minor}_{machine}" for minor in GLIBC_MINORS]
-    return [part for tag in (*tags, f"manylinux2014_{machine}") for part in ("--platform", tag)]
+    origin = text_of(wheels / TORCH_ORIGIN)
+    return {TORCH_LABEL: origin} if origin else {}
 
 
 def _pack(files: Files, wheels: Path, context: io.BufferedRandom) -> None:

@@ -24,7 +24,8 @@ from testbed.errors import TestbedError
 from testbed.host import base_image
 from testbed.host.cache import cache_dir
 from testbed.host.engine import engine
-from testbed.host.image import LABEL, REPOSITORY, TIERS, TORCH, context_files, ensure_image, image_tag, prune
+from testbed.host.image import LABEL, REPOSITORY, TIERS, context_files, ensure_image, image_tag, prune
+from testbed.host.wheels import TORCH
 from tests.host.engines import own_engine
 
 ROOT = TIERS.parent
