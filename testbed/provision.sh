@@ -7,7 +7,7 @@
 #   testbed/provision.sh --tests      what only the tests need as well
 #
 # pip's own settings (index, find-links, proxy, certificates) apply. TORCH_INDEX_URL names the index that
-# holds CPU builds of torch, where pip's configured one has only CUDA builds (several GB).
+# holds CPU builds of torch, where pip's configured one has only builds for CUDA, which cannot be loaded without it.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
