@@ -7,7 +7,6 @@ has not begun one is left alone, since tiers keep their connections on purpose.
 from __future__ import annotations
 
 import math
-import re
 import socket
 import time
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from heapq import nsmallest
 from typing import Any
 
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.receiver import ChunkedReceiver
 from waitress.server import TcpWSGIServer
-from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
+from waitress.utilities import BadRequest, Error
 
-from tiers.protocol import DEADLINE_HEADER, decode_deadline
+from tiers.framing import Parser
+from tiers.poll import Sockets
 from tiers.stamped import StampedSocket
 
 
@@ -44,11 +42,8 @@ class Limits:
     connections: int = 10_000
 
 
-MAX_CONTROL_LINE_BYTES = 1 << 10
-"""The size of a chunk, with its extensions."""
 _OVERDUE_EVERY_S = 1.0
 _RECOUNT_S = 0.1
-_CODINGS = re.compile(rb"(?im)^transfer-encoding:(.*)$")
 
 
 class _TimedOut(BadRequest):
@@ -62,49 +57,6 @@ class _NoRoom(Error):
 
 
 _FULL = "the tier holds as many bytes of requests as it may; send it again later"
-
-
-class Parser(HTTPRequestParser):
-    """Waitress's, stricter where two readers could see two different requests in the same bytes."""
-
-    def parse_header(self, header_plus: bytes) -> None:
-        try:
-            super().parse_header(header_plus)
-        except ValueError as error:  # Python refuses to read a number of thousands of digits
-            raise ParsingError("Content-Length is invalid") from error
-        if self.chunked and "CONTENT_LENGTH" in self.headers:
-            raise ParsingError("Content-Length and Transfer-Encoding exclude each other")
-        if "TRANSFER_ENCODING" in self.headers:  # Waitress takes it out, but in HTTP/1.1 alone
-            raise ParsingError("Transfer-Encoding needs HTTP/1.1")
-        if self.chunked and b",".join(_CODINGS.findall(header_plus)).lower().count(b"chunked") > 1:
-            raise ParsingError("Transfer-Encoding: chunked once is enough")
-
-    def received(self, data: bytes) -> int:
-        consumed = int(super().received(data) or 0)
-        if not self.completed and isinstance(chunks := self.body_rcv, ChunkedReceiver):
-            if self.body_bytes_received + chunks.chunk_remainder > self.adj.max_request_body_size:
-                self._refuse(RequestEntityTooLarge(f"exceeds max_body of {self.adj.max_request_body_size}"))
-            elif len(chunks.control_line) > MAX_CONTROL_LINE_BYTES:
-                self._refuse(BadRequest("Chunk size line is too long"))
-            elif len(chunks.trailer) > self.adj.max_request_header_size:
-                self._refuse(BadRequest("Trailer is too long"))
-        return consumed
-
-    def _refuse(self, error: Error) -> None:
-        self.error, self.completed = error, True
-
-    @property
-    def body_bytes(self) -> int:
-        """What it holds of its body."""
-        return 0 if self.body_rcv is None else len(self.body_rcv)
-
-    @property
-    def deadline_s(self) -> float:
-        """The time that its head gives it; 0 where it gives none."""
-        try:
-            return decode_deadline(self.headers.get(DEADLINE_HEADER.upper().replace("-", "_"), "0"))
-        except ValueError:
-            return 0.0
 
 
 class Connection(HTTPChannel):
@@ -185,6 +137,10 @@ class Connection(HTTPChannel):
         """Whether the client is to send the rest of a request."""
         return self.request is not None and not self.requests
 
+    def waits_since(self) -> float:
+        """Since when for its client: where a request has begun, a byte more of it does not count."""
+        return self.moved_s if self.request is None else self.began_s
+
     @property
     def held_bytes(self) -> int:
         """What it holds of requests' bodies."""
@@ -231,6 +187,7 @@ class Connection(HTTPChannel):
             self.error_task_class(self, request).service()
             request.close()
             self.close_when_flushed = True
+            self.server.sockets.wake(self)
 
 
 class Listener(TcpWSGIServer):
@@ -240,14 +197,15 @@ class Listener(TcpWSGIServer):
     next_channel_cleanup = math.inf
     """Waitress's own looks at the wall clock, which may be set at any time."""
 
-    def __init__(self, *arguments: Any, limits: Limits, **options: Any) -> None:
+    def __init__(self, app: Any, sockets: Sockets, limits: Limits, **options: Any) -> None:
+        self.sockets = sockets
         self.limits = limits
         self._next_check_s = 0.0
         self.every_s = min(_OVERDUE_EVERY_S, limits.head_s / 4, limits.pause_s / 4)
         self._held_at_most = 0
         self._counted_s = 0.0
         self._full = False
-        super().__init__(*arguments, **options)
+        super().__init__(app, sockets, **options)
 
     def readable(self) -> bool:
         now_s = time.monotonic()
@@ -255,20 +213,22 @@ class Listener(TcpWSGIServer):
             self._next_check_s = now_s + self.every_s
             for connection in list(self.active_channels.values()):
                 connection.check(now_s)
-        if len(self.active_channels) >= self.limits.connections:
-            self._make_room()
         return bool(super().readable())
 
+    def handle_accept(self) -> None:
+        if len(self.active_channels) >= self.limits.connections:
+            self._make_room()
+        super().handle_accept()
+
     def _make_room(self) -> None:
-        """Close a hundredth of the connections: the longest idle ones, or if none is, the longest unfinished.
+        """Close a hundredth of the connections: those that have been idle, or unfinished, for the longest.
 
         A tier below whose idle connection is closed opens another with its next request.
         """
-        connections = list(self.active_channels.values())
-        idle = [connection for connection in connections if connection.is_idle]
-        unfinished = [connection for connection in connections if connection.is_unfinished]
+        connections = self.active_channels.values()
+        spare = [connection for connection in connections if connection.is_idle or connection.is_unfinished]
         most = max(1, self.limits.connections // 100)
-        for connection in nsmallest(most, idle or unfinished, key=lambda found: found.moved_s):
+        for connection in nsmallest(most, spare, key=Connection.waits_since):
             connection.handle_close()
 
     def took(self, size_bytes: int) -> None:

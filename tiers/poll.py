@@ -18,8 +18,9 @@ _READING = select.EPOLLIN
 class Sockets(dict[int, Any]):
     """What listens and what is connected, by file descriptor: the map that Waitress keeps them in.
 
-    One that waits for nothing but bytes to read is left alone until some come. All that makes it wait for
-    something else happens to it after that: a request, which it has until its answer has left.
+    One that waits for nothing but bytes to read is left alone until some come. What makes it wait for
+    something else happens to it after that: a request, which it has until its answer has left. What happens
+    to it without a byte of its own has to :meth:`wake` it.
     """
 
     def __init__(self) -> None:
@@ -36,6 +37,10 @@ class Sockets(dict[int, Any]):
         super().__delitem__(descriptor)
         self._awake.discard(descriptor)
         self._await(descriptor, 0)
+
+    def wake(self, waiting: Any) -> None:
+        """Ask it, before the next wait, what it waits for."""
+        self._awake.add(waiting.socket.fileno())
 
     def turn(self, timeout_s: float) -> None:
         """Wait for one of them, ``timeout_s`` at most, and let each that can read or write do so."""

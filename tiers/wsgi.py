@@ -17,8 +17,9 @@ from flask import Flask
 from waitress.adjustments import Adjustments
 from waitress.task import ErrorTask, Task, ThreadedTaskDispatcher, WSGITask
 
-from tiers.connections import Connection, Limits, Listener, Parser
+from tiers.connections import Connection, Limits, Listener
 from tiers.errors import error_body
+from tiers.framing import Parser
 from tiers.poll import Sockets
 from tiers.protocol import ErrorKind
 from tiers.stamped import StampedSocket, stamp_arrivals
@@ -38,7 +39,7 @@ MAX_BODY_BYTES = 2 << 20
 """What is read at all; :data:`tiers.server.MAX_REQUEST_BYTES`, which is less, is refused with a reason."""
 MAX_HEADER_BYTES = 16 << 10
 MAX_UNREAD_BYTES = 1 << 20
-"""Of a streamed answer, until who writes it waits for the client; a whole answer is one piece of any length."""
+"""Of a streamed answer; then who writes it waits for the client. A whole answer is one piece."""
 LIMITS = Limits()
 SPARE_FILES = 64
 """Which a process has open beside its connections."""
@@ -181,12 +182,17 @@ class Server:
         self.port = int(server.effective_port)
         self._server = server
 
+    @property
+    def channels(self) -> list[Connection]:
+        """The connections that there are."""
+        return list(self._server.active_channels.values())
+
     def run(self) -> None:
         """Serve until :meth:`close`."""
         while not self._closing:
             self._sockets.turn(self._server.every_s)
         with self._lock:
-            for channel in list(self._server.active_channels.values()):
+            for channel in self.channels:
                 channel.handle_close()
             self._server.close()
             self._sockets.close()
