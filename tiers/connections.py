@@ -42,6 +42,9 @@ class Limits:
     connections: int = 10_000
 
 
+_Channel: Any = HTTPChannel
+_TcpServer: Any = TcpWSGIServer
+"""Of both the type stubs know half."""
 _OVERDUE_EVERY_S = 1.0
 _RECOUNT_S = 0.1
 
@@ -59,10 +62,12 @@ class _NoRoom(Error):
 _FULL = "the tier holds as many bytes of requests as it may; send it again later"
 
 
-class Connection(HTTPChannel):
+class Connection(_Channel):  # type: ignore[misc]
     """One client's."""
 
     parser_class = Parser
+    request: Parser | None
+    requests: list[Parser]
     waits_since_s: float | None = None
     refused = False
     """It was told why, and is closed when it has been."""
@@ -88,6 +93,7 @@ class Connection(HTTPChannel):
 
     def send_continue(self) -> None:
         request = self.request
+        assert request is not None, "its head has been read"
         if request.completed:  # refused, or there already: who waits for leave would wait for ever
             request.expect_continue = False
         else:
@@ -183,6 +189,7 @@ class Connection(HTTPChannel):
         """Answer a request that is not whole with an error, and close."""
         with self.requests_lock:
             request, self.request = self.request, None
+            assert request is not None, "asked of one that is unfinished"
             request.error = error
             self.error_task_class(self, request).service()
             request.close()
@@ -190,7 +197,7 @@ class Connection(HTTPChannel):
             self.server.sockets.wake(self)
 
 
-class Listener(TcpWSGIServer):
+class Listener(_TcpServer):  # type: ignore[misc]
     """What accepts connections, and keeps what all of them hold within limits."""
 
     channel_class = Connection

@@ -23,9 +23,9 @@ from tests.tiers.clients import (
 )
 from tests.tiers.nodes import HOST, ask, prompt_body, wait_until
 from tests.tiers.parents import read_message
-from tiers.connections import Connection
+from tiers.connections import Connection, Limits
 from tiers.protocol import DEADLINE_HEADER
-from tiers.wsgi import MAX_UNREAD_BYTES, Limits, Server
+from tiers.wsgi import MAX_UNREAD_BYTES, Server
 
 SOON = Limits(head_s=0.4, pause_s=0.4, whole_s=1.2, linger_s=0.4)
 BODY = prompt_body("good")
