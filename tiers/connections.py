@@ -143,7 +143,7 @@ class Connection(_Channel):  # type: ignore[misc]
         """Whether the client is to send the rest of a request."""
         return self.request is not None and not self.requests
 
-    def waits_since(self) -> float:
+    def stalled_since(self) -> float:
         """Since when for its client: where a request has begun, a byte more of it does not count."""
         return self.moved_s if self.request is None else self.began_s
 
@@ -235,7 +235,7 @@ class Listener(_TcpServer):  # type: ignore[misc]
         connections = self.active_channels.values()
         spare = [connection for connection in connections if connection.is_idle or connection.is_unfinished]
         most = max(1, self.limits.connections // 100)
-        for connection in nsmallest(most, spare, key=Connection.waits_since):
+        for connection in nsmallest(most, spare, key=Connection.stalled_since):
             connection.handle_close()
 
     def took(self, size_bytes: int) -> None:
