@@ -68,6 +68,7 @@ class Connection(_Channel):  # type: ignore[misc]
     parser_class = Parser
     request: Parser | None
     requests: list[Parser]
+    close_when_flushed: bool
     waits_since_s: float | None = None
     refused = False
     """It was told why, and is closed when it has been."""
