@@ -7,6 +7,7 @@ wire for each answer and hop. Here they leave as one buffer.
 from __future__ import annotations
 
 import resource
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -163,8 +164,9 @@ class Server:
             connection_limit=limits.connections + 3,  # with what listens and wakes, and one more
             max_request_body_size=MAX_BODY_BYTES,
             max_request_header_size=MAX_HEADER_BYTES,
-            inbuf_overflow=MAX_BODY_BYTES,  # never a file: the root file system is read-only
-            outbuf_overflow=16 << 20,
+            # Never files: a container can write to a /tmp of 64 MiB alone, which is memory too.
+            inbuf_overflow=MAX_BODY_BYTES,
+            outbuf_overflow=sys.maxsize,
             outbuf_high_watermark=MAX_UNREAD_BYTES,
             clear_untrusted_proxy_headers=True,
             log_socket_errors=False,

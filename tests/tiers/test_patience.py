@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from io import BytesIO
 
 import pytest
 from flask import Flask, Response
@@ -29,6 +30,8 @@ from tiers.wsgi import MAX_UNREAD_BYTES, Server
 
 SOON = Limits(head_s=0.4, pause_s=0.4, whole_s=1.2, linger_s=0.4)
 BODY = prompt_body("good")
+ANSWER_BYTES = 20 << 20
+"""More than the kernel takes of an answer that nobody reads."""
 
 
 def drip(client: socket.socket, sent: bytes, every_s: float) -> None:
@@ -122,7 +125,7 @@ def test_a_client_that_is_gone_gets_its_answer_kept_and_holds_no_thread() -> Non
 
 
 def test_an_answer_that_nobody_takes_is_dropped_with_its_connection() -> None:
-    long = {"kind": "classification", "labels": ["x" * (12 << 20), "y" * (12 << 20)]}
+    long = {"kind": "classification", "labels": ["x" * ANSWER_BYTES, "y" * ANSWER_BYTES]}
     with impatient(SOON, task=long) as (server, _), connected(server.port) as client:
         client.sendall(PROMPT)
         (channel,) = wait_for_channels(server)
@@ -130,7 +133,17 @@ def test_an_answer_that_nobody_takes_is_dropped_with_its_connection() -> None:
         wait_idle(server)
         wait_until(lambda: not server.channels)
         assert channel.total_outbufs_len == 0
-        assert len(rest_of(client)) < 12 << 20
+        assert len(rest_of(client)) < ANSWER_BYTES
+
+
+def test_a_long_answer_is_kept_in_memory_while_it_is_taken() -> None:
+    long = {"kind": "classification", "labels": ["x" * ANSWER_BYTES, "y" * ANSWER_BYTES]}
+    with impatient(SOON, task=long) as (server, _), connected(server.port) as client:
+        client.sendall(PROMPT)
+        (channel,) = wait_for_channels(server)
+        wait_until(lambda: channel.total_outbufs_len > 0)
+        assert isinstance(channel.outbufs[0].getfile(), BytesIO)  # no file: a container has no room for it
+        assert len(read_message(client)) > ANSWER_BYTES
 
 
 def wait_for_channels(server: Server) -> list[Connection]:
