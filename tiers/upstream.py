@@ -55,6 +55,8 @@ _crossing: ContextVar[Crossing] = ContextVar("crossing")
 """Of the request that this thread sends up: urllib3 hands nothing of ours to the connection that it picks."""
 _give_up: ContextVar[float] = ContextVar("give_up")
 """When it is given up: urllib3's own time-out is one for each read, so that a trickle would never end."""
+_heard: ContextVar[StampedSocket] = ContextVar("heard")
+"""The socket by which its answer comes."""
 
 
 class ClosedBeforeAnswer(ConnectionError):
@@ -109,9 +111,8 @@ class OneWriteConnection(HTTPConnection):
             raise ClosedBeforeAnswer(str(error)) from error
         if not first:
             raise ClosedBeforeAnswer("closed without an answer")
-        response = super().getresponse()  # with all of its body
-        _crossing.get().answered_s = cast(StampedSocket, sock).arrived_s
-        return response
+        _heard.set(cast(StampedSocket, sock))
+        return super().getresponse()  # its body is read later
 
 
 class OneWritePool(urllib3.HTTPConnectionPool):
@@ -229,14 +230,35 @@ class Upstream:
                 timeout=urllib3.Timeout(total=remaining, connect=min(remaining, connect_s)),
                 pool_timeout=remaining,
                 redirect=False,
+                preload_content=False,  # that would be of any length
+                decode_content=False,
             )
-            if len(response.data) > MAX_ANSWER_BYTES:
-                raise self._error("upstream", "sent an answer that is too long")
-            return Reply(response.status, response.data)
+            return Reply(response.status, self._body_of(response))
         except urllib3.exceptions.ClosedPoolError as error:  # disconnected between the two lines
             raise ClosedBeforeAnswer(str(error)) from error
         except urllib3.exceptions.HTTPError as error:
             raise self._named(error, give_up) from error
+
+    def _body_of(self, response: urllib3.BaseHTTPResponse) -> bytes:
+        """What the answer holds. One that is not wanted is not read: its connection is closed.
+
+        Raises:
+            RequestError: ``upstream``; it is too long, or compressed, so that its length says nothing.
+            urllib3.exceptions.HTTPError: it breaks off, or does not come in time.
+        """
+        try:
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise self._error("upstream", "compressed its answer, which nobody asked it to")
+            body = response.read(MAX_ANSWER_BYTES + 1)
+            if len(body) > MAX_ANSWER_BYTES:
+                raise self._error("upstream", f"sent an answer of more than {MAX_ANSWER_BYTES} bytes")
+            _crossing.get().answered_s = _heard.get().arrived_s
+            return body
+        except RequestError:
+            response.close()
+            raise
+        finally:
+            response.release_conn()
 
     def _named(self, error: Exception, give_up: float) -> Exception:
         cause = error.args[1] if len(error.args) > 1 else None

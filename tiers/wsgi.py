@@ -6,19 +6,23 @@ wire for each answer and hop. Here they leave as one buffer.
 
 from __future__ import annotations
 
-import socket
+import resource
+import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 from flask import Flask
-from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.server import create_server
+from waitress.adjustments import Adjustments
 from waitress.task import ErrorTask, Task, ThreadedTaskDispatcher, WSGITask
 
+from tiers.connections import Connection, Limits, Listener
 from tiers.errors import error_body
+from tiers.framing import Parser
+from tiers.poll import Sockets
+from tiers.protocol import ErrorKind
 from tiers.stamped import StampedSocket, stamp_arrivals
 
 ARRIVED = "testbed.arrived"
@@ -32,12 +36,14 @@ WAITED_MS = "testbed.waited_ms"
 another; 0 where one was idle or could be made.
 """
 
-IDLE_S = 3600
-"""Seconds without traffic after which a connection is closed; the client (tiers.upstream) never is first."""
 MAX_BODY_BYTES = 2 << 20
 """What is read at all; :data:`tiers.server.MAX_REQUEST_BYTES`, which is less, is refused with a reason."""
 MAX_HEADER_BYTES = 16 << 10
-MAX_CONNECTIONS = 10_000
+MAX_UNREAD_BYTES = 1 << 20
+"""Of a streamed answer; then who writes it waits for the client. A whole answer is one piece."""
+LIMITS = Limits()
+SPARE_FILES = 64
+"""Which a process has open beside its connections."""
 THREADS_AT_START = 64
 STACK_BYTES = 1 << 20
 """Of a thread that handles requests; 8 MiB, the usual, may be given huge pages and then cost memory."""
@@ -99,7 +105,7 @@ class _AnswerTask(_OneWrite, WSGITask):
         environment: dict[str, Any] = super().get_environment()
         # A channel reads nothing while it has a request (no look-ahead): its last byte is the request's.
         environment[ARRIVED] = cast(StampedSocket, self.channel.socket).arrived_s
-        since_s = cast(_Channel, self.channel).waits_since_s
+        since_s = cast(Connection, self.channel).waits_since_s
         environment[WAITED_MS] = 0.0 if since_s is None else (time.monotonic() - since_s) * 1000
         return environment
 
@@ -109,37 +115,28 @@ class _AnswerTask(_OneWrite, WSGITask):
 
 
 class _RefusalTask(_OneWrite, ErrorTask):
-    """What Waitress itself refuses (not HTTP, too long), as JSON like every other error."""
+    """What never becomes a request (not HTTP, too long, too slow) is refused in JSON like all others."""
 
     def execute(self) -> None:
-        error = cast(HTTPRequestParser, self.request).error
+        error = cast(Parser, self.request).error
         assert error is not None, "Waitress makes this task of errors alone"
-        body = error_body("invalid_request", f"{error.reason}: {error.body}")
+        kind: ErrorKind = "not_ready" if error.code == 503 else "invalid_request"
+        body = error_body(kind, f"{error.reason}: {error.body}")
         self.status = f"{error.code} {error.reason}"
         self.response_headers = [("Content-Type", "application/json")]
         self.set_close_on_finish()
         self.content_length = len(body)
+        cast(Connection, self.channel).refused = True
         self.write(body)
 
 
-class _Parser(HTTPRequestParser):
-    """Waitress's, which does not catch that Python refuses to read a length of thousands of digits."""
-
-    def parse_header(self, header_plus: bytes) -> None:
-        try:
-            super().parse_header(header_plus)
-        except ValueError as error:
-            raise ParsingError("Content-Length is invalid") from error
-
-
-class _Channel(HTTPChannel):
-    parser_class = _Parser
+class _Connection(Connection):
     task_class = _AnswerTask
     error_task_class = _RefusalTask
-    waits_since_s: float | None = None
 
-    def __init__(self, server: Any, sock: socket.socket, *rest: Any, **options: Any) -> None:
-        super().__init__(server, StampedSocket.of(sock), *rest, **options)
+
+class _Listener(Listener):
+    channel_class = _Connection
 
 
 class Server:
@@ -149,46 +146,58 @@ class Server:
         threads: them, and the ``queue`` of what waits for one.
     """
 
-    def __init__(self, app: Flask, host: str, port: int, threads: int) -> None:
+    def __init__(self, app: Flask, host: str, port: int, threads: int, limits: Limits = LIMITS) -> None:
         """Bind and listen; ``port`` 0 takes a free one.
 
         Raises:
             OSError: the address is not there, or in use.
         """
-        self._map: dict[int, Any] = {}
+        self._sockets = Sockets()
         self._lock = threading.Lock()
         self._closing = False
         self.threads = RequestThreads(threads)
-        # Any: the type stubs know neither its port nor its channels.
-        server: Any = create_server(
-            app,
-            map=self._map,
+        limits = replace(limits, connections=_affordable(limits.connections, threads))
+        settings = Adjustments(
             host=host,
             port=port,
-            _dispatcher=self.threads,  # the servers that it makes all take one
             ident=None,  # no Server header
-            channel_timeout=IDLE_S,
-            connection_limit=MAX_CONNECTIONS,
+            connection_limit=limits.connections + 3,  # with what listens and wakes, and one more
             max_request_body_size=MAX_BODY_BYTES,
             max_request_header_size=MAX_HEADER_BYTES,
-            inbuf_overflow=MAX_BODY_BYTES,  # never a file: the root file system is read-only
-            outbuf_overflow=16 << 20,
+            # Never files: a container can write to a /tmp of 64 MiB alone, which is memory too.
+            inbuf_overflow=MAX_BODY_BYTES,
+            outbuf_overflow=sys.maxsize,
+            outbuf_high_watermark=MAX_UNREAD_BYTES,
             clear_untrusted_proxy_headers=True,
             log_socket_errors=False,
         )
-        server.channel_class = _Channel
+        # Any: the type stubs know neither its port nor its channels.
+        server: Any = _Listener(
+            app,
+            self._sockets,
+            dispatcher=self.threads,
+            adj=settings,
+            sockinfo=settings.listen[0],
+            limits=limits,
+        )
         stamp_arrivals(server.socket)  # what comes before a connection is accepted too
         self.port = int(server.effective_port)
         self._server = server
 
+    @property
+    def channels(self) -> list[Connection]:
+        """The connections that there are."""
+        return list(self._server.active_channels.values())
+
     def run(self) -> None:
         """Serve until :meth:`close`."""
         while not self._closing:
-            self._server.asyncore.loop(timeout=1, use_poll=True, map=self._map, count=1)
+            self._sockets.turn(self._server.every_s)
         with self._lock:
-            for channel in list(self._server.active_channels.values()):
+            for channel in self.channels:
                 channel.handle_close()
             self._server.close()
+            self._sockets.close()
 
     def close(self) -> None:
         """Let what is being answered end, for 5 s at most; then :meth:`run` drops all sockets and returns."""
@@ -196,3 +205,9 @@ class Server:
         with self._lock:  # the pipe that wakes the loop must be there until it has been written to
             self._closing = True
             self._server.pull_trigger()
+
+
+def _affordable(connections: int, threads: int) -> int:
+    """As many connections as the process may have open, beside one upwards for each thread."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(connections, max(files - threads - SPARE_FILES, files // 2))

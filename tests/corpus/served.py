@@ -33,7 +33,7 @@ class Served:
     """A top tier's server with a recorded model."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: BinaryIO) -> None:
-        self._process, self.port, self._log = process, port, log
+        self.pid, self.port, self._log = process.pid, port, log
 
     def refusal(self, sent: bytes) -> str | None:
         """Send bytes as they are, and nothing after them; how they are refused, ``None`` if they are taken.
@@ -52,15 +52,19 @@ class Served:
     def check_well(self) -> None:
         """The server answers a prompt, and never took more memory than it may."""
         assert ask(self.port, "good", timeout_s=ANSWER_S).status == 200
-        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
-        highest = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+        highest = self.memory_bytes("VmHWM")
         assert highest < MOST_MEMORY_BYTES, f"{highest >> 20} MiB"
+
+    def memory_bytes(self, field: str = "VmRSS") -> int:
+        """A field of the process's status, proc(5): resident now, or ``VmHWM``, at its highest."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
 
 
 @contextmanager
-def serving() -> Iterator[Served]:
-    """A server that is ready."""
-    config = node_config("cloud", None, port=free_port())
+def serving(tier: str = "cloud", above: int | None = None, **changes: Any) -> Iterator[Served]:
+    """A server that is ready: of the top tier, or of one with another above."""
+    config = node_config(tier, above, port=free_port(), **changes)
     environment = {**os.environ, NODE_VARIABLE: json.dumps(config)}
     command = [sys.executable, "-m", "tiers.server"]
     with tempfile.TemporaryFile() as log:

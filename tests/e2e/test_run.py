@@ -42,7 +42,9 @@ from tests.e2e.runs import (
     wait_for,
     wait_until_nothing_is_left,
 )
+from tests.listeners import check_listeners
 from tests.wire import wireshark
+from tiers.protocol import TIER_PORT
 
 pytestmark = pytest.mark.docker
 REPLAYING = "recserve: replaying"
@@ -335,6 +337,9 @@ def test_after_a_kill_clean_removes_all_of_it_and_nothing_else(tmp_path: Path) -
     try:
         with running(tmp_path / "run", "--set", "trace.arrivals.rate=2") as process:
             wait_for(process, REPLAYING)
+            containers = engine().containers.list(filters={"label": RUN_LABEL})
+            listening = check_listeners(process.pid, [found.attrs["State"]["Pid"] for found in containers])
+            assert [found.port for found in listening] == [TIER_PORT] * len(containers)
             second = run(tmp_path / "second")
             assert second.returncode == 1
             assert f"process {process.pid}" in second.stderr
