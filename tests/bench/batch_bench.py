@@ -1,6 +1,6 @@
 """How fast a tier serves: what batches bring by model, what it adds of its own, and whether it grows.
 
-    python -m tests.bench.batch_bench [--models device,edge] [--batch 8] [--wait-ms 2] [--seconds 6] [--rounds 2]
+    python -m tests.bench.batch_bench [--models device,edge] [--batch 8] [--wait-ms 2] [--seconds 6]
 
 The tier is the server that a container runs, in a process of its own with one torch thread, asked over
 loopback by clients that each wait for their answer. Beside it stand the same checkpoints as the paper's
