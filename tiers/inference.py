@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -67,8 +68,15 @@ class _Waiting:
 
     text: str
     decide: Decide | None
-    submitted: float
+    deadline: float = math.inf
+    submitted: float = field(default_factory=time.monotonic)
     future: Future[Inference] = field(default_factory=Future)
+
+
+class _Decided(NamedTuple):
+    used: Usage
+    confidence: float
+    decision: Decision
 
 
 class InferenceQueue:
@@ -118,7 +126,7 @@ class InferenceQueue:
             RequestError: ``not_ready``, ``deadline``, or ``inference`` if the model failed.
         """
         self._require_ready()
-        one = _Waiting(text, decide, time.monotonic())
+        one = _Waiting(text, decide, deadline)
         with self._came:
             self._thread.submit(self._turn)  # as many turns as texts, each of which takes one at least
             self._waiting.append(one)
@@ -137,7 +145,7 @@ class InferenceQueue:
             RequestError: ``not_ready``, or ``inference`` if the model failed.
         """
         self._require_ready()
-        one = _Waiting(text, None, time.monotonic())
+        one = _Waiting(text, None)
         self._thread.submit(self._serve, [one]).result()
         return one.future.result()
 
@@ -167,7 +175,10 @@ class InferenceQueue:
                 return
             log.warning("a batch of %d failed and is asked one by one: %r", len(batch), error)
             for one in batch:
-                self._serve([one])
+                if time.monotonic() < one.deadline:
+                    self._serve([one])
+                else:
+                    one.future.set_exception(deadline_passed("while its batch failed"))
             return
         decided = [self._decided(one, output) for one, output in zip(batch, outputs, strict=True)]
         done = time.monotonic()
@@ -186,11 +197,11 @@ class InferenceQueue:
             raise ValueError(f"{len(outputs)} answers to {len(texts)} texts")
         return outputs
 
-    def _decided(self, one: _Waiting, output: Output) -> tuple[float, Decision] | RequestError:
+    def _decided(self, one: _Waiting, output: Output) -> _Decided | RequestError:
         try:
-            confidence = confidence_in(output, self._known[1])
-            return confidence, KEEP if one.decide is None else one.decide(confidence)
-        except BaseException as error:  # as above, of a confidence or a policy
+            used, confidence = usage(one.text, output), confidence_in(output, self._known[1])
+            return _Decided(used, confidence, KEEP if one.decide is None else one.decide(confidence))
+        except BaseException as error:  # as above, of an answer, a confidence or a policy
             return _failed(error)
 
     @property
@@ -211,15 +222,14 @@ class InferenceQueue:
 
 
 def _inference(
-    one: _Waiting, output: Output, decided: tuple[float, Decision], started: float, done: float, size: int
+    one: _Waiting, output: Output, decided: _Decided, started: float, done: float, size: int
 ) -> Inference:
-    confidence, decision = decided
     return Inference(
         output.answer,
-        confidence,
+        decided.confidence,
         output.made_up,
-        decision,
-        usage(one.text, output),
+        decided.decision,
+        decided.used,
         "length" if output.cut_off else "stop",
         queue_ms=(started - one.submitted) * 1000,
         inference_ms=(done - started) * 1000,

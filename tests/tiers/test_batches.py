@@ -57,9 +57,12 @@ class Together(Model):
         self.batches.append(list(texts))
         if not self.go.wait(PATIENCE_S):
             raise TimeoutError("nobody opened the gate")
-        if any(text.startswith("bad") for text in texts):
+        if any("bad" in text for text in texts):
             raise ValueError("a bad text")
-        return [Output("positive", confidence=float(text.split()[0])) for text in texts]
+        return [
+            Output(None if "mute" in text else "positive", confidence=float(text.split()[0]))  # type: ignore[arg-type]
+            for text in texts
+        ]
 
 
 class OneByOne(Model):
@@ -179,7 +182,11 @@ def test_a_model_that_loses_an_answer_is_asked_one_by_one(threads: ThreadPoolExe
         assert [future.result().confidence for future in asked] == [0.1, 0.2]
 
 
-@pytest.mark.parametrize("odd", [f"{ODD} that the policy cannot decide", "1.7 that is no confidence"])
+@pytest.mark.parametrize(
+    "odd",
+    [f"{ODD} that the policy cannot decide", "1.7 that is no confidence", "0.9 that leaves the model mute"],
+    ids=["policy", "confidence", "answer"],
+)
 def test_an_answer_that_cannot_be_decided_fails_alone(threads: ThreadPoolExecutor, odd: str) -> None:
     with queue_of(8) as queue:
         crowd = Crowd(queue, threads)
@@ -187,7 +194,7 @@ def test_an_answer_that_cannot_be_decided_fails_alone(threads: ThreadPoolExecuto
         before, failing, behind = crowd.lines_up("0.1 film", odd, "0.2 film")
         Together.go.set()
         assert [future.result().batch_size for future in (before, behind)] == [3, 3]
-        with pytest.raises(RequestError, match=r"LookupError|not in \[0, 1\]"):
+        with pytest.raises(RequestError, match=r"LookupError|not in \[0, 1\]|AttributeError"):
             failing.result()
         assert crowd.decided == [0.5, 0.1, 0.2]
 
@@ -210,11 +217,26 @@ def test_what_has_not_begun_at_its_deadline_never_will_and_its_batch_goes_on(
 
 def test_a_batch_that_has_begun_is_waited_for_beyond_the_deadline(threads: ThreadPoolExecutor) -> None:
     with queue_of(8) as queue:
-        begun = Crowd(queue, threads).asks("0.9 film", within_s=0.05)
+        begun = Crowd(queue, threads).asks("0.9 film", within_s=0.8)
         wait_until(lambda: bool(Together.batches))
-        time.sleep(0.1)
+        time.sleep(0.9)
         Together.go.set()
         assert begun.result().confidence == 0.9
+
+
+def test_who_is_late_when_a_batch_fails_is_not_asked_again(threads: ThreadPoolExecutor) -> None:
+    with queue_of(2, wait_s=PATIENCE_S) as queue:
+        crowd = Crowd(queue, threads)
+        late, bad = crowd.asks("0.9 film", within_s=0.8), crowd.asks("bad film")
+        wait_until(lambda: bool(Together.batches))
+        time.sleep(0.9)
+        Together.go.set()
+        with pytest.raises(RequestError, match="the deadline passed while its batch failed"):
+            late.result()
+        with pytest.raises(RequestError, match="ValueError: a bad text"):
+            bad.result()
+        assert [batch for batch in Together.batches if len(batch) == 1] == [["bad film"]]
+        assert crowd.decided == []
 
 
 def test_closing_drops_what_waits(threads: ThreadPoolExecutor) -> None:
