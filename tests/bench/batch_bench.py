@@ -207,7 +207,7 @@ def own_time(texts: Sequence[str]) -> float:
     )
     print(f"a tier's own time: p50 {own:.2f} ms, {inside:.2f} ms with queue and recorded model")
     print(f"  for the client, its own HTTP included: p50 {served.p50_ms:.2f} ms", flush=True)
-    return own
+    return float(own)
 
 
 def growth(texts: Sequence[str]) -> list[float]:

@@ -18,6 +18,7 @@ from testbed.orchestrator.rows.tiers import tier_rows
 from testbed.results.audit import audit
 from testbed.scenario.scenario import load_scenario
 from testbed.scenario.workload.datasets import Example
+from testbed.wire.parts import RequestBytes
 from tests.tiers.nodes import Answer, ask, begin, node_config, records, running, wait_until
 from tiers.errors import ConfigError, RequestError
 from tiers.inference import Batching, Inference, InferenceQueue
@@ -314,7 +315,7 @@ def test_decisions_of_batches_are_found_again_by_the_audit(tmp_path: Path) -> No
     of_node = {name: with_lives(recorded, {})[name] for name in nodes}
     examples = {name: Example(at, text, "positive") for at, (name, text) in enumerate(texts.items())}
     outcomes = [outcome(name, answer) for name, answer in answers.items()]
-    crossed = {link.name: {} for link in scenario.topology.links}
+    crossed: dict[str, dict[str, RequestBytes]] = {link.name: {} for link in scenario.topology.links}
     rows = request_rows("recserve", outcomes, of_node, examples, scenario.topology, crossed)
     audited = audit(scenario, [asdict(row) for row in rows])
     assert (audited.differences, audited.not_shown) == ((), 0)
