@@ -196,7 +196,7 @@ def _changed(alone: dict[str, Answer], served: Served) -> str:
 
 
 def own_time(texts: Sequence[str]) -> float:
-    """Print what a tier adds to a model that takes no time, and return the client's median in ms."""
+    """Print what a tier adds to a model that takes no time, and return its median in ms."""
     with serving({"kind": "recorded", "default": {"service_ms": 0}}) as node:
         ask_for(node, texts, 1, 500)
         served = ask_for(node, texts, 1, 3000)
