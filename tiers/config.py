@@ -12,6 +12,7 @@ from tiers.errors import ConfigError
 from tiers.models.base import ModelConfig
 from tiers.policies import Place
 from tiers.protocol import TIER_PORT
+from tiers.records import KEPT, MAX_RECORDS
 from tiers.tasks import check_template
 
 NODE_VARIABLE = "TESTBED_NODE"
@@ -21,7 +22,8 @@ long as the tier above is waited for; a thread is made when one is needed, and t
 """
 _KNOWN = {
     "node", "tier", "tiers", "model", "task", "parent", "threads", "plugins", "policy",
-    "host", "port", "request_threads", "round_trip_s", "past", "past_round_trip_s",
+    "host", "port", "request_threads", "round_trip_s", "past", "past_round_trip_s", "batch", "batch_wait_s",
+    "requests",
 }  # fmt: skip
 _ROUND_TRIPS = ("round_trip_s", "past_round_trip_s")
 
@@ -33,8 +35,10 @@ class NodeConfig:
     ``parent`` is ``host`` or ``host:port``, ``None`` at the top. ``policy`` holds until the first reset.
     ``request_threads`` bounds the requests handled at a time and the connections to the parent.
     ``round_trip_s`` is the longest round trip to the parent: a handshake may take that much more.
-    ``port`` 0 takes a free one. Both round trips hold until a reset gives others (:func:`round_trips`).
+    ``port`` 0 takes a free one. Both round trips hold until a reset gives others (:func:`of_reset`).
     ``past`` is asked where the parent cannot be reached, the parent's own parent; ``None``: nobody.
+    ``batch`` is how many requests the model answers together at most, ``batch_wait_s`` how long the first of
+    them waits for others. Until the first reset, records are kept of so many ``requests``.
     """
 
     place: Place
@@ -50,6 +54,9 @@ class NodeConfig:
     round_trip_s: float = 0.0
     past: str | None = None
     past_round_trip_s: float = 0.0
+    batch: int = 1
+    batch_wait_s: float = 0.0
+    requests: int = KEPT
 
 
 def read_config(environment: Mapping[str, str]) -> NodeConfig:
@@ -109,16 +116,24 @@ def parse_config(raw: Mapping[str, Any]) -> NodeConfig:
         round_trip_s=_seconds(raw, "round_trip_s"),
         past=_address(raw, "past"),
         past_round_trip_s=_seconds(raw, "past_round_trip_s"),
+        batch=_count(raw, "batch", 1),
+        batch_wait_s=_seconds(raw, "batch_wait_s"),
+        requests=_requests(raw),
     )
 
 
-def round_trips(raw: Mapping[str, Any]) -> dict[str, float]:
-    """Those of the round trips of a configuration that a reset gives anew: links' figures may have changed.
+def of_reset(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reset says beside the policy: the longest round trips, and how many ``requests`` there will be.
 
     Raises:
-        ConfigError: one is no time.
+        ConfigError: one is no time, or no count.
     """
-    return {key: _seconds(raw, key) for key in _ROUND_TRIPS if key in raw}
+    said: dict[str, Any] = {key: _seconds(raw, key) for key in _ROUND_TRIPS if key in raw}
+    return {**said, "requests": _requests(raw)}
+
+
+def _requests(raw: Mapping[str, Any]) -> int:
+    return _count(raw, "requests", KEPT, most=MAX_RECORDS)
 
 
 def _place(raw: Mapping[str, Any]) -> Place:
@@ -158,10 +173,10 @@ def _typed(raw: Mapping[str, Any], key: str, kind: type, default: Any = None) ->
     return value
 
 
-def _count(raw: Mapping[str, Any], key: str, default: int, least: int = 1) -> int:
+def _count(raw: Mapping[str, Any], key: str, default: int, least: int = 1, most: int = 65535) -> int:
     value = raw.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 65536:
-        raise ConfigError(f"{key} must be a whole number from {least} to 65535, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ConfigError(f"{key} must be a whole number from {least} to {most}, not {value!r}")
     return value
 
 

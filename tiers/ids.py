@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from tiers.errors import invalid
 from tiers.protocol import REQUEST_ID_HEADER, REQUEST_ID_MAX_LENGTH
-from tiers.records import MAX_RECORDS, Bounded
+from tiers.records import KEPT, Bounded
 
 MAX_USER_ID_LENGTH = 256
 """In bytes: UUIDs, W3C trace parents, and ids that proxies strung together."""
@@ -27,7 +27,7 @@ class ShortIds:
     the node above refuses the second as a conflict, if its body is another.
     """
 
-    def __init__(self, limit: int = MAX_RECORDS) -> None:
+    def __init__(self, limit: int = KEPT) -> None:
         self._lock = threading.Lock()
         self._owners: Bounded[str, bytes] = Bounded(limit)
 

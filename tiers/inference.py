@@ -1,12 +1,16 @@
-"""One model, one thread, one inference at a time, first come first served."""
+"""One model, one thread: first come first served, one inference at a time or several as one batch."""
 
 from __future__ import annotations
 
+import logging
+import math
+import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
 
 from tiers.chat import FinishReason, Usage
 from tiers.confidence import Confidence, confidence_in, make_confidence
@@ -19,11 +23,24 @@ Decide = Callable[[float], Decision]
 """What becomes of an answer with that confidence."""
 
 
+class Batching(NamedTuple):
+    """How many requests a model answers together at most, and how long the first waits for others."""
+
+    size: int = 1
+    wait_s: float = 0.0
+
+
+ALONE = Batching()
+
+log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True, slots=True)
 class Inference:
     """An answer with its confidence, the policy's decision on it, and the times it took.
 
-    ``made_up`` says that no model gave the answer.
+    ``made_up`` says that no model gave the answer. ``batch_size`` is how many were inferred together, this
+    one included: they all have the same ``inference_ms``, from the batch's start until all were decided.
     """
 
     answer: str
@@ -34,6 +51,7 @@ class Inference:
     finish: FinishReason
     queue_ms: float
     inference_ms: float
+    batch_size: int = 1
 
 
 def usage(text: str, output: Output) -> Usage:
@@ -44,18 +62,40 @@ def usage(text: str, output: Output) -> Usage:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A text in the queue, and where its inference will be."""
+
+    text: str
+    decide: Decide | None
+    deadline: float = math.inf
+    submitted: float = field(default_factory=time.monotonic)
+    future: Future[Inference] = field(default_factory=Future)
+
+
+class _Decided(NamedTuple):
+    used: Usage
+    confidence: float
+    decision: Decision
+
+
 class InferenceQueue:
     """Loads a model in a thread of its own and serves it there: torch's settings belong to a thread.
 
-    The policy decides in that thread too, right after the inference, so that confidences enter its window
-    in the order of inference, however many requests are in the queue.
+    What waits when the model is free, up to a batch of it, is inferred together; if that is less than a
+    batch, the thread waits for more until the first of them has waited for ``wait_s``. The policy decides in
+    that thread too, right after the inference, on one answer after another in the order in which the requests
+    came: so confidences enter its window in the order of inference, however many requests are in the queue.
     """
 
-    def __init__(self, config: ModelConfig, confidence: str | None) -> None:
+    def __init__(self, config: ModelConfig, confidence: str | None, batching: Batching = ALONE) -> None:
         self._config = config
         self._confidence_name = confidence
+        self._batching = batching
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
         self._loaded: tuple[Model, Confidence] | None = None
+        self._waiting: deque[_Waiting] = deque()
+        self._came = threading.Condition()
 
     def load(self) -> Future[None]:
         """Start to load the model; the future holds what went wrong, if anything did."""
@@ -63,6 +103,8 @@ class InferenceQueue:
 
     def _load(self) -> None:
         model = load_model(self._config)
+        if self._batching.size > 1:
+            model.require_batches()
         name = self._confidence_name or model.confidence
         self._loaded = model, make_confidence(name, self._config.plugins)
 
@@ -78,51 +120,124 @@ class InferenceQueue:
         """Wait for the turn, infer, and let ``decide`` say what becomes of the answer; ``None`` keeps it.
 
         An inference that has begun is waited for, since its confidence enters the window: at worst the
-        answer is late by one inference. One that has not begun at the deadline never will.
+        answer is late by one inference, or by its batch. One that has not begun at the deadline never will.
 
         Raises:
             RequestError: ``not_ready``, ``deadline``, or ``inference`` if the model failed.
         """
+        self._require_ready()
+        one = _Waiting(text, decide, deadline)
+        with self._came:
+            self._thread.submit(self._turn)  # as many turns as texts, each of which takes one at least
+            self._waiting.append(one)
+            self._came.notify()
+        try:
+            return one.future.result(timeout=max(0.0, deadline - one.submitted))
+        except TimeoutError:
+            if one.future.cancel():
+                raise deadline_passed("in the inference queue") from None
+        return one.future.result()
+
+    def infer_alone(self, text: str) -> Inference:
+        """Infer a text in no batch, without waiting for others, and keep the answer.
+
+        Raises:
+            RequestError: ``not_ready``, or ``inference`` if the model failed.
+        """
+        self._require_ready()
+        one = _Waiting(text, None)
+        self._thread.submit(self._serve, [one]).result()
+        return one.future.result()
+
+    def _require_ready(self) -> None:
         if not self.ready:
             raise RequestError(503, "not_ready", "the model is still being loaded")
-        submitted = time.monotonic()
-        future = self._thread.submit(self._work, text, decide, submitted)
-        try:
-            return future.result(timeout=max(0.0, deadline - submitted))
-        except TimeoutError:
-            if future.cancel():
-                raise deadline_passed("in the inference queue") from None
-        return future.result()
 
-    def _work(self, text: str, decide: Decide | None, submitted: float) -> Inference:
+    def _turn(self) -> None:
+        """Serve a batch of what waits, or nothing if earlier turns have taken it all along."""
+        size = self._batching.size
+        with self._came:
+            if size > 1 and self._waiting:
+                longest_s = self._waiting[0].submitted + self._batching.wait_s - time.monotonic()
+                self._came.wait_for(lambda: len(self._waiting) >= size, max(0.0, longest_s))
+            taken = [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
+        if batch := [one for one in taken if one.future.set_running_or_notify_cancel()]:
+            self._serve(batch)
+
+    def _serve(self, batch: Sequence[_Waiting]) -> None:
+        """Infer a batch, and one by one if that fails: a text that cannot be answered fails no other."""
         started = time.monotonic()
         try:
-            output, confidence = self._answer(text)
-            decision = KEEP if decide is None else decide(confidence)
-        except Exception as error:  # whatever a model, a confidence or a plug-in raises
-            raise RequestError(500, "inference", f"{type(error).__name__}: {error}") from error
+            outputs = self._outputs([one.text for one in batch])
+        except BaseException as error:  # whatever a model or a plug-in raises; nobody may wait for ever
+            if len(batch) == 1:
+                batch[0].future.set_exception(_failed(error))
+                return
+            log.warning("a batch of %d failed and is asked one by one: %r", len(batch), error)
+            for one in batch:
+                if time.monotonic() < one.deadline:
+                    self._serve([one])
+                else:
+                    one.future.set_exception(deadline_passed("while its batch failed"))
+            return
+        decided = [self._decided(one, output) for one, output in zip(batch, outputs, strict=True)]
         done = time.monotonic()
-        return Inference(
-            output.answer,
-            confidence,
-            output.made_up,
-            decision,
-            usage(text, output),
-            "length" if output.cut_off else "stop",
-            queue_ms=(started - submitted) * 1000,
-            inference_ms=(done - started) * 1000,
-        )
+        for one, output, found in zip(batch, outputs, decided, strict=True):
+            if isinstance(found, RequestError):
+                one.future.set_exception(found)
+            else:
+                one.future.set_result(_inference(one, output, found, started, done, len(batch)))
 
-    def _answer(self, text: str) -> tuple[Output, float]:
-        assert self._loaded is not None, "checked before it was queued"
-        model, measure = self._loaded
-        output = model.infer(text)
-        return output, confidence_in(output, measure)
+    def _outputs(self, texts: list[str]) -> list[Output]:
+        model, _ = self._known
+        if len(texts) == 1:
+            return [model.infer(texts[0])]
+        outputs = model.infer_many(texts)
+        if len(outputs) != len(texts):
+            raise ValueError(f"{len(outputs)} answers to {len(texts)} texts")
+        return outputs
+
+    def _decided(self, one: _Waiting, output: Output) -> _Decided | RequestError:
+        try:
+            used, confidence = usage(one.text, output), confidence_in(output, self._known[1])
+            return _Decided(used, confidence, KEEP if one.decide is None else one.decide(confidence))
+        except BaseException as error:  # as above, of an answer, a confidence or a policy
+            return _failed(error)
+
+    @property
+    def _known(self) -> tuple[Model, Confidence]:
+        assert self._loaded is not None, "checked before anything is queued"
+        return self._loaded
 
     def between(self, act: Callable[[], Value]) -> Value:
-        """Call ``act`` between two inferences, in their thread: what policies keep is that thread's alone."""
+        """Call ``act`` between two batches, in their thread: what policies keep is that thread's alone."""
         return self._thread.submit(act).result()
 
     def close(self) -> None:
         """Take no more work; what waits is dropped."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+        with self._came:
+            while self._waiting:
+                self._waiting.popleft().future.cancel()
+
+
+def _inference(
+    one: _Waiting, output: Output, decided: _Decided, started: float, done: float, size: int
+) -> Inference:
+    return Inference(
+        output.answer,
+        decided.confidence,
+        output.made_up,
+        decided.decision,
+        decided.used,
+        "length" if output.cut_off else "stop",
+        queue_ms=(started - one.submitted) * 1000,
+        inference_ms=(done - started) * 1000,
+        batch_size=size,
+    )
+
+
+def _failed(error: BaseException) -> RequestError:
+    failed = RequestError(500, "inference", f"{type(error).__name__}: {error}")
+    failed.__cause__ = error
+    return failed

@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 from tiers.errors import RequestError, deadline_passed
 
 MAX_RECORDS = 200_000
+"""What a method may have of them at a node, a KiB each."""
+KEPT = 10_000
+"""What a node remembers of each kind, unless it is told how many requests a method has."""
 MAX_REPLIES = 4096
 
 K = TypeVar("K", bound=Hashable)
@@ -29,7 +32,8 @@ class Record:
     a request that was to go up but got this node's answer all the same has ``kept`` false and a
     ``forward_error``. ``queue_ms``: waiting for the model's turn, and before that for a thread, where the
     node handled as many requests as it does at a time; of it ``thread_ms``: for the thread.
-    ``inference_ms``: model, confidence and policy; ``upstream_ms``: from ``forward_began_s`` until the
+    ``inference_ms``: model, confidence and policy, of the whole batch of ``batch_size`` requests that were
+    inferred together (``None`` where it did not infer); ``upstream_ms``: from ``forward_began_s`` until the
     answer from above was there or given up. ``repeats``: how often this node sent the request up again.
     ``tripped``: its failure opened a breaker (:mod:`tiers.breaker`). ``skipped``: why the tier above could
     not be reached, so that the next was asked (``forward_error`` is then the next one's); ``None`` if not.
@@ -52,6 +56,7 @@ class Record:
     queue_ms: float
     thread_ms: float
     inference_ms: float
+    batch_size: int | None
     upstream_ms: float | None
     forward_error: str | None
     repeats: int
@@ -94,7 +99,7 @@ class Bounded(OrderedDict[K, V]):
 class Records:
     """The records since the last reset, in order of completion; one for each request id."""
 
-    def __init__(self, limit: int = MAX_RECORDS) -> None:
+    def __init__(self, limit: int = KEPT) -> None:
         self._lock = threading.Lock()
         self._records: Bounded[str, Record] = Bounded(limit)
 

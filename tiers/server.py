@@ -25,7 +25,7 @@ from werkzeug.exceptions import HTTPException
 
 from tiers import metrics
 from tiers.chat import require_unicode, with_id
-from tiers.config import NodeConfig, read_config, round_trips
+from tiers.config import NodeConfig, of_reset, read_config
 from tiers.errors import ConfigError, RequestError, error_body, invalid
 from tiers.protocol import (
     COMPLETIONS_PATH,
@@ -119,7 +119,7 @@ def _add_control(app: Flask, service: Service) -> None:
         if not isinstance(policy, dict) or not isinstance(body.get("method"), str):
             raise invalid('reset needs {"method": NAME, "policy": {"policy": NAME, …}}')
         try:
-            service.reset(body["method"], policy, **round_trips(body))
+            service.reset(body["method"], policy, **of_reset(body))
         except ConfigError as error:
             raise invalid(str(error)) from error
         return {"method": body["method"]}

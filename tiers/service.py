@@ -15,11 +15,11 @@ from tiers.chat import Step, error_kind, prepend_step, read_prompt, write_answer
 from tiers.config import NodeConfig
 from tiers.errors import RequestError, deadline_passed, error_body
 from tiers.ids import ShortIds
-from tiers.inference import Decide, Inference, InferenceQueue
+from tiers.inference import Batching, Decide, Inference, InferenceQueue
 from tiers.metrics import Metrics
 from tiers.policies import Decision, Policy, Request, make_policy, tier_of
 from tiers.protocol import ANSWERED
-from tiers.records import MAX_RECORDS, Record, Records, Replies, Reply
+from tiers.records import KEPT, Record, Records, Replies, Reply
 from tiers.upstream import Crossing, Upstream
 
 MAX_REQUEST_S = 600.0
@@ -54,7 +54,7 @@ class Method:
 
     name: str
     policy: Policy
-    entered: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_RECORDS))
+    entered: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
     skips: bool = False
     """Whether a tier above that cannot be reached is skipped: not if it alone is to serve."""
     ids: ShortIds = field(default_factory=ShortIds)
@@ -96,7 +96,8 @@ class Service:
 
     def __init__(self, config: NodeConfig) -> None:
         self.config = config
-        self.queue = InferenceQueue(config.model, config.confidence)
+        batching = Batching(config.batch, config.batch_wait_s)
+        self.queue = InferenceQueue(config.model, config.confidence, batching)
         self.upstream = (
             None
             if config.parent is None
@@ -107,13 +108,13 @@ class Service:
             if config.past is None
             else Upstream(config.past, config.request_threads, config.past_round_trip_s)
         )
-        self._method = self._new_method("start", config.policy)
+        self._method = self._new_method("start", config.policy, config.requests)
 
-    def _new_method(self, name: str, policy: Mapping[str, Any]) -> Method:
+    def _new_method(self, name: str, policy: Mapping[str, Any], requests: int) -> Method:
         place = self.config.place
         made = make_policy(policy, place, self.config.plugins)
         skips = self.past is not None and tier_of(policy["policy"]) != place.tiers[place.level + 1]
-        return Method(name, made, skips=skips)
+        return Method(name, made, skips=skips, records=Records(requests))
 
     @property
     def method(self) -> Method:
@@ -126,16 +127,17 @@ class Service:
         policy: Mapping[str, Any],
         round_trip_s: float | None = None,
         past_round_trip_s: float | None = None,
+        requests: int = KEPT,
     ) -> None:
         """Begin a method with an empty window, no connections, a new breaker, no answers, records or counts.
 
         Requests under way end under the method that they began with. The longest round trips are those of
-        before, where others are not given.
+        before, where others are not given. Records are kept of the last so many ``requests``.
 
         Raises:
             ConfigError: the policy cannot be made; the old method stays.
         """
-        self._method = self._new_method(name, policy)
+        self._method = self._new_method(name, policy, requests)
         for way, longest_s in ((self.upstream, round_trip_s), (self.past, past_round_trip_s)):
             if way is not None:
                 way.reset(longest_s)
@@ -163,11 +165,12 @@ class Service:
     def infer_apart(self, texts: list[str]) -> list[Inference]:
         """Infer each text, outside any window and without the tiers above: to warm up, and to calibrate.
 
+        Each is alone, whatever batches the tier serves in.
+
         Raises:
             RequestError: the model is not ready, or fails.
         """
-        deadline = time.monotonic() + MAX_REQUEST_S
-        return [self.queue.infer(text, None, deadline) for text in texts]
+        return [self.queue.infer_alone(text) for text in texts]
 
     def handle(self, request: Incoming) -> Reply:
         """Answer a request, or give the answer that its id got before.
@@ -312,6 +315,7 @@ def _record(request: Incoming, course: Course, outcome: str) -> Record:
         queue_ms=course.queue_ms,
         thread_ms=request.waited_ms,
         inference_ms=own.inference_ms if own else 0.0,
+        batch_size=own.batch_size if own else None,
         upstream_ms=course.upstream_ms,
         forward_error=course.forward_error,
         repeats=course.crossing.repeats,

@@ -133,7 +133,8 @@ def _begin(session: Session, method: Method) -> dict[str, Any]:
     inputs = session.inputs
     spec = policy_spec(method, inputs.scenario.seed, session.calibrated.get(method.name))
     longest = {node.name: round_trips(node, inputs.under_events) for node in inputs.topology.nodes}
-    on_all(session.nodes, lambda node: node.reset(method.name, spec, longest[node.name]))
+    requests = len(inputs.trace) or None
+    on_all(session.nodes, lambda node: node.reset(method.name, spec, longest[node.name], requests))
     return spec
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 Row = Mapping[str, Any]
 """A row of a table that was read: its values by column."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Version of the run directory's format. Earlier ones lack the columns that are said to be null there."""
 
 
@@ -61,7 +61,7 @@ class RequestRow:
     queue_ms: list[float]
     """Wait for the model, and before that for a free thread."""
     inference_ms: list[float]
-    """Model, confidence and policy."""
+    """Model, confidence and policy; of a batch, the whole batch's, for each of its requests."""
     own_ms: list[float]
     """The rest of the node's time: waiting for a CPU, HTTP, JSON."""
     upstream_ms: list[float | None]
@@ -108,6 +108,10 @@ class RequestRow:
     skipped: list[str | None]
     """Why the node could not reach the one above, so that it asked the next, past it; null where it did not
     ask past one, and in runs of schema version 1 to 3.
+    """
+    batch_sizes: list[int | None]
+    """How many requests the node inferred together with this one, itself included; null where it did not
+    infer, and in runs of schema version 1 to 5, where it was always 1.
     """
 
 
@@ -178,7 +182,7 @@ class TierRow:
     """Anonymous memory at the end."""
     inferences: int
     inference_ms: float
-    """Sum over the inferences."""
+    """How long the model was at work: the sum over the inferences, of a batch each one's share."""
     replaced_inferences: int
     """Inferences whose answer a higher tier replaced."""
     kept: int

@@ -11,11 +11,15 @@ from testbed.scenario.reading.units import parse_rate_bps
 from testbed.scenario.sections.graph import GraphEntry
 from testbed.scenario.sections.kind import has_labels, is_for_any_data, today
 from testbed.scenario.sections.links import LinkEntry
+from testbed.scenario.sections.methods import Method
 from testbed.scenario.sections.models import EMBEDDED, EmbeddedEntry, RecordedEntry
+from testbed.scenario.sections.replay import Replay
 from testbed.scenario.sections.section import LEAST_RATE, MOST_RATE
 from testbed.scenario.sections.task import Task
 from testbed.scenario.sections.tiers import Tier
 from testbed.scenario.topology import DIRECTIONS, Link, Topology, bdp_multiple
+from tiers.models import KINDS
+from tiers.plugins import external
 
 
 def check_unique(field: str, names: Iterable[str]) -> None:
@@ -71,6 +75,36 @@ def check_models(tiers: Sequence[Tier], task: Task) -> None:
 def _made_for(model: str, kind: str) -> bool:
     """Whether a model that was made for one kind of task suits another: one that produces text, most."""
     return model == today(kind) or (is_for_any_data(kind) and not has_labels(model))
+
+
+def check_batches(tiers: Sequence[Tier], methods: Sequence[Method], replay: Replay) -> None:
+    """A tier serves in batches only what may be inferred together, and requests that overlap."""
+    for tier in tiers:
+        field = f"tiers.{tier.name}.batch"
+        if tier.batch == 1:
+            if tier.wait_ms:
+                raise mistake("is for batches; add batch: 8, or remove it", f"tiers.{tier.name}.wait")
+            continue
+        kind = tier.model.served_as
+        if external(kind) is None and not KINDS.find(kind).takes_batches():
+            raise mistake(f"a model of kind {kind} answers one request at a time; remove it", field)
+        if shared := next((method.name for method in methods if method.shared), None):
+            raise mistake(
+                f"under {shared} the nodes of a tier share a window, one request after another; remove it, "
+                "or write scope: node there",
+                field,
+            )
+        if replay.mode == "lockstep":
+            raise mistake(
+                "lockstep sends one request at a time, so that no batch would ever have two; remove it, or "
+                "write replay: {mode: open}",
+                field,
+            )
+        if tier.wait_ms >= replay.deadline_s * 1000:
+            raise mistake(
+                "is no less than replay.deadline: requests would wait until it has passed; shorten it",
+                f"tiers.{tier.name}.wait",
+            )
 
 
 def check_parents(tiers: Sequence[Tier]) -> None:

@@ -13,6 +13,7 @@ from testbed.errors import TestbedError
 from testbed.host.files import require_utf8
 from testbed.scenario.capacity import check_memory
 from testbed.scenario.checks import (
+    check_batches,
     check_links,
     check_models,
     check_parents,
@@ -97,6 +98,7 @@ class Scenario(Section):
         check_links(self.tier_names, self.links)
         check_methods(self.methods, self.tier_names)
         check_calibrated(self.methods, self.task.kind, self.calibration)
+        check_batches(self.tiers, self.methods, self.replay)
         check_shared(self.methods, self.replay, self.events)
         check_skips(self.when_unreachable, self.tier_names)
         scenario = self

@@ -194,7 +194,7 @@ def serve(
     """
     placed = list(zip(tiers, workloads, strict=True))
     for tier, workload in placed:
-        tier.reset(workload.name, {"policy": "only-only"})
+        tier.reset(workload.name, {"policy": "only-only"}, requests=len(workload.arrivals_s))
     prompts: dict[str, str] = {}
     trace: list[Request] = []
     for tier, workload in placed:

@@ -251,6 +251,10 @@ WRONG = {
     "tiers.device.parents=2": "tiers.device.parents: must be a valid list, not 2",
     "tiers.cloud.parents=[1]": "tiers.cloud.parents: cloud is the top tier, with nobody above it; remove",
     "tiers.device.congestion=Bbr!": "tiers.device.congestion: 'Bbr!' is no name here; use a kernel's name",
+    "tiers.device.batch=0": "tiers.device.batch: must be greater than or equal to 1, not 0",
+    "tiers.device.batch=257": "tiers.device.batch: must be less than or equal to 256, not 257",
+    "tiers.device.batch=2.5": "tiers.device.batch: must be a valid integer, not 2.5",
+    "tiers.device.wait=2ms": "tiers.device.wait: is for batches; add batch: 8, or remove it",
     "tiers.device.name=device1": "tiers.device1.name: 'device1' is no name here; use small letters",
     "tiers.edge.name=device": "tiers: 'device' is there 2 times; give each entry a name of its own",
     "tiers=[]": "tiers: has too few entries; add one",
@@ -586,3 +590,36 @@ trace: {requests: 1, arrivals: {rate: 1}}
     sentence = refusal("when_unreachable=skip", path=path)
     assert "when_unreachable: is skip, and with 2 tiers there is none to ask past another" in sentence
     assert "best" in refusal("when_unreachable=best", path=path)
+
+
+BATCH = "tiers.device.batch=8"
+RECORDED = "tiers.device.model={kind: recorded, service: 1ms}"
+LOCKSTEP = "replay.mode=lockstep"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["tiers.device.wait=2"], "tiers.device.wait: 2 has no unit; write a time like"),
+        (["tiers.device.wait=2s"], "tiers.device.wait: '2s' is too much; it may be 1s at most"),
+        (
+            ["tiers.device.wait=20ms", "replay.deadline=20ms"],
+            "tiers.device.wait: is no less than replay.deadline: requests would wait until it has passed",
+        ),
+        ([RECORDED], "tiers.device.batch: a model of kind recorded answers one request at a time; remove it"),
+        ([LOCKSTEP], "tiers.device.batch: lockstep sends one request at a time, so that no batch would"),
+        (
+            [LOCKSTEP, "methods.recserve.scope=tier"],
+            "tiers.device.batch: under recserve the nodes of a tier share a window, one request after",
+        ),
+    ],
+    ids=["no-unit", "too-long", "beyond-the-deadline", "recorded", "lockstep", "shared-window"],
+)
+def test_batches_are_refused_where_there_can_be_none(overrides: list[str], sentence: str) -> None:
+    assert sentence in refusal(BATCH, *overrides)
+
+
+def test_batches_are_off_unless_asked_for(quickstart: Scenario) -> None:
+    device = load_scenario(QUICKSTART, [BATCH, "tiers.device.wait=2ms"]).tier("device")
+    assert (device.batch, device.wait_ms) == (8, 2.0)
+    assert {(tier.batch, tier.wait_ms) for tier in quickstart.tiers} == {(1, 0.0)}

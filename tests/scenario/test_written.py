@@ -87,7 +87,7 @@ def test_every_key_comes_back_from_another_folder(tmp_path: Path, monkeypatch: p
             {"name": "edge", "cpus": 1, "memory": "1.5GiB", "congestion": "reno",
              "model": {"kind": "openai", "url": "http://10.0.0.1/v1", "model": "NO", "timeout": "250ms"}},
             {"name": "cloud", "model": {"kind": "mine.py:Mine", "layers": [1, None], "timeout": "2"},
-             "cpus": 1, "memory": "1GiB"},
+             "cpus": 1, "memory": "1GiB", "batch": 8, "wait": "1.5ms"},
         ],
         "links": [
             {"name": "access", "between": ["device", "edge"], "profile": "lte", "queue": "2bdp",

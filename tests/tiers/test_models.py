@@ -168,17 +168,37 @@ def test_a_classifier_counts_tokens_by_its_own_tokenizer(tmp_path: Path) -> None
 @pytest.mark.parametrize("family", ["Bert", "Roberta", "Llama", "DistilBert"])
 def test_a_classifier_answers_a_batch_as_it_answers_each_text(family: str, tmp_path: Path) -> None:
     model = load(save_classifier(tmp_path, family))
-    alone, together = [model.infer(text) for text in TEXTS], model.infer_many(TEXTS)
+    model.require_batches()
+    texts = [*TEXTS, *(f"{text} and then {text}" for text in TEXTS), "ok"]
+    alone, together = [model.infer(text) for text in texts], model.infer_many(texts)
+    assert len({one.logits[0] for one in alone if one.logits}) > len(TEXTS), "one text is like another"
     for one, same in zip(alone, together, strict=True):
         assert replace(same, logits=None) == replace(one, logits=None)
         assert same.logits == pytest.approx(one.logits, abs=1e-5)
+        if family != "DistilBert" and (one.prompt_tokens or 0) > 256:
+            assert same.logits == one.logits, "it had a row of its own"
 
 
 def test_a_batch_of_texts_that_nothing_can_fill_up_is_refused(tmp_path: Path) -> None:
-    model = load(save_classifier(tmp_path, "Llama", pad_token_id=5))
+    model = load(save_classifier(tmp_path, "DistilBert", pad_token_id=5))
     assert model.infer(TEXTS[0]).answer
-    with pytest.raises(ConfigError, match=r"tokenizer says 0 and its config.json 5 .*; take batches of 1"):
-        model.infer_many(TEXTS)
+    for act in (lambda: model.infer_many(TEXTS), model.require_batches):
+        with pytest.raises(
+            ConfigError, match=r"tokenizer says 0 and its config.json 5 .*; take batches of 1"
+        ):
+            act()
+
+
+@pytest.mark.parametrize("padding", [2, None], ids=["ends-are-padding", "no-padding"])
+def test_a_classifier_that_fills_nothing_up_reads_each_prompt_where_it_reads_it_alone(
+    padding: int | None, tmp_path: Path
+) -> None:
+    model = load(save_classifier(tmp_path, "Llama", pad_token_id=padding))
+    model.require_batches()
+    texts = ["a fine film </s>", "ok </s> </s>", "</s>", "it begins here"]  # the end's token is of number 2
+    alone, together = [model.infer(text) for text in texts], model.infer_many(texts)
+    for one, same in zip(alone, together, strict=True):
+        assert same.logits == pytest.approx(one.logits, abs=1e-5)
 
 
 def test_a_tier_whose_checkpoint_has_other_labels_ends_with_one_sentence(tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ def test_health_is_503_while_the_model_loads_and_requests_say_why(tmp_path: Path
         ({"model": {"kind": "magic"}}, "no model kind 'magic'"),
         ({"model": {"kind": "recorded"}}, "needs a path, a default"),
         ({"policy": {"policy": "recsrve"}}, "no policy 'recsrve'"),
+        ({"batch": 8}, "model kind recorded answers one prompt at a time; leave batch out"),
     ],
 )
 def test_a_node_that_cannot_start_says_why_in_one_line(configuration: Any, says: str) -> None:
@@ -157,6 +158,9 @@ def test_a_port_in_use_is_one_line_too() -> None:
         ({"port": -1}, "port must be a whole number"),
         ({"threads": "2"}, "threads must be a whole number"),
         ({"tiers": "device"}, "tiers must be list"),
+        ({"batch": 0}, "batch must be a whole number from 1"),
+        ({"batch_wait_s": -1}, "batch_wait_s must be seconds, 0 or more"),
+        ({"requests": 200_001}, "requests must be a whole number from 1 to 200000"),
         ({"model": {}}, r"model\.kind is missing"),
     ],
 )

@@ -29,6 +29,7 @@ from tests.tiers.nodes import (
 )
 from tests.tiers.parents import answer, answering, parent
 from tiers.protocol import DEADLINE_HEADER, REQUEST_ID_HEADER, encode_json
+from tiers.records import KEPT
 from tiers.server import Node
 
 TEXTS = [f"a film of number {number}" for number in range(60)]
@@ -498,16 +499,28 @@ def test_a_wrong_reset_is_refused_and_changes_nothing() -> None:
     with chain() as (device, *_):
         begin({"policy": "recserve", "beta": 0.2}, device)
         ask(device.port, "x")
-        never = {"method": "m", "policy": {"policy": "device-only"}, "round_trip_s": -1}
+        reset = {"method": "m", "policy": {"policy": "device-only"}}
         for body in (
             b"{}",
             b"no",
             encode_json({"method": "m", "policy": {"policy": "recserve", "beta": 7}}),
-            encode_json(never),
+            encode_json({**reset, "round_trip_s": -1}),
+            encode_json({**reset, "requests": 0}),
+            encode_json({**reset, "requests": 200_001}),
         ):
             answer = call(device.port, "POST", "/control/reset", body)
             assert (answer.status, answer.json["error"]["type"]) == (400, "invalid_request")
         assert len(records(device)) == 1
+
+
+def test_a_node_keeps_as_many_records_as_a_method_has_requests_and_counts_the_others() -> None:
+    with running(node_config("cloud", None, requests=3)) as cloud:
+        for kept, told in ((3, {"requests": 2}), (2, {}), (KEPT, {})):
+            for number in range(5):
+                assert ask(cloud.port, f"film {number}", f"r{number}").status == 200
+            assert [row["request_id"] for row in records(cloud)] == [f"r{n}" for n in range(5)][-kept:]
+            assert call(cloud.port, "GET", "/control/status").json["records_forgotten"] == max(0, 5 - kept)
+            begin({"policy": "cloud-only"}, cloud, **told)
 
 
 def test_models_unknown_paths_and_wrong_verbs() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tiers.errors import ConfigError
 from tiers.parameters import construct, parameters
 from tiers.plugins import external
 from tiers.tasks import make_task
@@ -93,9 +94,23 @@ class Model(ABC):
     def infer_many(self, texts: Sequence[str]) -> list[Output]:
         """Answer several texts, in their order; a model that gains by it takes them together.
 
-        No tier does so. It is how data sets are recorded (``testbed models record``).
+        So data sets are recorded (``testbed models record``), and so a tier with ``batch`` serves what waits.
         """
         return [self.infer(text) for text in texts]
+
+    @classmethod
+    def takes_batches(cls) -> bool:
+        """Whether its kind has a way of its own to answer several texts together."""
+        return cls.infer_many is not Model.infer_many
+
+    def require_batches(self) -> None:
+        """Make sure that it can answer several texts together.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        if not self.takes_batches():
+            raise ConfigError(f"model kind {self.config.kind} answers one prompt at a time; leave batch out")
 
     def describe(self) -> dict[str, Any]:
         """What the run's manifest should know of it."""

@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from tiers.models.checkpoint.generation import Generator
 from tiers.models.checkpoint.head import confidence_of, labels_of
 from tiers.models.checkpoint.labels import as_label, in_the_tasks_words
 from tiers.models.checkpoint.lean import can_import_lean, import_lean
+from tiers.models.checkpoint.packed import can_pack, packed_logits
 from tiers.models.checkpoint.source import load_weights
 from tiers.models.checkpoint.tokens import PromptEncoder, Prompting, positions_of
 from tiers.parameters import Count, File, Internal, Like
@@ -82,6 +84,7 @@ class TransformersModel(Model):
             raise ConfigError(f"no checkpoint directory {path}")
         self.path, self.lean = path, False
         self._known: dict[str, Any] = {}
+        self._require_padding: Callable[[], None] = lambda: None
         self._prompting = Prompting(config.template_of(template), chat)
         self._max_tokens, self._max_new_tokens, self._device = max_tokens, max_new_tokens, device
         set_environment(config.threads, offline=Path(path).is_dir())
@@ -100,6 +103,7 @@ class TransformersModel(Model):
         limits = self._max_tokens, self._max_new_tokens
         generator = Generator(self.path, *limits, self.config.threads, self._device, self._prompting)
         self._max_tokens = generator.encode.max_tokens
+        self._require_padding = generator.require_padding
         self._known = {"chat_template": generator.encode.chats}
         if self.config.task != "classification":
             return generator
@@ -125,16 +129,23 @@ class TransformersModel(Model):
         prompting = self._prompting._replace(chat=False)
         encode = PromptEncoder(self.path, self._max_tokens, positions_of(model), prompting)
         self._max_tokens = encode.max_tokens
+        packing = can_pack(model)
+        if not packing:
+            self._require_padding = partial(encode.require_padding, model.config.pad_token_id)
         self.confidence = confidence_of(model.config, self.path)
         labels = self._labels(labels_of(model.config, self.path))
         lengths = [len(encode.tokenizer(label, add_special_tokens=False)["input_ids"]) for label in labels]
 
         def infer(texts: Sequence[str]) -> list[Output]:
-            rows = encode.batch(texts, model.config.pad_token_id)
-            read = rows.pop("lengths")
+            packed = packing and len(texts) > 1
+            rows = dict(encode(list(texts))) if packed else encode.batch(texts, model.config.pad_token_id)
+            read = list(map(len, rows["input_ids"])) if packed else rows.pop("lengths")
             with torch.inference_mode():
-                inputs = {name: torch.tensor(row, device=self._device) for name, row in rows.items()}
-                logits: list[list[float]] = model(**inputs).logits.tolist()
+                if packed:
+                    logits = packed_logits(model, rows, self._device)
+                else:
+                    inputs = {name: torch.tensor(row, device=self._device) for name, row in rows.items()}
+                    logits = model(**inputs).logits.tolist()
             best = [row.index(max(row)) for row in logits]
             return [
                 Output(labels[at], logits=row, prompt_tokens=length, completion_tokens=lengths[at])
@@ -161,6 +172,9 @@ class TransformersModel(Model):
             ConfigError: the checkpoint has no token with which shorter texts are filled up.
         """
         return self._infer(texts)
+
+    def require_batches(self) -> None:
+        self._require_padding()
 
     def describe(self) -> dict[str, Any]:
         known = {"path": self.path, "lean_import": self.lean, "max_tokens": self._max_tokens}

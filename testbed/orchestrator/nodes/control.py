@@ -16,6 +16,7 @@ from testbed.host.processes.waiting import wait_until
 from testbed.network.container import TierHost
 from testbed.network.kernel.netns import socket_in
 from tiers.protocol import CONTROL_PREFIX, TIER_PORT, encode_json
+from tiers.records import MAX_RECORDS
 
 CONTROL_TIMEOUT_S = 60.0
 WARMUP_TIMEOUT_S = 300.0
@@ -66,15 +67,21 @@ class NodeControl:
         return [{"answer": answer, "confidence": confidence} for answer, confidence in pairs]
 
     def reset(
-        self, method: str, policy: dict[str, Any], round_trips: Mapping[str, float] = MappingProxyType({})
+        self,
+        method: str,
+        policy: dict[str, Any],
+        round_trips: Mapping[str, float] = MappingProxyType({}),
+        requests: int | None = None,
     ) -> None:
         """Start ``method`` with nothing carried over from the one before.
 
         Args:
             round_trips: the longest ones, by their names in a node's configuration, where they may differ
                 from those that it started with.
+            requests: for how many the node is to keep records (:data:`tiers.records.KEPT` by default).
         """
-        self._ask("reset", {"method": method, "policy": policy, **round_trips})
+        told = {} if requests is None else {"requests": min(requests, MAX_RECORDS)}
+        self._ask("reset", {"method": method, "policy": policy, **round_trips, **told})
 
     def share(self, confidences: Sequence[float]) -> list[float]:
         """Tell the node what entered the window at other nodes of its tier.

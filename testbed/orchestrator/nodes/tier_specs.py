@@ -23,6 +23,7 @@ from testbed.scenario.timeline import under_events
 from testbed.scenario.topology import Node, Topology
 from tiers.config import REQUEST_THREADS
 from tiers.plugins import External, external
+from tiers.records import MAX_RECORDS
 
 PLUGIN_MOUNT = "/plugins"
 PIDS_LIMIT = REQUEST_THREADS + 256
@@ -58,7 +59,7 @@ def container_specs(
             node.name,
             cpus=scenario.tier(node.tier).cpus,
             memory_bytes=scenario.tier(node.tier).memory_bytes,
-            env=_environment(node, scenario, worst, configs[node.tier]),
+            env=_environment(node, scenario, worst, configs[node.tier], returns=node.name in killed),
             pids_limit=PIDS_LIMIT,
             mounts=mounts[node.tier],
             command=["python3", "-m", "tiers.supervisor"] if node.name in killed else None,
@@ -88,7 +89,9 @@ def round_trips(node: Node, topology: Topology) -> dict[str, float]:
     return found
 
 
-def _environment(node: Node, scenario: Scenario, topology: Topology, model: dict[str, Any]) -> dict[str, str]:
+def _environment(
+    node: Node, scenario: Scenario, topology: Topology, model: dict[str, Any], *, returns: bool
+) -> dict[str, str]:
     threads = max(1, math.floor(scenario.tier(node.tier).cpus))  # more would wait for one another (OpenMP)
     config = {
         "node": node.name,
@@ -103,6 +106,10 @@ def _environment(node: Node, scenario: Scenario, topology: Topology, model: dict
     }
     if (past := topology.past(node.name)) is not None:
         config["past"] = past.ip
+    if (tier := scenario.tier(node.tier)).batch > 1:
+        config |= {"batch": tier.batch, "batch_wait_s": tier.wait_ms / 1000}
+    if returns:  # in the middle of a method, which nobody tells it
+        config["requests"] = MAX_RECORDS
     return {**environment(config), "OMP_NUM_THREADS": str(threads)}
 
 

@@ -31,6 +31,7 @@ _PER_NODE = {
     "forward_errors": "forward_error",
     "repeats": "repeats",
     "skipped": "skipped",
+    "batch_sizes": "batch_size",
     "lives": "life",
 }
 

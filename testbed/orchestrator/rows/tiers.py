@@ -45,7 +45,7 @@ def _inferences(records: Sequence[Row]) -> dict[str, Any]:
     inferred = [record for record in records if record["inferred"]]
     return {
         "inferences": len(inferred),
-        "inference_ms": math.fsum(record["inference_ms"] for record in inferred),
+        "inference_ms": math.fsum(record["inference_ms"] / record["batch_size"] for record in inferred),
         "replaced_inferences": sum(map(_replaced, inferred)),
         "kept": sum(record["kept"] for record in inferred),
     }

@@ -158,6 +158,7 @@ RateBps = Annotated[
     int, Field(strict=True, ge=1), quantity(parse_rate_bps, LEAST_RATE, MOST_RATE), written(write_rate)
 ]
 TimeMs = Annotated[float, Field(ge=0), quantity(parse_time_ms, high="60s"), written(write_time_ms)]
+WaitMs = Annotated[float, Field(ge=0), quantity(parse_time_ms, high="1s"), written(write_time_ms)]
 ShareOfOne = Annotated[float, Field(ge=0, le=1), quantity(parse_share), written(write_share)]
 ThinkS = Annotated[float, Field(ge=0), quantity(parse_time_s, high="60min"), written(write_time_s)]
 DeadlineS = Annotated[float, Field(gt=0), quantity(parse_time_s, "1ms", "60min"), written(write_time_s)]

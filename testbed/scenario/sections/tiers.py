@@ -7,10 +7,11 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from testbed.scenario.sections.models import AnyModel
-from testbed.scenario.sections.section import Count, MemoryBytes, Number, Section, name_like
+from testbed.scenario.sections.section import Count, MemoryBytes, Number, Section, WaitMs, name_like
 from testbed.scenario.topology import CONGESTION
 
 MAX_NODES = 1000
+MAX_BATCH = 256
 # Node names are tier and number, link names child-parent: without dashes and final digits none is ambiguous.
 TierName = Annotated[
     str,
@@ -29,7 +30,8 @@ class Tier(Section):
 
     ``parents`` has for each node the number of its parent in the tier above, counted from 1; empty, the rule
     of :func:`testbed.scenario.layout.parent_number` holds. ``congestion`` is TCP's control of what its nodes
-    send.
+    send. The model answers up to ``batch`` requests together, of which the first waits for others until it
+    has waited ``wait_ms``.
     """
 
     name: TierName
@@ -39,6 +41,8 @@ class Tier(Section):
     model: AnyModel
     cpus: Annotated[Number, Field(ge=0.01)]
     memory_bytes: MemoryBytes = Field(validation_alias="memory")
+    batch: Annotated[Count, Field(le=MAX_BATCH)] = 1
+    wait_ms: WaitMs = Field(default=0.0, validation_alias="wait")
 
     @model_validator(mode="before")
     @classmethod

@@ -15,6 +15,7 @@ from tests import ROOT
 from tests.results.simulated import TEXT, calibrate
 from tiers.config import read_config
 from tiers.policies import make_policy
+from tiers.records import KEPT, MAX_RECORDS
 
 POLICY = """
 from tiers.policies import Decision, Policy
@@ -124,3 +125,16 @@ def test_a_node_that_is_to_be_killed_gets_a_first_process_that_outlives_it() -> 
     specs = {spec.node: spec for spec in container_specs(scenario, scenario.topology, None)}
     assert specs["edge1"].command == ["python3", "-m", "tiers.supervisor"]
     assert specs["device1"].command is None
+    records = {name: read_config(spec.env).requests for name, spec in specs.items()}
+    assert records == {"device1": KEPT, "device2": KEPT, "edge1": MAX_RECORDS, "cloud1": KEPT}
+
+
+def test_a_tier_is_told_of_its_batches() -> None:
+    overrides = ["tiers.edge.batch=8", "tiers.edge.wait=2.5ms"]
+    scenario = load_scenario(ROOT / "scenarios" / "quickstart.yaml", overrides)
+    specs = container_specs(scenario, scenario.topology, ROOT)
+    told = {
+        spec.node: (config.batch, config.batch_wait_s) for spec in specs if (config := read_config(spec.env))
+    }
+    assert told["edge1"] == (8, 0.0025)
+    assert set(told.values()) == {(1, 0.0), (8, 0.0025)}

@@ -49,6 +49,14 @@ class Generator:
         if tokenizer.pad_token_id is None:  # what is masked may be any token
             tokenizer.pad_token = tokenizer.eos_token
 
+    def require_padding(self) -> None:
+        """Make sure that it can take several texts together.
+
+        Raises:
+            ConfigError: the checkpoint has no token to fill up shorter ones.
+        """
+        self.encode.require_padding(self.encode.tokenizer.pad_token_id)
+
     def __call__(self, texts: Sequence[str]) -> list[Output]:
         """Answer ``texts``; log-probabilities are those of the model itself, the end token's included.
 

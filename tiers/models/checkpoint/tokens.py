@@ -94,14 +94,22 @@ class PromptEncoder:
         if len(texts) == 1:
             rows = dict(self(texts))
             return {**rows, "lengths": [len(rows["input_ids"][0])]}
+        self.require_padding(padding)
+        rows = dict(self(texts, padding=True, padding_side=side, return_attention_mask=True))
+        return {**rows, "lengths": [sum(mask) for mask in rows["attention_mask"]]}
+
+    def require_padding(self, padding: int | None) -> None:
+        """Make sure that shorter texts can be filled up; ``padding`` is what the model's configuration says.
+
+        Raises:
+            ConfigError: the tokenizer says another token, or none.
+        """
         own = self.tokenizer.pad_token_id
         if own is None or own != padding:
             raise ConfigError(
                 f"a batch needs a padding token, and this checkpoint's tokenizer says {own} and its "
                 f"config.json {padding} (pad_token_id); take batches of 1"
             )
-        rows = dict(self(texts, padding=True, padding_side=side, return_attention_mask=True))
-        return {**rows, "lengths": [sum(mask) for mask in rows["attention_mask"]]}
 
 
 def positions_of(model: Any) -> int | None:
