@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from tiers.chat import FinishReason, Usage
+from tiers.api.asked import Asked
+from tiers.api.schema import Schema
+from tiers.chat import FinishReason, Logprobs, Usage
 from tiers.confidence import Confidence, confidence_in, make_confidence
 from tiers.errors import RequestError, deadline_passed
 from tiers.models.base import Model, ModelConfig, Output, load_model
@@ -34,6 +36,7 @@ class Inference:
     finish: FinishReason
     queue_ms: float
     inference_ms: float
+    logprobs: Logprobs | None = None
 
 
 def usage(text: str, output: Output) -> Usage:
@@ -74,7 +77,12 @@ class InferenceQueue:
         """What the model says of itself; only its kind while it is being loaded."""
         return {"kind": self._config.kind} if self._loaded is None else self._loaded[0].describe()
 
-    def infer(self, text: str, decide: Decide | None, deadline: float) -> Inference:
+    @property
+    def narrowed(self) -> Mapping[str, Schema]:
+        """What the model cannot take of a request's fields; nothing is known of one that is not loaded."""
+        return {} if self._loaded is None else self._loaded[0].narrowed
+
+    def infer(self, asked: Asked, decide: Decide | None, deadline: float) -> Inference:
         """Wait for the turn, infer, and let ``decide`` say what becomes of the answer; ``None`` keeps it.
 
         An inference that has begun is waited for, since its confidence enters the window: at worst the
@@ -86,7 +94,7 @@ class InferenceQueue:
         if not self.ready:
             raise RequestError(503, "not_ready", "the model is still being loaded")
         submitted = time.monotonic()
-        future = self._thread.submit(self._work, text, decide, submitted)
+        future = self._thread.submit(self._work, asked, decide, submitted)
         try:
             return future.result(timeout=max(0.0, deadline - submitted))
         except TimeoutError:
@@ -94,11 +102,13 @@ class InferenceQueue:
                 raise deadline_passed("in the inference queue") from None
         return future.result()
 
-    def _work(self, text: str, decide: Decide | None, submitted: float) -> Inference:
+    def _work(self, asked: Asked, decide: Decide | None, submitted: float) -> Inference:
         started = time.monotonic()
         try:
-            output, confidence = self._answer(text)
+            output, confidence = self._answer(asked)
             decision = KEEP if decide is None else decide(confidence)
+        except RequestError:  # the model cannot take this conversation
+            raise
         except Exception as error:  # whatever a model, a confidence or a plug-in raises
             raise RequestError(500, "inference", f"{type(error).__name__}: {error}") from error
         done = time.monotonic()
@@ -107,17 +117,19 @@ class InferenceQueue:
             confidence,
             output.made_up,
             decision,
-            usage(text, output),
+            usage(asked.text, output),
             "length" if output.cut_off else "stop",
             queue_ms=(started - submitted) * 1000,
             inference_ms=(done - started) * 1000,
+            logprobs=output.logprobs,
         )
 
-    def _answer(self, text: str) -> tuple[Output, float]:
+    def _answer(self, asked: Asked) -> tuple[Output, float]:
         assert self._loaded is not None, "checked before it was queued"
         model, measure = self._loaded
-        output = model.infer(text)
-        return output, confidence_in(output, measure)
+        output = model.infer(asked.text) if asked.is_plain else model.answer(asked)
+        confidence = confidence_in(output, measure)
+        return replace(output, answer=asked.options.ended(output.answer)), confidence
 
     def between(self, act: Callable[[], Value]) -> Value:
         """Call ``act`` between two inferences, in their thread: what policies keep is that thread's alone."""

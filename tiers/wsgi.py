@@ -35,7 +35,7 @@ another; 0 where one was idle or could be made.
 IDLE_S = 3600
 """Seconds without traffic after which a connection is closed; the client (tiers.upstream) never is first."""
 MAX_BODY_BYTES = 2 << 20
-"""What is read at all; :data:`tiers.server.MAX_REQUEST_BYTES`, which is less, is refused with a reason."""
+"""What is read at all; :data:`tiers.routes.MAX_REQUEST_BYTES`, which is less, is refused with a reason."""
 MAX_HEADER_BYTES = 16 << 10
 MAX_CONNECTIONS = 10_000
 THREADS_AT_START = 64
