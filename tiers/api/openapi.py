@@ -6,6 +6,7 @@ fields are narrowed to what its model can take, and models are those that can be
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -115,3 +116,7 @@ def _written(schema: Any, within: str = "") -> Any:
         kept = {key: value for key, value in schema.items() if not told or key not in ("why", "code")}
         return {**{key: _written(value) for key, value in kept.items()}, **told}
     return [_written(item) for item in schema] if isinstance(schema, list) else schema
+
+
+if __name__ == "__main__":
+    print(json.dumps(document(), indent=1))
