@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +14,11 @@ from openai import OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
 from testbed.wire.texts import prompt_bytes
+from tests import ROOT
 from tests.tiers.nodes import HOST, ask, begin, chain, free_port, node_config, records, running, wait_until
 from tests.tiers.parents import answering, parent
 from tiers.api.asked import read_request
+from tiers.api.fields import FIELDS
 from tiers.server import Node
 
 EXAMPLE: list[ChatCompletionMessageParam] = [
@@ -55,6 +58,23 @@ def test_the_clients_own_example_is_answered_by_every_tier(asking: OpenAI) -> No
     way = (completion.model_extra or {})["recserve"]
     assert way["path"][-1]["node"] == f"{way['tier']}1"
     assert completion.model == way["tier"]
+
+
+def test_the_example_of_the_page_runs_as_it_is_written(
+    nodes: tuple[Node, Node, Node], capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin({"policy": "recserve", "beta": 0.5}, *nodes)
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "CLIENTS.md").read_text(), re.DOTALL)
+    exec(example.replace("127.0.0.1:8000", f"{HOST}:{nodes[0].port}"), {})
+    first, told, streamed = capsys.readouterr().out.splitlines()
+    assert {first, streamed} <= {"negative", "positive"}
+    assert "'node': 'device1'" in told
+
+
+def test_every_field_that_is_taken_is_on_the_page() -> None:
+    page = (ROOT / "docs" / "CLIENTS.md").read_text()
+    taken = [name for name, schema in FIELDS.items() if schema.get("type") != "null"]
+    assert [name for name in taken if f"`{name}" not in page] == []
 
 
 def test_the_clients_example_of_a_stream_is_answered_by_every_tier(asking: OpenAI) -> None:

@@ -78,14 +78,25 @@ class PromptEncoder:
             RequestError: 400; the chat template takes no such conversation, or it has no room for it.
         """
         around = Around(asked.messages[: asked.last], asked.messages[asked.last + 1 :])
-        if (taken := self._length("", around)) >= self.max_tokens:
-            raise invalid(
-                f"messages: without the last one they have {taken} tokens, and this tier's model reads "
-                f"{self.max_tokens}; send fewer",
-                "messages",
-                "context_length_exceeded",
-            )
+        if len(asked.messages) > self.max_tokens:  # before they are put together: a token each they have
+            raise self._too_long()
+        try:
+            chat = self._asked("", around)
+        except Exception as error:  # of the template's own raise_exception, or of its code
+            raise _unread(f"does not take these: {error}") from error
+        for message in (*around.before, *around.after):
+            if message.text.strip() not in chat:
+                raise _unread(f"leaves out one of role {message.role}")
+        if self._length("", around) >= self.max_tokens:
+            raise self._too_long()
         return self.tokenizer(self._fitting(asked.text, around), add_special_tokens=False)
+
+    def _too_long(self) -> RequestError:
+        message = (
+            f"messages: those beside the last user's leave it no room of the {self.max_tokens} tokens that "
+            "this tier's model reads; send fewer"
+        )
+        return invalid(message, "messages", "context_length_exceeded")
 
     def _fitting(self, text: str, around: Around = ALONE) -> str:
         """What is asked: the template with the longest beginning of a text that there is room for."""
@@ -105,18 +116,6 @@ class PromptEncoder:
         # Special tokens are of the chat template's own.
         messages = [*map(_as_templates_have_it, around.before), {"role": "user", "content": asked}]
         messages += map(_as_templates_have_it, around.after)
-        if len(messages) == 1:
-            return self._chat(messages)
-        try:
-            chat = self._chat(messages)
-        except Exception as error:  # of the template's own raise_exception, or of its code
-            raise _unread(f"does not take these: {error}") from error
-        for message in messages:
-            if message["content"].strip() not in chat:
-                raise _unread(f"leaves out one of role {message['role']}")
-        return chat
-
-    def _chat(self, messages: list[dict[str, str]]) -> str:
         chat: str = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         return chat
 
