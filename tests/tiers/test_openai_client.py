@@ -247,5 +247,5 @@ def test_a_streamed_request_is_recorded_as_any_other(nodes: tuple[Node, Node, No
     begin({"policy": "cloud-only"}, *nodes)
     list(client(nodes[0]).chat.completions.create(model="tier", messages=EXAMPLE, stream=True))
     for node in nodes:
-        wait_until(lambda node=node: len(records(node)) == 1)  # type: ignore[misc]
+        wait_until(lambda node=node: len(records(node)) == 1)
         assert records(node)[0]["outcome"] == "answered"
