@@ -1,13 +1,14 @@
-"""The JSON of the OpenAI API's chat completions, as far as a tier reads and writes it."""
+"""The JSON of the OpenAI API's answers to chats, as a tier writes it and passes it on."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from tiers.errors import RequestError, invalid
+from tiers.errors import RequestError
 from tiers.protocol import DEGRADED_KEY, INSTRUMENTATION_KEY, encode_json
 
 
@@ -36,72 +37,8 @@ class Usage:
 
 FinishReason = Literal["stop", "length"]
 """Why an answer ends: the model was done, or had produced as many tokens as it may."""
-
-
-def read_prompt(body: bytes) -> str:
-    """The last user message's text, exactly as it was sent.
-
-    Raises:
-        RequestError: 400; the body is no chat request, asks for what no tier gives, or has no such text.
-    """
-    try:
-        # Not as json.loads takes bytes: it reads UTF-16 too, whose texts the account of bytes does not know.
-        request = json.loads(body.decode().removeprefix("\ufeff"))
-    except (ValueError, RecursionError) as error:
-        raise invalid(f"the body is not JSON: {error}") from error
-    if not isinstance(request, dict) or not isinstance(request.get("messages"), list):
-        raise invalid("the body must be an object with messages, a list", "messages")
-    _refuse_other_answers(request)
-    for message in reversed(request["messages"]):
-        if isinstance(message, dict) and message.get("role") == "user":
-            return _text_of(message.get("content"))
-    raise invalid("messages has none of role user", "messages")
-
-
-def _refuse_other_answers(request: dict[str, Any]) -> None:
-    """Refuse what asks for an answer of another shape than tiers give. All other fields are ignored."""
-    kind, choice = request.get("response_format"), request.get("tool_choice")
-    asked = {
-        "stream": (request.get("stream"), "tiers answer whole"),
-        "n": (request.get("n") not in (None, 1), "a tier gives one answer"),
-        "logprobs": (request.get("logprobs"), "tiers give none"),
-        "response_format": (kind not in (None, {"type": "text"}), "tiers answer in plain text"),
-        "modalities": (request.get("modalities") not in (None, [], ["text"]), "tiers answer in plain text"),
-        "tool_choice": (choice not in (None, "auto", "none"), "tiers call no tools"),
-    }
-    for field, (wanted, why) in asked.items():
-        if wanted:
-            raise invalid(f"{field}: {why}; leave it out", field)
-
-
-def _text_of(content: object) -> str:
-    if isinstance(content, list):
-        content = "".join(map(_text_of_part, content))
-    if not isinstance(content, str) or not content:
-        raise invalid("the last user message needs content: text that is not empty", "messages")
-    require_unicode(content, "messages")
-    return content
-
-
-def require_unicode(text: str, param: str | None = None) -> None:
-    """Refuse a text that JSON can hold and no UTF-8: halves of surrogate pairs.
-
-    Raises:
-        RequestError: 400, which names the request's field ``param``.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise invalid(f"the prompt is not valid Unicode: {error.reason}", param) from error
-
-
-def _text_of_part(part: object) -> str:
-    if isinstance(part, dict) and part.get("type") == "text" and isinstance(text := part.get("text"), str):
-        return text
-    raise invalid(
-        "the last user message has a part of content that is not text; send parts of type text alone",
-        "messages",
-    )
+Logprobs = Sequence[Mapping[str, Any]]
+"""An answer's tokens, each with its log-probability: ``logprobs.content`` of a choice."""
 
 
 def write_answer(
@@ -114,6 +51,7 @@ def write_answer(
     step: Step,
     *,
     degraded: bool = False,
+    logprobs: Logprobs | None = None,
 ) -> bytes:
     """JSON of the answer that ``tier`` gives, with the first step of the path.
 
@@ -131,7 +69,7 @@ def write_answer(
                 {
                     "index": 0,
                     "message": {"role": "assistant", "content": text, "refusal": None},
-                    "logprobs": None,
+                    "logprobs": None if logprobs is None else {"content": logprobs, "refusal": None},
                     "finish_reason": finish,
                 }
             ],

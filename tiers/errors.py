@@ -12,34 +12,47 @@ class ConfigError(Exception):
 
 
 class RequestError(Exception):
-    """A request that ends without an answer, as HTTP ``status`` and a ``kind`` that results keep apart."""
+    """A request that ends without an answer, as HTTP ``status`` and a ``kind`` that results keep apart.
 
-    def __init__(self, status: int, kind: ErrorKind, message: str, param: str | None = None) -> None:
+    ``param`` and ``code`` say to a user which field of his is wrong, and how.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        kind: ErrorKind,
+        message: str,
+        param: str | None = None,
+        code: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind
         self.message = message
         self.param = param
+        self.code = code
 
     @property
     def body(self) -> bytes:
         """The JSON that travels (:func:`error_body`)."""
-        return error_body(self.kind, self.message, self.param)
+        return error_body(self.kind, self.message, self.param, self.code)
 
 
-def error_body(kind: ErrorKind, message: str, param: str | None = None) -> bytes:
+def error_body(kind: ErrorKind, message: str, param: str | None = None, code: str | None = None) -> bytes:
     """JSON of an error, as the OpenAI API writes it: ``{"error": {"type", "message", "param", "code"}}``.
 
     Args:
         param: the field of the request that is wrong; ``None`` where it is not one.
+        code: what is wrong with it, in a word of that API's; ``None`` for what is no mistake of a user's:
+            such an error's ``type`` says all.
     """
-    error: dict[str, Any] = {"type": kind, "message": message, "param": param, "code": None}
+    error: dict[str, Any] = {"type": kind, "message": message, "param": param, "code": code}
     return encode_json({"error": error})
 
 
-def invalid(message: str, param: str | None = None) -> RequestError:
+def invalid(message: str, param: str | None = None, code: str | None = None) -> RequestError:
     """An error 400: the request is not as it must be; the message names the field."""
-    return RequestError(400, "invalid_request", message, param)
+    return RequestError(400, "invalid_request", message, param, code)
 
 
 def deadline_passed(where: str) -> RequestError:

@@ -7,12 +7,15 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
-from tiers.chat import FinishReason, Usage
+from tiers.api.asked import Asked
+from tiers.api.schema import Schema
+from tiers.chat import FinishReason, Logprobs, Usage
 from tiers.confidence import Confidence, confidence_in, make_confidence
 from tiers.errors import RequestError, deadline_passed
 from tiers.models.base import Model, ModelConfig, Output, load_model
@@ -52,6 +55,7 @@ class Inference:
     queue_ms: float
     inference_ms: float
     batch_size: int = 1
+    logprobs: Logprobs | None = None
 
 
 def usage(text: str, output: Output) -> Usage:
@@ -64,9 +68,9 @@ def usage(text: str, output: Output) -> Usage:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A text in the queue, and where its inference will be."""
+    """What is asked, in the queue, and where its inference will be."""
 
-    text: str
+    asked: Asked
     decide: Decide | None
     deadline: float = math.inf
     submitted: float = field(default_factory=time.monotonic)
@@ -116,7 +120,12 @@ class InferenceQueue:
         """What the model says of itself; only its kind while it is being loaded."""
         return {"kind": self._config.kind} if self._loaded is None else self._loaded[0].describe()
 
-    def infer(self, text: str, decide: Decide | None, deadline: float) -> Inference:
+    @property
+    def narrowed(self) -> Mapping[str, Schema]:
+        """What the model cannot take of a request's fields; nothing is known of one that is not loaded."""
+        return {} if self._loaded is None else self._loaded[0].narrowed
+
+    def infer(self, asked: Asked, decide: Decide | None, deadline: float) -> Inference:
         """Wait for the turn, infer, and let ``decide`` say what becomes of the answer; ``None`` keeps it.
 
         An inference that has begun is waited for, since its confidence enters the window: at worst the
@@ -126,7 +135,7 @@ class InferenceQueue:
             RequestError: ``not_ready``, ``deadline``, or ``inference`` if the model failed.
         """
         self._require_ready()
-        one = _Waiting(text, decide, deadline)
+        one = _Waiting(asked, decide, deadline)
         with self._came:
             self._thread.submit(self._turn)  # as many turns as texts, each of which takes one at least
             self._waiting.append(one)
@@ -145,7 +154,7 @@ class InferenceQueue:
             RequestError: ``not_ready``, or ``inference`` if the model failed.
         """
         self._require_ready()
-        one = _Waiting(text, None)
+        one = _Waiting(Asked.plainly(text), None)
         self._thread.submit(self._serve, [one]).result()
         return one.future.result()
 
@@ -161,14 +170,14 @@ class InferenceQueue:
                 longest_s = self._waiting[0].submitted + self._batching.wait_s - time.monotonic()
                 self._came.wait_for(lambda: len(self._waiting) >= size, max(0.0, longest_s))
             taken = [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
-        if batch := [one for one in taken if one.future.set_running_or_notify_cancel()]:
+        for batch in _together([one for one in taken if one.future.set_running_or_notify_cancel()]):
             self._serve(batch)
 
     def _serve(self, batch: Sequence[_Waiting]) -> None:
         """Infer a batch, and one by one if that fails: a text that cannot be answered fails no other."""
         started = time.monotonic()
         try:
-            outputs = self._outputs([one.text for one in batch])
+            outputs = self._outputs([one.asked for one in batch])
         except BaseException as error:  # whatever a model or a plug-in raises; nobody may wait for ever
             if len(batch) == 1:
                 batch[0].future.set_exception(_failed(error))
@@ -188,18 +197,19 @@ class InferenceQueue:
             else:
                 one.future.set_result(_inference(one, output, found, started, done, len(batch)))
 
-    def _outputs(self, texts: list[str]) -> list[Output]:
+    def _outputs(self, asked: Sequence[Asked]) -> list[Output]:
         model, _ = self._known
-        if len(texts) == 1:
-            return [model.infer(texts[0])]
-        outputs = model.infer_many(texts)
-        if len(outputs) != len(texts):
-            raise ValueError(f"{len(outputs)} answers to {len(texts)} texts")
+        if len(asked) == 1:
+            (one,) = asked
+            return [model.infer(one.text) if one.is_plain else model.answer(one)]
+        outputs = model.infer_many([one.text for one in asked])
+        if len(outputs) != len(asked):
+            raise ValueError(f"{len(outputs)} answers to {len(asked)} texts")
         return outputs
 
     def _decided(self, one: _Waiting, output: Output) -> _Decided | RequestError:
         try:
-            used, confidence = usage(one.text, output), confidence_in(output, self._known[1])
+            used, confidence = usage(one.asked.text, output), confidence_in(output, self._known[1])
             return _Decided(used, confidence, KEEP if one.decide is None else one.decide(confidence))
         except BaseException as error:  # as above, of an answer, a confidence or a policy
             return _failed(error)
@@ -221,11 +231,20 @@ class InferenceQueue:
                 self._waiting.popleft().future.cancel()
 
 
+def _together(waiting: Sequence[_Waiting]) -> Iterator[list[_Waiting]]:
+    """What can be one batch, in the order in which it came: plain texts; a conversation is alone."""
+    for plain, some in groupby(waiting, lambda one: one.asked.is_plain):
+        if plain:
+            yield list(some)
+        else:
+            yield from ([one] for one in some)
+
+
 def _inference(
     one: _Waiting, output: Output, decided: _Decided, started: float, done: float, size: int
 ) -> Inference:
     return Inference(
-        output.answer,
+        one.asked.options.ended(output.answer),
         decided.confidence,
         output.made_up,
         decided.decision,
@@ -234,10 +253,13 @@ def _inference(
         queue_ms=(started - one.submitted) * 1000,
         inference_ms=(done - started) * 1000,
         batch_size=size,
+        logprobs=output.logprobs,
     )
 
 
 def _failed(error: BaseException) -> RequestError:
+    if isinstance(error, RequestError):  # the model cannot take this very conversation
+        return error
     failed = RequestError(500, "inference", f"{type(error).__name__}: {error}")
     failed.__cause__ = error
     return failed

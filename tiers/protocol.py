@@ -9,6 +9,9 @@ TIER_PORT = 8000
 """Every node listens here: on its WAN address for its children, on loopback for its own users."""
 
 COMPLETIONS_PATH = "/v1/chat/completions"
+ANY_MODEL = "tier"
+"""The name under which every node is asked, by the orchestrator and by the tiers below: whichever model the
+method lets answer."""
 CONTROL_PREFIX = "/control"
 """Answered to the node's own loopback address alone."""
 

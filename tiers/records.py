@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
+from tiers.api.asked import Stream
 from tiers.errors import RequestError, deadline_passed
 
 MAX_RECORDS = 200_000
@@ -119,11 +120,15 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back to the sender; ``record`` is the request's, and ``None`` for a repeat of it."""
+    """What goes back to the sender; ``record`` is the request's, and ``None`` for a repeat of it.
+
+    ``stream``: the sender wants it as a stream; it becomes one when it leaves (:mod:`tiers.api.stream`).
+    """
 
     status: int
     body: bytes
     record: Record | None = None
+    stream: Stream | None = None
 
     def handed_over(self, at_s: float) -> None:
         """Note in the record when the reply left."""

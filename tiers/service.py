@@ -10,15 +10,16 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from tiers.api.asked import ChatRequest, read_request
 from tiers.breaker import OWN_STATUSES, sign_of
-from tiers.chat import Step, error_kind, prepend_step, read_prompt, write_answer
+from tiers.chat import Step, error_kind, prepend_step, write_answer
 from tiers.config import NodeConfig
 from tiers.errors import RequestError, deadline_passed, error_body
 from tiers.ids import ShortIds
 from tiers.inference import Batching, Decide, Inference, InferenceQueue
 from tiers.metrics import Metrics
 from tiers.policies import Decision, Policy, Request, make_policy, tier_of
-from tiers.protocol import ANSWERED
+from tiers.protocol import ANSWERED, ANY_MODEL
 from tiers.records import KEPT, Record, Records, Replies, Reply
 from tiers.upstream import Crossing, Upstream
 
@@ -117,6 +118,11 @@ class Service:
         return Method(name, made, skips=skips, records=Records(requests))
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The names under which a user may ask this node: its own model's, and the one for any."""
+        return tuple(dict.fromkeys((self.config.model_name, ANY_MODEL)))
+
+    @property
     def method(self) -> Method:
         """The method that runs now, with its records, replies and metrics."""
         return self._method
@@ -206,26 +212,27 @@ class Service:
 
     def _run(self, method: Method, request: Incoming, course: Course) -> Reply:
         policy = method.policy
+        chat = read_request(request.body, self.models)
         if policy.infers or self.upstream is None:
-            text = read_prompt(request.body)
-            shown = text if "prompt" in policy.knows else None
-            asked = Request(request.request_id, len(text.encode()), shown)
+            asked = chat.asked
+            shown = asked.text if "prompt" in policy.knows else None
+            told = Request(request.request_id, asked.prompt_bytes, shown)
             if self.upstream is None:
-                self._infer(text, None, request, course)
-            elif not policy.passes_on(asked):
-                self._infer(text, partial(method.judge, asked), request, course)
+                self._infer(chat, None, request, course)
+            elif not policy.passes_on(told):
+                self._infer(chat, partial(method.judge, told), request, course)
+        reply = None
         if not course.decision.keep:
-            answer = self._forward(request, course, method.skips)
-            if answer is not None:
-                return answer
-        return self._own_answer(request, course)
+            reply = self._forward(replace(request, body=chat.upward()), course, method.skips)
+        return replace(reply or self._own_answer(request, course), stream=chat.stream)
 
-    def _infer(self, text: str, decide: Decide | None, request: Incoming, course: Course) -> None:
+    def _infer(self, chat: ChatRequest, decide: Decide | None, request: Incoming, course: Course) -> None:
         if request.deadline <= time.monotonic():
             raise deadline_passed("before the request came to its turn")
+        chat.require(self.queue.narrowed)
         queued = time.monotonic()
         try:
-            course.own = self.queue.infer(text, decide, request.deadline)
+            course.own = self.queue.infer(chat.asked, decide, request.deadline)
         finally:
             own = course.own
             course.queue_ms += own.queue_ms if own else (time.monotonic() - queued) * 1000
@@ -243,6 +250,7 @@ class Service:
             self.config.place.tier,
             self._step(course),
             degraded=course.forward_error is not None,
+            logprobs=own.logprobs,
         )
         return Reply(200, body)
 

@@ -37,7 +37,7 @@ another; 0 where one was idle or could be made.
 """
 
 MAX_BODY_BYTES = 2 << 20
-"""What is read at all; :data:`tiers.server.MAX_REQUEST_BYTES`, which is less, is refused with a reason."""
+"""What is read at all; :data:`tiers.routes.MAX_REQUEST_BYTES`, which is less, is refused with a reason."""
 MAX_HEADER_BYTES = 16 << 10
 MAX_UNREAD_BYTES = 1 << 20
 """Of a streamed answer; then who writes it waits for the client. A whole answer is one piece."""

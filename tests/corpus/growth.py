@@ -333,7 +333,7 @@ def runs(draw: st.DrawFn) -> Named:
     return f"grown.{name}", json.dumps(tree).encode()
 
 
-_BODY = {"model": "any", "messages": [{"role": "user", "content": "good"}], "stream": False}
+_BODY = {"model": "tier", "messages": [{"role": "user", "content": "good"}], "stream": False}
 
 
 @st.composite

@@ -141,7 +141,7 @@ RUNNER = """
 import json, sys
 from tiers.confidence import make_confidence
 from tiers.models.base import ModelConfig, load_model
-from tiers.server import anonymous_bytes
+from tiers.control import anonymous_bytes
 path, lean, texts, heavy = json.load(sys.stdin)
 if not lean:
     import transformers  # what is imported already is not stood in for

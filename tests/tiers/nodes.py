@@ -81,7 +81,7 @@ def chain(service_ms: float = 0.0) -> Iterator[tuple[Node, Node, Node]]:
 
 
 def prompt_body(text: str) -> bytes:
-    return encode_json({"model": "any", "messages": [{"role": "user", "content": text}]})
+    return encode_json({"model": "tier", "messages": [{"role": "user", "content": text}]})
 
 
 def ask(

@@ -1,4 +1,4 @@
-"""What clients of the OpenAI API send, and what they read: each field works, is ignored, or is refused."""
+"""What clients of the OpenAI API send, and what they read: each field works, has no effect, or is refused."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gzip
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,68 +25,152 @@ def cloud() -> Iterator[Node]:
 
 
 def chat(node: Node, **fields: Any) -> Answer:
-    return ask(node.port, encode_json({"model": "any", "messages": [USER], **fields}))
+    return ask(node.port, encode_json({"model": "tier", "messages": [USER], **fields}))
 
 
-IGNORED: list[dict[str, Any]] = [
-    {"stream": False},
-    {"stream": None},
-    {"max_tokens": 5},
-    {"max_completion_tokens": 5},
-    {"temperature": 0.7, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}},
-    {"n": 1},
-    {"user": "me", "store": False, "metadata": {"a": "b"}, "seed": 1, "service_tier": "auto"},
-    {"stop": ["\n"]},
-    {"response_format": {"type": "text"}, "modalities": ["text"]},
-    {"stream": False, "stream_options": None},
-    {"logprobs": False, "top_logprobs": None},
-    {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True},
-    {"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}], "tool_choice": "none"},
-    {"model": "gpt-none"},
-    {"something_new": {"x": [1, 2.5, None]}},
-    {"messages": [{"role": "system", "content": "brief"}, {"role": "developer", "content": "kind"}, USER]},
-    {"messages": [{"role": "user", "content": "first"}, {"role": "assistant", "content": None}, USER]},
-    {"messages": [{"role": "user", "content": [{"type": "text", "text": part} for part in ("one ", "two")]}]},
-]
+WITHOUT_EFFECT: dict[str, dict[str, Any]] = {
+    "no stream": {"stream": False, "stream_options": None},
+    "null": {"stream": None, "n": None, "tools": None, "logprobs": None, "stop": None, "model": None},
+    "a bound above a label": {"max_tokens": 5, "max_completion_tokens": 5.0},
+    "greedy": {"temperature": 0, "top_p": 0.3, "presence_penalty": 0, "frequency_penalty": 0.0},
+    "no bias": {"logit_bias": {}},
+    "one answer": {"n": 1},
+    "a seed": {"seed": 1, "service_tier": "auto"},
+    "about the user": {
+        "user": "me", "store": False, "metadata": {"a": "b"}, "safety_identifier": "h",
+        "prompt_cache_key": "k",
+    },
+    "a stop that no label has": {"stop": ["\n", "xyz"]},
+    "plain text": {"response_format": {"type": "text"}, "modalities": ["text"]},
+    "no log-probabilities": {"logprobs": False, "top_logprobs": None},
+    "its own name": {"model": "cloud"},
+    "a system and a developer": {
+        "messages": [{"role": "system", "content": "brief"}, {"role": "developer", "content": "kind"}, USER]
+    },
+    "an earlier turn": {"messages": [
+        {"role": "user", "content": "first"},
+        {"role": "assistant", "content": None, "refusal": None, "tool_calls": None},
+        USER,
+    ]},
+    "parts": {"messages": [
+        {"role": "user", "content": [{"type": "text", "text": part} for part in ("one ", "two")]},
+    ]},
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("fields", IGNORED)
-def test_what_does_not_change_the_answer_s_shape_is_ignored(cloud: Node, fields: dict[str, Any]) -> None:
-    answer = chat(cloud, **fields)
-    assert answer.status == 200
+@pytest.mark.parametrize("which", WITHOUT_EFFECT)
+def test_what_changes_no_label_is_taken(cloud: Node, which: str) -> None:
+    answer = chat(cloud, **WITHOUT_EFFECT[which])
+    assert answer.status == 200, answer.raw
     assert answer.json["recserve"] == chat(cloud).json["recserve"]
     assert answer.json["model"] == "cloud"
 
 
-REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "stream": ({"stream": True, "stream_options": {"include_usage": True}}, "leave it out"),
-    "n": ({"n": 2}, "leave it out"),
-    "logprobs": ({"logprobs": True, "top_logprobs": 3}, "leave it out"),
-    "response_format": ({"response_format": {"type": "json_object"}}, "leave it out"),
-    "modalities": ({"modalities": ["text", "audio"]}, "leave it out"),
-    "tool_choice": ({"tool_choice": "required"}, "leave it out"),
-    "messages": (
-        {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "image_url"}]}]},
-        "send parts of type text alone",
-    ),
-}
+PART = {"type": "text", "text": "x"}
 
 
-@pytest.mark.parametrize("param", REFUSED)
-def test_what_would_is_refused_in_one_sentence_that_names_it(cloud: Node, param: str) -> None:
-    fields, mend = REFUSED[param]
+def _parts(*parts: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": list(parts)}]}
+
+
+REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
+    ("n", {"n": 2}, "invalid_value", "a tier gives one answer"),
+    ("n", {"n": True}, "invalid_type", "a whole number"),
+    ("logprobs", {"logprobs": True}, "unsupported_parameter", "has no log-probabilities"),
+    ("top_logprobs", {"top_logprobs": 3}, "unsupported_parameter", "has no log-probabilities"),
+    ("temperature", {"temperature": 0.7}, "unsupported_value", "its likeliest answer"),
+    ("temperature", {"temperature": "hot"}, "invalid_type", 'not "hot"'),
+    ("logit_bias", {"logit_bias": {"50256": -100}}, "invalid_value", "its likeliest answer"),
+    ("max_tokens", {"max_tokens": 0}, "invalid_value", "at least 1"),
+    ("response_format.type", {"response_format": {"type": "json_object"}}, "invalid_value", "json_object"),
+    ("modalities[1]", {"modalities": ["text", "audio"]}, "invalid_value", "audio"),
+    ("tools", {"tools": [{"type": "function"}]}, "unsupported_parameter", "call no"),
+    ("tool_choice", {"tool_choice": "required"}, "unsupported_parameter", "call no"),
+    ("functions", {"functions": []}, "unsupported_parameter", "call no"),
+    ("reasoning_effort", {"reasoning_effort": "low"}, "unsupported_parameter", "left out"),
+    ("store", {"store": True}, "invalid_value", "store nothing"),
+    ("stop", {"stop": 7}, "invalid_type", "not 7"),
+    ("stop", {"stop": ["a", "b", "c", "d", "e"]}, "invalid_value", "at most 4"),
+    ("stream", {"stream": "yes"}, "invalid_type", "true or false"),
+    ("stream_options.more", {"stream_options": {"more": 1}}, "unknown_parameter", "leave it out"),
+    ("top_k", {"top_k": 40}, "unknown_parameter", "leave it out"),
+    ("metadata.a", {"metadata": {"a": 1}}, "invalid_type", "a string"),
+    ("messages", {"messages": []}, "invalid_value", "at least 1"),
+    ("messages", {"messages": "hello"}, "invalid_type", "a list"),
+    ("messages", {"messages": [{"role": "system", "content": "x"}]}, "invalid_value", "one of role user"),
+    ("messages[0].role", {"messages": [{"role": "tool", "content": "x"}]}, "invalid_value", '"user"'),
+    ("messages[0].role", {"messages": [{"content": "x"}]}, "missing_required_parameter", "missing"),
+    ("messages[1]", {"messages": [USER, "x"]}, "invalid_type", "an object"),
+    ("messages[0].content", {"messages": [{"role": "user"}]}, "missing_required_parameter", "missing"),
+    ("messages[0].content", {"messages": [{"role": "user", "content": ""}]}, "invalid_value", "at least 1"),
+    ("messages[0].content", _parts(), "invalid_value", "at least 1"),
+    ("messages[0].content[0]", _parts("one two"), "invalid_type", "an object"),
+    ("messages[0].content[1].type", _parts(PART, {"type": "image_url", "image_url": {"url": "x"}}),
+     "invalid_value", "text alone"),
+    ("messages[0].content[0].text", _parts({"type": "text"}), "missing_required_parameter", "missing"),
+    ("messages[0].content[0].text", _parts({"type": "text", "text": 7}), "invalid_type", "a string"),
+    ("messages[0].name", {"messages": [{**USER, "name": "me"}]}, "unknown_parameter", "leave it out"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("param", "fields", "code", "says"), REFUSED, ids=[f"{param}-{code}" for param, _, code, _ in REFUSED]
+)
+def test_what_a_tier_cannot_give_is_refused_in_one_sentence_that_names_it(
+    cloud: Node, param: str, fields: dict[str, Any], code: str, says: str
+) -> None:
     answer = chat(cloud, **fields)
     error = answer.json["error"]
     assert answer.status == 400
     assert set(error) == {"message", "type", "param", "code"}
-    assert (error["type"], error["param"], error["code"]) == ("invalid_request", param, None)
-    assert mend in error["message"]
+    assert (error["type"], error["param"], error["code"]) == ("invalid_request", param, code)
+    assert says in error["message"]
 
 
-@pytest.mark.parametrize("content", [[{"type": "text", "text": 7}], ["one two"], [{"type": "text"}], []])
-def test_parts_that_are_no_text_are_refused(cloud: Node, content: list[Any]) -> None:
-    answer = chat(cloud, messages=[{"role": "user", "content": content}])
-    assert (answer.status, answer.json["error"]["param"]) == (400, "messages")
+def test_a_bound_below_a_label_is_refused_where_labels_are_whole(tmp_path: Path) -> None:
+    task = {"kind": "classification", "labels": ["no", "a clear yes"]}
+    with running(node_config("cloud", None, task=task)) as node:
+        refused = chat(node, max_completion_tokens=2)
+        assert (refused.status, refused.json["error"]["param"]) == (400, "max_completion_tokens")
+        assert "at least 3" in refused.json["error"]["message"]
+        assert chat(node, max_completion_tokens=3).status == 200
+
+
+def test_an_answer_ends_before_the_first_stop(cloud: Node) -> None:
+    whole = chat(cloud).text
+    assert chat(cloud, stop=whole[3]).text == whole[: whole.index(whole[3])]
+    assert chat(cloud, stop=["none", whole[2:5]]).text == whole[:2]
+
+
+def test_a_model_that_generates_and_reads_no_chats_takes_one_user_message_alone(tmp_path: Path) -> None:
+    """Classifiers do their task on the last one; free generation would leave the others out."""
+    path = tmp_path / "answers.jsonl"
+    path.write_text('{"text": "one two", "answer": "three", "confidence": 0.9}\n')
+    model = {"kind": "recorded", "path": str(path)}
+    with running(node_config("cloud", None, model=model, task={"kind": "generation"})) as node:
+        assert chat(node).text == "three"
+        for before in ({"role": "system", "content": "brief"}, USER):
+            refused = chat(node, messages=[before, USER])
+            assert (refused.status, refused.json["error"]["param"]) == (400, "messages")
+            assert "no conversation" in refused.json["error"]["message"]
+        refused = chat(node, max_tokens=50)
+        assert (refused.status, refused.json["error"]["param"]) == (400, "max_tokens")
+
+
+def test_a_model_of_another_name_is_not_found_and_the_names_are_told(cloud: Node) -> None:
+    answer = chat(cloud, model="gpt-none")
+    error = answer.json["error"]
+    assert (answer.status, error["type"], error["code"]) == (404, "not_found", "model_not_found")
+    assert error["param"] == "model"
+    assert '"cloud", "tier"' in error["message"]
+
+
+def test_a_user_of_any_node_asks_under_its_own_name_and_the_tiers_above_take_it() -> None:
+    with chain() as nodes:
+        begin({"policy": "cloud-only"}, *nodes)
+        answer = chat(nodes[0], model="device")
+        assert (answer.status, answer.json["model"]) == (200, "cloud")
+        assert chat(nodes[0], model="cloud").status == 404
 
 
 def exchange(node: Node, start: str, *lines: str, body: bytes = b"", close: bool = True) -> bytes:
@@ -156,10 +241,14 @@ def test_other_verbs_and_paths(cloud: Node) -> None:
     assert exchange(cloud, f"OPTIONS {COMPLETIONS_PATH} HTTP/1.1").startswith(b"HTTP/1.1 200")
     assert exchange(cloud, f"HEAD {COMPLETIONS_PATH} HTTP/1.1").endswith(b"\r\n\r\n")
     assert exchange(cloud, "HEAD /v1/models HTTP/1.1").startswith(b"HTTP/1.1 200")
-    for path in ("/chat/completions", "/v1/responses", "/v1/completions"):
+    for path in ("/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings"):
         missing = call(cloud.port, "POST", path, BODY)
         assert (missing.status, missing.json["error"]["type"]) == (404, "not_found")
+        assert missing.json["error"]["code"] == "unknown_url"
+        assert path in missing.json["error"]["message"]
         assert COMPLETIONS_PATH in missing.json["error"]["message"]
+    other = call(cloud.port, "PUT", COMPLETIONS_PATH, BODY)
+    assert (other.status, dict(other.headers)["Allow"]) == (405, "OPTIONS, POST")
 
 
 def test_an_answer_has_every_field_that_clients_read() -> None:
@@ -179,7 +268,8 @@ def test_an_answer_has_every_field_that_clients_read() -> None:
 
 
 def test_a_model_s_entry_has_every_field_that_clients_read(cloud: Node) -> None:
-    (model,) = call(cloud.port, "GET", "/v1/models").json["data"]
+    model, any_model = call(cloud.port, "GET", "/v1/models").json["data"]
+    assert (model["id"], any_model["id"]) == ("cloud", "tier")
     assert set(model) == {"id", "object", "created", "owned_by"}
     assert isinstance(model["created"], int)
     assert call(cloud.port, "GET", "/v1/models/cloud").json == model

@@ -310,7 +310,7 @@ def test_a_tier_that_relays_leaves_the_others_to_decide() -> None:
 def test_relays_pass_the_body_on_byte_for_byte_and_do_not_infer() -> None:
     with parent(answering()) as (above, seen), running(node_config("edge", above)) as edge:
         begin({"policy": "cloud-only"}, edge)
-        odd = b'{ "messages" : [ {"role":"user","content":"caf\\u00e9 \\"\xc3\xa9\\\\ "} ], "x":1.50 }\n'
+        odd = b'{ "messages" : [ {"role":"user","content":"caf\\u00e9 \\"\xc3\xa9\\\\ "} ], "top_p":0.50 }\n'
         answer = ask(edge.port, odd, "r9")
         assert answer.text == "positive"
         assert [step["node"] for step in answer.json["recserve"]["path"]] == ["edge1", "cloud1"]
@@ -451,7 +451,7 @@ def test_warming_up_enters_no_window_and_opens_no_connection() -> None:
         (b'{"messages": [{"role": "user", "content": ""}]}', {}, 400),
         (b'{"messages": [{"role": "user", "content": 7}]}', {}, 400),
         (b'{"messages": [{"role": "user", "content": "\\ud800"}]}', {}, 400),
-        (b'{"messages": [{"role": "user", "content": "x"}], "stream": true}', {}, 400),
+        (b'{"messages": [{"role": "user", "content": "x"}], "stream": 1}', {}, 400),
         (b'{"messages": [{"role": "user", "content": "\xff"}]}', {}, 400),
         (b"[" * 100_000, {}, 400),
         (prompt_body("x"), {REQUEST_ID_HEADER: "x" * 257}, 400),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tiers.api.asked import Asked
+from tiers.api.fields import Ability, narrowed
+from tiers.api.schema import Schema
 from tiers.errors import ConfigError
 from tiers.parameters import construct, parameters
 from tiers.plugins import external
@@ -22,7 +25,8 @@ class Output:
     each produced token. ``confidence`` is set only where it was computed earlier (recorded inferences)
     and then stands for itself. ``made_up``: no model gave the answer. ``prompt_tokens`` were read and
     ``completion_tokens`` make up the answer, by the model's own tokenizer; ``None`` where it has none.
-    ``cut_off``: it produced all that it may, without an end.
+    ``cut_off``: it produced all that it may, without an end. ``logprobs`` are there only if they were asked
+    for: an entry for each token, as in ``logprobs.content`` of the OpenAI API.
     """
 
     answer: str
@@ -33,6 +37,7 @@ class Output:
     completion_tokens: int | None = None
     cut_off: bool = False
     made_up: bool = False
+    logprobs: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class Model(ABC):
     """What the figures of an answer's ``usage`` count; ``words``, where the model has no tokenizer."""
     reaches_outside = False
     """Whether it asks an engine outside the emulated network."""
+    able: Collection[Ability] = ()
+    """What :meth:`answer` heeds beside the last user message; a request that asks for more is refused."""
 
     def __init__(self, config: ModelConfig) -> None:
         """Load it.
@@ -90,6 +97,29 @@ class Model(ABC):
         Raises:
             Exception: any; the request then ends as ``inference``.
         """
+
+    def answer(self, asked: Asked) -> Output:
+        """Answer a conversation with its options, as far as the model is :attr:`able`.
+
+        By default it is the last user message alone that is answered. The end of the answer at a stop text is
+        seen to by whoever asks.
+
+        Raises:
+            RequestError: the model cannot take this very conversation.
+        """
+        return self.infer(asked.text)
+
+    @property
+    def longest_label(self) -> int:
+        """The tokens of the longest answer, where the model chooses among labels; else 0."""
+        if self.config.task != "classification" or "max_tokens" in self.able:
+            return 0
+        return max((len(label.split()) for label in self.config.labels), default=0)
+
+    @property
+    def narrowed(self) -> dict[str, Schema]:
+        """What this model cannot take of a request's fields (:func:`tiers.api.fields.narrowed`)."""
+        return narrowed(self.able, self.config.task, self.longest_label)
 
     def infer_many(self, texts: Sequence[str]) -> list[Output]:
         """Answer several texts, in their order; a model that gains by it takes them together.

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import urllib3
 
+from tiers.api.asked import Asked
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
 from tiers.models.checkpoint.labels import as_label
@@ -47,6 +48,7 @@ class OpenAIModel(Model):
 
     tokens = "engine"
     reaches_outside = True
+    able = ("max_tokens", "logprobs", "sampling", "conversation")
 
     def __init__(
         self,
@@ -87,9 +89,33 @@ class OpenAIModel(Model):
         Raises:
             EngineError: it cannot be reached, refuses, is too slow or answers something else.
         """
-        asked = fill(self._template, text)
+        return self.answer(Asked.plainly(text))
+
+    def answer(self, asked: Asked) -> Output:
+        """Ask the engine for the whole conversation, with what its options say; raises as :meth:`infer`."""
+        request = {**self._request, **self._options(asked), "messages": self._messages(asked)}
+        return self._output(self._ask(request), wanted=asked.options.top_logprobs is not None)
+
+    def _messages(self, asked: Asked) -> list[dict[str, str]]:
+        """All of them, the last user's in the template, behind the scenario's own system message."""
         system = [] if self._system is None else [{"role": "system", "content": self._system}]
-        body = encode_json({**self._request, "messages": [*system, {"role": "user", "content": asked}]})
+        told = [{"role": message.role, "content": message.text} for message in asked.messages]
+        told[asked.last]["content"] = fill(self._template, asked.text)
+        return system + told
+
+    def _options(self, asked: Asked) -> dict[str, Any]:
+        options = asked.options
+        given: dict[str, Any] = dict(options.sampling)
+        if options.max_tokens is not None:
+            given["max_tokens"] = min(options.max_tokens, self._request["max_tokens"])
+        if options.stop:
+            given["stop"] = list(options.stop)
+        if options.top_logprobs:
+            given["top_logprobs"] = options.top_logprobs
+        return given
+
+    def _ask(self, request: Mapping[str, Any]) -> bytes:
+        body = encode_json(request)
         try:
             answer = self._pool.request(
                 "POST", self._url, body=body, headers=self._headers, preload_content=False, redirect=False
@@ -104,7 +130,7 @@ class OpenAIModel(Model):
             raise EngineError(
                 f"engine {self._url} answered {answer.status}: {raw[:200].decode(errors='replace')}"
             )
-        return self._output(raw)
+        return bytes(raw)
 
     def infer_many(self, texts: Sequence[str]) -> list[Output]:
         """Ask for all at the same time: it is the engine that makes batches.
@@ -115,12 +141,14 @@ class OpenAIModel(Model):
         with ThreadPoolExecutor(max_workers=min(len(texts), MAX_TOGETHER)) as threads:
             return list(threads.map(self.infer, texts))
 
-    def _output(self, raw: bytes) -> Output:
+    def _output(self, raw: bytes, *, wanted: bool) -> Output:
         try:
             answer = json.loads(raw)
             choice = answer["choices"][0]
             text = choice["message"]["content"] or ""
-            logprobs = [float(token["logprob"]) for token in choice["logprobs"]["content"]]
+            tokens = choice["logprobs"]["content"]
+            logprobs = [float(token["logprob"]) for token in tokens]
+            entries = [_entry(token) for token in tokens] if wanted else None
             cut_off = choice.get("finish_reason") == "length"
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise EngineError(
@@ -138,6 +166,7 @@ class OpenAIModel(Model):
             prompt_tokens=read,
             completion_tokens=made,
             cut_off=cut_off,
+            logprobs=entries,
         )
 
     def _answer(self, text: str) -> str:
@@ -146,6 +175,15 @@ class OpenAIModel(Model):
     def describe(self) -> dict[str, Any]:
         known = {"url": self._url, "model": self._request["model"], "template": self._template}
         return {**super().describe(), **known}
+
+
+def _entry(token: Mapping[str, Any]) -> dict[str, Any]:
+    """A token of the engine's with the fields of the OpenAI API, and no others."""
+    return {**_known(token), "top_logprobs": [_known(other) for other in token.get("top_logprobs") or ()]}
+
+
+def _known(token: Mapping[str, Any]) -> dict[str, Any]:
+    return {"token": token.get("token", ""), "logprob": token["logprob"], "bytes": token.get("bytes")}
 
 
 def _count(tokens: object) -> int | None:

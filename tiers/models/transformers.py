@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+from tiers.api.asked import Asked
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
 from tiers.models.checkpoint.generation import Generator
@@ -83,6 +84,8 @@ class TransformersModel(Model):
         if path.startswith(("/", ".")) and not Path(path).is_dir():
             raise ConfigError(f"no checkpoint directory {path}")
         self.path, self.lean = path, False
+        self._answer: Callable[[Asked], Output] | None = None
+        self._longest_label = 0
         self._known: dict[str, Any] = {}
         self._require_padding: Callable[[], None] = lambda: None
         self._prompting = Prompting(config.template_of(template), chat)
@@ -105,6 +108,8 @@ class TransformersModel(Model):
         self._max_tokens = generator.encode.max_tokens
         self._require_padding = generator.require_padding
         self._known = {"chat_template": generator.encode.chats}
+        self.able = ("max_tokens", "logprobs", *(("conversation",) if generator.encode.chats else ()))
+        self._answer = generator.answer
         if self.config.task != "classification":
             return generator
         labels = self.config.labels
@@ -135,6 +140,7 @@ class TransformersModel(Model):
         self.confidence = confidence_of(model.config, self.path)
         labels = self._labels(labels_of(model.config, self.path))
         lengths = [len(encode.tokenizer(label, add_special_tokens=False)["input_ids"]) for label in labels]
+        self._longest_label = max(lengths)
 
         def infer(texts: Sequence[str]) -> list[Output]:
             packed = packing and len(texts) > 1
@@ -164,6 +170,18 @@ class TransformersModel(Model):
 
     def infer(self, text: str) -> Output:
         return self._infer([text])[0]
+
+    def answer(self, asked: Asked) -> Output:
+        if self._answer is None:
+            return self.infer(asked.text)
+        output = self._answer(asked)
+        if self.config.task != "classification":
+            return output
+        return replace(output, answer=as_label(output.answer, self.config.labels))
+
+    @property
+    def longest_label(self) -> int:
+        return self._longest_label or super().longest_label
 
     def infer_many(self, texts: Sequence[str]) -> list[Output]:
         """Answer them as one batch.

@@ -27,6 +27,7 @@ from testbed.orchestrator.replay.shared_windows import SharedWindows
 from testbed.scenario.workload.trace_file import Request
 from tiers.protocol import (
     ANSWERED,
+    ANY_MODEL,
     COMPLETIONS_PATH,
     DEADLINE_HEADER,
     DEGRADED_KEY,
@@ -232,7 +233,7 @@ def _verdict(status: int, body: bytes) -> tuple[str, str | None, str | None, boo
 
 
 def _body(prompt: str) -> bytes:
-    return encode_json({"model": "tier", "messages": [{"role": "user", "content": prompt}]})
+    return encode_json({"model": ANY_MODEL, "messages": [{"role": "user", "content": prompt}]})
 
 
 def _session(netns_path: str) -> aiohttp.ClientSession:

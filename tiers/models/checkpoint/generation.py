@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
+from tiers.api.asked import PLAIN as NO_OPTIONS
+from tiers.api.asked import Asked, Options
 from tiers.models.base import Output
 from tiers.models.checkpoint.source import load_weights, source_options
 from tiers.models.checkpoint.tokens import PLAIN, PromptEncoder, Prompting, positions_of
@@ -73,22 +77,47 @@ class Generator:
             answers.update(zip(places, self._answer([texts[at] for at in places], limit), strict=True))
         return [answers[at] for at in range(len(texts))]
 
+    def answer(self, asked: Asked) -> Output:
+        """Answer a conversation with its options; without a chat template, its last user message alone.
+
+        Raises:
+            RequestError: the chat template does not take the conversation.
+        """
+        inputs = self.encode.conversation(asked) if self.encode.chats else self.encode(asked.text)
+        read = len(inputs["input_ids"])
+        limit = self._limit_behind(read)
+        if asked.options.max_tokens is not None:
+            limit = min(limit, asked.options.max_tokens)
+        rows = {name: [row] for name, row in inputs.items()}
+        output = self._generate(rows, [read], limit, asked.options)[0]
+        stopped = asked.options.end(output.answer) < len(output.answer)
+        return replace(output, cut_off=output.cut_off and not stopped)
+
     def _limit(self, text: str) -> int:
         """How many tokens the answer may have."""
         if self._room is None:
             return self._max_new_tokens
-        return min(self._max_new_tokens, self._room - len(self.encode(text)["input_ids"]))
+        return self._limit_behind(len(self.encode(text)["input_ids"]))
+
+    def _limit_behind(self, read: int) -> int:
+        return self._max_new_tokens if self._room is None else min(self._max_new_tokens, self._room - read)
 
     def _answer(self, texts: Sequence[str], limit: int) -> list[Output]:
-        import torch
-
         side = "right" if self._whole else "left"  # a causal answer begins where its prompt ends
         rows = self.encode.batch(texts, self.encode.tokenizer.pad_token_id, side)
-        read = rows.pop("lengths")
+        return self._generate(rows, rows.pop("lengths"), limit, NO_OPTIONS)
+
+    def _generate(
+        self, rows: dict[str, Any], read: Sequence[int], limit: int, options: Options
+    ) -> list[Output]:
+        import torch
+
         rows.pop("token_type_ids", None)
+        stops = {"stopping_criteria": [self._stopping(options)]} if options.stop else {}
         with torch.inference_mode():
             made = self._model.generate(
                 **{name: torch.tensor(row, device=self._device) for name, row in rows.items()},
+                **stops,
                 max_new_tokens=limit,
                 do_sample=False,
                 num_beams=1,
@@ -104,10 +133,52 @@ class Generator:
                 ],
                 dim=1,
             ).tolist()
-        return [
+        outputs = [
             self._output(produced, of_tokens, length)
             for produced, of_tokens, length in zip(tokens.tolist(), logprobs, read, strict=True)
         ]
+        if options.top_logprobs is None:
+            return outputs
+        (output,), (produced,) = outputs, tokens.tolist()
+        steps = [torch.log_softmax(step[0].double(), dim=-1) for step in made.logits]
+        return [replace(output, logprobs=self._logprobs(produced, steps, options))]
+
+    def _stopping(self, options: Options) -> Any:
+        """Ends the decoding of one answer when it has a stop text."""
+        import torch
+
+        began: list[int] = []
+
+        def stopped(tokens: Any, _scores: Any, **_more: Any) -> Any:
+            began[:] = began or [tokens.shape[1] - 1]  # called first when one token is there
+            text = self._text(tokens[0, began[0] :].tolist())
+            return torch.tensor([any(stop in text for stop in options.stop)], device=tokens.device)
+
+        return stopped
+
+    def _text(self, tokens: list[int]) -> str:
+        text: str = self.encode.tokenizer.decode(tokens, skip_special_tokens=True)
+        return text.strip()
+
+    def _logprobs(self, produced: list[int], steps: Sequence[Any], options: Options) -> list[dict[str, Any]]:
+        """The answer's tokens but special ones, as the OpenAI API has them, up to its first stop."""
+        entries: list[dict[str, Any]] = []
+        special, text = set(self.encode.tokenizer.all_special_ids), ""
+        for token, step in zip(produced, steps, strict=True):
+            if token in special:
+                continue
+            best = step.topk(min(options.top_logprobs or 0, len(step)))
+            others = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            top = [self._token(*other) for other in others]
+            entries.append({**self._token(token, float(step[token])), "top_logprobs": top})
+            text += entries[-1]["token"]
+            if options.end(text) < len(text):
+                break
+        return entries
+
+    def _token(self, token: int, logprob: float) -> dict[str, Any]:
+        text: str = self.encode.tokenizer.decode([token])
+        return {"token": text, "logprob": logprob, "bytes": None if "\ufffd" in text else list(text.encode())}
 
     def _output(self, produced: list[int], logprobs: list[float], read: int) -> Output:
         """One answer: what follows its end fills up the batch."""
@@ -116,7 +187,7 @@ class Generator:
         end = next((at for at, token in enumerate(produced) if token in ends), None)
         made = len(produced) if end is None else end + 1
         return Output(
-            self.encode.tokenizer.decode(produced[:made], skip_special_tokens=True).strip(),
+            self._text(produced[:made]),
             token_logprobs=logprobs[:made],
             prompt_tokens=read,
             completion_tokens=made,

@@ -6,7 +6,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tiers.errors import ConfigError
+from tiers.api.asked import Asked, Message
+from tiers.errors import ConfigError, RequestError, invalid
 from tiers.models.checkpoint.source import source_options
 from tiers.tasks.base import TEXT, fill
 
@@ -18,7 +19,15 @@ class Prompting(NamedTuple):
     chat: bool = False
 
 
+class Around(NamedTuple):
+    """The messages of a conversation before and after the last user's."""
+
+    before: Sequence[Message] = ()
+    after: Sequence[Message] = ()
+
+
 PLAIN = Prompting()
+ALONE = Around()
 
 
 class PromptEncoder:
@@ -62,22 +71,51 @@ class PromptEncoder:
         asked = self._fitting(texts) if isinstance(texts, str) else [self._fitting(text) for text in texts]
         return self.tokenizer(asked, add_special_tokens=not self.chats, **options)
 
-    def _fitting(self, text: str) -> str:
+    def conversation(self, asked: Asked) -> Any:
+        """The inputs of the model for a conversation; of the last user message, the end may be cut.
+
+        Raises:
+            RequestError: 400; the chat template takes no such conversation, or it has no room for it.
+        """
+        around = Around(asked.messages[: asked.last], asked.messages[asked.last + 1 :])
+        if len(asked.messages) > self.max_tokens:  # before they are put together: a token each they have
+            raise self._too_long()
+        try:
+            chat = self._asked("", around)
+        except Exception as error:  # of the template's own raise_exception, or of its code
+            raise _unread(f"does not take these: {error}") from error
+        for message in (*around.before, *around.after):
+            if message.text.strip() not in chat:
+                raise _unread(f"leaves out one of role {message.role}")
+        if self._length("", around) >= self.max_tokens:
+            raise self._too_long()
+        return self.tokenizer(self._fitting(asked.text, around), add_special_tokens=False)
+
+    def _too_long(self) -> RequestError:
+        message = (
+            f"messages: those beside the last user's leave it no room of the {self.max_tokens} tokens that "
+            "this tier's model reads; send fewer"
+        )
+        return invalid(message, "messages", "context_length_exceeded")
+
+    def _fitting(self, text: str, around: Around = ALONE) -> str:
         """What is asked: the template with the longest beginning of a text that there is room for."""
-        if self._length(text) > self.max_tokens:
+        if self._length(text, around) > self.max_tokens:
             ends = range(len(text) + 1)
-            fitting = bisect_right(ends, self.max_tokens, key=lambda end: self._length(text[:end]))
+            fitting = bisect_right(ends, self.max_tokens, key=lambda end: self._length(text[:end], around))
             text = text[: fitting - 1]
-        return self._asked(text)
+        return self._asked(text, around)
 
-    def _length(self, text: str) -> int:
-        return len(self.tokenizer(self._asked(text), add_special_tokens=not self.chats)["input_ids"])
+    def _length(self, text: str, around: Around = ALONE) -> int:
+        return len(self.tokenizer(self._asked(text, around), add_special_tokens=not self.chats)["input_ids"])
 
-    def _asked(self, text: str) -> str:
+    def _asked(self, text: str, around: Around = ALONE) -> str:
         asked = fill(self._template, text)
         if not self.chats:
             return asked
-        messages = [{"role": "user", "content": asked}]  # special tokens are of the chat template's own
+        # Special tokens are of the chat template's own.
+        messages = [*map(_as_templates_have_it, around.before), {"role": "user", "content": asked}]
+        messages += map(_as_templates_have_it, around.after)
         chat: str = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         return chat
 
@@ -110,6 +148,18 @@ class PromptEncoder:
                 f"a batch needs a padding token, and this checkpoint's tokenizer says {own} and its "
                 f"config.json {padding} (pad_token_id); take batches of 1"
             )
+
+
+def _as_templates_have_it(message: Message) -> dict[str, str]:
+    """Templates know no developers: the API's newer name of what ``system`` says."""
+    role = "system" if message.role == "developer" else message.role
+    return {"role": role, "content": message.text}
+
+
+def _unread(what: str) -> RequestError:
+    return invalid(
+        f"messages: the chat template of this tier's model {what}"[:400], "messages", "invalid_value"
+    )
 
 
 def positions_of(model: Any) -> int | None:
