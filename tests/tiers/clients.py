@@ -13,7 +13,7 @@ from typing import Any
 from tests.tiers.nodes import HOST, node_config, prompt_body, wait_until
 from tiers.config import parse_config
 from tiers.connections import Limits
-from tiers.server import make_app
+from tiers.routes import make_app
 from tiers.service import Service
 from tiers.wsgi import Server
 
