@@ -40,6 +40,7 @@ from testbed.orchestrator.watch.glances import glances
 from testbed.orchestrator.watch.probes import ProbeWatch
 from testbed.orchestrator.watch.run_delay import run_delay_watch
 from testbed.results.columns import EventRow
+from testbed.results.cost import with_costs
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import (
     BacklogReport,
@@ -227,12 +228,13 @@ def account(
     reconciled = reconcile(
         method, observed.before, observed.after, captured, observed.captures, request_table
     )
-    requests = [asdict(row) for row in request_table]
+    tiers = [asdict(row) for row in tier_rows(method, observed.records, observed.used, topology)]
+    requests = with_costs(inputs.scenario, method, [asdict(row) for row in request_table], tiers)
     return MethodResult(
         observed=observed,
         requests=requests,
         links=[asdict(row) for row in reconciled.rows],
-        tiers=[asdict(row) for row in tier_rows(method, observed.records, observed.used, topology)],
+        tiers=tiers,
         accounts=reconciled.accounts,
         outcomes=count_outcomes(
             method,

@@ -16,7 +16,7 @@ import pyarrow as pa
 Row = Mapping[str, Any]
 """A row of a table that was read: its values by column."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Version of the run directory's format. Earlier ones lack the columns that are said to be null there."""
 
 
@@ -108,6 +108,16 @@ class RequestRow:
     skipped: list[str | None]
     """Why the node could not reach the one above, so that it asked the next, past it; null where it did not
     ask past one, and in runs of schema version 1 to 3.
+    """
+    prompt_tokens: list[int | None]
+    """Tokens that the node's model read, by its own count; null where it did not infer or counts none, and in
+    runs of schema version 1 to 5, as the next two.
+    """
+    generated_tokens: list[int | None]
+    """Tokens that the node's model generated, likewise."""
+    cost: float | None
+    """What the request cost at all nodes on its path, in the unit of the scenario's prices
+    (:mod:`testbed.results.cost`); null too where part of it cannot be known, and without prices.
     """
 
 

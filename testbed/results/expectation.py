@@ -194,9 +194,9 @@ def _look_up(figures: Any, keys: Sequence[str]) -> tuple[Any, str]:
 
 
 def _why_null(figures: Mapping[str, Any], key: str) -> str:
-    for reason in (f"{key}_reason", "vs_cloud_only_reason" if "_vs_" in key else ""):
-        if figures.get(reason):
-            return str(figures[reason])
+    reason = "cost_reason" if key.startswith("cost") else "vs_cloud_only_reason" if "_vs_" in key else ""
+    if figures.get(reason):
+        return str(figures[reason])
     if key not in figures:
         return "the run, an older one, has no such figure"
     return "too few requests, or none of the kind that it is of (docs/RESULTS.md)"

@@ -53,6 +53,9 @@ PUBLISHED: dict[str, Mapping[str, str | list[str]]] = {
         "score": REAL,
         "degraded": FLAG,
         "skipped": [TEXT],
+        "prompt_tokens": [WHOLE],
+        "generated_tokens": [WHOLE],
+        "cost": REAL,
     },
     "links.parquet": {
         "link": TEXT,

@@ -32,6 +32,8 @@ _PER_NODE = {
     "repeats": "repeats",
     "skipped": "skipped",
     "lives": "life",
+    "prompt_tokens": "prompt_tokens",
+    "generated_tokens": "generated_tokens",
 }
 
 
@@ -88,6 +90,7 @@ def request_rows(
                 prompt_bytes=len(example.text.encode()),
                 correct=outcome.answer == example.reference,
                 score=score,
+                cost=None,
                 **_node_columns(reached),
                 **_byte_columns(outcome.request_id, hops, crossed),
                 **time_columns(outcome, hops, reached),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from testbed.scenario.sections.models import AnyModel
+from testbed.scenario.sections.price import Price
 from testbed.scenario.sections.section import Count, MemoryBytes, Number, Section, name_like
 from testbed.scenario.topology import CONGESTION
 
@@ -29,7 +30,7 @@ class Tier(Section):
 
     ``parents`` has for each node the number of its parent in the tier above, counted from 1; empty, the rule
     of :func:`testbed.scenario.layout.parent_number` holds. ``congestion`` is TCP's control of what its nodes
-    send.
+    send. ``price`` says what its nodes' tokens and CPU seconds cost.
     """
 
     name: TierName
@@ -39,6 +40,7 @@ class Tier(Section):
     model: AnyModel
     cpus: Annotated[Number, Field(ge=0.01)]
     memory_bytes: MemoryBytes = Field(validation_alias="memory")
+    price: Price | None = None
 
     @model_validator(mode="before")
     @classmethod
