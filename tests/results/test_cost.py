@@ -131,7 +131,7 @@ def test_without_prices_there_is_no_cost() -> None:
 
 
 def test_a_requests_mean_has_an_interval(scenario: Scenario) -> None:
-    rows = [row(number, ["device1"], inference_ms=[float(number)]) for number in range(1, 41)]
+    rows = [row(number, ["device1"], inference_ms=[1.0 + 7 * number % 40]) for number in range(40)]
     figures = cost_figures(scenario, scenario.methods[0], rows, used(device1=8.2))
     assert figures["cost"] == pytest.approx(40 * 13 + 820)
     assert figures["cost_per_request"] == pytest.approx(13 + 20.5)
