@@ -106,13 +106,15 @@ class Live(Reporter):
         ended, before = threading.Event(), sys.stderr
         drawing = threading.Thread(target=self._keep_drawing, args=(ended,), name="live-view", daemon=True)
         drawing.start()
-        sys.stderr = _Above(self, before)
+        above = sys.stderr = _Above(self, before)
         try:
             yield
         finally:
             sys.stderr = before
             ended.set()
             drawing.join()
+            if above.begun:
+                self.print_above(above.begun)
 
     def _end(self, step: _Step) -> None:
         with self._lock:
@@ -202,12 +204,13 @@ class _Above(io.TextIOBase):
     def __init__(self, live: Live, rich_proxied_file: TextIO) -> None:
         super().__init__()
         self._live = live
-        self._begun = ""
+        self.begun = ""
+        """The last line, which has not been ended yet."""
         self.rich_proxied_file = rich_proxied_file
         """By which rich knows what to write to itself."""
 
     def write(self, text: str) -> int:
-        whole, newline, self._begun = (self._begun + text).rpartition("\n")
+        whole, newline, self.begun = (self.begun + text).rpartition("\n")
         if newline:
             self._live.print_above(whole)
         return len(text)

@@ -45,6 +45,7 @@ with program("testbed"):
             if step == 20:
                 print("half a line, ", end="", file=sys.stderr)
                 print("and the rest", file=sys.stderr)
+        print("half a line at the end", end="", file=sys.stderr)
     reporter.say("after it")
 """
 
@@ -66,7 +67,9 @@ def views_of(screen: Screen, into: list[str]) -> None:
         into.append(screen.text)
 
 
-LINES = ["before it", "a warning on the way", "half a line, and the rest", "after it"]
+LINES = [
+    "before it", "a warning on the way", "half a line, and the rest", "half a line at the end", "after it",
+]  # fmt: skip
 
 
 def check_what_stays(ran: Terminal) -> None:

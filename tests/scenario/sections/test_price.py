@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from testbed.errors import TestbedError
 from testbed.scenario.scenario import load_scenario
+from testbed.scenario.written import scenario_yaml
 from tests import SCENARIOS
 
 ALL = "prompt: 1 $/Mtok, cpu: 0.04 $/h"
@@ -42,3 +45,12 @@ def test_a_price_that_is_none_is_refused_by_field(prices: list[str], sentence: s
     with pytest.raises(TestbedError) as caught:
         load_scenario(SCENARIOS / "quickstart.yaml", given)
     assert sentence in str(caught.value)
+
+
+def test_a_price_comes_back_from_what_is_written_of_a_scenario(tmp_path: Path) -> None:
+    given = [f"tiers.{tier}.price={{{ALL}, generated: 0.60 $/Mtok}}" for tier in ("device", "edge", "cloud")]
+    scenario = load_scenario(SCENARIOS / "quickstart.yaml", given)
+    path = tmp_path / "again.yaml"
+    path.write_text(scenario_yaml(scenario))
+    assert "0.60 $/Mtok" in path.read_text()
+    assert load_scenario(path) == scenario
