@@ -323,6 +323,6 @@ def _record(request: Incoming, course: Course, outcome: str) -> Record:
         forward_began_s=course.crossing.began_s,
         forward_answered_s=course.crossing.answered_s,
         handed_over_s=time.monotonic(),
-        prompt_tokens=counted and counted.prompt_tokens,
-        generated_tokens=counted and counted.completion_tokens,
+        prompt_tokens=counted.prompt_tokens if counted else None,
+        generated_tokens=counted.completion_tokens if counted else None,
     )

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TextIO, cast
 
 from rich.console import Console
 
@@ -106,7 +106,8 @@ class Live(Reporter):
         ended, before = threading.Event(), sys.stderr
         drawing = threading.Thread(target=self._keep_drawing, args=(ended,), name="live-view", daemon=True)
         drawing.start()
-        above = sys.stderr = _Above(self, before)
+        above = _Above(self, before)
+        sys.stderr = cast(TextIO, above)
         try:
             yield
         finally:
