@@ -116,7 +116,7 @@ class _Counting:
         node = row["path"][at]
         cpu = self._cpu.get(node, 0.0)
         if self._inferring_ms[node]:
-            return cpu * row["inference_ms"][at] / self._inferring_ms[node]
+            return float(cpu * row["inference_ms"][at] / self._inferring_ms[node])
         return cpu / self._passing[node]
 
     def _token_cost(self, row: Row, at: int) -> float:

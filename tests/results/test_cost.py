@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,14 @@ def row(request: int, path: list[str], *, method: str = "recserve", **changes: A
     }
 
 
-def used(method: str = "recserve", **seconds: float | None) -> list[dict[str, Any]]:
+def used(seconds: Mapping[str, float | None], method: str = "recserve") -> list[dict[str, Any]]:
     every: dict[str, float | None] = {"device1": 0.0, "device2": 0.0, "edge1": 0.0, "cloud1": 0.0, **seconds}
     return [{"node": node, "method": method, "cpu_seconds": cpu_s} for node, cpu_s in every.items()]
 
 
 def test_a_tier_that_inferred_and_passed_on_costs_too(scenario: Scenario) -> None:
     rows = [row(0, ["device1"]), row(1, ["device1", "edge1"]), row(2, ["device1", "edge1", "cloud1"])]
-    found = method_costs(scenario, scenario.methods[0], rows, used())
+    found = method_costs(scenario, scenario.methods[0], rows, used({}))
     assert found.unit == "$"
     assert found.requests == [13.0, 13.0 + 26.0, 13.0 + 26.0]
     assert found.tiers == {"device": 39.0, "edge": 52.0, "cloud": 0.0}
@@ -59,11 +60,15 @@ def test_a_tier_that_inferred_and_passed_on_costs_too(scenario: Scenario) -> Non
 
 def test_cpu_seconds_are_divided_by_the_time_of_inference_and_sum_to_the_nodes(scenario: Scenario) -> None:
     rows = [row(0, ["device1"], inference_ms=[30.0]), row(1, ["device1"], inference_ms=[10.0])]
-    found = method_costs(scenario, scenario.methods[0], rows, used(device1=0.4, device2=0.01, cloud1=2.0))
+    found = method_costs(
+        scenario, scenario.methods[0], rows, used({"device1": 0.4, "device2": 0.01, "cloud1": 2.0})
+    )
     assert found.requests == pytest.approx([13 + 30.0, 13 + 10.0])
     # The second device and the cloud were idle: theirs is the method's cost, and no request's.
     assert found.tiers == pytest.approx({"device": 26 + 40.0 + 1.0, "edge": 0.0, "cloud": 2.0})
-    figures = cost_figures(scenario, scenario.methods[0], rows, used(device1=0.4, device2=0.01, cloud1=2.0))
+    figures = cost_figures(
+        scenario, scenario.methods[0], rows, used({"device1": 0.4, "device2": 0.01, "cloud1": 2.0})
+    )
     assert figures["cost"] == pytest.approx(69.0)
     assert figures["cost_per_request"] == pytest.approx(33.0)
     assert figures["cost_per_request_ci"] is None  # of two requests
@@ -72,7 +77,9 @@ def test_cpu_seconds_are_divided_by_the_time_of_inference_and_sum_to_the_nodes(s
 def test_a_node_that_only_relays_costs_its_cpu_and_no_tokens(scenario: Scenario) -> None:
     way = ["device1", "edge1", "cloud1"]
     rows = [row(number, way, method="cloud-only") for number in range(2)]
-    found = method_costs(scenario, scenario.methods[1], rows, used("cloud-only", device1=0.1, cloud1=4.0))
+    found = method_costs(
+        scenario, scenario.methods[1], rows, used({"device1": 0.1, "cloud1": 4.0}, "cloud-only")
+    )
     assert found.requests == pytest.approx([5.0 + 2.0] * 2)
     assert found.tiers == pytest.approx({"device": 10.0, "edge": 0.0, "cloud": 4.0})
 
@@ -100,25 +107,25 @@ def test_what_cannot_be_known_is_null_with_its_reason_and_never_0(
     unknown: str,
 ) -> None:
     rows = [row(0, ["device2"]), row(1, ["device1", "edge1"], **changes)]
-    figures = cost_figures(scenario, scenario.methods[0], rows, used(**cpu))
+    figures = cost_figures(scenario, scenario.methods[0], rows, used(cpu))
     assert (figures["cost"], figures["cost_per_request"], figures["cost_per_request_ci"]) == (None,) * 3
     assert figures["cost_reason"].startswith(reason)
     assert [tier for tier, cost in figures["cost_by_tier"].items() if cost is None] == sorted(
         {unknown, *(["edge"] if "generated_tokens" in changes else [])}
     )
-    costs = [one["cost"] for one in with_costs(scenario, "recserve", rows, used(**cpu))]
+    costs = [one["cost"] for one in with_costs(scenario, "recserve", rows, used(cpu))]
     assert costs == [13.0, None]
 
 
 def test_a_request_that_reached_nobody_is_unknown_unless_it_was_never_sent(scenario: Scenario) -> None:
     rows = [row(0, [], outcome="timeout"), row(1, [], outcome="deadline")]
-    assert method_costs(scenario, scenario.methods[0], rows, used()).requests == [None, 0.0]
+    assert method_costs(scenario, scenario.methods[0], rows, used({})).requests == [None, 0.0]
 
 
 def test_the_cpu_time_of_a_tier_that_is_recorded_is_not_its_models() -> None:
     prices = [f"tiers.{tier}.price.cpu=1 J/s" for tier in ("device", "edge", "cloud")]
     scenario = load_scenario(SCENARIOS / "smoke.yaml", prices)
-    figures = cost_figures(scenario, scenario.methods[1], [row(0, ["device1"])], used(device1=1.0))
+    figures = cost_figures(scenario, scenario.methods[1], [row(0, ["device1"])], used({"device1": 1.0}))
     assert figures["cost_unit"] == "J"
     assert figures["cost"] is None
     assert "device: its CPU time is not a model's, for its answers are recorded" in figures["cost_reason"]
@@ -126,13 +133,13 @@ def test_the_cpu_time_of_a_tier_that_is_recorded_is_not_its_models() -> None:
 
 def test_without_prices_there_is_no_cost() -> None:
     scenario = load_scenario(SCENARIOS / "smoke.yaml")
-    assert cost_figures(scenario, scenario.methods[1], [row(0, ["device1"])], used()) == {}
-    assert with_costs(scenario, "recserve", [{"cost": None}], used()) == [{"cost": None}]
+    assert cost_figures(scenario, scenario.methods[1], [row(0, ["device1"])], used({})) == {}
+    assert with_costs(scenario, "recserve", [{"cost": None}], used({})) == [{"cost": None}]
 
 
 def test_a_requests_mean_has_an_interval(scenario: Scenario) -> None:
     rows = [row(number, ["device1"], inference_ms=[1.0 + 7 * number % 40]) for number in range(40)]
-    figures = cost_figures(scenario, scenario.methods[0], rows, used(device1=8.2))
+    figures = cost_figures(scenario, scenario.methods[0], rows, used({"device1": 8.2}))
     assert figures["cost"] == pytest.approx(40 * 13 + 820)
     assert figures["cost_per_request"] == pytest.approx(13 + 20.5)
     low, high = figures["cost_per_request_ci"]
