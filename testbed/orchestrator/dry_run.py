@@ -37,7 +37,8 @@ def look_ahead(scenario: Scenario, out: Path | None = None) -> Iterator[tuple[st
     privileged = os.geteuid() == 0
     inputs = inputs_of(scenario, unprivileged=not privileged)
     _require_host(privileged)
-    RunDirectory.check(out)
+    if privileged:  # the run will be root's, and so will its directory
+        RunDirectory.check(out)
     disk = require_disk(out or Path("results"), [scenario])
     yield from _network(inputs)
     yield from _work(inputs)
