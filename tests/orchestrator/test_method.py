@@ -22,6 +22,7 @@ from testbed.results.captures import put_away
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import Evidence
 from testbed.results.fidelity import judge
+from testbed.scenario.sections.price import Price
 from testbed.scenario.sections.replay import Replay
 from testbed.scenario.topology import Topology
 from testbed.wire.account import LinkEnds, account
@@ -207,3 +208,16 @@ def test_who_looks_at_a_replay_sees_what_its_tables_say_afterwards(session: Sess
     # Acknowledgements and the ends of connections may follow.
     assert 0.9 * crossed["up"] < link.up_bytes <= crossed["up"]
     assert 0.9 * crossed["down"] < link.down_bytes <= crossed["down"]
+
+
+@pytest.mark.parametrize(("price", "cost"), [("2 J/tok", None), ("0 J/tok", 0.0)])
+def test_what_nobody_counted_has_no_cost_unless_it_is_free(
+    session: Session, price: str, cost: float | None
+) -> None:
+    scenario = session.inputs.scenario
+    prices = Price.model_validate({"prompt": price})
+    tiers = tuple(tier.model_copy(update={"price": prices}) for tier in scenario.tiers)
+    inputs = replace(session.inputs, scenario=scenario.model_copy(update={"tiers": tiers}))
+    result = run_method(replace(session, inputs=inputs), scenario.methods[1], no_progress)
+    assert {row["cost"] for row in result.requests} == {cost}
+    assert {count for row in result.requests for count in row["prompt_tokens"]} == {None}
