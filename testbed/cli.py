@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from testbed.commands import models, reports, study
-from testbed.commands.arguments import RunPath, ScenarioPath, listed_names, shown
+from testbed.commands.arguments import NATIVELY, RunPath, ScenarioPath, Vm, listed_names, shown
+from testbed.commands.run import run as run_scenario
 from testbed.console import Reporter, widened
 from testbed.errors import TestbedError, needs_extra
 from testbed.host.processes.program import end, program
@@ -32,46 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 
-_NATIVELY = "every scenario now runs natively; leave it out"
-
-
-def _refuse_vm(value: str | None) -> None:
-    if value is not None:
-        raise TestbedError(f"--vm: {_NATIVELY}")
-
-
-_Vm = Annotated[str | None, typer.Option("--vm", hidden=True, callback=_refuse_vm)]
-
-
-@app.command()
-def run(
-    scenario: ScenarioPath,
-    methods: Annotated[str | None, typer.Option(help="Run only these methods, in this order: a,b")] = None,
-    requests: Annotated[int | None, typer.Option(help="Number of requests to replay.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the trace, the policies and the losses.")] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY.PATH=VALUE", help="Replace a value: links.core.loss=1%. Repeatable."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="New directory for the run; by default results/<scenario>-<UTC time>.")
-    ] = None,
-    vm: _Vm = None,
-) -> None:
-    """Run a scenario and print its tables. All that was measured is kept in a run directory."""
-    from testbed.orchestrator.run import run as run_scenario
-    from testbed.scenario.scenario import load_scenario
-
-    loaded = load_scenario(
-        scenario, overrides or (), methods=listed_names(methods), requests=requests, seed=seed
-    )
-    directory = run_scenario(loaded, out)
-    reports.show_run(directory)
-    reports.draw_run(directory, page=True)
-
-
+app.command()(run_scenario)
 app.command()(reports.report)
 app.command()(study.sweep)
 app.command()(study.merge)
@@ -164,7 +126,7 @@ def validate(
     ] = False,
     budget: Annotated[str, typer.Option(help="How long --envelope may search.")] = "10min",
     out: Annotated[Path | None, typer.Option(help="New directory for the results.")] = None,
-    vm: _Vm = None,
+    vm: Vm = None,
 ) -> None:
     """Check the emulator on this host against closed forms and known counts. Exit status 1 if any is off."""
     from testbed.report.checks import checks_table, envelope_table
@@ -261,7 +223,7 @@ app.command("what-if")(study.what_if)
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
 def vm() -> None:
-    raise TestbedError(f"vm: {_NATIVELY}")
+    raise TestbedError(f"vm: {NATIVELY}")
 
 
 def _later(name: str, what: str) -> Callable[[], None]:

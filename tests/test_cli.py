@@ -268,3 +268,70 @@ def as_nobody(argv: list[str], home: Path) -> subprocess.CompletedProcess[str]:
         timeout=120,
         check=False,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["run", "report"])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("fast.answered>1", "'fast.answered>1': no method 'fast' is run; there are "),
+        ("recserve.answered", "'recserve.answered' is no expectation; write METHOD.KEY<NUMBER"),
+    ],
+)
+def test_what_cannot_be_expected_is_told_before_anything_starts(name: str, text: str, sentence: str) -> None:
+    done = command(name, SMOKE if name == "run" else OLDER_RUN, "--expect", text)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"testbed: Invalid value for --expect: {sentence}")
+
+
+def test_a_finished_run_is_held_against_what_is_expected_of_it() -> None:
+    kept = ("--expect", "recserve.answered==12", "--expect", "faithful.bytes==true")
+    done = command("report", OLDER_RUN, *kept)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("as expected: recserve.answered==12, faithful.bytes==true\n")
+    done = command("report", OLDER_RUN, *kept, "--expect", "recserve.answered>12")
+    assert (done.returncode, done.stderr) == (1, "testbed: --expect recserve.answered>12: it is 12\n")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("who", ["root", "nobody"])
+def test_what_a_run_would_be_is_told_with_and_without_root_and_nothing_is_made(who: str) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as home:
+        Path(home).chmod(0o755)
+        out = Path(home) / "run"
+        wanted = ["run", str(SMOKE), "--requests", "30", "--out", str(out), "--dry-run"]
+        as_user = [sys.executable, "-m", "testbed.cli", *wanted]
+        done = command(*wanted) if who == "root" else as_nobody(as_user, Path(home))
+        assert (done.returncode, done.stderr) == (0, "")
+        told = done.stdout
+        assert told.startswith("smoke: a run would be, and nothing was started:\n")
+        for words in (
+            "nodes  2 × device: recorded, 0.5 CPUs, 256MiB",
+            "links  2 × access: 20mbit, 10 ms",
+            "methods  cloud-only, recserve",
+            "requests  30 under each method, to 2 devices, open",
+            "image  ",
+            "disk  about 2.",
+            "time  about ",
+        ):
+            assert words in told
+        assert ("a run needs root" in told) is (who == "nobody")
+        assert not out.exists()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--set", "links.core.loss=2"], "links.core.loss: 2 has no unit"),
+        (["--out", "/proc/run"], "--out: /proc/run needs about"),
+        (["--methods", "none"], "has no method 'none'"),
+    ],
+)
+def test_what_would_be_refused_ends_a_dry_run_with_its_sentence_and_status_2(
+    given: list[str], words: str
+) -> None:
+    done = command("run", SMOKE, "--dry-run", *given)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1

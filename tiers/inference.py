@@ -58,10 +58,18 @@ class Inference:
     logprobs: Logprobs | None = None
 
 
+class Words(Usage):
+    """Words (split at white space) of which some stand for tokens, which the model does not count."""
+
+    __slots__ = ()
+
+
 def usage(text: str, output: Output) -> Usage:
-    """The tokens of a prompt and its answer: the model's own count, or else words (split at white space)."""
+    """The tokens of a prompt and its answer: the model's own count, or else words."""
     read, made = output.prompt_tokens, output.completion_tokens
-    return Usage(
+    if read is not None and made is not None:
+        return Usage(read, made)
+    return Words(
         len(text.split()) if read is None else read, len(output.answer.split()) if made is None else made
     )
 

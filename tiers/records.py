@@ -40,6 +40,9 @@ class Record:
     not be reached, so that the next was asked (``forward_error`` is then the next one's); ``None`` if not.
     ``outcome``: :data:`~tiers.protocol.ANSWERED`, or the kind of the error.
 
+    ``prompt_tokens`` and ``generated_tokens`` are the model's own count; ``None`` where it did not infer, or
+    counts none.
+
     Moments (``_s``) are ``time.monotonic()``'s, the same for every node of a kernel: the request's last byte
     arrived; forwarding began, with the connecting if need be; the last byte of the answer from above arrived,
     ``None`` if none did; the reply was handed to the kernel (until then, was ready).
@@ -68,6 +71,8 @@ class Record:
     forward_began_s: float | None
     forward_answered_s: float | None
     handed_over_s: float
+    prompt_tokens: int | None = None
+    generated_tokens: int | None = None
 
     @property
     def own_ms(self) -> float:

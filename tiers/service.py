@@ -16,7 +16,7 @@ from tiers.chat import Step, error_kind, prepend_step, write_answer
 from tiers.config import NodeConfig
 from tiers.errors import RequestError, deadline_passed, error_body
 from tiers.ids import ShortIds
-from tiers.inference import Batching, Decide, Inference, InferenceQueue
+from tiers.inference import Batching, Decide, Inference, InferenceQueue, Words
 from tiers.metrics import Metrics
 from tiers.policies import Decision, Policy, Request, make_policy, tier_of
 from tiers.protocol import ANSWERED, ANY_MODEL
@@ -310,6 +310,7 @@ class Service:
 
 def _record(request: Incoming, course: Course, outcome: str) -> Record:
     own, decision = course.own, course.decision
+    counted = own.usage if own and not isinstance(own.usage, Words) else None
     return Record(
         request_id=request.request_id,
         inferred=own is not None,
@@ -334,4 +335,6 @@ def _record(request: Incoming, course: Course, outcome: str) -> Record:
         forward_began_s=course.crossing.began_s,
         forward_answered_s=course.crossing.answered_s,
         handed_over_s=time.monotonic(),
+        prompt_tokens=counted.prompt_tokens if counted else None,
+        generated_tokens=counted.completion_tokens if counted else None,
     )

@@ -7,10 +7,22 @@ from typing import Annotated
 
 import typer
 
+from testbed.errors import TestbedError
+
 ScenarioPath = Annotated[
     Path, typer.Argument(help="Scenario file in YAML, or a run's directory.", show_default=False)
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.", show_default=False)]
+
+NATIVELY = "every scenario now runs natively; leave it out"
+
+
+def _refuse_vm(value: str | None) -> None:
+    if value is not None:
+        raise TestbedError(f"--vm: {NATIVELY}")
+
+
+Vm = Annotated[str | None, typer.Option("--vm", hidden=True, callback=_refuse_vm)]
 
 
 def listed_names(listed: str | None) -> list[str] | None:

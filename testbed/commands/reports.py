@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,12 +10,14 @@ import typer
 from rich.console import Console
 
 from testbed.commands.arguments import shown
+from testbed.commands.expected import Expect, read_expectations, require_expected
 from testbed.errors import TestbedError
 
 if TYPE_CHECKING:
     from testbed.report.figures.figure import Subject
     from testbed.report.figures.sweep_data import SweepData
     from testbed.results.directory import RunDirectory
+    from testbed.results.run import Run
     from testbed.study.sweep.directory import SweepDirectory
 
 WIDTH_IN, FONT_SIZE = 3.5, 8
@@ -40,15 +43,21 @@ def report(
     ] = False,
     width: Width = None,
     font_size: FontSize = None,
+    expect: Expect = None,
 ) -> None:
-    """Print the tables of a finished run or of a sweep. Exit status 1 if a file has changed since."""
+    """Print the tables of a finished run or of a sweep. Exit status 1 if a file has changed since.
+
+    So it is if a run is not as expected.
+    """
     from testbed.study.sweep.directory import is_sweep
 
     style = style_of(figures, width, font_size)
     if is_sweep(what):
+        if expect:
+            raise TestbedError("--expect: is of a run; name one of the sweep's")
         _report_sweep(what, page, style)
     else:
-        _report_run(what, page, style)
+        _report_run(what, page, style, expect)
 
 
 def style_of(figures: bool, width_in: float | None, font_size: int | None) -> tuple[float, int] | None:
@@ -63,15 +72,20 @@ def style_of(figures: bool, width_in: float | None, font_size: int | None) -> tu
     return (width_in or WIDTH_IN, font_size or FONT_SIZE) if figures else None
 
 
-def _report_run(path: Path, page: bool, style: tuple[float, int] | None) -> None:
+def _report_run(
+    path: Path, page: bool, style: tuple[float, int] | None, expect: Sequence[str] | None
+) -> None:
     from testbed.results.directory import RunDirectory
+    from testbed.results.run import Run
 
     directory = RunDirectory.open(path)
+    expected = read_expectations(expect, Run(directory).scenario) if expect else []
     show_run(directory)
     draw_run(directory, page=page, style=style)
     if broken := directory.broken_seals():
         others = f" and {len(broken) - 1} more files" if len(broken) > 1 else ""
         raise TestbedError(f"{path}: {broken[0]}{others}: do not rely on what is printed above")
+    require_expected(expected, directory)
 
 
 def show_run(directory: RunDirectory) -> None:
@@ -82,6 +96,13 @@ def show_run(directory: RunDirectory) -> None:
     typer.echo(f"run directory: {shown(directory.path)}")
 
 
+def write_page(run: Run) -> Path:
+    """Write a run's page, and return its path."""
+    from testbed.report.run_page import write_run_page
+
+    return write_run_page(run)
+
+
 def draw_run(directory: RunDirectory, *, page: bool, style: tuple[float, int] | None = None) -> None:
     """Write the page, and figures of a width and a size of text, and say where they are."""
     from testbed.results.run import Run
@@ -89,9 +110,7 @@ def draw_run(directory: RunDirectory, *, page: bool, style: tuple[float, int] | 
     run = Run(directory)
     with directory.understood():
         if page:
-            from testbed.report.run_page import write_run_page
-
-            typer.echo(f"page: {shown(write_run_page(run))}")
+            typer.echo(f"page: {shown(write_page(run))}")
         if style:
             from testbed.report.figures.run_figures import run_subject
 

@@ -28,7 +28,7 @@ from testbed.errors import TestbedError, is_disk_full
 from testbed.host import base_image
 from testbed.host.base_image import ensure_base, find_image
 from testbed.host.cache import cache_dir, scratch_in
-from testbed.host.engine import engine
+from testbed.host.engine import engine, engine_if_up
 from testbed.host.files import text_of
 from testbed.host.processes.locking import exclusive
 from testbed.host.processes.program import program
@@ -92,6 +92,19 @@ def ensure_image(report: Report = silent, tiers: Path = TIERS) -> ImageRef:
     report(f"image {tag}: {built.size_bytes / 1e6:.0f} MB")
     prune(client, {tag, _packages_tag(files), base_image.TAG})
     return built
+
+
+def image_there() -> bool | None:
+    """Whether the engine has the image of ``tiers/`` as it is now; ``None`` if no engine answers this user.
+
+    Raises:
+        TestbedError: an engine answers that is not of this host.
+    """
+    client = engine_if_up()
+    if client is None:
+        return None
+    with contextlib.closing(client):
+        return _find(client, image_tag(context_files())) is not None
 
 
 def image_tag(files: Files) -> str:

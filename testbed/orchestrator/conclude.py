@@ -67,7 +67,7 @@ def conclude(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Con
     evidence = _evidence(directory, inputs, measured)
     fidelity = judge(evidence)
     requests, links = measured.rows("requests"), measured.rows("links")
-    summary = summarise(inputs.scenario, requests, links, fidelity.faithful)
+    summary = summarise(inputs.scenario, requests, links, fidelity.faithful, measured.rows("tiers"))
     notes = [text for result in measured.methods for text in result.findings]
     for name, figures in summary["methods"].items():
         notes += tie_warnings(name, figures["offload"])

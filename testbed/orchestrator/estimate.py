@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from testbed.network.endpoint import Endpoint
 from testbed.network.measure.loss import CASES, LEAST_DATAGRAMS, MOST_DATAGRAMS, MOST_SENDING_S
@@ -38,6 +39,16 @@ QUIET_S = 0.15
 """After each part of a measurement, until nothing moves any more."""
 
 
+class Ahead(NamedTuple):
+    """How long a replay is expected to take, and the rest of the run after it."""
+
+    replay_s: float = 0.0
+    after_s: float = 0.0
+
+
+NOTHING_AHEAD = Ahead()
+
+
 @dataclass(frozen=True)
 class Estimate:
     """Seconds by phase; ``replays_s`` has one for each method."""
@@ -46,6 +57,13 @@ class Estimate:
     measuring_s: float
     replays_s: tuple[float, ...]
     accounting_s: float
+
+    def ahead(self, number: int) -> Ahead:
+        """What is expected when the replay of that number, from 0, begins."""
+        count = len(self.replays_s)
+        accounting_s = self.accounting_s * (count - number) / count
+        rest_s = sum(self.replays_s[number + 1 :]) + accounting_s + self.measuring_s / 2
+        return Ahead(self.replays_s[number], rest_s)
 
     @property
     def total_s(self) -> float:

@@ -204,7 +204,7 @@ class HeldNetwork:
         paths = [run.directory.path for run in self._waiting]
         names = ",".join(path.name for path in paths)
         runs = f"{paths[0].parent}/{{{names}}}" if len(paths) > 1 else f"{paths[0]}"
-        self.reporter.say(
+        self.reporter.warn(
             f"nothing vouches for the latencies in {runs}, as the links were not measured again; a point "
             "whose directory is removed is run again"
         )
@@ -217,7 +217,7 @@ class HeldNetwork:
                 try:
                     judge_anew(run, after, why)
                 except (TestbedError, OSError) as error:  # its directory has gone; others are still judged
-                    self.reporter.say(f"{run.directory.path} cannot be judged anew: {error}")
+                    self.reporter.warn(f"{run.directory.path} cannot be judged anew: {error}")
 
     def _take_down(self) -> None:
         try:

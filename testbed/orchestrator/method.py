@@ -19,6 +19,7 @@ from testbed.errors import TestbedError
 from testbed.host.cgroup import Usage
 from testbed.network.link import WanLink
 from testbed.orchestrator.accounting import account_captures
+from testbed.orchestrator.estimate import NOTHING_AHEAD, Ahead
 from testbed.orchestrator.events.player import EventPlayer
 from testbed.orchestrator.events.stage import Stage
 from testbed.orchestrator.nodes.control import on_all
@@ -26,6 +27,7 @@ from testbed.orchestrator.nodes.tier_specs import policy_spec, round_trips
 from testbed.orchestrator.prepare import Inputs
 from testbed.orchestrator.quiet import read_when_quiet, wait_until_connections_closed
 from testbed.orchestrator.replay.closed_loop import draw_closed_loop
+from testbed.orchestrator.replay.going import Going
 from testbed.orchestrator.replay.replay import Outcome, replay
 from testbed.orchestrator.replay.shared_windows import SharedWindows
 from testbed.orchestrator.rows.links import Reading, backlogs, frames_between, reconcile
@@ -34,9 +36,11 @@ from testbed.orchestrator.rows.requests import NodeRecords, request_rows, with_l
 from testbed.orchestrator.rows.tiers import breakers, overflows, tier_rows
 from testbed.orchestrator.session import Session
 from testbed.orchestrator.watch.cpu import CpuWatch
+from testbed.orchestrator.watch.glances import glances
 from testbed.orchestrator.watch.probes import ProbeWatch
 from testbed.orchestrator.watch.run_delay import run_delay_watch
 from testbed.results.columns import EventRow
+from testbed.results.cost import with_costs
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import (
     BacklogReport,
@@ -138,17 +142,19 @@ def _begin(session: Session, method: Method) -> dict[str, Any]:
     return spec
 
 
-def run_method(session: Session, method: Method, progress: Count) -> MethodResult:
-    """Replay the trace under ``method``, and account for it.
+def run_method(
+    session: Session, method: Method, progress: Count, ahead: Ahead = NOTHING_AHEAD
+) -> MethodResult:
+    """Replay the trace under ``method``, and account for it; ``ahead`` is for those who watch.
 
     Raises:
         TestbedError: a container has ended, a capture cannot start, the disk is full.
     """
-    observed = observe(session, method, progress)
+    observed = observe(session, method, progress, ahead)
     return account(session.inputs, session.directory, observed, session.reporter)
 
 
-def observe(session: Session, method: Method, progress: Count) -> Observation:
+def observe(session: Session, method: Method, progress: Count, ahead: Ahead = NOTHING_AHEAD) -> Observation:
     """Replay the trace under ``method`` on a network that is up.
 
     Raises:
@@ -166,7 +172,7 @@ def observe(session: Session, method: Method, progress: Count) -> Observation:
         probe_watch, cpu_watch = ProbeWatch(session.probes), CpuWatch()
         at_start, start_offset_ns = _usage(session), _clock_offset_ns()
         with probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
-            outcomes, events, killed, start_s = _replay(session, method, spec, progress)
+            outcomes, events, killed, start_s = _replay(session, method, spec, progress, ahead)
         on_all(nodes, lambda node: node.disconnect())
         closed = not session.inputs.scenario.events or wait_until_connections_closed(network, slowest_s)
         after = read_when_quiet(network, slowest_s)
@@ -223,12 +229,13 @@ def account(
     reconciled = reconcile(
         method, observed.before, observed.after, captured, observed.captures, request_table
     )
-    requests = [asdict(row) for row in request_table]
+    tiers = [asdict(row) for row in tier_rows(method, observed.records, observed.used, topology)]
+    requests = with_costs(inputs.scenario, method, [asdict(row) for row in request_table], tiers)
     return MethodResult(
         observed=observed,
         requests=requests,
         links=[asdict(row) for row in reconciled.rows],
-        tiers=[asdict(row) for row in tier_rows(method, observed.records, observed.used, topology)],
+        tiers=tiers,
         accounts=reconciled.accounts,
         outcomes=count_outcomes(
             method,
@@ -267,7 +274,7 @@ def _clock_offset_ns() -> int:
 
 
 def _replay(
-    session: Session, method: Method, policy: Mapping[str, Any], progress: Count
+    session: Session, method: Method, policy: Mapping[str, Any], progress: Count, ahead: Ahead
 ) -> tuple[list[Outcome], list[EventRow], Mapping[str, Any], float]:
     """Replay the trace; return outcomes, events as they went, what killed nodes had recorded, and when time 0
     was by the monotonic clock.
@@ -283,7 +290,8 @@ def _replay(
         player.start(at_s)
 
     windows = SharedWindows(inputs.topology, session.nodes, method.relay) if method.shared else None
-    with EventPlayer(stage, method.name) as player:
+    going = Going()
+    with session.reporter.watching(glances(session, going, ahead)), EventPlayer(stage, method.name) as player:
         outcomes = replay(
             inputs.trace,
             {request_id: example.text for request_id, example in inputs.examples.items()},
@@ -294,5 +302,6 @@ def _replay(
             windows=windows,
             progress=lambda done: progress(done, len(inputs.trace)),
             started=started,
+            going=going,
         )
     return outcomes, player.reports, stage.records, start_s

@@ -92,8 +92,11 @@ class Inputs:
         return flow_ports(self.scenario.events)
 
 
-def inputs_of(scenario: Scenario) -> Inputs:
+def inputs_of(scenario: Scenario, *, unprivileged: bool = False) -> Inputs:
     """Derive the inputs of a run of ``scenario`` on this host.
+
+    Args:
+        unprivileged: do not ask whether this user may make the network, for none will be made.
 
     Raises:
         TestbedError: this host cannot run it, its trace's file does not fit it, recordings do not fit the
@@ -104,7 +107,7 @@ def inputs_of(scenario: Scenario) -> Inputs:
     own, containers = own_limits(), container_limits()
     scenario, notes = clamp_cpus(scenario, containers.usable_cpus)
     topology = scenario.topology
-    if reasons := host_lacks(topology):
+    if not unprivileged and (reasons := host_lacks(topology)):
         raise TestbedError(f"{reasons[0]}; see `testbed doctor`")
     require_room(scenario, own)
     notes += room_notes(scenario, own, containers)

@@ -14,7 +14,7 @@ from testbed.errors import TestbedError
 from testbed.host.processes.signals import Terminated, undisturbed
 from testbed.orchestrator.conclude import Measured, conclude, save_tables
 from testbed.orchestrator.disk import require_disk
-from testbed.orchestrator.estimate import estimated_seconds
+from testbed.orchestrator.estimate import Estimate, estimated_seconds
 from testbed.orchestrator.held import HeldNetwork
 from testbed.orchestrator.manifest import Manifest
 from testbed.orchestrator.method import run_method, try_policies
@@ -51,7 +51,8 @@ def run_on(network: HeldNetwork, scenario: Scenario, out: Path | None = None) ->
     network.tell(inputs.notes)
     network.reserve(scenario)
     RunDirectory.check(out)
-    reporter.say(str(estimated_seconds(inputs.scenario, inputs.trace, inputs.topology, kept=network.is_up)))
+    estimate = estimated_seconds(inputs.scenario, inputs.trace, inputs.topology, kept=network.is_up)
+    reporter.say(str(estimate))
     reporter.say(str(require_disk(out or Path("results"), [scenario])))
     parts = network.parts(inputs)
     directory = RunDirectory.create(out, scenario.name)
@@ -61,7 +62,7 @@ def run_on(network: HeldNetwork, scenario: Scenario, out: Path | None = None) ->
     with _concluded(network, manifest, inputs, measured), network.lent(inputs, manifest) as session:
         try_policies(session)
         measured.before = network.before(session)
-        _replay_methods(session, manifest, measured)
+        _replay_methods(session, manifest, measured, estimate)
         _tell_gap(network, measured)
         measured.after = network.after(session)
         measured.pending = measured.after is None
@@ -91,17 +92,17 @@ def _concluded(
             if measured.pending:
                 network.await_judgement(concluded)
         if status != "finished":
-            network.reporter.say(f"what was measured so far is in {manifest.directory.path}")
+            network.reporter.warn(f"what was measured so far is in {manifest.directory.path}")
 
 
-def _replay_methods(session: Session, manifest: Manifest, measured: Measured) -> None:
+def _replay_methods(session: Session, manifest: Manifest, measured: Measured, estimate: Estimate) -> None:
     """Replay each method, and write its tables at once."""
     inputs, requests = session.inputs, len(session.inputs.trace)
     methods = inputs.scenario.methods
     for number, method in enumerate(methods, 1):
         what = f"{method.name}: replaying {requests} requests (method {number} of {len(methods)})"
         with session.reporter.counting(what, requests) as progress, _naming_ended_container(session.nodes):
-            result = run_method(session, method, progress)
+            result = run_method(session, method, progress, estimate.ahead(number - 1))
         measured.methods.append(result)
         offsets_ns = {result.method: result.observed.clock_offsets_ns for result in measured.methods}
         starts_ns = {result.method: result.observed.started_ns for result in measured.methods}

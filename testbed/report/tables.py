@@ -45,6 +45,7 @@ def render(directory: RunDirectory) -> RenderableType:
         *theory_tables(summary),
         links_table(directory.read_table("links.parquet"), faithful),
         tiers_table(directory.read_table("tiers.parquet")),
+        *cost_tables(summary, [tier["name"] for tier in scenario["tiers"]]),
     ]
     if faithful["latency"]:
         parts.append(times_table(summary))
@@ -193,6 +194,34 @@ def tiers_table(rows: Sequence[Row]) -> Table:
         ]
         tiers.add_row(tier, *map(_spent, nodes))
     return tiers
+
+
+def cost_tables(summary: Row, tiers: Sequence[str]) -> list[Table]:
+    """What each method cost, for each request and by tier; none if the scenario has no prices."""
+    priced = {name: figures for name, figures in summary["methods"].items() if "cost_unit" in figures}
+    if not priced:
+        return []
+    unit = next(iter(priced.values()))["cost_unit"]
+    columns = [
+        f"{unit} per 1,000 requests [95 % CI]",
+        f"{unit} in all",
+        *(f"{unit} {tier}" for tier in tiers),
+    ]
+    costs = table("Cost, by the scenario's prices", ["method"], columns, unwrapped=columns[:1])
+    notes = ["CPU seconds by request: a node's, by its time of inference; in all: idle nodes' too"]
+    for name, figures in priced.items():
+        each, ends = figures["cost_per_request"], figures["cost_per_request_ci"]
+        thousand = None if ends is None else [None if end is None else 1000 * end for end in ends]
+        costs.add_row(
+            name,
+            with_interval(None if each is None else 1000 * each, thousand, ".4g"),
+            number(figures["cost"], ".4g"),
+            *(number(figures["cost_by_tier"][tier], ".4g") for tier in tiers),
+        )
+        if figures["cost_reason"]:
+            notes.append(f"-: {name}: {figures['cost_reason']}")
+    costs.caption = Text("\n".join(notes))
+    return [costs]
 
 
 def _methods_of(rows: Sequence[Row]) -> list[str]:

@@ -113,6 +113,16 @@ class RequestRow:
     """How many requests the node inferred together with this one, itself included; null where it did not
     infer, and in runs of schema version 1 to 5, where it was always 1.
     """
+    prompt_tokens: list[int | None]
+    """Tokens that the node's model read, by its own count; null where it did not infer or counts none, and in
+    runs of schema version 1 to 5, as the next two.
+    """
+    generated_tokens: list[int | None]
+    """Tokens that the node's model generated, likewise."""
+    cost: float | None
+    """What the request cost at all nodes on its path, in the unit of the scenario's prices
+    (:mod:`testbed.results.cost`); null too where part of it cannot be known, and without prices.
+    """
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from testbed.results.burden import burden_paper_bytes
 from testbed.results.columns import Row
+from testbed.results.cost import cost_figures
 from testbed.results.fidelity import Claim
 from testbed.results.made_up import made_up_answers, made_up_inferences
 from testbed.results.offload import offload_figures
@@ -46,8 +47,9 @@ def summarise(
     requests: Sequence[Row],
     links: Sequence[Row],
     faithful: Mapping[Claim, bool],
+    tiers: Sequence[Row] = (),
 ) -> dict[str, Any]:
-    """Summarise every method of which there are rows.
+    """Summarise every method of which there are rows; those of ``tiers`` are needed where tiers have prices.
 
     Burdens count prompt bytes over the requests that the method and cloud-only both answered.
     """
@@ -65,6 +67,8 @@ def summarise(
             figures["made_up_inferences"] = made_up_inferences(rows, topology)
             figures["made_up_answers"] = made_up_answers(rows, topology)
             figures["theory"] = theory_figures(method, rows, topology, scorer.right)
+            used = [row for row in tiers if row["method"] == name]
+            figures.update(cost_figures(scenario, method, rows, used))
             methods[name] = _Method(method, rows, figures)
     cloud_only = _cloud_only(scenario, methods)
     for made in methods.values():

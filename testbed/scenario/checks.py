@@ -107,6 +107,26 @@ def check_batches(tiers: Sequence[Tier], methods: Sequence[Method], replay: Repl
             )
 
 
+def check_prices(tiers: Sequence[Tier]) -> None:
+    """Every tier has a price or none has, and all are in one unit."""
+    priced = [(tier, tier.price) for tier in tiers if tier.price is not None]
+    for tier in tiers:
+        if priced and tier.price is None:
+            raise mistake(
+                f"is missing, and {priced[0][0].name} has one; give what it costs, or cpu: 0 $/h if nothing",
+                f"tiers.{tier.name}.price",
+            )
+    units = {unit: tier.name for tier, price in priced for unit in sorted(price.units)}
+    if len(units) > 1:
+        (first, one), (second, other) = list(units.items())[:2]
+        raise mistake(
+            f"is in {second}, and tiers.{one}.price in {first}; what is summed up needs one unit"
+            if one != other
+            else f"is in {first} and in {second}; what is summed up needs one unit",
+            f"tiers.{other}.price",
+        )
+
+
 def check_parents(tiers: Sequence[Tier]) -> None:
     """Parents that a tier lists are there, one for each node, and each has a child."""
     for tier, above in zip(tiers, [*tiers[1:], None], strict=True):

@@ -17,6 +17,7 @@ from testbed.scenario.checks import (
     check_links,
     check_models,
     check_parents,
+    check_prices,
     check_shapes,
     check_skips,
     check_tiers,
@@ -95,6 +96,7 @@ class Scenario(Section):
         check_tiers(self.tiers, MAX_NODES)
         check_models(self.tiers, self.task)
         check_parents(self.tiers)
+        check_prices(self.tiers)
         check_links(self.tier_names, self.links)
         check_methods(self.methods, self.tier_names)
         check_calibrated(self.methods, self.task.kind, self.calibration)

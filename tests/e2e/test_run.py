@@ -302,8 +302,12 @@ def test_nothing_of_it_is_left(finished: Path) -> None:
 def test_decisions_hold_where_many_requests_run_at_the_same_time(tmp_path: Path) -> None:
     out = tmp_path / "run"
     busy = ("--requests", "200", "--set", "trace.arrivals.rate=80", "--set", "tiers.cloud.cpus=0.2")
-    done = run(out, "--methods", "recserve", *busy)
+    done = run(out, "--methods", "recserve", "--quiet", *busy)
     assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{out}\n"
+    doubted = [claim for claim, holds in read(out, "fidelity.json")["faithful"].items() if not holds]
+    told = [line.split()[:5] for line in done.stderr.splitlines()]
+    assert told == [["testbed:", claim, "may", "not", "be"] for claim in doubted]
     rows = read(out, "requests.parquet")
     overlapping = sum(later["sent_at_s"] < row["done_at_s"] for row, later in pairwise(rows))
     assert overlapping > 20

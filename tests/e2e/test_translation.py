@@ -1,4 +1,7 @@
-"""The translation ladder live, in containers: sequence-to-sequence confidence decides what goes up."""
+"""The translation ladder live, in containers: sequence-to-sequence confidence decides what goes up.
+
+The run is on a terminal, with prices, and with expectations of which one does not hold.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,91 @@ import numpy as np
 import pytest
 
 from tests import ROOT
-from tests.e2e.runs import check_bytes, check_prompt_bytes, read, run
+from tests.e2e.runs import COMMAND, RUN_TIMEOUT_S, check_bytes, check_prompt_bytes, read
+from tests.report.terminal import Screen, Terminal, on_terminal
 
 pytestmark = pytest.mark.docker
 
 BETA = 0.5
 
 
+PRICES = {
+    "device": {"prompt": 1e-6, "generated": 2e-6, "cpu": 0.1},
+    "edge": {"prompt": 3e-6, "generated": 6e-6, "cpu": 0.2},
+    "cloud": {"prompt": 5e-6, "generated": 10e-6, "cpu": 0.4},
+}
+"""In $, of a token and of a CPU second."""
+UNMET = "recserve.cost_per_request<0.000000001"
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def terminal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Terminal, list[str]]:
     out = tmp_path_factory.mktemp("translation") / "run"
-    arguments = ("--requests=20", "--methods=cloud-only,recserve", "--set=replay.mode=lockstep")
-    done = run(out, *arguments, scenario=ROOT / "scenarios" / "translation.yaml")
-    assert done.returncode == 0, done.stderr
-    return out
+    arguments = ["--requests=20", "--methods=cloud-only,recserve", "--set=replay.mode=lockstep"]
+    for tier, price in PRICES.items():
+        tokens = f"prompt: {1e6 * price['prompt']:g} $/Mtok, generated: {1e6 * price['generated']:g} $/Mtok"
+        arguments.append(f"--set=tiers.{tier}.price={{{tokens}, cpu: {3600 * price['cpu']:g} $/h}}")
+    arguments += ["--expect=faithful.bytes==true", f"--expect={UNMET}", f"--out={out}"]
+    views: list[str] = []
+
+    def note(screen: Screen, _: int) -> None:
+        if "answered by" in screen.text:
+            views.append(screen.text)
+
+    command = [*COMMAND, "run", str(ROOT / "scenarios" / "translation.yaml"), *arguments]
+    return out, on_terminal(command, 120, 50, meanwhile=note, timeout_s=RUN_TIMEOUT_S), views
+
+
+@pytest.fixture(scope="module")
+def finished(terminal: tuple[Path, Terminal, list[str]]) -> Path:
+    return terminal[0]
+
+
+def test_what_was_not_as_expected_is_told_last_with_what_was_found(
+    terminal: tuple[Path, Terminal, list[str]],
+) -> None:
+    out, ran, _ = terminal
+    assert ran.status == 1
+    found = read(out, "summary.json")["methods"]["recserve"]["cost_per_request"]
+    sentence = f"testbed: --expect {UNMET}: it is {found!r}"
+    assert ran.screen.text.rstrip().replace("\n", "").endswith(sentence)
+
+
+def test_a_view_was_there_meanwhile_and_is_gone(terminal: tuple[Path, Terminal, list[str]]) -> None:
+    out, ran, views = terminal
+    (link,) = {row["link"] for row in read(out, "links.parquet") if row["link"].startswith("edge")}
+    last = views[-1]
+    assert "recserve: replaying 20 requests (method 2 of 2)" in last
+    for words in ("answered by  device ", "thresholds  device1 0.", "ms on average", link):
+        assert words in last
+    assert "answered by" not in ran.screen.text
+    assert "\x1b[?25l" not in ran.written
+
+
+def test_every_tier_that_inferred_costs_its_tokens_and_cpu_seconds(finished: Path) -> None:
+    """By hand, from the tables: the tokens of all nodes on each path, and each node's CPU."""
+    requests, tiers = read(finished, "requests.parquet"), read(finished, "tiers.parquet")
+    for name, figures in read(finished, "summary.json")["methods"].items():
+        by_hand = dict.fromkeys(PRICES, 0.0)
+        for row in tiers:
+            if row["method"] == name:
+                by_hand[row["tier"]] += row["cpu_seconds"] * PRICES[row["tier"]]["cpu"]
+        rows = [row for row in requests if row["method"] == name]
+        for row in rows:
+            for node, read_, made in zip(
+                row["path"], row["prompt_tokens"], row["generated_tokens"], strict=True
+            ):
+                price = PRICES[node.rstrip("12")]
+                relays = name == "cloud-only" and node != "cloud1"
+                assert (read_ is None, made is None) == (relays, relays)
+                if not relays:
+                    by_hand[node.rstrip("12")] += read_ * price["prompt"] + made * price["generated"]
+        assert figures["cost_by_tier"] == pytest.approx(by_hand)
+        assert figures["cost"] == pytest.approx(sum(by_hand.values()))
+        assert figures["cost_per_request"] == pytest.approx(sum(row["cost"] for row in rows) / 20)
+        assert (figures["cost_unit"], figures["cost_reason"]) == ("$", None)
+        # Only CPU seconds of nodes that no request reached are no request's.
+        assert sum(row["cost"] for row in rows) <= figures["cost"] * (1 + 1e-9)
 
 
 def test_every_sentence_is_translated_and_all_but_latency_may_be_believed(finished: Path) -> None:

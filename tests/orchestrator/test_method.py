@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from testbed.console import Reporter
+from testbed.console import Glance, Reporter
 from testbed.host.processes.proc import command_line, process_ids
+from testbed.orchestrator.estimate import Ahead
 from testbed.orchestrator.method import MethodResult, observe, run_method
 from testbed.orchestrator.method import account as account_for
 from testbed.orchestrator.session import Session
@@ -20,6 +22,7 @@ from testbed.results.captures import put_away
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import Evidence
 from testbed.results.fidelity import judge
+from testbed.scenario.sections.price import Price
 from testbed.scenario.sections.replay import Replay
 from testbed.scenario.topology import Topology
 from testbed.wire.account import LinkEnds, account
@@ -162,3 +165,59 @@ def test_a_closed_loop_of_a_scenario_has_its_users(session: Session) -> None:
             other for other in result.requests if other["sent_at_s"] <= row["sent_at_s"] < other["done_at_s"]
         ]
         assert len(outstanding) <= 3
+
+
+class Watching(Reporter):
+    """Looks at the replay as soon as it can be, and once more when it is over."""
+
+    def __init__(self) -> None:
+        super().__init__(Console(quiet=True))
+        self.seen: list[Glance] = []
+
+    @contextmanager
+    def watching(self, look: Callable[[], Glance]) -> Iterator[None]:
+        self.seen = [look()]
+        yield
+        self.seen.append(look())
+
+
+@pytest.mark.parametrize("mode", ["open", "lockstep"])
+def test_who_looks_at_a_replay_sees_what_its_tables_say_afterwards(session: Session, mode: str) -> None:
+    watching = Watching()
+    settings = Replay.model_validate({"mode": mode, "deadline_s": 30.0})
+    scenario = session.inputs.scenario.model_copy(update={"replay": settings})
+    looked_at = replace(session, reporter=watching, inputs=replace(session.inputs, scenario=scenario))
+    method = scenario.methods[1]
+    result = run_method(looked_at, method, no_progress, Ahead(10.0, 20.0))
+    first, last = watching.seen
+    assert (first.requests, first.sent, first.done, first.errors) == (40, 0, 0, 0)
+    assert first.run_left_s == first.left_s + 20.0
+    assert first.left_s == (looked_at.inputs.trace[-1].at_s if mode == "open" else 10.0)
+    assert (last.sent, last.done, last.left_s) == (40, 40, 0.0)
+    rows = result.requests
+    assert last.served == {tier: sum(row["tier"] == tier for row in rows) for tier in ("device", "cloud")}
+    by_node: dict[str, list[float]] = {}
+    for row in sorted(rows, key=lambda row: row["done_at_s"]):
+        for node, threshold in zip(row["path"], row["thresholds"], strict=True):
+            if threshold is not None:
+                by_node.setdefault(node, []).append(threshold)
+    assert last.thresholds == {node: values[-1] for node, values in by_node.items()}
+    assert last.most_late_ms == max(row["lateness_ms"] for row in rows)
+    (link,) = last.links
+    crossed = {row["direction"]: row["frame_bytes"] for row in result.links}
+    # Acknowledgements and the ends of connections may follow.
+    assert 0.9 * crossed["up"] < link.up_bytes <= crossed["up"]
+    assert 0.9 * crossed["down"] < link.down_bytes <= crossed["down"]
+
+
+@pytest.mark.parametrize(("price", "cost"), [("2 J/tok", None), ("0 J/tok", 0.0)])
+def test_what_nobody_counted_has_no_cost_unless_it_is_free(
+    session: Session, price: str, cost: float | None
+) -> None:
+    scenario = session.inputs.scenario
+    prices = Price.model_validate({"prompt": price})
+    tiers = tuple(tier.model_copy(update={"price": prices}) for tier in scenario.tiers)
+    inputs = replace(session.inputs, scenario=scenario.model_copy(update={"tiers": tiers}))
+    result = run_method(replace(session, inputs=inputs), scenario.methods[1], no_progress)
+    assert {row["cost"] for row in result.requests} == {cost}
+    assert {count for row in result.requests for count in row["prompt_tokens"]} == {None}

@@ -12,6 +12,7 @@ from testbed.report.cells import NOT_VALID
 from testbed.report.tables import (
     CAUSES,
     comparison_table,
+    cost_tables,
     links_table,
     methods_table,
     offload_tables,
@@ -51,6 +52,23 @@ def test_a_latency_that_is_not_valid_is_never_printed(valid: bool) -> None:
     assert ("-341 [-360, -320]" in text) is valid
     assert (NOT_VALID in text) is not valid
     assert "-0.025 [-0.060, +0.010]" in text
+
+
+def test_costs_are_printed_by_tier_and_what_is_not_known_has_its_reason() -> None:
+    known = {
+        "cost": 0.0123456, "cost_by_tier": {"device": 0.01, "cloud": 0.0023456}, "cost_per_request": 0.000123,
+        "cost_per_request_ci": [0.0001, 0.00015], "cost_unit": "$", "cost_reason": None,
+    }  # fmt: skip
+    nothing = dict.fromkeys(("cost", "cost_per_request", "cost_per_request_ci"))
+    reason = "cloud: its model counts no tokens"
+    unknown = {**known, **nothing, "cost_by_tier": {"device": 0.01, "cloud": None}, "cost_reason": reason}
+    (table,) = cost_tables({"methods": {"all": known, "some": unknown}}, ["device", "cloud"])
+    text = printed(table, 110)
+    assert "$ per 1,000 requests [95 % CI]" in text
+    assert "0.123 [0.1, 0.15]" in text
+    assert "0.01235" in text
+    assert f"-: some: {reason}" in text
+    assert cost_tables({"methods": {"all": FIGURES}}, ["device", "cloud"]) == []
 
 
 @pytest.mark.parametrize("valid", [True, False])

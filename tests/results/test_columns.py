@@ -54,6 +54,9 @@ PUBLISHED: dict[str, Mapping[str, str | list[str]]] = {
         "degraded": FLAG,
         "skipped": [TEXT],
         "batch_sizes": [WHOLE],
+        "prompt_tokens": [WHOLE],
+        "generated_tokens": [WHOLE],
+        "cost": REAL,
     },
     "links.parquet": {
         "link": TEXT,

@@ -74,6 +74,9 @@ def test_usage_is_the_engines_or_else_counts_words(sent: dict[str, Any], counts:
             assert (answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"]) == counts
             assert answer["usage"]["total_tokens"] == sum(counts)
             assert answer["choices"][0]["finish_reason"] == "length"
+            (record,) = records(cloud)
+            counted = counts if counts == (31, 2) else (None, None)  # words are no tokens
+            assert (record["prompt_tokens"], record["generated_tokens"]) == counted
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,13 @@ def require_room() -> None:
     Raises:
         TestbedError: this shell's control groups, or the host, leave less than it takes.
     """
-    if not _target().is_dir():
+    if not is_prepared():
         require_memory(own_limits(), PREPARING_BYTES, "assembling the embedded models needs")
+
+
+def is_prepared() -> bool:
+    """Whether the models are there."""
+    return _target().is_dir()
 
 
 def _target() -> Path:

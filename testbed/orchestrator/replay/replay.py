@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
 from testbed.host.processes.priority import all_threads_promptly
 from testbed.network.kernel.netns import socket_in
 from testbed.orchestrator.replay.closed_loop import ClosedLoop, run_closed
+from testbed.orchestrator.replay.going import Going
 from testbed.orchestrator.replay.shared_windows import SharedWindows
 from testbed.scenario.workload.trace_file import Request
 from tiers.protocol import (
@@ -84,6 +85,7 @@ def replay(
     windows: SharedWindows | None = None,
     progress: Progress = lambda _done: None,
     started: Callable[[float], None] = lambda _start_s: None,
+    going: Going | None = None,
 ) -> list[Outcome]:
     """Replay ``trace`` and return one outcome for each request, in the trace's order.
 
@@ -97,6 +99,7 @@ def replay(
         windows: what nodes of a tier are told of one another between two requests; in lockstep alone.
         progress: called with how many requests are done.
         started: called shortly before time 0 with when that is (``time.monotonic()``).
+        going: kept up to date meanwhile.
     """
     if (mode == "closed") != (closed is not None):
         raise ValueError("a closed loop needs its users, and no other mode has any")
@@ -106,7 +109,7 @@ def replay(
     gc.freeze()  # what set-up left is not walked again while times are taken
     try:
         with all_threads_promptly():
-            replaying = _Replay(prompts, namespaces, deadline_s, progress, started)
+            replaying = _Replay(prompts, namespaces, deadline_s, progress, started, going or Going())
             return asyncio.run(replaying.run(trace, mode, closed, windows))
     finally:
         gc.unfreeze()
@@ -121,9 +124,9 @@ class _Replay:
     deadline_s: float
     progress: Progress
     started: Callable[[float], None]
+    going: Going
     sessions: dict[str, aiohttp.ClientSession] = field(default_factory=dict)
     start_s: float = 0.0
-    done: int = 0
 
     async def run(
         self,
@@ -138,7 +141,7 @@ class _Replay:
                 self.sessions[device] = await stack.enter_async_context(session)
             bodies = {request.id: _body(self.prompts[request.id]) for request in trace}
             await asyncio.gather(*(self._warm(session) for session in self.sessions.values()))
-            self.start_s = time.monotonic() + LEAD_S
+            self.start_s = self.going.start_s = time.monotonic() + LEAD_S
             self.started(self.start_s)
             if mode == "lockstep":
                 return [await self._in_turn(request, bodies[request.id], windows) for request in trace]
@@ -182,17 +185,18 @@ class _Replay:
 
     async def _send(self, request: Request, body: bytes, scheduled_s: float) -> Outcome:
         begun_s = self._now()
+        self.going.begun += 1
         remaining_s = scheduled_s + self.deadline_s - begun_s
         sent: list[float] = []
         reply = "deadline" if remaining_s <= 0 else await self._exchange(request, body, remaining_s, sent)
         done_s = self._now()
         sent_s = sent[0] - self.start_s if sent else begun_s
-        ended = (reply, None, None, False) if isinstance(reply, str) else _verdict(*reply)
-        self.done += 1
-        self.progress(self.done)
+        ended = _Ended(reply) if isinstance(reply, str) else _verdict(*reply)
+        self.going.note((sent_s - scheduled_s) * 1000, ended.tier, ended.path)
+        self.progress(self.going.done)
         return Outcome(
             request.id, request.device, scheduled_s, sent_s, done_s, (done_s - scheduled_s) * 1000,
-            *ended,
+            ended.outcome, ended.answer, ended.tier, ended.degraded,
         )  # fmt: skip
 
     async def _exchange(
@@ -220,16 +224,26 @@ async def _note_sent(_session: Any, context: Any, _parameters: Any) -> None:
     context.trace_request_ctx.append(time.monotonic())
 
 
-def _verdict(status: int, body: bytes) -> tuple[str, str | None, str | None, bool]:
-    """Outcome, answer, its tier, and whether it is degraded."""
+class _Ended(NamedTuple):
+    """What a reply says: outcome, answer, the answer's tier, whether it is degraded, and its path."""
+
+    outcome: str
+    answer: str | None = None
+    tier: str | None = None
+    degraded: bool = False
+    path: Sequence[Mapping[str, Any]] = ()
+
+
+def _verdict(status: int, body: bytes) -> _Ended:
     try:
         reply = json.loads(body)
         if status != 200:
-            return str(reply["error"]["type"]), None, None, False
+            return _Ended(str(reply["error"]["type"]))
         answer, told = reply["choices"][0]["message"]["content"], reply[INSTRUMENTATION_KEY]
-        return ANSWERED, answer, told["tier"], told.get(DEGRADED_KEY, False) is True
+        degraded = told.get(DEGRADED_KEY, False) is True
+        return _Ended(ANSWERED, answer, told["tier"], degraded, told.get("path") or ())
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return f"http_{status}" if status != 200 else "malformed", None, None, False
+        return _Ended(f"http_{status}" if status != 200 else "malformed")
 
 
 def _body(prompt: str) -> bytes:

@@ -33,6 +33,8 @@ _PER_NODE = {
     "skipped": "skipped",
     "batch_sizes": "batch_size",
     "lives": "life",
+    "prompt_tokens": "prompt_tokens",
+    "generated_tokens": "generated_tokens",
 }
 
 
@@ -89,6 +91,7 @@ def request_rows(
                 prompt_bytes=len(example.text.encode()),
                 correct=outcome.answer == example.reference,
                 score=score,
+                cost=None,
                 **_node_columns(reached),
                 **_byte_columns(outcome.request_id, hops, crossed),
                 **time_columns(outcome, hops, reached),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from testbed.scenario.sections.models import AnyModel
+from testbed.scenario.sections.price import Price
 from testbed.scenario.sections.section import Count, MemoryBytes, Number, Section, WaitMs, name_like
 from testbed.scenario.topology import CONGESTION
 
@@ -32,6 +33,7 @@ class Tier(Section):
     of :func:`testbed.scenario.layout.parent_number` holds. ``congestion`` is TCP's control of what its nodes
     send. The model answers up to ``batch`` requests together, of which the first waits for others until it
     has waited ``wait_ms``.
+    send. ``price`` says what its nodes' tokens and CPU seconds cost.
     """
 
     name: TierName
@@ -43,6 +45,7 @@ class Tier(Section):
     memory_bytes: MemoryBytes = Field(validation_alias="memory")
     batch: Annotated[Count, Field(le=MAX_BATCH)] = 1
     wait_ms: WaitMs = Field(default=0.0, validation_alias="wait")
+    price: Price | None = None
 
     @model_validator(mode="before")
     @classmethod

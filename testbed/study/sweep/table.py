@@ -94,6 +94,7 @@ def _figures(run: Path) -> Iterator[dict[str, Any]]:
             **_with_ends(scorer.key, figures[scorer.key], figures[scorer.interval_key]),
             **{name: figures.get(name) for name in FIGURES},
             **_latencies(figures),
+            **_costs(figures),
             **{f"served_by_{tier}": count for tier, count in figures["served_by"].items()},
             **{
                 f"share_up_{tier}{suffix}": hop[key]
@@ -112,6 +113,15 @@ def _latencies(figures: Mapping[str, Any]) -> dict[str, float | None]:
             f"latency_{percent}_ms", figures["latency_ms"][percent], ends.get(percent)
         ).items()
     }
+
+
+def _costs(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of costs, if the scenario has prices."""
+    if "cost_unit" not in figures:
+        return {}
+    names = ("cost", "cost_unit", "cost_reason")
+    each = _with_ends("cost_per_request", figures["cost_per_request"], figures["cost_per_request_ci"])
+    return {**{name: figures[name] for name in names}, **each}
 
 
 def _with_ends(

@@ -40,6 +40,7 @@ def record(request_id: str, **changes: Any) -> dict[str, Any]:
         "request_id": request_id, "inferred": True, "confidence": 0.7, "kept": True, "answer": REPLY,
         "made_up": False, "queue_ms": 0.0, "inference_ms": 2.0, "batch_size": 1, "own_ms": 0.5, "repeats": 0,
         "tripped": False, "skipped": None, "outcome": "answered", "arrived_s": 5.0, "handed_over_s": 5.0025,
+        "prompt_tokens": 4, "generated_tokens": 1,
         **nothing, **changes,
     }  # fmt: skip
 

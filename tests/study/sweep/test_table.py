@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from testbed.results.seals import SUMS
+from testbed.study.sweep.points import Point
 from testbed.study.sweep.table import sweep_table
 from tests.study.sweep.made import RUN, doubt, made_sweep
 
@@ -26,6 +28,18 @@ def test_intervals_and_shares_are_those_of_the_summary(tmp_path: Path) -> None:
         found = [row[f"share_up_{tier}{suffix}"] for suffix in ("", "_expected", "_asymptotic")]
         assert found == [hop["share"], hop["share_expected"], hop["share_asymptotic"]]
     assert row["started_at"] == json.loads((RUN / "manifest.json").read_text())["started_at"]
+
+
+def test_costs_have_columns_if_there_are_prices(tmp_path: Path) -> None:
+    def price(point: Point, summary: dict[str, Any]) -> None:
+        each = {"cost_per_request": 0.5, "cost_per_request_ci": [0.4, 0.6]}
+        summary["methods"]["recserve"].update(cost=6.0, cost_unit="J", cost_reason=None, **each)
+
+    table = sweep_table(made_sweep(tmp_path / "sweep", GIVEN, change=price))
+    row = table[table["method"] == "recserve"].iloc[0]
+    assert (row["cost"], row["cost_unit"], row["cost_per_request"]) == (6.0, "J", 0.5)
+    assert (row["cost_per_request_low"], row["cost_per_request_high"]) == (0.4, 0.6)
+    assert "cost" not in sweep_table(made_sweep(tmp_path / "free", GIVEN))
 
 
 def test_a_verdict_that_is_false_has_its_reason(tmp_path: Path) -> None:
