@@ -146,6 +146,10 @@ def _add_control(app: Flask, service: Service) -> None:
         except (ValueError, NotImplementedError) as error:
             raise invalid(str(error)) from error
 
+    def records() -> Any:
+        found, asked = service.method.records, request.args.get("id")
+        return [record.as_json() for record in (found.all() if asked is None else found.of(asked))]
+
     def disconnect() -> Any:
         service.disconnect()
         return {"disconnected": True}
@@ -154,7 +158,7 @@ def _add_control(app: Flask, service: Service) -> None:
     control("warmup", "POST", warmup)
     control("disconnect", "POST", disconnect)
     control("share", "POST", share)
-    control("records", "GET", lambda: [record.as_json() for record in service.method.records.all()])
+    control("records", "GET", records)
     control("status", "GET", lambda: status(service))
 
 

@@ -186,7 +186,7 @@ class _Replay:
         reply = "deadline" if remaining_s <= 0 else await self._exchange(request, body, remaining_s, sent)
         done_s = self._now()
         sent_s = sent[0] - self.start_s if sent else begun_s
-        ended = (reply, None, None, False) if isinstance(reply, str) else _verdict(*reply)
+        ended = (reply, None, None, False) if isinstance(reply, str) else verdict(*reply)
         self.done += 1
         self.progress(self.done)
         return Outcome(
@@ -219,7 +219,7 @@ async def _note_sent(_session: Any, context: Any, _parameters: Any) -> None:
     context.trace_request_ctx.append(time.monotonic())
 
 
-def _verdict(status: int, body: bytes) -> tuple[str, str | None, str | None, bool]:
+def verdict(status: int, body: bytes) -> tuple[str, str | None, str | None, bool]:
     """Outcome, answer, its tier, and whether it is degraded."""
     try:
         reply = json.loads(body)
@@ -235,7 +235,9 @@ def _body(prompt: str) -> bytes:
     return encode_json({"model": "tier", "messages": [{"role": "user", "content": prompt}]})
 
 
-def _session(netns_path: str) -> aiohttp.ClientSession:
+def connector_in(netns_path: str) -> aiohttp.TCPConnector:
+    """Connections of the network namespace at ``netns_path``, as many as are asked for."""
+
     def make_socket(address: Any) -> socket.socket:
         family, kind, *_ = address
         made = socket_in(netns_path, family, kind)
@@ -243,12 +245,15 @@ def _session(netns_path: str) -> aiohttp.ClientSession:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
 
-    connector = aiohttp.TCPConnector(limit=0, socket_factory=make_socket, keepalive_timeout=KEEP_ALIVE_S)
+    return aiohttp.TCPConnector(limit=0, socket_factory=make_socket, keepalive_timeout=KEEP_ALIVE_S)
+
+
+def _session(netns_path: str) -> aiohttp.ClientSession:
     trace = aiohttp.TraceConfig()
     trace.on_request_chunk_sent.append(_note_sent)
     return aiohttp.ClientSession(
         f"http://127.0.0.1:{TIER_PORT}",
-        connector=connector,
+        connector=connector_in(netns_path),
         headers={"Content-Type": "application/json"},
         trace_configs=[trace],
         trust_env=False,
