@@ -13,7 +13,6 @@ from testbed.results.directory import RunDirectory, utc_now
 from testbed.scenario.scenario import RESOLVED
 from testbed.scenario.written import scenario_yaml
 
-
 _REPLAYED = (
     "# file, and makes the same trace, fates of frames and, in lockstep, decisions, as long as what\n"
     "# it names is unchanged.\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from testbed.orchestrator.serving.guard import guard
 from testbed.orchestrator.serving.proxy import MAX_BODY_BYTES, Proxy
@@ -25,6 +27,8 @@ from tiers.protocol import encode_json
 
 PAGE = Path(__file__).parent / "page"
 FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
+PASSED_ON = ("/v1/{rest:.*}", "/openapi.json")
+"""What is a node's to answer."""
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 SHOWN_REQUESTS = 12
 START_S, END_S = 30.0, 10.0
@@ -59,13 +63,26 @@ def make_app(proxy: Proxy, wires: Wires, about: Mapping[str, Any], name: str) ->
     app.router.add_get("/about", told)
     app.router.add_get("/live", live)
     app.router.add_get("/ways/{request_id}", one_way)
-    app.router.add_route("*", "/v1/{rest:.*}", proxy.handle)
+    for path in PASSED_ON:
+        app.router.add_route("*", path, proxy.handle)
     app.on_response_prepare.append(_without_server)
     return app
 
 
 async def _without_server(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.popall("Server", None)
+
+
+def _logger() -> logging.Logger:
+    """Logs defects, and nothing of what peers send that is no HTTP: they are told themselves."""
+
+    def is_defect(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError | web.RequestPayloadError | ConnectionError)
+
+    logger = logging.getLogger("testbed.front")
+    logger.filters[:] = [is_defect]
+    return logger
 
 
 def _file(path: Path) -> Callable[[web.Request], Any]:
@@ -94,7 +111,7 @@ def _live(ways: Ways, wires: Wires) -> dict[str, Any]:
             {
                 "request_id": flight.request_id,
                 "device": flight.device,
-                "prompt": flight.prompt[:200],
+                "prompt": flight.shown,
                 "outcome": flight.outcome and flight.outcome.outcome,
                 "tier": flight.outcome and flight.outcome.tier,
                 "latency_ms": flight.outcome and flight.outcome.latency_ms,
@@ -164,7 +181,12 @@ class Front:
             proxy = Proxy(sessions, itertools.cycle(self._devices), self.ways)
             app = make_app(proxy, self._wires, self._about, self._name)
             runner = web.AppRunner(
-                app, access_log=None, handler_cancellation=True, shutdown_timeout=LAST_ANSWERS_S
+                app,
+                access_log=None,
+                auto_decompress=False,
+                logger=_logger(),
+                handler_cancellation=True,
+                shutdown_timeout=LAST_ANSWERS_S,
             )
             await runner.setup()
             stack.push_async_callback(runner.cleanup)

@@ -67,6 +67,8 @@ def guard(name: str) -> Middleware:
         else:
             try:
                 response = await handler(request)
+            except web.RequestPayloadError as error:
+                response = refusal(400, f"the body is no HTTP: {error}")
             except web.HTTPException as error:
                 response = refusal(error.status, f"{error.reason}: {request.method} {request.path[:100]}")
         if not response.prepared:

@@ -26,6 +26,8 @@ from testbed.scenario.workload.datasets import Example
 
 KEPT_WAYS = 1000
 """So many requests, the latest, can be looked at; a record has all."""
+SHOWN_CHARACTERS = 200
+"""Of a prompt."""
 SETTLING_S = 3.0
 """How long the answer about a way waits for its links to come to rest."""
 
@@ -47,11 +49,15 @@ class Period:
 
 @dataclass
 class Flight:
-    """A request that was asked; ``outcome`` is there when it is over."""
+    """A request that was asked; ``outcome`` is there when it is over.
+
+    ``shown``: the beginning of its prompt, whose whole length in UTF-8 is ``prompt_bytes``.
+    """
 
     request_id: str
     device: str
-    prompt: str
+    shown: str
+    prompt_bytes: int
     began_s: float
     period: Period
     outcome: Outcome | None = None
@@ -81,7 +87,10 @@ class Ways:
         period.under_way += 1
         period.begun[device] += 1
         self.under_way += 1
-        flight = Flight(request_id, device, prompt, time.monotonic() - self.start_s, period)
+        began_s, length = time.monotonic() - self.start_s, len(prompt.encode())
+        flight = Flight(request_id, device, prompt[:SHOWN_CHARACTERS], length, began_s, period)
+        if self._keep_all:
+            self.prompts[request_id] = prompt
         self.latest[request_id] = flight
         self.latest.move_to_end(request_id)
         if len(self.latest) > KEPT_WAYS:
@@ -100,7 +109,6 @@ class Ways:
         self.under_way -= 1
         if self._keep_all:
             self.outcomes.append(flight.outcome)
-            self.prompts[flight.request_id] = flight.prompt
         flight.period.under_way -= 1
         if not flight.period.under_way:
             task = asyncio.create_task(self._settle(flight.period))
@@ -139,7 +147,7 @@ class Ways:
         records = with_lives(await asyncio.to_thread(self._records, request_id), {})
         topology = self._wires.topology
         crossed: dict[str, dict[str, Any]] = {link.name: {} for link in topology.links}
-        examples = {request_id: Example(0, flight.prompt, "")}
+        examples = {request_id: Example(0, flight.shown, "")}
         (row,) = request_rows(self._method, [flight.outcome], records, examples, topology, crossed)
         return _as_json(row, flight, topology)
 
@@ -158,7 +166,7 @@ def _as_json(row: RequestRow, flight: Flight, topology: Topology) -> dict[str, A
         "answer": row.answer,
         "tier": row.tier,
         "latency_ms": row.latency_ms,
-        "prompt_bytes": row.prompt_bytes,
+        "prompt_bytes": flight.prompt_bytes,
         "nodes": [{**node, "tier": tiers[node["node"]]} for node in nodes],
         "hops": [
             {"link": link, "up_ms": up_ms, "down_ms": down_ms, **_bytes(link, flight, topology)}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import logging
 import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse
@@ -119,6 +121,7 @@ def test_an_answer_is_the_nodes_to_the_byte(node: Node, front: int) -> None:
     [
         ("GET", "/v1/models", None),
         ("GET", "/v1/models/nobody", None),
+        ("GET", "/openapi.json", None),
         ("GET", "/v1/nothing?x=%20", None),
         ("DELETE", COMPLETIONS_PATH, None),
         ("POST", COMPLETIONS_PATH, b"{"),
@@ -141,6 +144,43 @@ def test_a_body_that_no_node_would_read_is_refused_as_a_node_refuses(front: int)
     assert status == 413
     assert json.loads(body)["error"]["type"] == "invalid_request"
     assert ask(front, "POST", COMPLETIONS_PATH, chat("and it goes on"))[0] == 200
+
+
+def test_a_compressed_body_is_the_nodes_to_refuse(node: Node, front: int) -> None:
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    for body in (b"no gzip at all", gzip.compress(chat("a film"))):
+        through, direct = (ask(port, "POST", COMPLETIONS_PATH, body, headers) for port in (front, node.port))
+        assert through[0] == direct[0] == 415
+        assert through[2] == direct[2]
+
+
+CHAT_HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        CHAT_HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        CHAT_HEAD + b"Content-Length: 9\r\n\r\n{",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"",
+    ],
+    ids=["tls", "version-9", "blank-before-colon", "no-chunk", "half-a-body", "long-header", "nothing"],
+)
+def test_what_is_no_http_is_refused_and_others_are_served(
+    front: int, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = b""
+    with socket.create_connection((HOST, front), timeout=20) as peer, suppress(ConnectionResetError):
+        peer.sendall(sent)
+        peer.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(partial(peer.recv, 65536), b""))
+    assert answer == b"" or answer.split()[1].startswith(b"4")
+    assert ask(front, "POST", COMPLETIONS_PATH, chat("and it goes on"))[0] == 200
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_node_that_is_gone_is_an_error_of_the_api(tmp_path: Path) -> None:
