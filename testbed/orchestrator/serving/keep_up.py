@@ -30,17 +30,23 @@ from testbed.scenario.workload.datasets import Example
 from testbed.scenario.workload.trace_file import Request, write_trace
 from tiers.policies.base import ANSWERS
 
-WHOSE = "asked"
-"""Stands for data set and split in the trace of a record: its prompts are of none."""
+ASKED = "asked"
+"""Stands for the data set in the trace of a record, whose prompts are of none; the split is its run's id, so
+that no two records are taken for the same prompts.
+"""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a network was asked while it was kept up, on a clock with time 0 at ``start_s`` (monotonic)."""
+    """What a network was asked while it was kept up, on a clock with time 0 at ``start_s`` (monotonic).
+
+    ``ended_by``: what broke it off, to be raised when all is down.
+    """
 
     start_s: float
     outcomes: Sequence[Outcome] = ()
     prompts: Mapping[str, str] = field(default_factory=dict)
+    ended_by: BaseException | None = None
 
 
 class Use:
@@ -50,7 +56,7 @@ class Use:
     """The command that it is, for people."""
 
     def run(self, session: Session) -> Asked:
-        """Use the network until that ends, by itself or by a signal. Whatever it raises ends all.
+        """Use the network until that ends, by itself or by a signal.
 
         Raises:
             TestbedError: the network or a node has ended.
@@ -109,22 +115,22 @@ def keep_up(
     Raises:
         TestbedError: as :func:`testbed.orchestrator.run.run`.
     """
+    directory: RunDirectory | None = None
     with HeldNetwork([scenario], reporter) as network:
         inputs = replace(inputs_of(scenario), judged=False)
         network.tell(inputs.notes)
         network.reserve(scenario)
-        if not record:
-            _use(network, inputs, use)
-            return None
-        RunDirectory.check(out)
-        told = (
-            f"`testbed {use.command}` left this directory: its requests are whoever's asked them, nobody "
-            "says what a right answer is, and links were not measured"
-        )
-        return _use_and_record(network, replace(inputs, notes=[*inputs.notes, told]), use, out)
+        if record:
+            RunDirectory.check(out)
+            directory, asked = _use_and_record(network, inputs, use, out)
+        else:
+            asked = _use(network, inputs, use)
+    if asked.ended_by is not None:
+        raise asked.ended_by
+    return directory
 
 
-def _use(network: HeldNetwork, inputs: Inputs, use: Use) -> None:
+def _use(network: HeldNetwork, inputs: Inputs, use: Use) -> Asked:
     parts, (method,) = network.parts(inputs), inputs.scenario.methods
     with tempfile.TemporaryDirectory(prefix="llm-testbed-") as scratch:
         directory = RunDirectory.create(Path(scratch) / "run", inputs.scenario.name)
@@ -132,16 +138,23 @@ def _use(network: HeldNetwork, inputs: Inputs, use: Use) -> None:
         with network.lent(inputs, manifest, probed=False) as session, naming_ended_container(session.nodes):
             begin(session, method)
             session.network.link_process.begin(inputs.scenario.seed, method.name)
-            use.run(session)
+            return use.run(session)
 
 
-def _use_and_record(network: HeldNetwork, inputs: Inputs, use: Use, out: Path | None) -> RunDirectory:
+def _use_and_record(
+    network: HeldNetwork, inputs: Inputs, use: Use, out: Path | None
+) -> tuple[RunDirectory, Asked]:
     parts, (method,) = network.parts(inputs), inputs.scenario.methods
+    told = (
+        f"`testbed {use.command}` left this directory: its requests are whoever's asked them, nobody says "
+        "what a right answer is, and links were not measured"
+    )
+    inputs = replace(inputs, notes=[*inputs.notes, told])
     directory = RunDirectory.create(out, inputs.scenario.name)
     manifest = Manifest(directory, str(network.run_id), inputs, parts)
     manifest.add(made_by=use.command)
     write_trace([], directory.path / "trace.jsonl")
-    measured = Measured(inputs=_as_asked(inputs, Asked(0.0)))
+    measured = Measured(inputs=_as_asked(inputs, Asked(0.0), manifest.run_id))
     with (
         concluded(network, manifest, inputs, measured),
         network.lent(inputs, manifest, probed=False) as session,
@@ -157,7 +170,7 @@ def _use_and_record(network: HeldNetwork, inputs: Inputs, use: Use, out: Path | 
 
         with naming_ended_container(session.nodes):
             observed = observe(session, method, lambda _done, _of: None, asking)
-        measured.inputs = inputs = _as_asked(inputs, asked)
+        measured.inputs = inputs = _as_asked(inputs, asked, manifest.run_id)
         write_trace(inputs.trace, directory.path / "trace.jsonl")
         measured.methods.append(account(inputs, directory, observed, network.reporter))
         manifest.add(
@@ -165,13 +178,13 @@ def _use_and_record(network: HeldNetwork, inputs: Inputs, use: Use, out: Path | 
             started_ns={method.name: observed.started_ns},
         )
         put_away(directory, method.name, inputs.scenario.captures, network.reporter.say)
-    return directory
+    return directory, asked
 
 
-def _as_asked(inputs: Inputs, asked: Asked) -> Inputs:
+def _as_asked(inputs: Inputs, asked: Asked, run_id: str) -> Inputs:
     """The inputs as if the requests had been a trace's."""
     trace = [
-        Request(outcome.request_id, max(0.0, outcome.scheduled_at_s), outcome.device, WHOSE, WHOSE, row)
+        Request(outcome.request_id, max(0.0, outcome.scheduled_at_s), outcome.device, ASKED, run_id, row)
         for row, outcome in enumerate(asked.outcomes)
     ]
     examples = {

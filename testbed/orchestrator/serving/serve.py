@@ -70,8 +70,13 @@ class Serve(Use):
         return Asked(ways.start_s, ways.outcomes, ways.prompts)
 
     def _wait(self, session: Session, front: Front) -> None:
-        """Wait for a signal. Raises a TestbedError if a container or the front door ends before."""
+        """Wait for a signal.
+
+        Raises:
+            TestbedError: a container or the link process has ended.
+        """
         while front.is_open:
+            session.network.link_process.require_alive()  # its end interrupts nobody who ignores SIGINT
             for node in session.nodes:
                 if not node.host.lives:
                     node.host.require_running()

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from testbed.console import Reporter
+from testbed.host.processes.signals import Terminated
 from testbed.network.prompt import Prompt
 from testbed.orchestrator.serving.keep_up import Asked, Use, keep_up, prepared
 from testbed.orchestrator.session import Session
@@ -25,7 +26,13 @@ class Shell(Use):
         start_s = time.monotonic()
         nodes = " ".join(node.name for node in session.nodes)
         self._reporter.say(f"Mininet's prompt: {nodes}; help lists commands, exit ends it")
-        Prompt(session.network)
+        try:
+            Prompt(session.network)
+        except (KeyboardInterrupt, Terminated) as ended:
+            for node in session.network.net.values():
+                if node.waiting:  # for a command that may go on sending
+                    node.sendInt()
+            return Asked(start_s, ended_by=ended)
         return Asked(start_s)
 
 
