@@ -145,11 +145,7 @@ def _use_and_record(
     network: HeldNetwork, inputs: Inputs, use: Use, out: Path | None
 ) -> tuple[RunDirectory, Asked]:
     parts, (method,) = network.parts(inputs), inputs.scenario.methods
-    told = (
-        f"`testbed {use.command}` left this directory: its requests are whoever's asked them, nobody says "
-        "what a right answer is, and links were not measured"
-    )
-    inputs = replace(inputs, notes=[*inputs.notes, told])
+    inputs = replace(inputs, notes=[*inputs.notes, _told(use)])
     directory = RunDirectory.create(out, inputs.scenario.name)
     manifest = Manifest(directory, str(network.run_id), inputs, parts)
     manifest.add(made_by=use.command)
@@ -179,6 +175,13 @@ def _use_and_record(
         )
         put_away(directory, method.name, inputs.scenario.captures, network.reporter.say)
     return directory, asked
+
+
+def _told(use: Use) -> str:
+    return (
+        f"`testbed {use.command}` left this directory: its requests are whoever's asked them, nobody says "
+        "what a right answer is, and links were not measured"
+    )
 
 
 def _as_asked(inputs: Inputs, asked: Asked, run_id: str) -> Inputs:
