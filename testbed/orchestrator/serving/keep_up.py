@@ -24,7 +24,7 @@ from testbed.orchestrator.session import Session
 from testbed.results.captures import put_away
 from testbed.results.directory import RunDirectory
 from testbed.scenario.reading.mistakes import nearest
-from testbed.scenario.scenario import Scenario
+from testbed.scenario.scenario import Scenario, with_methods
 from testbed.scenario.sections.methods import Method
 from testbed.scenario.workload.datasets import Example
 from testbed.scenario.workload.trace_file import Request, write_trace
@@ -71,13 +71,13 @@ def prepared(scenario: Scenario, method: str | None, *, record: bool) -> tuple[S
         TestbedError: there is no such method, or it needs a replay.
     """
     chosen, notes = _method(scenario, method), []
-    changes: dict[str, object] = {"methods": (chosen,)}
+    changes: dict[str, object] = {}
     if scenario.events:
         changes["events"] = ()
         notes.append("the scenario's events do not happen: they belong to a replay")
     if record and scenario.captures == "discard":
         changes["captures"] = "keep"
-    return scenario.model_copy(update=changes), notes
+    return with_methods(scenario, [chosen.name]).model_copy(update=changes), notes
 
 
 def _method(scenario: Scenario, asked: str | None) -> Method:
