@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,15 @@ from tests.e2e.runs import (
 
 pytestmark = pytest.mark.docker
 PROMPTS = ["a film of no great length", "another, and a better one", "the last <b>of</b> them"]
-SHELL = """
+MODELS = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8000/v1/models').read().decode())"
+SHELL = f"""
 nodes
 net
 dump
 links
 device1 ping -c1 edge1
 device1 ping -c1 -W1 cloud1
-device1 wget -q -O - http://127.0.0.1:8000/v1/models || device1 curl -s http://127.0.0.1:8000/v1/models
+device1 {sys.executable} -c "{MODELS}"
 nobody ping device1
 exit
 never read

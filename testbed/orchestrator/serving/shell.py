@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
 from testbed.console import Reporter
+from testbed.errors import TestbedError
 from testbed.host.processes.signals import Terminated
 from testbed.network.prompt import Prompt
 from testbed.orchestrator.serving.keep_up import Asked, Use, keep_up, prepared
@@ -47,8 +49,12 @@ def shell(
     """Give Mininet's prompt on a scenario's network; return its run directory, if there is to be one.
 
     Raises:
-        TestbedError: as a run, or there is no such method.
+        TestbedError: as a run, or there is no such method, or no standard input.
     """
+    if sys.stdin is None:
+        raise TestbedError(
+            "shell: there is no standard input to read commands from; give it a terminal or a file"
+        )
     scenario, notes = prepared(scenario, method, record=record)
     for note in notes:
         reporter.say(note)
