@@ -76,8 +76,8 @@ class Traffic:
     killed: Mapping[str, Any] = field(default_factory=dict)
 
 
-Asking = Callable[[Session, Method, Mapping[str, Any], Count], Traffic]
-"""Asks a network that is up, under a method whose policy nodes are given so, and shows its progress."""
+Asking = Callable[[], Traffic]
+"""Asks a network that is up, under a method that has begun."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def observe(session: Session, method: Method, progress: Count, asking: Asking | 
         probe_watch, cpu_watch = ProbeWatch(session.probes), CpuWatch()
         at_start, start_offset_ns = _usage(session), _clock_offset_ns()
         with probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
-            traffic = (asking or _replay)(session, method, spec, progress)
+            traffic = _replay(session, method, spec, progress) if asking is None else asking()
         on_all(nodes, lambda node: node.disconnect())
         closed = not session.inputs.scenario.events or wait_until_connections_closed(network, slowest_s)
         after = read_when_quiet(network, slowest_s)

@@ -158,7 +158,7 @@ def _use_and_record(
         try_policies(session)
         asked = Asked(0.0)
 
-        def asking(*_: object) -> Traffic:
+        def asking() -> Traffic:
             nonlocal asked
             asked = use.run(session)
             network.reporter.say("accounting for what crossed the links")
