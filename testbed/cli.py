@@ -6,7 +6,6 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from testbed.commands import models, reports, study
+from testbed.commands import models, network, reports, study
 from testbed.commands.arguments import NATIVELY, RunPath, ScenarioPath, Vm, listed_names, shown
 from testbed.commands.run import run as run_scenario
 from testbed.console import Reporter, widened
@@ -39,6 +38,8 @@ app.command()(study.sweep)
 app.command()(study.merge)
 app.command()(study.compare)
 app.command()(study.plan)
+app.command()(network.serve)
+app.command()(network.shell)
 
 
 @app.command()
@@ -224,21 +225,6 @@ app.command("what-if")(study.what_if)
 )
 def vm() -> None:
     raise TestbedError(f"vm: {NATIVELY}")
-
-
-def _later(name: str, what: str) -> Callable[[], None]:
-    def command() -> None:
-        raise TestbedError(f"testbed {name} is not built yet; see CHANGELOG.md")
-
-    command.__doc__ = f"{what} (not built yet)."
-    return command
-
-
-for _name, _what in (
-    ("shell", "A Mininet shell in a scenario's network"),
-    ("serve", "Keep a scenario's tiers up for requests of your own"),
-):
-    app.command(_name, hidden=True)(_later(_name, _what))
 
 
 def main() -> None:

@@ -78,11 +78,15 @@ def add_control(app: Flask, service: Service) -> None:
         service.disconnect()
         return {"disconnected": True}
 
+    def records() -> Any:
+        found, asked = service.method.records, request.args.get("id")
+        return [record.as_json() for record in (found.all() if asked is None else found.of(asked))]
+
     control("reset", "POST", reset)
     control("warmup", "POST", warmup)
     control("disconnect", "POST", disconnect)
     control("share", "POST", share)
-    control("records", "GET", lambda: [record.as_json() for record in service.method.records.all()])
+    control("records", "GET", records)
     control("status", "GET", lambda: status(service))
 
 

@@ -117,6 +117,11 @@ class Records:
         with self._lock:
             return list(self._records.values())
 
+    def of(self, request_id: str) -> list[Record]:
+        """The record of a request, if there is one."""
+        with self._lock:
+            return [self._records[request_id]] if request_id in self._records else []
+
     @property
     def forgotten(self) -> int:
         """How many records were dropped because memory is bounded; 0 in a sound run."""

@@ -16,9 +16,11 @@ if importlib.util.find_spec("distutils") is None:
     sys.modules.setdefault("distutils", types.ModuleType("distutils"))
     sys.modules.setdefault("distutils.version", _version)
 
+from mininet.cli import CLI
 from mininet.link import Intf, Link
+from mininet.log import lg as log
 from mininet.net import Mininet
 from mininet.node import Host, Node, Switch
 from mininet.topo import Topo
 
-__all__ = ["Host", "Intf", "Link", "Mininet", "Node", "Switch", "Topo"]
+__all__ = ["CLI", "Host", "Intf", "Link", "Mininet", "Node", "Switch", "Topo", "log"]

@@ -49,8 +49,13 @@ class Standing:
         manifest: Manifest,
         reporter: Reporter,
         calibrated: Mapping[str, Mapping[str, Any]],
+        *,
+        probed: bool = True,
     ) -> Session:
         """Give the network the figures of a run; its manifest says what network and nodes are now.
+
+        Args:
+            probed: whether there are to be idle links, to see what the emulator does to frames.
 
         Raises:
             TestbedError: the network or a node has ended.
@@ -69,7 +74,7 @@ class Standing:
             manifest.directory,
             reporter,
             groups=self.groups,
-            probes=self._probes(list(shapes)[:MAX_PROBES]),
+            probes=self._probes(list(shapes)[:MAX_PROBES]) if probed else (),
             calibrated=calibrated,
         )
 

@@ -28,13 +28,15 @@ from testbed.scenario.topology import Link
 class Measured:
     """What a run has measured so far: each method that ended, and the links before and after them.
 
-    ``pending``: the links will be measured later, after other runs too.
+    ``pending``: the links will be measured later, after other runs too. ``inputs`` are in place of the run's
+    where only its end shows who asked what.
     """
 
     methods: list[MethodResult] = field(default_factory=list)
     before: Measurement | None = None
     after: Measurement | None = None
     pending: bool = False
+    inputs: Inputs | None = None
 
     def rows(self, table: Literal["requests", "links", "tiers"]) -> list[dict[str, Any]]:
         """The rows of a table, of all methods that ended."""
@@ -67,7 +69,9 @@ def conclude(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Con
     evidence = _evidence(directory, inputs, measured)
     fidelity = judge(evidence)
     requests, links = measured.rows("requests"), measured.rows("links")
-    summary = summarise(inputs.scenario, requests, links, fidelity.faithful, measured.rows("tiers"))
+    summary = summarise(
+        inputs.scenario, requests, links, fidelity.faithful, measured.rows("tiers"), judged=inputs.judged
+    )
     notes = [text for result in measured.methods for text in result.findings]
     for name, figures in summary["methods"].items():
         notes += tie_warnings(name, figures["offload"])

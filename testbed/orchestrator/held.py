@@ -135,7 +135,7 @@ class HeldNetwork:
         return [*inputs.asked, *(example for prompts in others for example in prompts.values())]
 
     @contextmanager
-    def lent(self, inputs: Inputs, manifest: Manifest) -> Iterator[Session]:
+    def lent(self, inputs: Inputs, manifest: Manifest, *, probed: bool = True) -> Iterator[Session]:
         """Lend the network to a run in the block, with that run's figures; it comes up if it is not up.
 
         It goes down after the last run, and after one that fails. Those before it are judged, if the links
@@ -153,7 +153,7 @@ class HeldNetwork:
             else:
                 calibrated = calibrate(standing.nodes, inputs, manifest.directory, self.reporter)
             with links_alive(standing.network.link_process):
-                self._session = standing.session(inputs, manifest, self.reporter, calibrated)
+                self._session = standing.session(inputs, manifest, self.reporter, calibrated, probed=probed)
                 yield self._session
         except TestbedError:
             self._judge_those_that_wait()

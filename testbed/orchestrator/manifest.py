@@ -13,6 +13,12 @@ from testbed.results.directory import RunDirectory, utc_now
 from testbed.scenario.scenario import RESOLVED
 from testbed.scenario.written import scenario_yaml
 
+_REPLAYED = (
+    "# file, and makes the same trace, fates of frames and, in lockstep, decisions, as long as what\n"
+    "# it names is unchanged.\n"
+)
+_ASKED = "# file, and replays the trace that it describes; what was asked here is not in it.\n"
+
 
 class Manifest:
     """The manifest of a run; the file is written again whenever something is added."""
@@ -20,6 +26,7 @@ class Manifest:
     def __init__(self, directory: RunDirectory, run_id: str, inputs: Inputs, parts: Parts) -> None:
         image, models = parts.image, parts.models
         self.directory, self.run_id = directory, run_id
+        self._replayed = inputs.judged
         self._fields: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "status": "running",
@@ -49,8 +56,7 @@ class Manifest:
         return (
             f"# Run {self.run_id} of {self._fields['started_at']}, as {made_by} resolved it:\n"
             "# --set and other options are applied, defaults are written out. `testbed run` takes this\n"
-            "# file, and makes the same trace, fates of frames and, in lockstep, decisions, as long as what\n"
-            "# it names is unchanged.\n"
+            f"{_REPLAYED if self._replayed else _ASKED}"
         )
 
     def add(self, **fields: Any) -> None:

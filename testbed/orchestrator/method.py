@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from testbed.console import Count, Reporter
@@ -58,11 +58,31 @@ from testbed.results.times import unexplained
 from testbed.scenario.patience import round_trip_s
 from testbed.scenario.recordings import tiers_made_up
 from testbed.scenario.reports import ProcessReport
-from testbed.scenario.scores import score_answers
+from testbed.scenario.scores import Scores, score_answers
 from testbed.scenario.sections.kind import needs_reference
 from testbed.scenario.sections.methods import Method
 from testbed.wire.account import link_ends
 from testbed.wire.capture import Capture, CaptureReport
+from tiers.records import MAX_RECORDS
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What was asked while a method was observed.
+
+    Attributes:
+        killed: what nodes had recorded when they were killed.
+        start_s: when its time 0 was, of ``time.monotonic()``.
+    """
+
+    outcomes: Sequence[Outcome]
+    start_s: float
+    events: Sequence[EventRow] = ()
+    killed: Mapping[str, Any] = field(default_factory=dict)
+
+
+Asking = Callable[[], Traffic]
+"""Asks a network that is up, under a method that has begun."""
 
 
 @dataclass(frozen=True)
@@ -127,18 +147,21 @@ def try_policies(session: Session) -> None:
     """
     for method in session.inputs.scenario.methods:
         try:
-            _begin(session, method)
+            begin(session, method)
         except TestbedError as error:
             raise TestbedError(f"methods.{method.name}: {error}") from None
 
 
-def _begin(session: Session, method: Method) -> dict[str, Any]:
-    """Let every node begin a method; return its policy as nodes are given it."""
+def begin(session: Session, method: Method, requests: int | None = None) -> dict[str, Any]:
+    """Let every node begin a method; return its policy as nodes are given it.
+
+    ``requests`` is of how many nodes keep records; of as many as the trace has, if it is not given.
+    """
     inputs = session.inputs
     spec = policy_spec(method, inputs.scenario.seed, session.calibrated.get(method.name))
     longest = {node.name: round_trips(node, inputs.under_events) for node in inputs.topology.nodes}
-    requests = len(inputs.trace) or None
-    on_all(session.nodes, lambda node: node.reset(method.name, spec, longest[node.name], requests))
+    kept = requests or len(inputs.trace) or None
+    on_all(session.nodes, lambda node: node.reset(method.name, spec, longest[node.name], kept))
     return spec
 
 
@@ -154,14 +177,20 @@ def run_method(
     return account(session.inputs, session.directory, observed, session.reporter)
 
 
-def observe(session: Session, method: Method, progress: Count, ahead: Ahead = NOTHING_AHEAD) -> Observation:
-    """Replay the trace under ``method`` on a network that is up.
+def observe(
+    session: Session,
+    method: Method,
+    progress: Count,
+    ahead: Ahead = NOTHING_AHEAD,
+    asking: Asking | None = None,
+) -> Observation:
+    """Replay the trace under ``method`` on a network that is up, or let ``asking`` do what it does instead.
 
     Raises:
         TestbedError: a container has ended, a capture cannot start, the disk is full.
     """
     network, nodes = session.network, session.nodes
-    spec = _begin(session, method)
+    spec = begin(session, method, None if asking is None else MAX_RECORDS)
     with ExitStack() as stack:
         captures = {
             link.name: stack.enter_context(_capture(session, method.name, link)) for link in session.captured
@@ -172,7 +201,7 @@ def observe(session: Session, method: Method, progress: Count, ahead: Ahead = NO
         probe_watch, cpu_watch = ProbeWatch(session.probes), CpuWatch()
         at_start, start_offset_ns = _usage(session), _clock_offset_ns()
         with probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
-            outcomes, events, killed, start_s = _replay(session, method, spec, progress, ahead)
+            traffic = _replay(session, method, spec, progress, ahead) if asking is None else asking()
         on_all(nodes, lambda node: node.disconnect())
         closed = not session.inputs.scenario.events or wait_until_connections_closed(network, slowest_s)
         after = read_when_quiet(network, slowest_s)
@@ -183,9 +212,9 @@ def observe(session: Session, method: Method, progress: Count, ahead: Ahead = NO
         }
     return Observation(
         method=method.name,
-        outcomes=outcomes,
-        events=events,
-        records=with_lives(on_all(nodes, lambda node: node.records()), killed),
+        outcomes=traffic.outcomes,
+        events=traffic.events,
+        records=with_lives(on_all(nodes, lambda node: node.records()), traffic.killed),
         forgotten=on_all(nodes, lambda node: int(node.status()["records_forgotten"])),
         before=before,
         after=replace(after, quiet=after.quiet and closed),
@@ -193,7 +222,7 @@ def observe(session: Session, method: Method, progress: Count, ahead: Ahead = NO
         captures=reports,
         link_process=link_process,
         clock_offsets_ns=(start_offset_ns, _clock_offset_ns()),
-        started_ns=round(start_s * 1e9) + start_offset_ns,
+        started_ns=round(traffic.start_s * 1e9) + start_offset_ns,
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
     )
@@ -222,7 +251,7 @@ def account(
         (one.answer if one.outcome == "answered" else None, inputs.examples[one.request_id].reference)
         for one in observed.outcomes
     ]
-    scores = score_answers(task.kind, answers)
+    scores = score_answers(task.kind, answers) if inputs.judged else _no_scores(len(answers))
     request_table = request_rows(
         method, observed.outcomes, observed.records, inputs.examples, topology, crossed, scores.scores
     )
@@ -258,6 +287,11 @@ def account(
     )
 
 
+def _no_scores(count: int) -> Scores:
+    why = "whoever asked did not say what a right answer is"
+    return Scores([None] * count, count, why if count else None)
+
+
 def _capture(session: Session, method: str, link: WanLink) -> Capture:
     fastest_bps = session.inputs.fastest_bps[link.name]
     pcap = session.directory.pcap(method, link.name)
@@ -275,10 +309,8 @@ def _clock_offset_ns() -> int:
 
 def _replay(
     session: Session, method: Method, policy: Mapping[str, Any], progress: Count, ahead: Ahead
-) -> tuple[list[Outcome], list[EventRow], Mapping[str, Any], float]:
-    """Replay the trace; return outcomes, events as they went, what killed nodes had recorded, and when time 0
-    was by the monotonic clock.
-    """
+) -> Traffic:
+    """Replay the trace while its events happen."""
     inputs = session.inputs
     settings = inputs.scenario.replay
     stage = Stage(inputs.scenario.events, session.network, session.nodes, policy)
@@ -304,4 +336,4 @@ def _replay(
             started=started,
             going=going,
         )
-    return outcomes, player.reports, stage.records, start_s
+    return Traffic(outcomes, start_s, player.reports, stage.records)

@@ -45,6 +45,7 @@ class Inputs:
         calibration: the rows by which methods are calibrated.
         foreknown: the answers that methods know before they are given.
         datasets: what the manifest says of each data set whose rows are asked.
+        judged: whether prompts have references; not if they are whoever's who asked.
     """
 
     scenario: Scenario
@@ -55,6 +56,7 @@ class Inputs:
     calibration: Sequence[Row] = ()
     foreknown: Foreknown = field(default_factory=Foreknown)
     datasets: Sequence[Mapping[str, Any]] = ()
+    judged: bool = True
 
     @property
     def asked(self) -> list[Example]:

@@ -59,7 +59,7 @@ def run_on(network: HeldNetwork, scenario: Scenario, out: Path | None = None) ->
     manifest = Manifest(directory, str(network.run_id), inputs, parts)
     write_trace(inputs.trace, directory.path / "trace.jsonl")
     measured = Measured()
-    with _concluded(network, manifest, inputs, measured), network.lent(inputs, manifest) as session:
+    with concluded(network, manifest, inputs, measured), network.lent(inputs, manifest) as session:
         try_policies(session)
         measured.before = network.before(session)
         _replay_methods(session, manifest, measured, estimate)
@@ -70,9 +70,7 @@ def run_on(network: HeldNetwork, scenario: Scenario, out: Path | None = None) ->
 
 
 @contextmanager
-def _concluded(
-    network: HeldNetwork, manifest: Manifest, inputs: Inputs, measured: Measured
-) -> Iterator[None]:
+def concluded(network: HeldNetwork, manifest: Manifest, inputs: Inputs, measured: Measured) -> Iterator[None]:
     """Write to the manifest how the block ended, and conclude with what was measured until then."""
     status = "failed"
     try:
@@ -88,9 +86,9 @@ def _concluded(
         with undisturbed():  # however impatient the user is
             manifest.end(status)
             measured.pending = measured.pending and status == "finished"
-            concluded = conclude(manifest.directory, inputs, measured)
+            sealed = conclude(manifest.directory, measured.inputs or inputs, measured)
             if measured.pending:
-                network.await_judgement(concluded)
+                network.await_judgement(sealed)
         if status != "finished":
             network.reporter.warn(f"what was measured so far is in {manifest.directory.path}")
 
@@ -101,7 +99,7 @@ def _replay_methods(session: Session, manifest: Manifest, measured: Measured, es
     methods = inputs.scenario.methods
     for number, method in enumerate(methods, 1):
         what = f"{method.name}: replaying {requests} requests (method {number} of {len(methods)})"
-        with session.reporter.counting(what, requests) as progress, _naming_ended_container(session.nodes):
+        with session.reporter.counting(what, requests) as progress, naming_ended_container(session.nodes):
             result = run_method(session, method, progress, estimate.ahead(number - 1))
         measured.methods.append(result)
         offsets_ns = {result.method: result.observed.clock_offsets_ns for result in measured.methods}
@@ -122,7 +120,7 @@ def _tell_gap(network: HeldNetwork, measured: Measured) -> None:
 
 
 @contextmanager
-def _naming_ended_container(nodes: Sequence[NodeControl]) -> Iterator[None]:
+def naming_ended_container(nodes: Sequence[NodeControl]) -> Iterator[None]:
     """Where the block fails because a container has ended, raise that, with the last line of its log."""
     try:
         yield

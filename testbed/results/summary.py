@@ -48,8 +48,12 @@ def summarise(
     links: Sequence[Row],
     faithful: Mapping[Claim, bool],
     tiers: Sequence[Row] = (),
+    *,
+    judged: bool = True,
 ) -> dict[str, Any]:
     """Summarise every method of which there are rows; those of ``tiers`` are needed where tiers have prices.
+
+    ``judged`` says whether answers have references.
 
     Burdens count prompt bytes over the requests that the method and cloud-only both answered.
     """
@@ -62,11 +66,13 @@ def summarise(
         if rows:
             crossed = [row for row in links if row["method"] == name]
             figures = _figures(scorer, scenario.tier_names, rows, crossed)
+            if not judged:  # an answer that nothing is known of is not wrong
+                figures |= dict.fromkeys(scorer.score([], []))
             figures["burden_paper_bytes"] = burden_paper_bytes(method, scenario.tier_names, rows)
             figures["offload"] = offload_figures(method, rows, topology)
             figures["made_up_inferences"] = made_up_inferences(rows, topology)
             figures["made_up_answers"] = made_up_answers(rows, topology)
-            figures["theory"] = theory_figures(method, rows, topology, scorer.right)
+            figures["theory"] = theory_figures(method, rows, topology, scorer.right if judged else None)
             used = [row for row in tiers if row["method"] == name]
             figures.update(cost_figures(scenario, method, rows, used))
             methods[name] = _Method(method, rows, figures)

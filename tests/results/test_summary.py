@@ -85,6 +85,14 @@ def test_the_papers_burden_counts_answers_too_and_cloud_only_as_one_hop(scenario
     assert found["recserve"]["burden_paper_vs_cloud_only"] == 600 / (2 * 2 * 95)
 
 
+def test_answers_without_references_are_not_counted_as_wrong(scenario: Scenario) -> None:
+    rows = [row("recserve", number, reference="", correct=False) for number in range(20)]
+    figures = summarise(scenario, rows, [], FAITHFUL, judged=False)["methods"]["recserve"]
+    for key in ("accuracy", "accuracy_ci", "accuracy_answered", "macro_f1", "macro_f1_ci"):
+        assert figures[key] is None
+    assert figures["answered"] == 20
+
+
 def test_without_cloud_only_burdens_are_null_with_the_reason(scenario: Scenario) -> None:
     found = summarise(with_methods(scenario, ["recserve"]), [row("recserve", 0)], [], FAITHFUL)
     figures = found["methods"]["recserve"]

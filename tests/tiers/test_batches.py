@@ -20,6 +20,7 @@ from testbed.scenario.scenario import load_scenario
 from testbed.scenario.workload.datasets import Example
 from testbed.wire.parts import RequestBytes
 from tests.tiers.nodes import Answer, ask, begin, node_config, records, running, wait_until
+from tiers.api.asked import Asked
 from tiers.errors import ConfigError, RequestError
 from tiers.inference import Batching, Inference, InferenceQueue
 from tiers.models.base import Model, ModelConfig, Output
@@ -97,7 +98,9 @@ class Crowd:
         self.decided: list[float] = []
 
     def asks(self, text: str, within_s: float = PATIENCE_S) -> Future[Inference]:
-        return self._threads.submit(self._queue.infer, text, self._decide, time.monotonic() + within_s)
+        return self._threads.submit(
+            self._queue.infer, Asked.plainly(text), self._decide, time.monotonic() + within_s
+        )
 
     def occupies_the_model(self) -> Future[Inference]:
         """All others wait for this one, until the gate opens."""

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 from testbed.errors import TestbedError
 from testbed.host.processes.waiting import wait_until
@@ -94,9 +95,10 @@ class NodeControl:
         """Close the connections to the tier above."""
         self._ask("disconnect", {})
 
-    def records(self) -> list[dict[str, Any]]:
-        """What the node recorded of each request since the reset."""
-        return list(self._ask("records", timeout_s=WARMUP_TIMEOUT_S))
+    def records(self, request_id: str | None = None) -> list[dict[str, Any]]:
+        """What the node recorded of each request since the reset, or of this one."""
+        query = "" if request_id is None else f"?id={quote(request_id, safe='')}"
+        return list(self._ask(f"records{query}", timeout_s=WARMUP_TIMEOUT_S))
 
     def status(self) -> dict[str, Any]:
         """The node's model, its method, how many records it had no room for, and more."""

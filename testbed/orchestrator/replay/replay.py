@@ -191,7 +191,7 @@ class _Replay:
         reply = "deadline" if remaining_s <= 0 else await self._exchange(request, body, remaining_s, sent)
         done_s = self._now()
         sent_s = sent[0] - self.start_s if sent else begun_s
-        ended = _Ended(reply) if isinstance(reply, str) else _verdict(*reply)
+        ended = Ended(reply) if isinstance(reply, str) else verdict(*reply)
         self.going.note((sent_s - scheduled_s) * 1000, ended.tier, ended.path)
         self.progress(self.going.done)
         return Outcome(
@@ -224,7 +224,7 @@ async def _note_sent(_session: Any, context: Any, _parameters: Any) -> None:
     context.trace_request_ctx.append(time.monotonic())
 
 
-class _Ended(NamedTuple):
+class Ended(NamedTuple):
     """What a reply says: outcome, answer, the answer's tier, whether it is degraded, and its path."""
 
     outcome: str
@@ -234,23 +234,25 @@ class _Ended(NamedTuple):
     path: Sequence[Mapping[str, Any]] = ()
 
 
-def _verdict(status: int, body: bytes) -> _Ended:
+def verdict(status: int, body: bytes) -> Ended:
     try:
         reply = json.loads(body)
         if status != 200:
-            return _Ended(str(reply["error"]["type"]))
+            return Ended(str(reply["error"]["type"]))
         answer, told = reply["choices"][0]["message"]["content"], reply[INSTRUMENTATION_KEY]
         degraded = told.get(DEGRADED_KEY, False) is True
-        return _Ended(ANSWERED, answer, told["tier"], degraded, told.get("path") or ())
+        return Ended(ANSWERED, answer, told["tier"], degraded, told.get("path") or ())
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return _Ended(f"http_{status}" if status != 200 else "malformed")
+        return Ended(f"http_{status}" if status != 200 else "malformed")
 
 
 def _body(prompt: str) -> bytes:
     return encode_json({"model": ANY_MODEL, "messages": [{"role": "user", "content": prompt}]})
 
 
-def _session(netns_path: str) -> aiohttp.ClientSession:
+def connector_in(netns_path: str) -> aiohttp.TCPConnector:
+    """Connections of the network namespace at ``netns_path``, as many as are asked for."""
+
     def make_socket(address: Any) -> socket.socket:
         family, kind, *_ = address
         made = socket_in(netns_path, family, kind)
@@ -258,12 +260,15 @@ def _session(netns_path: str) -> aiohttp.ClientSession:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
 
-    connector = aiohttp.TCPConnector(limit=0, socket_factory=make_socket, keepalive_timeout=KEEP_ALIVE_S)
+    return aiohttp.TCPConnector(limit=0, socket_factory=make_socket, keepalive_timeout=KEEP_ALIVE_S)
+
+
+def _session(netns_path: str) -> aiohttp.ClientSession:
     trace = aiohttp.TraceConfig()
     trace.on_request_chunk_sent.append(_note_sent)
     return aiohttp.ClientSession(
         f"http://127.0.0.1:{TIER_PORT}",
-        connector=connector,
+        connector=connector_in(netns_path),
         headers={"Content-Type": "application/json"},
         trace_configs=[trace],
         trust_env=False,
