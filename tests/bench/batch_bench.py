@@ -40,6 +40,12 @@ from tiers.protocol import COMPLETIONS_PATH, REQUEST_ID_HEADER, encode_json
 CLIENTS = (1, 8, 32)
 MAX_NEW_TOKENS = 64
 STEP, STEPS = 10_000, 5
+MEMORY = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_TRIM_THRESHOLD_": "268435456",
+}
+"""The C library's settings in a container (tiers/Dockerfile)."""
 NOTHING_UP = {"policy": "recserve", "beta": 0.0}
 AUTHORS = """
 import json, sys, time
@@ -95,7 +101,7 @@ def serving(model: dict[str, Any], tier: str = "cloud", **options: Any) -> Itera
     """A node in a process of its own, ready. Nobody is above one that is not at the top."""
     parent = None if tier == "cloud" else free_port()
     config = node_config(tier, parent, port=free_port(), model=model, **options)
-    environment = {**os.environ, NODE_VARIABLE: encode_json(config).decode()}
+    environment = {**os.environ, **MEMORY, NODE_VARIABLE: encode_json(config).decode()}
     process = subprocess.Popen([sys.executable, "-m", "tiers.server"], cwd=ROOT, env=environment)
     try:
         wait_until(lambda: is_ready(config["port"]), 120)
