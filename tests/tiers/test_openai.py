@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from openai import OpenAI
 
 from tests.tiers.nodes import HOST, ask, free_port, node_config, records, running
 from tests.tiers.parents import Behaviour, parent
@@ -149,3 +150,59 @@ def test_wrong_options_are_refused_before_anything_is_asked() -> None:
         engine_model(1, api_key_env="NO_SUCH_KEY")
     with pytest.raises(ConfigError, match="no option tiemout_s"):
         engine_model(1, tiemout_s=3)
+
+
+def test_a_conversation_and_its_options_reach_the_engine_and_log_probabilities_come_back() -> None:
+    top = {"token": "and", "logprob": -1.5, "bytes": None, "other": 1}
+    token = {"token": "here", "logprob": -0.1, "bytes": [104], "top_logprobs": [top], "id": 7}
+    choice = {"message": {"content": "here and there"}, "logprobs": {"content": [token]}}
+    with parent(sending(lambda: {"choices": [choice]})) as (port, seen):
+        model = {
+            "kind": "openai", "url": f"http://{HOST}:{port}/v1", "model": "big", "system": "Brief.",
+            "template": "Q: {text}", "max_tokens": 20,
+        }  # fmt: skip
+        with running(node_config("cloud", None, model=model, task={"kind": "generation"})) as cloud:
+            asking = OpenAI(base_url=f"http://{HOST}:{cloud.port}/v1", api_key="none", max_retries=0)
+            answered = asking.chat.completions.create(
+                model="tier",
+                messages=[
+                    {"role": "developer", "content": "Kind."},
+                    {"role": "user", "content": "one"},
+                    {"role": "assistant", "content": "1"},
+                    {"role": "user", "content": "two"},
+                ],
+                temperature=0.5,
+                top_p=0.9,
+                seed=3,
+                stop=[" there", "x"],
+                max_completion_tokens=30,
+                logprobs=True,
+                top_logprobs=1,
+            ).choices[0]
+            plain = asking.chat.completions.create(
+                model="tier", messages=[{"role": "user", "content": "two"}], max_completion_tokens=5
+            ).choices[0]
+        bodies = [json.loads(request.partition(b"\r\n\r\n")[2]) for request in seen.requests]
+    assert bodies[0] == {
+        "model": "big",
+        "max_tokens": 20,
+        "temperature": 0.5,
+        "logprobs": True,
+        "top_p": 0.9,
+        "seed": 3,
+        "stop": [" there", "x"],
+        "top_logprobs": 1,
+        "messages": [
+            {"role": "system", "content": "Brief."},
+            {"role": "system", "content": "Kind."},
+            {"role": "user", "content": "one"},
+            {"role": "assistant", "content": "1"},
+            {"role": "user", "content": "Q: two"},
+        ],
+    }
+    assert answered.message.content == "here and"
+    assert answered.logprobs is not None
+    (entry,) = answered.logprobs.content or []
+    assert (entry.token, entry.logprob, entry.bytes) == ("here", -0.1, [104])
+    assert [(other.token, other.logprob) for other in entry.top_logprobs] == [("and", -1.5)]
+    assert (bodies[1]["max_tokens"], "stop" in bodies[1], plain.logprobs) == (5, False, None)

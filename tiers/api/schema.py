@@ -36,8 +36,7 @@ def check(value: Any, schema: Schema, at: str) -> None:
     if value is None:
         return
     if "enum" in schema and value not in schema["enum"]:
-        known = ", ".join(map(_shown, schema["enum"]))
-        raise _wrong(at, schema, f"must be {known}, not {_shown(value)}")
+        raise _wrong(at, schema, f"must be {_any_of(schema['enum'])}, not {_shown(value)}")
     if isinstance(value, str):
         _check_size(value, schema, at, "Length", "character")
     elif isinstance(value, list):
@@ -99,8 +98,7 @@ def _branch(value: Any, branches: list[Schema], at: str) -> Schema:
     where = _below(at, name)
     if name not in value:
         raise _wrong(where, {}, "is missing", "missing_required_parameter")
-    told = f"must be {', '.join(map(_shown, names))}, not {_shown(value[name])}"
-    raise _wrong(where, {}, told)
+    raise _wrong(where, {}, f"must be {_any_of(names)}, not {_shown(value[name])}")
 
 
 def _fits(value: Any, schema: Schema) -> bool:
@@ -125,6 +123,10 @@ def _named(types: str | list[str]) -> str:
     words = {"null": "left out", "integer": "a whole number", "array": "a list", "boolean": "true or false"}
     names = [types] if isinstance(types, str) else types
     return " or ".join(words.get(name, f"a{'n' * (name[0] in 'aeiou')} {name}") for name in names)
+
+
+def _any_of(values: list[Any]) -> str:
+    return " or ".join("left out" if value is None else _shown(value) for value in values)
 
 
 def _below(at: str, name: str) -> str:

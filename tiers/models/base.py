@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tiers.api.asked import Asked
@@ -116,7 +117,7 @@ class Model(ABC):
             return 0
         return max((len(label.split()) for label in self.config.labels), default=0)
 
-    @property
+    @cached_property
     def narrowed(self) -> dict[str, Schema]:
         """What this model cannot take of a request's fields (:func:`tiers.api.fields.narrowed`)."""
         return narrowed(self.able, self.config.task, self.longest_label)

@@ -97,9 +97,15 @@ class OpenAIModel(Model):
         return self._output(self._ask(request), wanted=asked.options.top_logprobs is not None)
 
     def _messages(self, asked: Asked) -> list[dict[str, str]]:
-        """All of them, the last user's in the template, behind the scenario's own system message."""
+        """All of them, the last user's in the template, behind the scenario's own system message.
+
+        A developer's is a system's: so every engine reads it, and OpenAI's own takes the one for the other.
+        """
         system = [] if self._system is None else [{"role": "system", "content": self._system}]
-        told = [{"role": message.role, "content": message.text} for message in asked.messages]
+        told = [
+            {"role": "system" if message.role == "developer" else message.role, "content": message.text}
+            for message in asked.messages
+        ]
         told[asked.last]["content"] = fill(self._template, asked.text)
         return system + told
 
