@@ -23,7 +23,8 @@ Decide = Callable[[float], Decision]
 class Inference:
     """An answer with its confidence, the policy's decision on it, and the times it took.
 
-    ``made_up`` says that no model gave the answer.
+    ``made_up`` says that no model gave the answer. ``backend_ms``, of ``inference_ms``, is how long an engine
+    behind the tier was waited for; ``None`` without one.
     """
 
     answer: str
@@ -34,6 +35,7 @@ class Inference:
     finish: FinishReason
     queue_ms: float
     inference_ms: float
+    backend_ms: float | None = None
 
 
 def usage(text: str, output: Output) -> Usage:
@@ -111,6 +113,7 @@ class InferenceQueue:
             "length" if output.cut_off else "stop",
             queue_ms=(started - submitted) * 1000,
             inference_ms=(done - started) * 1000,
+            backend_ms=output.backend_ms,
         )
 
     def _answer(self, text: str) -> tuple[Output, float]:

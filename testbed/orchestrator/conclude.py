@@ -144,12 +144,13 @@ def _limits(inputs: Inputs, measured: Measured) -> list[TierLimit]:
     """Each node's CPU limit, and how it was throttled over all methods."""
     limits = []
     for node in inputs.topology.nodes:
+        tier = inputs.scenario.tier(node.tier)
         rows = [row for row in measured.rows("tiers") if row["node"] == node.name]
         limits.append(
             TierLimit(
                 node.name,
-                inputs.asked_cpus[node.tier],
-                inputs.scenario.tier(node.tier).cpus,
+                inputs.asked_cpus[node.tier] + tier.node_cpus - tier.cpus,
+                tier.node_cpus,
                 periods=total(rows, "periods"),
                 throttled_periods=total(rows, "throttled_periods"),
                 throttled_s=total(rows, "throttled_s"),

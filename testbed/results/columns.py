@@ -16,7 +16,7 @@ import pyarrow as pa
 Row = Mapping[str, Any]
 """A row of a table that was read: its values by column."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Version of the run directory's format. Earlier ones lack the columns that are said to be null there."""
 
 
@@ -108,6 +108,10 @@ class RequestRow:
     skipped: list[str | None]
     """Why the node could not reach the one above, so that it asked the next, past it; null where it did not
     ask past one, and in runs of schema version 1 to 3.
+    """
+    backend_ms: list[float | None]
+    """Of ``inference_ms``: waiting for the engine behind the node; null where none was asked, and in runs of
+    schema version 1 to 5.
     """
 
 

@@ -53,6 +53,7 @@ PUBLISHED: dict[str, Mapping[str, str | list[str]]] = {
         "score": REAL,
         "degraded": FLAG,
         "skipped": [TEXT],
+        "backend_ms": [REAL],
     },
     "links.parquet": {
         "link": TEXT,

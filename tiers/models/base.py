@@ -21,7 +21,8 @@ class Output:
     each produced token. ``confidence`` is set only where it was computed earlier (recorded inferences)
     and then stands for itself. ``made_up``: no model gave the answer. ``prompt_tokens`` were read and
     ``completion_tokens`` make up the answer, by the model's own tokenizer; ``None`` where it has none.
-    ``cut_off``: it produced all that it may, without an end.
+    ``cut_off``: it produced all that it may, without an end. ``backend_ms`` is how long an engine behind the
+    tier was waited for, ``None`` where there is none.
     """
 
     answer: str
@@ -32,6 +33,7 @@ class Output:
     completion_tokens: int | None = None
     cut_off: bool = False
     made_up: bool = False
+    backend_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ class Model(ABC):
     """Which confidence suits what this model puts out, unless the configuration names another."""
     tokens = "words"
     """What the figures of an answer's ``usage`` count; ``words``, where the model has no tokenizer."""
-    reaches_outside = False
-    """Whether it asks an engine outside the emulated network."""
+    needs_backend = False
+    """Whether it asks an engine that runs elsewhere, over a backend link."""
 
     def __init__(self, config: ModelConfig) -> None:
         """Load it.

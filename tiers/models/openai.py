@@ -1,4 +1,4 @@
-"""Another engine that speaks the OpenAI API (vLLM, llama.cpp, …) as a tier's model.
+"""An engine that speaks the OpenAI API (vLLM, llama.cpp, …) as a tier's model.
 
 The user's text goes in the task's template as the last message, unchanged where that is the text alone.
 Confidence comes from the answer's token log-probabilities. In classification, an answer counts as a label if
@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import urllib3
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
 from tiers.models.checkpoint.labels import as_label
-from tiers.parameters import Count, Like, Range
+from tiers.parameters import Count, File, Internal, Like, Range
 from tiers.protocol import encode_json
 from tiers.tasks import Template, fill
 
@@ -42,11 +44,15 @@ class OpenAIModel(Model):
 
     ``template`` stands for the task's. ``system`` is a message before the prompt, ``params`` are more fields
     of the engine's request. ``api_key_env`` names the environment variable that holds the key: the key itself
-    stays out of scenarios.
+    stays out of scenarios. ``ca`` is a file of certificates, one of which an https engine's must lead to;
+    without it, the system's.
+
+    ``via`` is where connections to the engine go instead, ``host:port``: a relay, which passes on bytes. TLS
+    ends at the engine all the same, and it is asked, and must show a certificate, for the url's host.
     """
 
     tokens = "engine"
-    reaches_outside = True
+    needs_backend = True
 
     def __init__(
         self,
@@ -61,6 +67,8 @@ class OpenAIModel(Model):
         timeout_s: Annotated[float, Range(0.001, 3600)] = 60,
         params: Mapping[str, Any] | None = None,
         api_key_env: Variable | None = None,
+        ca: Annotated[str, File("/engine/ca.pem")] | None = None,
+        via: Annotated[str, Internal()] | None = None,
     ) -> None:
         super().__init__(config)
         self._url = url.rstrip("/") + "/chat/completions"
@@ -74,12 +82,9 @@ class OpenAIModel(Model):
             **(params or {}),
         }
         self._headers = {"Content-Type": "application/json", **_authorization(api_key_env)}
-        self._pool = urllib3.PoolManager(
-            num_pools=1,
-            maxsize=MAX_TOGETHER,
-            retries=False,
-            timeout=urllib3.Timeout(connect=10, read=timeout_s),
-        )
+        self._pool, self._path = _pool(self._url, via, ca, timeout_s)
+        if via is not None:
+            self._headers["Host"] = urllib3.util.parse_url(self._url).netloc or ""
 
     def infer(self, text: str) -> Output:
         """Ask the engine.
@@ -90,9 +95,10 @@ class OpenAIModel(Model):
         asked = fill(self._template, text)
         system = [] if self._system is None else [{"role": "system", "content": self._system}]
         body = encode_json({**self._request, "messages": [*system, {"role": "user", "content": asked}]})
+        asked_at = time.monotonic()
         try:
             answer = self._pool.request(
-                "POST", self._url, body=body, headers=self._headers, preload_content=False, redirect=False
+                "POST", self._path, body=body, headers=self._headers, preload_content=False, redirect=False
             )
             raw = answer.read(MAX_ANSWER_BYTES)
             if len(raw) == MAX_ANSWER_BYTES:
@@ -104,7 +110,7 @@ class OpenAIModel(Model):
             raise EngineError(
                 f"engine {self._url} answered {answer.status}: {raw[:200].decode(errors='replace')}"
             )
-        return self._output(raw)
+        return self._output(raw, backend_ms=(time.monotonic() - asked_at) * 1000)
 
     def infer_many(self, texts: Sequence[str]) -> list[Output]:
         """Ask for all at the same time: it is the engine that makes batches.
@@ -115,12 +121,12 @@ class OpenAIModel(Model):
         with ThreadPoolExecutor(max_workers=min(len(texts), MAX_TOGETHER)) as threads:
             return list(threads.map(self.infer, texts))
 
-    def _output(self, raw: bytes) -> Output:
+    def _output(self, raw: bytes, backend_ms: float) -> Output:
         try:
             answer = json.loads(raw)
             choice = answer["choices"][0]
             text = choice["message"]["content"] or ""
-            logprobs = [float(token["logprob"]) for token in choice["logprobs"]["content"]]
+            logprobs = _logprobs(choice["logprobs"])
             cut_off = choice.get("finish_reason") == "length"
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise EngineError(
@@ -138,6 +144,7 @@ class OpenAIModel(Model):
             prompt_tokens=read,
             completion_tokens=made,
             cut_off=cut_off,
+            backend_ms=backend_ms,
         )
 
     def _answer(self, text: str) -> str:
@@ -146,6 +153,36 @@ class OpenAIModel(Model):
     def describe(self) -> dict[str, Any]:
         known = {"url": self._url, "model": self._request["model"], "template": self._template}
         return {**super().describe(), **known}
+
+
+def _pool(url: str, via: str | None, ca: str | None, timeout_s: float) -> tuple[HTTPConnectionPool, str]:
+    """The connections to an engine, and the path at which it is asked."""
+    place = urllib3.util.parse_url(url)
+    secure = place.scheme == "https"
+    host, port = str(place.host), place.port or (443 if secure else 80)
+    there, at = (host, port) if via is None else (via.rpartition(":")[0], int(via.rpartition(":")[2]))
+    kept: dict[str, Any] = {
+        "maxsize": MAX_TOGETHER,
+        "retries": False,
+        "timeout": urllib3.Timeout(connect=10, read=timeout_s),
+    }
+    if secure:
+        pool: HTTPConnectionPool = HTTPSConnectionPool(
+            there, at, ca_certs=ca, cert_reqs="CERT_REQUIRED", server_hostname=host.strip("[]"), **kept
+        )
+    else:
+        pool = HTTPConnectionPool(there, at, **kept)
+    return pool, place.request_uri
+
+
+def _logprobs(found: Any) -> list[float]:
+    """The log-probabilities of an answer's tokens, as OpenAI writes them today or wrote them before.
+
+    In ``token_logprobs`` a first token without one has null.
+    """
+    if isinstance(found, dict) and found.get("content") is not None:
+        return [float(token["logprob"]) for token in found["content"]]
+    return [float(logprob) for logprob in found["token_logprobs"] if logprob is not None]
 
 
 def _count(tokens: object) -> int | None:

@@ -6,11 +6,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from testbed.scenario.sections.engines import EngineEntry
 from testbed.scenario.sections.models import AnyModel
 from testbed.scenario.sections.section import Count, MemoryBytes, Number, Section, name_like
 from testbed.scenario.topology import CONGESTION
 
 MAX_NODES = 1000
+SERVER_CPUS, SERVER_MEMORY_BYTES = 0.1, 64 << 20
+"""Of a node's own server where the tier's CPUs and memory are those of its engine."""
 # Node names are tier and number, link names child-parent: without dashes and final digits none is ambiguous.
 TierName = Annotated[
     str,
@@ -39,6 +42,21 @@ class Tier(Section):
     model: AnyModel
     cpus: Annotated[Number, Field(ge=0.01)]
     memory_bytes: MemoryBytes = Field(validation_alias="memory")
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether each node has an engine behind it that the testbed starts."""
+        return isinstance(self.model, EngineEntry)
+
+    @property
+    def node_cpus(self) -> float:
+        """The CPUs that a node may use with all its containers."""
+        return self.cpus + SERVER_CPUS * self.has_engine
+
+    @property
+    def node_memory_bytes(self) -> int:
+        """The memory that a node may use with all its containers."""
+        return self.memory_bytes + SERVER_MEMORY_BYTES * self.has_engine
 
     @model_validator(mode="before")
     @classmethod
