@@ -101,9 +101,9 @@ def bring_up(
     Raises:
         TestbedError: the kernel or Docker cannot do it, or a tier's model does not load.
     """
-    count = len(inputs.topology.nodes)
-    starting = f"starting {count} containers and their links"
     engines = [backend.engine for backend in backends if backend.engine is not None]
+    count = len(inputs.topology.nodes) + len(engines)
+    starting = f"starting {count} containers and their links"
     with (
         readable([*specs, *engines], reporter.say) as mounted,
         reporter.counting(starting, count) as progress,

@@ -87,6 +87,20 @@ def test_the_time_that_an_engine_took_is_apart_of_the_inference() -> None:
         assert records(cloud)[0]["backend_ms"] is None
 
 
+def test_an_engine_that_closed_an_idle_connection_is_asked_once_more() -> None:
+    def closes(number: int, connection: socket.socket) -> bool:
+        return number != 1 and saying("positive", [-0.1])(number, connection)
+
+    with parent(closes) as (port, seen):
+        model = engine_model(port)
+        assert [model.infer("x").answer for _ in range(2)] == ["positive"] * 2
+        assert (len(seen.requests), seen.connections) == (3, 2)
+    with parent(lambda *_: False) as (port, seen):
+        with pytest.raises(EngineError, match="Connection aborted"):
+            engine_model(port).infer("x")
+        assert len(seen.requests) == 2
+
+
 def test_through_a_relay_an_engine_is_asked_by_the_host_of_its_url() -> None:
     with parent(saying("positive", [-0.1])) as (port, seen):
         via = f"{HOST}:{port}"

@@ -97,9 +97,7 @@ class OpenAIModel(Model):
         body = encode_json({**self._request, "messages": [*system, {"role": "user", "content": asked}]})
         asked_at = time.monotonic()
         try:
-            answer = self._pool.request(
-                "POST", self._path, body=body, headers=self._headers, preload_content=False, redirect=False
-            )
+            answer = self._ask(body)
             raw = answer.read(MAX_ANSWER_BYTES)
             if len(raw) == MAX_ANSWER_BYTES:
                 answer.close()  # what is unread must not be taken for the next answer
@@ -111,6 +109,23 @@ class OpenAIModel(Model):
                 f"engine {self._url} answered {answer.status}: {raw[:200].decode(errors='replace')}"
             )
         return self._output(raw, backend_ms=(time.monotonic() - asked_at) * 1000)
+
+    def _ask(self, body: bytes) -> urllib3.BaseHTTPResponse:
+        """The beginning of the engine's answer.
+
+        It is asked again, once, if it closed the connection before a byte of answer: an engine that ends idle
+        connections may do so just as a request is on its way.
+        """
+        asking: dict[str, Any] = {
+            "body": body,
+            "headers": self._headers,
+            "preload_content": False,
+            "redirect": False,
+        }
+        try:
+            return self._pool.request("POST", self._path, **asking)
+        except urllib3.exceptions.ProtocolError:
+            return self._pool.request("POST", self._path, **asking)
 
     def infer_many(self, texts: Sequence[str]) -> list[Output]:
         """Ask for all at the same time: it is the engine that makes batches.
