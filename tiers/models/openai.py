@@ -97,7 +97,7 @@ class OpenAIModel(Model):
         body = encode_json({**self._request, "messages": [*system, {"role": "user", "content": asked}]})
         asked_at = time.monotonic()
         try:
-            answer = self._ask(body)
+            answer = self._post(body)
             raw = answer.read(MAX_ANSWER_BYTES)
             if len(raw) == MAX_ANSWER_BYTES:
                 answer.close()  # what is unread must not be taken for the next answer
@@ -110,7 +110,7 @@ class OpenAIModel(Model):
             )
         return self._output(raw, backend_ms=(time.monotonic() - asked_at) * 1000)
 
-    def _ask(self, body: bytes) -> urllib3.BaseHTTPResponse:
+    def _post(self, body: bytes) -> urllib3.BaseHTTPResponse:
         """The beginning of the engine's answer.
 
         It is asked again, once, if it closed the connection before a byte of answer: an engine that ends idle
