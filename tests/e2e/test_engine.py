@@ -79,7 +79,7 @@ def test_what_a_node_uses_is_its_servers_and_its_engines(finished: Path) -> None
     served = manifest["nodes"]["cloud1"]["engine"]
     assert (served["ftype"], served["n_params"]) == ("Q4_1", 134_515_008)
     assert manifest["engines"]["cloud"]["sha256"].startswith("b179c952")
-    limits = {tier["node"]: tier["cpus"] for tier in read(finished, "fidelity.json")["evidence"]["tiers"]}
+    limits = {tier["node"]: tier["cpus"] for tier in read(finished, "fidelity.json")["tiers"]}
     assert limits["cloud1"] == 1.1
     (row,) = (
         row
