@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Self
 
-from testbed.errors import TestbedError
 from testbed.network.backend import BackendLink
 from testbed.results.directory import RunDirectory
 from testbed.wire.capture import Capture
@@ -44,9 +43,5 @@ class BackendCaptures:
         """End the captures; return why they may lack frames, in sentences."""
         faults: list[str] = []
         for (link, capture), before in zip(self._made, self._before, strict=True):
-            try:
-                faults += capture.stop(link.frames() - before).faults
-            except TestbedError as error:  # the link goes with an engine that ends
-                capture.abort()
-                faults.append(f"{link.name} was not captured to the end: {error}")
+            faults += capture.stop(link.frames() - before).faults
         return faults
