@@ -16,9 +16,11 @@ import pytest
 from testbed.network.link_process.fates import Fates, Way, WayFigures
 from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.scenario.sections.derived import section_of
+from testbed.scenario.sections.engines import EngineEntry
 from testbed.scenario.sections.methods import Method
-from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry, RecordedEntry, TierModel
+from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry, RecordedEntry
 from testbed.scenario.sections.section import Section
+from testbed.scenario.sections.tier_model import TierModel
 from tests import ROOT, SCENARIOS
 from tiers.models import KINDS
 from tiers.policies import POLICIES, Place, find_policy, make_policy
@@ -189,7 +191,7 @@ def kinds_of(section: type[Section]) -> list[type[Section]]:
         ]
     if section is TierModel:  # not all subclasses: other tests make kinds of their own
         derived = [section_of(KINDS.find(name), TierModel, defaults=False) for name in KINDS.names]
-        return [EmbeddedEntry, CheckpointEntry, RecordedEntry, *derived]
+        return [EmbeddedEntry, CheckpointEntry, RecordedEntry, EngineEntry, *derived]
     return section.__subclasses__()
 
 

@@ -44,6 +44,8 @@ class Inference:
 
     ``made_up`` says that no model gave the answer. ``batch_size`` is how many were inferred together, this
     one included: they all have the same ``inference_ms``, from the batch's start until all were decided.
+    ``backend_ms``, of ``inference_ms``, is how long an engine behind the tier was waited for; ``None``
+    without one.
     """
 
     answer: str
@@ -55,6 +57,7 @@ class Inference:
     queue_ms: float
     inference_ms: float
     batch_size: int = 1
+    backend_ms: float | None = None
     logprobs: Logprobs | None = None
 
 
@@ -261,6 +264,7 @@ def _inference(
         queue_ms=(started - one.submitted) * 1000,
         inference_ms=(done - started) * 1000,
         batch_size=size,
+        backend_ms=output.backend_ms,
         logprobs=output.logprobs,
     )
 

@@ -34,8 +34,10 @@ class Record:
     ``forward_error``. ``queue_ms``: waiting for the model's turn, and before that for a thread, where the
     node handled as many requests as it does at a time; of it ``thread_ms``: for the thread.
     ``inference_ms``: model, confidence and policy, of the whole batch of ``batch_size`` requests that were
-    inferred together (``None`` where it did not infer); ``upstream_ms``: from ``forward_began_s`` until the
-    answer from above was there or given up. ``repeats``: how often this node sent the request up again.
+    inferred together (``None`` where it did not infer); of it ``backend_ms``: waiting for an engine behind
+    the tier, ``None`` where none was asked or it gave no answer. ``upstream_ms``: from ``forward_began_s``
+    until the answer from above was there or given up. ``repeats``: how often this node sent the request up
+    again.
     ``tripped``: its failure opened a breaker (:mod:`tiers.breaker`). ``skipped``: why the tier above could
     not be reached, so that the next was asked (``forward_error`` is then the next one's); ``None`` if not.
     ``outcome``: :data:`~tiers.protocol.ANSWERED`, or the kind of the error.
@@ -61,6 +63,7 @@ class Record:
     thread_ms: float
     inference_ms: float
     batch_size: int | None
+    backend_ms: float | None
     upstream_ms: float | None
     forward_error: str | None
     repeats: int

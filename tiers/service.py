@@ -325,6 +325,7 @@ def _record(request: Incoming, course: Course, outcome: str) -> Record:
         thread_ms=request.waited_ms,
         inference_ms=own.inference_ms if own else 0.0,
         batch_size=own.batch_size if own else None,
+        backend_ms=own.backend_ms if own else None,
         upstream_ms=course.upstream_ms,
         forward_error=course.forward_error,
         repeats=course.crossing.repeats,

@@ -23,10 +23,14 @@ app = typer.Typer(help="Record models; prepare, score or train the demonstration
 
 @app.command("prepare")
 def models_prepare() -> None:
-    """Assemble the demonstration models, and print their directory. Done once."""
+    """Assemble the demonstration models, and print their directory; fetch the engines' GGUF. Done once."""
     from testbed.host.embedded.prepare import prepare
+    from testbed.host.ggufs import GGUFS, gguf_file
 
-    typer.echo(prepare(Reporter().say))
+    report = Reporter().say
+    for name in GGUFS:
+        gguf_file(name, report)
+    typer.echo(prepare(report))
 
 
 @app.command("evaluate")

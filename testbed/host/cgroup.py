@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,6 +48,11 @@ class Usage:
             _less(self.throttled_s, earlier.throttled_s),
             _less(self.waited_s, earlier.waited_s),
         )
+
+    def __add__(self, other: Usage) -> Usage:
+        """The usage of two containers together; what is not counted of one is not of both."""
+        both = zip(astuple(self), astuple(other), strict=True)
+        return Usage(*(None if None in pair else sum(pair) for pair in both))
 
 
 def _less(now: N | None, then: N | None) -> N | None:
@@ -139,6 +144,36 @@ class ContainerGroup:
         directory, unified = self._directories[controller]
         lines = (line.split() for line in text_of(directory / file).splitlines())
         return {words[0]: int(words[1]) for words in lines if len(words) == 2}, unified
+
+
+class NodeGroup:
+    """The control groups of a node: its own container's and, where it has one, its engine's.
+
+    What an engine used that has ended is not known.
+    """
+
+    def __init__(self, own: ContainerGroup, engine: ContainerGroup | None = None) -> None:
+        self._own, self._engine = own, engine
+
+    def look(self) -> None:
+        """Read how long the threads of both have waited for a CPU."""
+        self._own.look()
+        if self._engine is not None:
+            self._engine.look()
+
+    def usage(self) -> Usage:
+        """Read the usage so far, of both together.
+
+        Raises:
+            TestbedError: the node's container has ended.
+        """
+        used = self._own.usage()
+        if self._engine is None:
+            return used
+        try:
+            return used + self._engine.usage()
+        except TestbedError:
+            return Usage(None, None, None, None, None)
 
 
 def mounts(mountinfo: Path) -> Iterator[Mount]:

@@ -81,6 +81,11 @@ class TierHost(SiteHost):
         self._start = containers.start(lambda: self._bring_up(options))
 
     @property
+    def called(self) -> str:
+        """What an error calls it."""
+        return f"the container of {self.name}"
+
+    @property
     def container(self) -> Container:
         return self._start.result()
 
@@ -124,11 +129,11 @@ class TierHost(SiteHost):
         try:
             self.container.reload()
         except NotFound as error:
-            raise TestbedError(f"the container of {self.name} has been removed from outside") from error
+            raise TestbedError(f"{self.called} has been removed from outside") from error
         except DockerException as error:
             raise TestbedError(f"the Docker engine does not answer ({error})") from error
         if not self.container.attrs["State"]["Running"] or not self.lives:
-            raise TestbedError(f"the container of {self.name} has ended: {self._last_words(self.container)}")
+            raise TestbedError(f"{self.called} has ended: {self._last_words(self.container)}")
 
     def limit_cpus(self) -> None:
         """Limit the container to its specification's CPUs from now on (cpu.cfs_quota_us)."""
@@ -167,7 +172,7 @@ class TierHost(SiteHost):
                 f"image {options['image']} is not in this Docker engine; build it with `make prepared`"
             ) from error
         except DockerException as error:
-            raise TestbedError(f"the container of {self.name} did not start: {_explained(error)}") from error
+            raise TestbedError(f"{self.called} did not start: {_explained(error)}") from error
         self.process = held_process(container)
         if self.process is None:
             raise self._not_found(container)
@@ -192,7 +197,7 @@ class TierHost(SiteHost):
         """Why no process of a container that was just started can be entered."""
         words = self._last_words(container)
         if not container.attrs["State"]["Running"]:
-            return TestbedError(f"the container of {self.name} ended at once: {words}")
+            return TestbedError(f"{self.called} ended at once: {words}")
         return TestbedError(
             f"the container of {self.name} runs, but process {container.attrs['State']['Pid']}, which the "
             "Docker engine names, is none of its processes here; use an engine that runs on this host and in "

@@ -17,6 +17,7 @@ import docker
 from testbed.errors import TestbedError
 from testbed.host.processes.run_lock import run_lock
 from testbed.host.processes.signals import undisturbed
+from testbed.network.backend import ENGINE_PORT, Backend, BackendLink, EngineHost, name_behind
 from testbed.network.cables import CableLink, SiteLink
 from testbed.network.container import ContainerSpec, TierHost
 from testbed.network.containers import Containers
@@ -29,6 +30,7 @@ from testbed.network.link import WanLink
 from testbed.network.link_process.client import LinkProcess
 from testbed.network.mininet_compat import Mininet
 from testbed.network.node import NamespaceHost, SiteHost
+from testbed.network.relay import Relay
 from testbed.network.switch import SiteSwitch
 from testbed.network.topo import SiteTopo, switch_name
 from testbed.network.wiring import HOST_INTERFACE, Wiring, kernel_name
@@ -60,7 +62,9 @@ class Network:
             (:func:`testbed.network.wiring.kernel_name`).
         image: of the containers.
         containers: one :class:`ContainerSpec` for each node whose container is not like all others.
-        hosts: ``namespace`` gives each node a bare network namespace instead of a container.
+        backends: what is behind nodes.
+        hosts: ``namespace`` gives each node a bare network namespace instead of a container, and
+            each engine.
         client: of a Docker engine; by default the host's, started if need be.
         progress: called, from several threads, with the number of containers that run and of all.
 
@@ -80,6 +84,7 @@ class Network:
         *,
         image: str | None = None,
         containers: Sequence[ContainerSpec] = (),
+        backends: Sequence[Backend] = (),
         hosts: Literal["container", "namespace"] = "container",
         client: docker.DockerClient | None = None,
         progress: Callable[[int, int], None] = lambda _running, _of: None,
@@ -92,6 +97,7 @@ class Network:
         self.net = SiteNet(build=False, controller=None)
         self._image = image if hosts == "container" else None
         self._specs = {spec.node: spec for spec in containers}
+        self._behind = {name_behind(backend.node): backend for backend in backends}
         self._client = client
         self._progress = progress
         self._probes = 0
@@ -118,6 +124,16 @@ class Network:
         """The WAN links, in the topology's order."""
         made = {link.name: link for link in self.net.links if isinstance(link, WanLink)}
         return [made[link.name] for link in self.topology.links]
+
+    @property
+    def engines(self) -> list[EngineHost]:
+        """The containers of engines."""
+        return [host for host in self.net.hosts if isinstance(host, EngineHost)]
+
+    @property
+    def backends(self) -> list[BackendLink]:
+        """The backend links."""
+        return [link for link in self.net.links if isinstance(link, BackendLink)]
 
     def node(self, name: str) -> TierHost:
         """The container of a node."""
@@ -194,7 +210,7 @@ class Network:
             from testbed.host.engine import engine
 
             self._client = engine()
-        count = len(self.topology.nodes)
+        count = len(self.topology.nodes) + sum(one.engine is not None for one in self._behind.values())
         return Containers(self._client, image, self.run_id, lambda running: self._progress(running, count))
 
     def _begin_removal(self, containers: Containers | None) -> None:
@@ -228,15 +244,20 @@ class Network:
             containers: of which hosts are to be; without them they are bare namespaces.
         """
         wiring = Wiring(self._home, self.prefix)
-        if containers is None:
-            self._add_namespaces([kernel_name(self.run_id, node.name) for node in topology.nodes])
+        names = {node.name for node in topology.nodes}
+        behind = [name for name, backend in self._behind.items() if backend.node in names]
+        bare = [node.name for node in topology.nodes] if containers is None else []
+        bare += [name for name in behind if containers is None or self._behind[name].engine is None]
+        self._add_namespaces([kernel_name(self.run_id, name) for name in bare])
 
         def host_options(node: Node) -> dict[str, Any]:
-            if containers is None:
+            if node.name in bare:
                 namespace = kernel_name(self.run_id, node.name)
                 return {"cls": NamespaceHost, "wiring": wiring, "namespace": namespace}
-            spec = self._specs.get(node.name) or ContainerSpec(node.name)
-            return {"cls": TierHost, "wiring": wiring, "containers": containers, "spec": spec}
+            cls, spec = TierHost, self._specs.get(node.name) or ContainerSpec(node.name)
+            if node.name in behind:
+                cls, spec = EngineHost, self._behind[node.name].engine or spec
+            return {"cls": cls, "wiring": wiring, "containers": containers, "spec": spec}
 
         first_host, first_link = len(self.net.hosts), len(self.net.links)
         self.net.buildFromTopo(
@@ -246,6 +267,7 @@ class Network:
                 first_number=len(self.net.switches) + 1,
                 host=host_options,
                 switch={"cls": SiteSwitch, "wiring": wiring},
+                backends=[self._behind[name].node for name in behind],
             )
         )
         hosts = self.net.hosts[first_host:]
@@ -255,11 +277,11 @@ class Network:
                 host.configDefault()
             wiring.create_interfaces()
             wiring.bring_up()
+            self._attach(hosts, self.net.links[first_link:])
         except (TestbedError, OSError):
             self._require_running(hosts)  # a container that ended takes its interface with it
             raise
         self._require_running(hosts)
-        self._attach(hosts, self.net.links[first_link:])
         self.net.built = True
 
     def _attach(self, hosts: Sequence[SiteHost], links: Sequence[Any]) -> None:
@@ -268,6 +290,9 @@ class Network:
         ports = {link.intf1.node.name: link.intf2.name for link in links if isinstance(link, SiteLink)}
         cables = {link.intf1.node.name: link for link in links if isinstance(link, CableLink)}
         for link in links:
+            if isinstance(link, BackendLink):
+                link.attach(readers[link.intf1.node.name])
+                self._relay(link.intf2.node)
             if not isinstance(link, WanLink):
                 continue
             passages: dict[Direction, list[tuple[CounterReader, str]]] = {"up": [], "down": []}
@@ -280,6 +305,13 @@ class Network:
             passages["up"].append((self._reader, ports[link.spec.parent]))
             passages["down"].append((readers[link.spec.parent], HOST_INTERFACE))
             link.attach(self.link_process, self._reader, passages)
+
+    def _relay(self, far: SiteHost) -> None:
+        """Have what a node sends to the host behind it relayed, where its engine is outside."""
+        behind = self._behind[far.name]
+        if behind.outside is not None:
+            here = (far.tier_node.ip, ENGINE_PORT)
+            self._stack.enter_context(Relay(far.netns_path, here, behind.outside, behind.node))
 
     @staticmethod
     def _require_running(hosts: Sequence[SiteHost]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from testbed.network.backend import BackendLink, ends
 from testbed.network.cables import CableLink, SiteLink
 from testbed.network.link import WanLink
 from testbed.network.mininet_compat import Topo
@@ -15,7 +16,8 @@ from testbed.scenario.topology import Node, Topology
 class SiteTopo(Topo):
     """A host and a switch for each node, and a WAN link between the switches of a child and its parent.
 
-    Children that share a link have one more switch before it, to which their switches are cabled.
+    Children that share a link have one more switch before it, to which their switches are cabled. What is
+    behind a node is a further host, which the node alone reaches.
     """
 
     def build(
@@ -26,13 +28,15 @@ class SiteTopo(Topo):
         first_number: int,
         host: Callable[[Node], Mapping[str, Any]],
         switch: Mapping[str, Any],
+        backends: Collection[str],
     ) -> None:
         """Mininet's hook: describe the network; nothing is made yet.
 
         Args:
             first_number: from which on switches and links are numbered, for their names in the kernel.
-            host: class and options of a node's host.
+            host: class and options of the host of a node, and of one behind a node.
             switch: class and options of every switch.
+            backends: the nodes that have a host behind them.
         """
         nodes = topology.nodes
         for number, node in enumerate(nodes, first_number):
@@ -40,6 +44,10 @@ class SiteTopo(Topo):
             self.addHost(node.name, tier_node=node, neighbours=neighbours, **host(node))
             self.addSwitch(switch_name(node.name), interface=f"{prefix}s{number}", number=number, **switch)
             self.addLink(node.name, switch_name(node.name), cls=SiteLink, port_name=f"{prefix}h{number}")
+            if node.name in backends:
+                near, far = ends(nodes, node.name)
+                self.addHost(far.name, tier_node=far, neighbours=[near], **host(far))
+                self.addLink(node.name, far.name, cls=BackendLink)
         extra = itertools.count(first_number + len(nodes))
         for number, link in enumerate(topology.links, first_number):
             below, above_macs = switch_name(link.child), _macs(topology.above(link))

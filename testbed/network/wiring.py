@@ -15,6 +15,8 @@ PREFIX = "tb"
 """With this begins the name of everything that a run makes in the kernel and in Docker."""
 HOST_INTERFACE = "eth0"
 """The interface of a node."""
+BACKEND_INTERFACE = "backend0"
+"""That of a node with an engine behind it, on the side of the engine."""
 KIND_LETTERS = "shopwa"
 """The letter after the run's prefix in an interface's name: switch, port to a host, outer end of a link's
 port, that port, end of a wire, and cable to a shared link."""
@@ -46,6 +48,8 @@ class Wiring:
     """bridge(8): which address is behind which port."""
     hosts: dict[str, list[str]] = field(default_factory=dict)
     """ip(8) for each host, by the path of its namespace: address, neighbours, routes."""
+    backends: dict[str, list[str]] = field(default_factory=dict)
+    """The same of the hosts' other interfaces, where an engine is behind a host."""
 
     def add_veth(self, name: str, peer: str, *, options: str = "", peer_options: str = "") -> None:
         """Make a pair of interfaces; ``options`` are those of ip-link(8) for one end each."""
@@ -66,9 +70,13 @@ class Wiring:
         """
         batch(self.netns_path, "bridge", self.forward)
         for path, lines in self.hosts.items():
-            quieten_interfaces(path, [HOST_INTERFACE])
-            batch(path, "ip", lines)
+            quieten_interfaces(path, self._of_host(path))
+            batch(path, "ip", [*lines, *self.backends.get(path, ())])
         batch(self.netns_path, "ip", [f"link set dev {name} up" for name in self.interfaces])
         wait_running(self.netns_path, self.interfaces)
         for path in self.hosts:
-            wait_running(path, [HOST_INTERFACE])
+            wait_running(path, self._of_host(path))
+
+    def _of_host(self, path: str) -> list[str]:
+        """The interfaces of the host in the namespace at ``path``."""
+        return [HOST_INTERFACE, BACKEND_INTERFACE] if path in self.backends else [HOST_INTERFACE]

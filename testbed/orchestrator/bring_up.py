@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from testbed.console import Reporter
 from testbed.errors import TestbedError
-from testbed.host.cgroup import ContainerGroup
+from testbed.host.cgroup import ContainerGroup, NodeGroup
 from testbed.host.engine import engine
+from testbed.network.backend import Backend
 from testbed.network.container import ContainerSpec, TierHost
 from testbed.network.link_process.client import LinkProcess
 from testbed.network.measure.paths import LinkPath, probe_path
@@ -35,12 +36,14 @@ MAX_PROBES = 4
 class Standing:
     """A network that is up, its nodes warm and limited, with the figures of the run that has it now.
 
-    ``idle``: the links that are probed, and those that an earlier run had probed.
+    ``engines`` are by the node that asks them. ``idle``: the links that are probed, and those that an
+    earlier run had probed.
     """
 
     network: Network
     nodes: Sequence[NodeControl]
-    groups: Mapping[str, ContainerGroup]
+    groups: Mapping[str, NodeGroup]
+    engines: Mapping[str, NodeControl] = field(default_factory=dict)
     idle: list[ProbeLink] = field(default_factory=list)
 
     def session(
@@ -64,6 +67,8 @@ class Standing:
         statuses = on_all(self.nodes, lambda node: node.status())
         for name, group in self.groups.items():
             statuses[name]["cgroup_anon_bytes"] = group.usage().anon_bytes
+        for name, behind in self.engines.items():
+            statuses[name]["engine"] = behind.describe_engine()
         manifest.add(network=self.network.settings(), nodes=statuses)
         shapes = dict.fromkeys((link.up.still, link.down.still) for link in inputs.topology.links)
         return Session(
@@ -90,6 +95,7 @@ def bring_up(
     inputs: Inputs,
     image: str,
     specs: Sequence[ContainerSpec],
+    backends: Sequence[Backend],
     manifest: Manifest,
     reporter: Reporter,
 ) -> tuple[Standing, Mapping[str, Mapping[str, Any]]]:
@@ -100,15 +106,20 @@ def bring_up(
     Raises:
         TestbedError: the kernel or Docker cannot do it, or a tier's model does not load.
     """
-    count = len(inputs.topology.nodes)
+    engines = [backend.engine for backend in backends if backend.engine is not None]
+    count = len(inputs.topology.nodes) + len(engines)
     starting = f"starting {count} containers and their links"
-    with readable(specs, reporter.say) as mounted, reporter.counting(starting, count) as progress:
+    with (
+        readable([*specs, *engines], reporter.say) as mounted,
+        reporter.counting(starting, count) as progress,
+    ):
         network = stack.enter_context(
             Network(
                 inputs.topology,
                 manifest.run_id,
                 image=image,
-                containers=mounted,
+                containers=mounted[: len(specs)],
+                backends=_mounted(backends, mounted[len(specs) :]),
                 client=engine(reporter.say),
                 progress=progress,
             )
@@ -116,24 +127,42 @@ def bring_up(
     for lack in network.link_process.lacks:
         reporter.say(lack)
     nodes = [NodeControl(host) for host in network.hosts if isinstance(host, TierHost)]
+    behind = {host.spec.node: NodeControl(host) for host in network.engines}
     with links_alive(network.link_process):
-        calibrated = _warm_up(nodes, inputs, manifest.directory, reporter)
-    groups = {node.name: ContainerGroup(str(node.host.container.id)) for node in nodes}
-    return Standing(network, nodes, groups), calibrated
+        calibrated = _warm_up(nodes, list(behind.values()), inputs, manifest.directory, reporter)
+    groups = {node.name: _group(node, behind.get(node.name)) for node in nodes}
+    return Standing(network, nodes, groups, behind), calibrated
+
+
+def _mounted(backends: Sequence[Backend], engines: Iterable[ContainerSpec]) -> list[Backend]:
+    """The backends with the specs of their engines, in the same order, as those can be mounted."""
+    left = iter(engines)
+    return [
+        backend if backend.engine is None else replace(backend, engine=next(left)) for backend in backends
+    ]
+
+
+def _group(node: NodeControl, behind: NodeControl | None) -> NodeGroup:
+    own, *others = (ContainerGroup(str(one.host.container.id)) for one in (node, behind) if one is not None)
+    return NodeGroup(own, *others)
 
 
 def _warm_up(
-    nodes: Sequence[NodeControl], inputs: Inputs, directory: RunDirectory, reporter: Reporter
+    nodes: Sequence[NodeControl],
+    engines: Sequence[NodeControl],
+    inputs: Inputs,
+    directory: RunDirectory,
+    reporter: Reporter,
 ) -> Mapping[str, Mapping[str, Any]]:
     """Load the models, let them infer, calibrate methods, and limit CPUs; return what methods are given."""
-    with reporter.counting("loading the tiers' models", len(nodes)) as progress:
-        wait_ready(nodes, READY_TIMEOUT_S, progress)
+    with reporter.counting("loading the tiers' models", len(nodes) + len(engines)) as progress:
+        wait_ready([*nodes, *engines], READY_TIMEOUT_S, progress)
     texts = warm_up_texts(inputs.scenario.task.data)
     reporter.say("warming up: inference only, then CPU limits")
     warmed = {node.name for node in inputs.topology.nodes if inputs.scenario.tier(node.tier).model.warms_up}
     on_all([node for node in nodes if node.name in warmed], lambda node: node.warm_up(texts))
     calibrated = calibrate(nodes, inputs, directory, reporter)
-    on_all(nodes, lambda node: node.host.limit_cpus())
+    on_all([*nodes, *engines], lambda node: node.host.limit_cpus())
     return calibrated
 
 

@@ -146,14 +146,14 @@ def _evidence(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Ev
 
 def _limits(inputs: Inputs, measured: Measured) -> list[TierLimit]:
     """Each node's CPU limit, and how it was throttled over all methods."""
-    limits = []
+    asked, limits = inputs.as_asked, []
     for node in inputs.topology.nodes:
         rows = [row for row in measured.rows("tiers") if row["node"] == node.name]
         limits.append(
             TierLimit(
                 node.name,
-                inputs.asked_cpus[node.tier],
-                inputs.scenario.tier(node.tier).cpus,
+                asked.tier(node.tier).node_cpus,
+                inputs.scenario.tier(node.tier).node_cpus,
                 periods=total(rows, "periods"),
                 throttled_periods=total(rows, "throttled_periods"),
                 throttled_s=total(rows, "throttled_s"),

@@ -18,7 +18,8 @@ from testbed.orchestrator.prepare import Inputs, inputs_of
 from testbed.results.directory import RunDirectory
 from testbed.scenario.reading.units import duration, write_memory, write_rate
 from testbed.scenario.scenario import Scenario
-from testbed.scenario.sections.models import EmbeddedEntry, TierModel
+from testbed.scenario.sections.models import EmbeddedEntry
+from testbed.scenario.sections.tier_model import TierModel
 from testbed.scenario.topology import Link, Shape
 
 _AS_ROOT_ALONE = ("root", "Docker engine", *PARTS)

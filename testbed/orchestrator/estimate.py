@@ -25,7 +25,7 @@ from testbed.scenario.workload.trace_file import Request
 
 # As measured on two CPUs.
 START_S, CONTAINER_S = 0.7, 0.12
-LOAD_S = {"recorded": 4.5, "openai": 4.5}
+LOAD_S = {"recorded": 4.5, "openai": 4.5, "engine": 5.0}
 """Loading models and warming up, by kind of model; all nodes do so at the same time."""
 LOAD_OTHER_S = 15.0
 METHOD_S = 1.5

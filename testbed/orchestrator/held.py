@@ -16,12 +16,14 @@ from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.processes.run_lock import new_run_id, run_lock
 from testbed.host.processes.signals import undisturbed
+from testbed.network.backend import Backend
 from testbed.network.container import ContainerSpec
 from testbed.orchestrator.bring_up import Standing, bring_up, links_alive
 from testbed.orchestrator.calibrate import calibrate
 from testbed.orchestrator.conclude import Concluded, judge_anew
 from testbed.orchestrator.manifest import Manifest
 from testbed.orchestrator.measurement import Measurement, measure_links
+from testbed.orchestrator.nodes.backend_specs import backend_specs
 from testbed.orchestrator.nodes.extract import extracted
 from testbed.orchestrator.nodes.tier_specs import container_specs
 from testbed.orchestrator.prepare import Inputs, Parts, make_parts
@@ -68,7 +70,7 @@ class HeldNetwork:
         self._stack = ExitStack()
         self.run_id: str | None = None
         self.last_answer_ns: int | None = None
-        self._made: tuple[Parts, list[ContainerSpec]] | None = None
+        self._made: tuple[Parts, list[ContainerSpec], list[Backend]] | None = None
         self._standing: Standing | None = None
         self._measured: list[Measurement] = []
         self._session: Session | None = None
@@ -122,7 +124,7 @@ class HeldNetwork:
                 recorded = stack.enter_context(extracted(scenario, self._asked(inputs)))
                 specs = container_specs(scenario, inputs.topology, parts.models, recorded)
                 self._stack.enter_context(stack.pop_all())
-            self._made = parts, specs
+            self._made = parts, specs, backend_specs(scenario, inputs.topology)
         return self._made[0]
 
     def _asked(self, inputs: Inputs) -> list[Example]:
@@ -145,9 +147,9 @@ class HeldNetwork:
             standing = self._standing
             if standing is None:
                 assert self._made is not None, "its parts are made first"
-                parts, specs = self._made
+                parts, specs, backends = self._made
                 standing, calibrated = bring_up(
-                    self._stack, inputs, parts.image.tag, specs, manifest, self.reporter
+                    self._stack, inputs, parts.image.tag, specs, backends, manifest, self.reporter
                 )
                 self._standing = standing
             else:

@@ -7,10 +7,12 @@ from typing import Any
 
 from testbed.host.cgroup_limits import container_limits, own_limits
 from testbed.host.facts import host_facts, package_version
+from testbed.host.ggufs import gguf_file, gguf_sha256
 from testbed.orchestrator.prepare import Inputs, Parts
 from testbed.results.columns import SCHEMA_VERSION
 from testbed.results.directory import RunDirectory, utc_now
 from testbed.scenario.scenario import RESOLVED
+from testbed.scenario.sections.engines import EngineEntry
 from testbed.scenario.written import scenario_yaml
 
 _REPLAYED = (
@@ -41,6 +43,11 @@ class Manifest:
             "started_ns": {},
             "image": asdict(image),
             "models": None if models is None else models.name,
+            "engines": {
+                tier.name: {"gguf": tier.model.gguf, "sha256": gguf_sha256(gguf_file(tier.model.gguf))}
+                for tier in inputs.scenario.tiers
+                if isinstance(tier.model, EngineEntry)
+            },
             "host": {
                 **host_facts(),
                 "limits": {"shell": own_limits().to_json(), "containers": container_limits().to_json()},

@@ -19,6 +19,7 @@ from testbed.errors import TestbedError
 from testbed.host.cgroup import Usage
 from testbed.network.link import WanLink
 from testbed.orchestrator.accounting import account_captures
+from testbed.orchestrator.backend_captures import BackendCaptures
 from testbed.orchestrator.estimate import NOTHING_AHEAD, Ahead
 from testbed.orchestrator.events.player import EventPlayer
 from testbed.orchestrator.events.stage import Stage
@@ -98,6 +99,7 @@ class Observation:
         clock_offsets_ns: realtime less monotonic clock, at the start and the end; captures are stamped by
             the first.
         started_ns: when its time 0 was, by the clock that stamps captures: ns since 1970.
+        backend_faults: why captures of backend links may lack frames.
     """
 
     method: str
@@ -114,6 +116,7 @@ class Observation:
     started_ns: int
     cpu: CpuReport
     probes: Sequence[ProbeReport]
+    backend_faults: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,7 @@ def observe(
         captures = {
             link.name: stack.enter_context(_capture(session, method.name, link)) for link in session.captured
         }
+        backends = stack.enter_context(BackendCaptures(network.backends, session.directory, method.name))
         network.link_process.begin(session.inputs.scenario.seed, method.name)
         slowest_s = round_trip_s(session.inputs.under_events.links)
         before = read_when_quiet(network, slowest_s)
@@ -210,6 +214,7 @@ def observe(
         reports = {
             name: capture.stop(frames_between(before, after, name)) for name, capture in captures.items()
         }
+        backend_faults = backends.stop()
     return Observation(
         method=method.name,
         outcomes=traffic.outcomes,
@@ -225,6 +230,7 @@ def observe(
         started_ns=round(traffic.start_s * 1e9) + start_offset_ns,
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
+        backend_faults=backend_faults,
     )
 
 
@@ -282,7 +288,8 @@ def account(
         overflows=overflows(method, observed.records, observed.forgotten),
         breakers=breakers(method, observed.records),
         findings=[
-            f"{method}: {link}: {text}" for link, account in captured.items() for text in account.findings
+            *(f"{method}: {link}: {text}" for link, account in captured.items() for text in account.findings),
+            *(f"{method}: {fault}" for fault in observed.backend_faults),
         ],
     )
 

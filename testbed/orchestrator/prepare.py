@@ -11,11 +11,12 @@ from typing import Any
 
 from testbed.errors import TestbedError
 from testbed.host.cgroup_limits import container_limits, own_limits
+from testbed.host.ggufs import gguf_file
 from testbed.host.image import ImageRef, ensure_image
 from testbed.host.processes.reporting import Report
 from testbed.network.feasibility import host_lacks
 from testbed.orchestrator.events.flow import require_iperf3
-from testbed.orchestrator.room import require_room, room_notes
+from testbed.orchestrator.room import require_records, require_room, room_notes
 from testbed.scenario.calibration import Row, calibration_rows, tiers_to_ask
 from testbed.scenario.capacity import capacity_notes
 from testbed.scenario.foreknowledge import Foreknown, foreknow
@@ -24,6 +25,7 @@ from testbed.scenario.recordings import check_recordings
 from testbed.scenario.requests import build_trace, prompts_for, time_notes
 from testbed.scenario.scenario import Scenario, clamp_cpus
 from testbed.scenario.scores import require_scores
+from testbed.scenario.sections.engines import EngineEntry
 from testbed.scenario.sections.events import flow_ports
 from testbed.scenario.sections.graph import graph_notes
 from testbed.scenario.timeline import under_events
@@ -114,6 +116,7 @@ def inputs_of(scenario: Scenario, *, unprivileged: bool = False) -> Inputs:
     require_room(scenario, own)
     notes += room_notes(scenario, own, containers)
     trace = build_trace(scenario)
+    require_records(scenario, len(trace))
     datasets = scenario.task.datasets
     examples = prompts_for(trace, datasets)
     rows = calibration_rows(scenario, trace)
@@ -155,6 +158,9 @@ def make_parts(scenario: Scenario, report: Report) -> Parts:
     Raises:
         TestbedError: one of them cannot be made here.
     """
+    for tier in scenario.tiers:
+        if isinstance(tier.model, EngineEntry):
+            gguf_file(tier.model.gguf, report)
     if not any(tier.model.kind == "embedded" for tier in scenario.tiers):
         return Parts(ensure_image(report), None)
     from testbed.host.embedded.prepare import prepare, require_room

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from testbed.errors import TestbedError
 from testbed.host.cgroup_limits import Limits, leaves, mend, mib, require_memory
+from testbed.orchestrator.nodes import backend_specs
 from testbed.orchestrator.nodes.tier_specs import PIDS_LIMIT
 from testbed.scenario.capacity import held_bytes
 from testbed.scenario.scenario import Scenario
@@ -19,6 +20,8 @@ RUN_BYTES, LINK_BYTES = 150 << 20, 6 << 20
 RUN_TASKS, LINK_TASKS, NODE_TASKS = 40, 2, 2
 """Processes and threads: with pools of threads for the nodes."""
 LEAST_CPUS = 1.0
+RECORDS_MOST = 10_000
+"""Requests of which a server of 64 MiB can tell: 45 MB then, and 63 MB of 20,000."""
 
 
 def require_room(scenario: Scenario, own: Limits) -> None:
@@ -29,7 +32,9 @@ def require_room(scenario: Scenario, own: Limits) -> None:
     """
     topology = scenario.topology
     frames_bytes = held_bytes(scenario.links, scenario.events, topology)
-    require_own_room("a run of this scenario", own, len(topology.links), len(topology.nodes), frames_bytes)
+    backends = sum(scenario.tier(node.tier).model.needs_backend for node in topology.nodes)
+    links = len(topology.links) + backends  # each of both has a capture
+    require_own_room("a run of this scenario", own, links, len(topology.nodes), frames_bytes)
 
 
 def require_own_room(what: str, own: Limits, links: int, nodes: int, frames_bytes: float = 0.0) -> None:
@@ -48,6 +53,21 @@ def require_own_room(what: str, own: Limits, links: int, nodes: int, frames_byte
         )
 
 
+def require_records(scenario: Scenario, requests: int) -> None:
+    """Refuse a run in which the server of a node with an engine would have too many records for its memory.
+
+    Raises:
+        TestbedError: a node may have to remember more requests than that.
+    """
+    for tier in scenario.tiers:
+        if tier.has_engine and requests > RECORDS_MOST * tier.nodes:
+            raise TestbedError(
+                f"tiers.{tier.name}: with {requests:,} requests, a server of 64 MiB in front of an engine "
+                f"would not have the memory to tell of them; ask for {RECORDS_MOST * tier.nodes:,} at most, "
+                "or serve the model yourself (kind: openai)"
+            )
+
+
 def room_notes(scenario: Scenario, own: Limits, containers: Limits) -> Iterator[str]:
     """What limits may cost: sentences for the user."""
     if own.cpus is not None and own.cpus.limit < LEAST_CPUS:
@@ -56,7 +76,7 @@ def room_notes(scenario: Scenario, own: Limits, containers: Limits) -> Iterator[
             f"the verdict on latency sees; {mend(own.cpus)}"
         )
     nodes = scenario.topology.nodes
-    tiers_bytes = sum(scenario.tier(node.tier).memory_bytes for node in nodes)
+    tiers_bytes = sum(scenario.tier(node.tier).node_memory_bytes for node in nodes)
     if tiers_bytes > containers.free_bytes:
         bound = containers.memory
         if bound is None or bound.free > containers.free_bytes:
@@ -68,7 +88,8 @@ def room_notes(scenario: Scenario, own: Limits, containers: Limits) -> Iterator[
             f"{mib(containers.free_bytes)} to them: if they use more, one is killed; lower their memory or "
             f"their number, or {help_}"
         )
-    tasks = PIDS_LIMIT * len(nodes)
+    engines = sum(scenario.tier(node.tier).has_engine for node in nodes)
+    tasks = PIDS_LIMIT * len(nodes) + backend_specs.PIDS_LIMIT * engines
     if containers.processes is not None and containers.processes.free < tasks:
         yield (
             f"the tiers may have {tasks} processes and threads together, and {leaves(containers.processes)} "

@@ -5,7 +5,7 @@ Whatever ends it, all that it made in the kernel and in Docker is removed, and w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from testbed.orchestrator.estimate import Estimate, estimated_seconds
 from testbed.orchestrator.held import HeldNetwork
 from testbed.orchestrator.manifest import Manifest
 from testbed.orchestrator.method import run_method, try_policies
-from testbed.orchestrator.nodes.control import NodeControl
 from testbed.orchestrator.prepare import Inputs, inputs_of
 from testbed.orchestrator.session import Session
 from testbed.results.captures import put_away
@@ -99,7 +98,7 @@ def _replay_methods(session: Session, manifest: Manifest, measured: Measured, es
     methods = inputs.scenario.methods
     for number, method in enumerate(methods, 1):
         what = f"{method.name}: replaying {requests} requests (method {number} of {len(methods)})"
-        with session.reporter.counting(what, requests) as progress, naming_ended_container(session.nodes):
+        with session.reporter.counting(what, requests) as progress, naming_ended_container(session):
             result = run_method(session, method, progress, estimate.ahead(number - 1))
         measured.methods.append(result)
         offsets_ns = {result.method: result.observed.clock_offsets_ns for result in measured.methods}
@@ -107,6 +106,8 @@ def _replay_methods(session: Session, manifest: Manifest, measured: Measured, es
         manifest.add(clock_offsets_ns=offsets_ns, started_ns=starts_ns)
         save_tables(session.directory, inputs, measured)
         put_away(session.directory, method.name, inputs.scenario.captures, session.reporter.say)
+        for engine in session.network.engines:  # what ended as `inference` is in the tables by now
+            engine.require_running()
 
 
 def _tell_gap(network: HeldNetwork, measured: Measured) -> None:
@@ -120,11 +121,11 @@ def _tell_gap(network: HeldNetwork, measured: Measured) -> None:
 
 
 @contextmanager
-def naming_ended_container(nodes: Sequence[NodeControl]) -> Iterator[None]:
+def naming_ended_container(session: Session) -> Iterator[None]:
     """Where the block fails because a container has ended, raise that, with the last line of its log."""
     try:
         yield
     except TestbedError:
-        for node in nodes:
-            node.host.require_running()
+        for host in (*session.network.engines, *(node.host for node in session.nodes)):
+            host.require_running()
         raise

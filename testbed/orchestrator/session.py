@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from testbed.console import Reporter
-from testbed.host.cgroup import ContainerGroup
+from testbed.host.cgroup import NodeGroup
 from testbed.network.link import WanLink
 from testbed.network.measure.paths import LinkPath
 from testbed.network.network import Network
@@ -22,7 +22,7 @@ class Session:
 
     Attributes:
         captured: the links that are captured; no byte of another has a cause.
-        groups: the control groups of the nodes that are containers.
+        groups: the control groups of the nodes that are containers, with those of their engines.
         probes: idle links that are pinged meanwhile.
         calibrated: by method, what its policy is given beside the scenario's parameters.
     """
@@ -33,6 +33,6 @@ class Session:
     captured: Sequence[WanLink]
     directory: RunDirectory
     reporter: Reporter
-    groups: Mapping[str, ContainerGroup] = field(default_factory=dict)
+    groups: Mapping[str, NodeGroup] = field(default_factory=dict)
     probes: Sequence[LinkPath] = ()
     calibrated: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

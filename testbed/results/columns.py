@@ -123,6 +123,10 @@ class RequestRow:
     """What the request cost at all nodes on its path, in the unit of the scenario's prices
     (:mod:`testbed.results.cost`); null too where part of it cannot be known, and without prices.
     """
+    backend_ms: list[float | None]
+    """Of ``inference_ms``: waiting for the engine behind the node; null where none was asked, and in runs of
+    schema version 1 to 5.
+    """
 
 
 @dataclass(frozen=True)

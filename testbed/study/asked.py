@@ -14,9 +14,10 @@ from testbed.host.processes.reporting import Report
 from testbed.scenario.reading.mistakes import explain, nearest
 from testbed.scenario.requests import row_order
 from testbed.scenario.scenario import Scenario
-from testbed.scenario.sections.models import AnyModel, TierModel
+from testbed.scenario.sections.models import AnyModel
 from testbed.scenario.sections.section import FileContext
 from testbed.scenario.sections.task import Task
+from testbed.scenario.sections.tier_model import TierModel
 from testbed.scenario.workload.datasets import DATASETS, load
 from testbed.study.models import HostModel, host_model
 from testbed.study.record import Effort, Rows

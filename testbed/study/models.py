@@ -14,8 +14,10 @@ from testbed.host.checkpoints import checkpoint_files, from_hub
 from testbed.host.embedded.revision import embedded_revision
 from testbed.host.facts import cpu_model, package_version, usable_cpus
 from testbed.host.processes.reporting import Report
-from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry, RecordedEntry, TierModel
+from testbed.scenario.sections.engines import EngineEntry
+from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry, RecordedEntry
 from testbed.scenario.sections.task import Task
+from testbed.scenario.sections.tier_model import TierModel
 from tiers.models.base import ModelConfig
 from tiers.plugins import external
 
@@ -70,6 +72,11 @@ def host_model(
     """
     if isinstance(model, RecordedEntry):
         raise TestbedError(f"{name}: is recorded already; name the model that gave the answers")
+    if isinstance(model, EngineEntry):
+        raise TestbedError(
+            f"{name}: an engine that a run starts is not recorded; serve {model.name} yourself, and name it "
+            "with --model and --openai"
+        )
     options = model.options
     confidence = options.pop("confidence", None)
     word, revision, kind = model.served_as, None, model.kind

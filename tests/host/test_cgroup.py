@@ -71,6 +71,11 @@ def test_differences_leave_memory_as_it_is() -> None:
     assert after.since(Usage(None, None, None, None, None)).cpu_s is None
 
 
+def test_two_containers_together_are_their_sum_as_far_as_both_are_known() -> None:
+    server, engine = Usage(100, 1.0, 10, 2, 0.5, 0.25), Usage(20, 2.5, 30, 1, 0.25, None)
+    assert server + engine == Usage(120, 3.5, 40, 3, 0.75, None)
+
+
 @pytest.fixture
 def groups() -> Iterator[list[Path]]:
     """Groups of this host's own kernel that bear a container's id, with a quarter of a CPU."""

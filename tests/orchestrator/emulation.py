@@ -13,6 +13,7 @@ from testbed.network.container import ContainerSpec
 from testbed.network.network import Network
 from testbed.orchestrator.calibrate import calibrate
 from testbed.orchestrator.method import try_policies
+from testbed.orchestrator.nodes.backend_specs import backend_specs
 from testbed.orchestrator.nodes.extract import extract
 from testbed.orchestrator.nodes.tier_process import tier_processes
 from testbed.orchestrator.nodes.tier_specs import PLUGIN_MOUNT, container_specs
@@ -74,7 +75,7 @@ def inputs_for(scenario: Scenario) -> Inputs:
 
 @contextmanager
 def emulated(scenario: Scenario, out: Path, reporter: Reporter) -> Iterator[Session]:
-    """The scenario up and ready for ``run_method``; its models must be recorded ones."""
+    """The scenario up and ready for ``run_method``; its models must be recorded ones, or engines outside."""
     topology, inputs = scenario.topology, inputs_for(scenario)
     run_id = "".join(random.choices(string.ascii_lowercase + string.digits, k=4))
     inside = out.parent / "inside"
@@ -82,7 +83,8 @@ def emulated(scenario: Scenario, out: Path, reporter: Reporter) -> Iterator[Sess
     environments = {spec.node: _on_host(spec, inside) for spec in specs}
     with ExitStack() as stack:
         supervised = [spec.node for spec in specs if spec.command]
-        network = stack.enter_context(Network(topology, run_id, hosts="namespace"))
+        backends = backend_specs(scenario, topology)
+        network = stack.enter_context(Network(topology, run_id, backends=backends, hosts="namespace"))
         paths = {host.name: host.netns_path for host in network.hosts}
         nodes = stack.enter_context(tier_processes(paths, environments, supervised))
         directory = RunDirectory.create(out, scenario.name)

@@ -8,7 +8,7 @@ import pytest
 
 from testbed.errors import TestbedError
 from testbed.host.cgroup_limits import Bound, Limits
-from testbed.orchestrator.room import require_room, room_notes
+from testbed.orchestrator.room import require_records, require_room, room_notes
 from testbed.scenario.scenario import load_scenario
 from tests import SCENARIOS
 
@@ -53,6 +53,16 @@ def test_tiers_that_may_use_more_than_all_containers_have_are_named() -> None:
         "1,000 MiB to them: if they use more, one is killed; lower their memory or their number, or raise "
         "that group's limit"
     )
+
+
+def test_a_server_in_front_of_an_engine_counts_on_top_and_holds_so_many_records() -> None:
+    engine = "tiers.cloud.model={kind: engine, engine: llama.cpp, gguf: smollm2-135m-instruct}"
+    scenario = load_scenario(SMOKE, [engine])
+    (note,) = room_notes(scenario, Limits(), memory(1024))
+    assert note.startswith("the tiers may use 1,088 MiB of memory together")
+    require_records(scenario, 10_000)
+    with pytest.raises(TestbedError, match=r"^tiers\.cloud: with 10,001 requests, a server of 64 MiB"):
+        require_records(scenario, 10_001)
 
 
 def test_tiers_that_may_have_more_threads_than_all_containers_have_are_named() -> None:

@@ -57,6 +57,7 @@ PUBLISHED: dict[str, Mapping[str, str | list[str]]] = {
         "prompt_tokens": [WHOLE],
         "generated_tokens": [WHOLE],
         "cost": REAL,
+        "backend_ms": [REAL],
     },
     "links.parquet": {
         "link": TEXT,

@@ -22,6 +22,7 @@ from testbed.scenario.scenario import (
     with_requests,
     with_seed,
 )
+from testbed.scenario.sections.engines import EngineEntry
 from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry, RecordedEntry
 from testbed.scenario.sections.trace import DrawnTrace, FileTrace
 from tests import QUICKSTART, SCENARIOS
@@ -212,8 +213,19 @@ class TestModels:
     def test_another_engine(self, tmp_path: Path) -> None:
         url = "http://10.0.0.5:8001/v1"
         model = self.model(tmp_path, {"kind": "openai", "url": url, "model": "big", "timeout": "20s"})
-        assert model.reaches_outside
+        assert model.needs_backend
         assert model.options == {"url": url, "model": "big", "timeout_s": 20.0}
+
+    def test_an_engine_that_is_started(self, tmp_path: Path) -> None:
+        (tmp_path / "mine.gguf").write_bytes(b"GGUF")
+        given = {"kind": "engine", "engine": "llama.cpp", "gguf": "mine.gguf", "timeout": "20s"}
+        model = self.model(tmp_path, given)
+        assert isinstance(model, EngineEntry)
+        assert model.needs_backend
+        assert (model.gguf, model.context, model.slots) == (str(tmp_path / "mine.gguf"), 2048, 1)
+        assert model.options == {"model": "mine.gguf", "timeout_s": 20.0, "params": {"top_logprobs": 1}}
+        named = self.model(tmp_path, {**given, "gguf": "smollm2-135m-instruct"})
+        assert named.options["model"] == "smollm2-135m-instruct"
 
     def test_a_class_in_a_file_takes_any_options(self, tmp_path: Path) -> None:
         (tmp_path / "mine.py").touch()
@@ -233,6 +245,14 @@ WRONG = {
     "tiers.device.model=./nosuch": "tiers.device.model: no such file or directory './nosuch'",
     "tiers.device.model=../tests": "is no Transformers checkpoint directory; it must hold a config.json",
     "tiers.device.model=openai/gpt": "'openai/gpt' does not say where the engine is; write {kind: openai",
+    "tiers.device.model={kind: engine}": "tiers.device.model.engine: is missing; add it",
+    "tiers.device.model={kind: engine, engine: vllm, gguf: x.gguf}": "engine: must be 'llama.cpp', not 'v",
+    "tiers.device.model={kind: engine, engine: llama.cpp, gguf: smollm}": "no prepared GGUF 'smollm'; ",
+    "tiers.device.model={kind: engine, engine: llama.cpp, gguf: README.md}": "no prepared GGUF 'README.md'; ",
+    "tiers.device.model={kind: engine, engine: llama.cpp, gguf: ./README.md}": "README.md is no GGUF file",
+    "tiers.device.model={kind: engine, engine: llama.cpp, gguf: no.gguf}": "no such file or directory 'no",
+    "tiers.device.model={kind: engine, engine: llama.cpp, gguf: x, url: x}": "unknown key",
+    "tiers.device.model={kind: openai, url: 'http://x/v1', model: m, via: y}": "model.via: unknown key",
     "tiers.device.model=7": "tiers.device.model: no model 7; write embedded/RUNG",
     "tiers.device.model={kind: recorded}": "tiers.device.model: give the path of recorded inferences",
     "tiers.device.model={kind: recorded, service: 5}": "tiers.device.model.service: 5 has no unit",

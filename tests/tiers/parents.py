@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -27,8 +28,8 @@ Behaviour = Callable[[int, socket.socket], bool]
 
 
 @contextmanager
-def parent(behaviour: Behaviour) -> Iterator[tuple[int, Seen]]:
-    """A listening port and what it has seen."""
+def parent(behaviour: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator[tuple[int, Seen]]:
+    """A listening port and what it has seen, within TLS if ``tls`` says how."""
     listener = socket.create_server((HOST, 0))
     seen, stopping = Seen(), threading.Event()
 
@@ -39,6 +40,11 @@ def parent(behaviour: Behaviour) -> Iterator[tuple[int, Seen]]:
             except OSError:
                 return
             seen.connections += 1
+            if tls is not None:
+                try:
+                    connection = tls.wrap_socket(connection, server_side=True)
+                except OSError:  # the client does not trust us
+                    continue
             threading.Thread(target=serve, args=(connection,), daemon=True).start()
 
     def serve(connection: socket.socket) -> None:

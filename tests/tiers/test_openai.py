@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import math
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +54,80 @@ def test_the_prompt_goes_unchanged_and_token_log_probabilities_are_the_confidenc
             {"role": "user", "content": '„so“ – "la\\la"'},
         ]
         assert (sent["model"], sent["logprobs"], sent["temperature"], sent["top_k"]) == ("big", True, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "read"),
+    [
+        ({"content": [{"logprob": -0.5}, {"logprob": -1}]}, [-0.5, -1.0]),
+        ({"tokens": ["a", "b", "c"], "token_logprobs": [None, -0.5, -1]}, [-0.5, -1.0]),
+        ({"content": None, "token_logprobs": [-0.5, -1.0]}, [-0.5, -1.0]),
+    ],
+)
+def test_log_probabilities_are_read_as_openai_writes_and_wrote_them(
+    logprobs: dict[str, Any], read: list[float]
+) -> None:
+    choice = {"message": {"content": "positive"}, "logprobs": logprobs}
+    with parent(sending(lambda: {"choices": [choice]})) as (port, _):
+        assert engine_model(port).infer("x").token_logprobs == read
+
+
+def test_the_time_that_an_engine_took_is_apart_of_the_inference() -> None:
+    def slow(number: int, connection: socket.socket) -> bool:
+        time.sleep(0.05)
+        return saying("positive", [-0.1])(number, connection)
+
+    with parent(slow) as (port, _):
+        model = {"kind": "openai", "url": f"http://{HOST}:{port}/v1", "model": "big"}
+        with running(node_config("cloud", None, model=model)) as cloud:
+            ask(cloud.port, "x")
+            (record,) = records(cloud)
+            assert 50 <= record["backend_ms"] <= record["inference_ms"]
+    with running(node_config("cloud", None)) as cloud:
+        ask(cloud.port, "x")
+        assert records(cloud)[0]["backend_ms"] is None
+
+
+def test_an_engine_that_closed_an_idle_connection_is_asked_once_more() -> None:
+    def closes(number: int, connection: socket.socket) -> bool:
+        return number != 1 and saying("positive", [-0.1])(number, connection)
+
+    with parent(closes) as (port, seen):
+        model = engine_model(port)
+        assert [model.infer("x").answer for _ in range(2)] == ["positive"] * 2
+        assert (len(seen.requests), seen.connections) == (3, 2)
+    with parent(lambda *_: False) as (port, seen):
+        with pytest.raises(EngineError, match="Connection aborted"):
+            engine_model(port).infer("x")
+        assert len(seen.requests) == 2
+
+
+def test_through_a_relay_an_engine_is_asked_by_the_host_of_its_url() -> None:
+    with parent(saying("positive", [-0.1])) as (port, seen):
+        via = f"{HOST}:{port}"
+        assert engine_model(1, url="http://gpu.example:8001/v1", via=via).infer("x").answer == "positive"
+        head = seen.requests[0].partition(b"\r\n\r\n")[0].splitlines()
+        assert head[0] == b"POST /v1/chat/completions HTTP/1.1"
+        assert [line for line in head if line.lower().startswith(b"host:")] == [b"Host: gpu.example:8001"]
+
+
+def test_tls_ends_at_the_engine_which_must_be_the_urls_host(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "ca.pem", tmp_path / "key.pem"
+    openssl = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    openssl += ["-subj", "/CN=gpu.example", "-addext", "subjectAltName=DNS:gpu.example", "-days", "2"]
+    subprocess.run([*openssl, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context, asked_for = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), []
+    context.load_cert_chain(certificate, key)
+    context.sni_callback = lambda _socket, name, _context: asked_for.append(name)
+    with parent(saying("positive", [-0.1]), context) as (port, seen):
+        via, ca = f"{HOST}:{port}", str(certificate)
+        assert engine_model(1, url="https://gpu.example/v1", via=via, ca=ca).infer("x").answer == "positive"
+        assert b"Host: gpu.example\r\n" in seen.requests[0]
+        with pytest.raises(EngineError, match="CERTIFICATE_VERIFY_FAILED"):
+            engine_model(1, url="https://gpu.example/v1", via=via).infer("x")
+        with pytest.raises(EngineError, match=r"other\.example"):
+            engine_model(1, url="https://other.example/v1", via=via, ca=ca).infer("x")
+    assert asked_for == ["gpu.example", "gpu.example", "other.example"]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ class Output:
     and then stands for itself. ``made_up``: no model gave the answer. ``prompt_tokens`` were read and
     ``completion_tokens`` make up the answer, by the model's own tokenizer; ``None`` where it has none.
     ``cut_off``: it produced all that it may, without an end. ``logprobs`` are there only if they were asked
-    for: an entry for each token, as in ``logprobs.content`` of the OpenAI API.
+    for: an entry for each token, as in ``logprobs.content`` of the OpenAI API. ``backend_ms`` is how long an
+    engine behind the tier was waited for, ``None`` where there is none.
     """
 
     answer: str
@@ -38,6 +39,7 @@ class Output:
     completion_tokens: int | None = None
     cut_off: bool = False
     made_up: bool = False
+    backend_ms: float | None = None
     logprobs: Sequence[Mapping[str, Any]] | None = None
 
 
@@ -78,8 +80,8 @@ class Model(ABC):
     """Which confidence suits what this model puts out, unless the configuration names another."""
     tokens = "words"
     """What the figures of an answer's ``usage`` count; ``words``, where the model has no tokenizer."""
-    reaches_outside = False
-    """Whether it asks an engine outside the emulated network."""
+    needs_backend = False
+    """Whether it asks an engine that runs elsewhere, over a backend link."""
     able: Collection[Ability] = ()
     """What :meth:`answer` heeds beside the last user message; a request that asks for more is refused."""
 

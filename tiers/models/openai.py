@@ -1,4 +1,4 @@
-"""Another engine that speaks the OpenAI API (vLLM, llama.cpp, …) as a tier's model.
+"""An engine that speaks the OpenAI API (vLLM, llama.cpp, …) as a tier's model.
 
 The user's text goes in the task's template as the last message, unchanged where that is the text alone.
 Confidence comes from the answer's token log-probabilities. In classification, an answer counts as a label if
@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import urllib3
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
 from tiers.api.asked import Asked
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
 from tiers.models.checkpoint.labels import as_label
-from tiers.parameters import Count, Like, Range
+from tiers.parameters import Count, File, Internal, Like, Range
 from tiers.protocol import encode_json
 from tiers.tasks import Template, fill
 
@@ -43,11 +45,15 @@ class OpenAIModel(Model):
 
     ``template`` stands for the task's. ``system`` is a message before the prompt, ``params`` are more fields
     of the engine's request. ``api_key_env`` names the environment variable that holds the key: the key itself
-    stays out of scenarios.
+    stays out of scenarios. ``ca`` is a file of certificates, one of which an https engine's must lead to;
+    without it, the system's.
+
+    ``via`` is where connections to the engine go instead, ``host:port``: a relay, which passes on bytes. TLS
+    ends at the engine all the same, and it is asked, and must show a certificate, for the url's host.
     """
 
     tokens = "engine"
-    reaches_outside = True
+    needs_backend = True
     able = ("max_tokens", "logprobs", "sampling", "conversation")
 
     def __init__(
@@ -63,6 +69,8 @@ class OpenAIModel(Model):
         timeout_s: Annotated[float, Range(0.001, 3600)] = 60,
         params: Mapping[str, Any] | None = None,
         api_key_env: Variable | None = None,
+        ca: Annotated[str, File("/engine/ca.pem")] | None = None,
+        via: Annotated[str, Internal()] | None = None,
     ) -> None:
         super().__init__(config)
         self._url = url.rstrip("/") + "/chat/completions"
@@ -76,12 +84,9 @@ class OpenAIModel(Model):
             **(params or {}),
         }
         self._headers = {"Content-Type": "application/json", **_authorization(api_key_env)}
-        self._pool = urllib3.PoolManager(
-            num_pools=1,
-            maxsize=MAX_TOGETHER,
-            retries=False,
-            timeout=urllib3.Timeout(connect=10, read=timeout_s),
-        )
+        self._pool, self._path = _pool(self._url, via, ca, timeout_s)
+        if via is not None:
+            self._headers["Host"] = urllib3.util.parse_url(self._url).netloc or ""
 
     def infer(self, text: str) -> Output:
         """Ask the engine.
@@ -94,7 +99,10 @@ class OpenAIModel(Model):
     def answer(self, asked: Asked) -> Output:
         """Ask the engine for the whole conversation, with what its options say; raises as :meth:`infer`."""
         request = {**self._request, **self._options(asked), "messages": self._messages(asked)}
-        return self._output(self._ask(request), wanted=asked.options.top_logprobs is not None)
+        asked_at = time.monotonic()
+        raw = self._ask(request)
+        backend_ms = (time.monotonic() - asked_at) * 1000
+        return self._output(raw, wanted=asked.options.top_logprobs is not None, backend_ms=backend_ms)
 
     def _messages(self, asked: Asked) -> list[dict[str, str]]:
         """All of them, the last user's in the template, behind the scenario's own system message.
@@ -123,9 +131,7 @@ class OpenAIModel(Model):
     def _ask(self, request: Mapping[str, Any]) -> bytes:
         body = encode_json(request)
         try:
-            answer = self._pool.request(
-                "POST", self._url, body=body, headers=self._headers, preload_content=False, redirect=False
-            )
+            answer = self._post(body)
             raw = answer.read(MAX_ANSWER_BYTES)
             if len(raw) == MAX_ANSWER_BYTES:
                 answer.close()  # what is unread must not be taken for the next answer
@@ -138,6 +144,23 @@ class OpenAIModel(Model):
             )
         return bytes(raw)
 
+    def _post(self, body: bytes) -> urllib3.BaseHTTPResponse:
+        """The beginning of the engine's answer.
+
+        It is asked again, once, if it closed the connection before a byte of answer: an engine that ends idle
+        connections may do so just as a request is on its way.
+        """
+        asking: dict[str, Any] = {
+            "body": body,
+            "headers": self._headers,
+            "preload_content": False,
+            "redirect": False,
+        }
+        try:
+            return self._pool.request("POST", self._path, **asking)
+        except urllib3.exceptions.ProtocolError:
+            return self._pool.request("POST", self._path, **asking)
+
     def infer_many(self, texts: Sequence[str]) -> list[Output]:
         """Ask for all at the same time: it is the engine that makes batches.
 
@@ -147,14 +170,13 @@ class OpenAIModel(Model):
         with ThreadPoolExecutor(max_workers=min(len(texts), MAX_TOGETHER)) as threads:
             return list(threads.map(self.infer, texts))
 
-    def _output(self, raw: bytes, *, wanted: bool) -> Output:
+    def _output(self, raw: bytes, *, wanted: bool, backend_ms: float) -> Output:
         try:
             answer = json.loads(raw)
             choice = answer["choices"][0]
             text = choice["message"]["content"] or ""
-            tokens = choice["logprobs"]["content"]
-            logprobs = [float(token["logprob"]) for token in tokens]
-            entries = [_entry(token) for token in tokens] if wanted else None
+            logprobs = _logprobs(choice["logprobs"])
+            entries = _entries(choice["logprobs"]) if wanted else None
             cut_off = choice.get("finish_reason") == "length"
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise EngineError(
@@ -173,6 +195,7 @@ class OpenAIModel(Model):
             completion_tokens=made,
             cut_off=cut_off,
             logprobs=entries,
+            backend_ms=backend_ms,
         )
 
     def _answer(self, text: str) -> str:
@@ -183,13 +206,56 @@ class OpenAIModel(Model):
         return {**super().describe(), **known}
 
 
-def _entry(token: Mapping[str, Any]) -> dict[str, Any]:
-    """A token of the engine's with the fields of the OpenAI API, and no others."""
-    return {**_known(token), "top_logprobs": [_known(other) for other in token.get("top_logprobs") or ()]}
+def _entries(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """An answer's tokens as the OpenAI API has them today, whichever way the engine writes them."""
+    if found.get("content") is not None:
+        return [
+            {**_known(token), "top_logprobs": [_known(other) for other in token.get("top_logprobs") or ()]}
+            for token in found["content"]
+        ]
+    tokens, tops = found["tokens"], found.get("top_logprobs") or [None] * len(found["tokens"])
+    return [
+        {
+            **_known({"token": token, "logprob": logprob}),
+            "top_logprobs": [_known({"token": other, "logprob": at}) for other, at in (top or {}).items()],
+        }
+        for token, logprob, top in zip(tokens, found["token_logprobs"], tops, strict=True)
+        if logprob is not None
+    ]
 
 
 def _known(token: Mapping[str, Any]) -> dict[str, Any]:
     return {"token": token.get("token", ""), "logprob": token["logprob"], "bytes": token.get("bytes")}
+
+
+def _pool(url: str, via: str | None, ca: str | None, timeout_s: float) -> tuple[HTTPConnectionPool, str]:
+    """The connections to an engine, and the path at which it is asked."""
+    place = urllib3.util.parse_url(url)
+    secure = place.scheme == "https"
+    host, port = str(place.host), place.port or (443 if secure else 80)
+    there, at = (host, port) if via is None else (via.rpartition(":")[0], int(via.rpartition(":")[2]))
+    kept: dict[str, Any] = {
+        "maxsize": MAX_TOGETHER,
+        "retries": False,
+        "timeout": urllib3.Timeout(connect=10, read=timeout_s),
+    }
+    if secure:
+        pool: HTTPConnectionPool = HTTPSConnectionPool(
+            there, at, ca_certs=ca, cert_reqs="CERT_REQUIRED", server_hostname=host.strip("[]"), **kept
+        )
+    else:
+        pool = HTTPConnectionPool(there, at, **kept)
+    return pool, place.request_uri
+
+
+def _logprobs(found: Any) -> list[float]:
+    """The log-probabilities of an answer's tokens, as OpenAI writes them today or wrote them before.
+
+    In ``token_logprobs`` a first token without one has null.
+    """
+    if isinstance(found, dict) and found.get("content") is not None:
+        return [float(token["logprob"]) for token in found["content"]]
+    return [float(logprob) for logprob in found["token_logprobs"] if logprob is not None]
 
 
 def _count(tokens: object) -> int | None:

@@ -14,6 +14,9 @@ _TABLE = Path("/proc/thread-self/net/tcp")
 _ESTABLISHED, _TIME_WAIT, _CLOSE, _LISTEN = 0x01, 0x06, 0x07, 0x0A
 _RETRANSMIT, _PROBE = 1, 4
 _LOOPBACK = "0100007F"
+BACKEND_NET = (10, 78)
+"""How addresses of backend links begin. What is open there is no part of the WAN, and may stay so."""
+_BACKEND = "".join(f"{part:02X}" for part in reversed(BACKEND_NET))
 _POLL_S = 0.05
 
 
@@ -33,7 +36,7 @@ class Connection:
 
 
 def connections(netns_path: str) -> list[Connection]:
-    """The IPv4 sockets of the namespace at ``netns_path``."""
+    """The IPv4 sockets of the namespace at ``netns_path``, without those of backend links."""
     with in_namespace(netns_path):
         lines = _TABLE.read_text().splitlines()[1:]
     return list(_parse(lines))
@@ -70,6 +73,8 @@ def wait_until_closed(netns_paths: Sequence[str], timeout_s: float, least_s: flo
 def _parse(lines: Sequence[str]) -> Iterator[Connection]:
     for line in lines:
         _, local, remote, state, queues, timer, *_ = line.split()
+        if local.partition(":")[0].endswith(_BACKEND):
+            continue
         status, waiting = int(state, 16), int(queues.partition(":")[0], 16)
         is_open = status not in (_TIME_WAIT, _CLOSE, _LISTEN)
         yield Connection(

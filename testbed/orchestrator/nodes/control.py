@@ -52,7 +52,7 @@ class NodeControl:
         """
         try:
             status, _ = self._exchange("/health", None, CONTROL_TIMEOUT_S)
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException, TestbedError):  # its namespace goes with a container
             self.host.require_running()
             return False
         return status == 200
@@ -104,11 +104,20 @@ class NodeControl:
         """The node's model, its method, how many records it had no room for, and more."""
         return dict(self._ask("status"))
 
+    def describe_engine(self) -> dict[str, Any]:
+        """What an engine says of the model that it serves, where this is the control of one."""
+        try:
+            _, answer = self._exchange("/v1/models", None, CONTROL_TIMEOUT_S)
+            return dict(answer["data"][0]["meta"])
+        except (OSError, http.client.HTTPException, LookupError, TypeError, ValueError) as error:
+            self.host.require_running()
+            raise TestbedError(f"{self.host.called} does not say what it serves ({error!r})") from error
+
     def _ask(self, path: str, body: Any = None, timeout_s: float = CONTROL_TIMEOUT_S) -> Any:
         """Post ``body``, or get what is there without one; return the answer's JSON."""
         try:
             status, answer = self._exchange(f"{CONTROL_PREFIX}/{path}", body, timeout_s)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, TestbedError) as error:
             self.host.require_running()
             raise TestbedError(f"node {self.name} does not answer {path} ({error})") from error
         if status != 200:

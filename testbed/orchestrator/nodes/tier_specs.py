@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from typing import Any
 
 from testbed.errors import TestbedError
 from testbed.host.checkpoints import from_hub
+from testbed.network.backend import ENGINE_PORT, ends
 from testbed.network.container import ContainerSpec
 from testbed.orchestrator.nodes.mounts import mounts_of
 from testbed.orchestrator.nodes.tier_process import environment
@@ -18,7 +20,7 @@ from testbed.scenario.patience import slowest_way_up_s
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.methods import Method
 from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry
-from testbed.scenario.sections.tiers import Tier
+from testbed.scenario.sections.tiers import SERVER_CPUS, SERVER_MEMORY_BYTES, Tier
 from testbed.scenario.timeline import under_events
 from testbed.scenario.topology import Node, Topology
 from tiers.config import REQUEST_THREADS
@@ -28,6 +30,8 @@ from tiers.records import MAX_RECORDS
 PLUGIN_MOUNT = "/plugins"
 PIDS_LIMIT = REQUEST_THREADS + 256
 """Processes and threads of a node: one for each request, and what model and supervisor need."""
+ENGINE_REQUEST_THREADS = 500
+"""Of a server of 64 MiB, which has 41 then, and 60 with a thousand."""
 
 
 def container_specs(
@@ -57,15 +61,35 @@ def container_specs(
     return [
         ContainerSpec(
             node.name,
-            cpus=scenario.tier(node.tier).cpus,
-            memory_bytes=scenario.tier(node.tier).memory_bytes,
-            env=_environment(node, scenario, worst, configs[node.tier], returns=node.name in killed),
+            **_limits(scenario.tier(node.tier)),
+            env=_environment(node, scenario, worst, configs[node.tier], returns=node.name in killed)
+            | _key(scenario.tier(node.tier)),
             pids_limit=PIDS_LIMIT,
             mounts=mounts[node.tier],
             command=["python3", "-m", "tiers.supervisor"] if node.name in killed else None,
         )
         for node in topology.nodes
     ]
+
+
+def _limits(tier: Tier) -> dict[str, Any]:
+    """What the container of a node's server may use: little, where an engine has what the tier has."""
+    if tier.has_engine:
+        return {"cpus": SERVER_CPUS, "memory_bytes": SERVER_MEMORY_BYTES}
+    return {"cpus": tier.cpus, "memory_bytes": tier.memory_bytes}
+
+
+def _key(tier: Tier) -> dict[str, str]:
+    """The variable that holds the key of a tier's engine, where it needs one.
+
+    Raises:
+        TestbedError: this environment does not have it.
+    """
+    if (name := tier.model.options.get("api_key_env")) is None or not tier.model.needs_backend:
+        return {}
+    if not os.environ.get(name):
+        raise TestbedError(f"tiers.{tier.name}.model.api_key_env: the environment has no {name}; export it")
+    return {name: os.environ[name]}
 
 
 def policy_spec(method: Method, seed: int, calibrated: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -97,13 +121,15 @@ def _environment(
         "node": node.name,
         "tier": node.tier,
         "tiers": scenario.tier_names,
-        "model": model,
+        "model": model | _engine_at(node, scenario.tier(node.tier), topology),
         "task": scenario.task.asked,
         "parent": None if node.parent is None else topology.node(node.parent).ip,
         "threads": threads,
         "plugins": [PLUGIN_MOUNT],
         **round_trips(node, topology),
     }
+    if scenario.tier(node.tier).has_engine:
+        config["request_threads"] = ENGINE_REQUEST_THREADS
     if (past := topology.past(node.name)) is not None:
         config["past"] = past.ip
     if (tier := scenario.tier(node.tier)).batch > 1:
@@ -115,11 +141,6 @@ def _environment(
 
 def _model(tier: Tier, models: Path | None, rows: Path | None, mounts: dict[str, str]) -> dict[str, Any]:
     model, options = tier.model, tier.model.options
-    if model.reaches_outside:
-        raise TestbedError(
-            f"tiers.{tier.name}.model: containers have no backend link to an engine outside yet; "
-            "use an embedded, transformers or recorded model"
-        )
     if confidence := options.get("confidence"):
         options["confidence"] = _plugin(confidence, mounts)
     if isinstance(model, EmbeddedEntry):
@@ -143,6 +164,16 @@ def _model(tier: Tier, models: Path | None, rows: Path | None, mounts: dict[str,
                 raise TestbedError(f"tiers.{tier.name}.model: {error}") from error
             options[option] = inside
     return {"kind": _plugin(model.served_as, mounts), **options}
+
+
+def _engine_at(node: Node, tier: Tier, topology: Topology) -> dict[str, str]:
+    """How a node's model reaches the engine behind the node, if there is one."""
+    if not tier.model.needs_backend:
+        return {}
+    _, far = ends(topology.nodes, node.name)
+    if tier.has_engine:
+        return {"url": f"http://{far.ip}:{ENGINE_PORT}/v1"}
+    return {"via": f"{far.ip}:{ENGINE_PORT}"}
 
 
 def _plugin(name: str, mounts: dict[str, str]) -> str:

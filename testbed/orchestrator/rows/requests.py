@@ -30,6 +30,7 @@ _PER_NODE = {
     "upstream_ms": "upstream_ms",
     "forward_errors": "forward_error",
     "repeats": "repeats",
+    "backend_ms": "backend_ms",
     "skipped": "skipped",
     "batch_sizes": "batch_size",
     "lives": "life",

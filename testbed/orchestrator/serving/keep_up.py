@@ -136,7 +136,7 @@ def _use(network: HeldNetwork, inputs: Inputs, use: Use) -> Asked:
     with tempfile.TemporaryDirectory(prefix="llm-testbed-") as scratch:
         directory = RunDirectory.create(Path(scratch) / "run", inputs.scenario.name)
         manifest = Manifest(directory, str(network.run_id), inputs, parts)
-        with network.lent(inputs, manifest, probed=False) as session, naming_ended_container(session.nodes):
+        with network.lent(inputs, manifest, probed=False) as session, naming_ended_container(session):
             begin(session, method, KEPT)
             session.network.link_process.begin(inputs.scenario.seed, method.name)
             return use.run(session)
@@ -165,7 +165,7 @@ def _use_and_record(
             network.reporter.say("accounting for what crossed the links")
             return Traffic(asked.outcomes, asked.start_s)
 
-        with naming_ended_container(session.nodes):
+        with naming_ended_container(session):
             observed = observe(session, method, lambda _done, _of: None, asking=asking)
         measured.inputs = inputs = _as_asked(inputs, asked, manifest.run_id)
         write_trace(inputs.trace, directory.path / "trace.jsonl")

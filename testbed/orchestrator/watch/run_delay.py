@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from testbed.errors import TestbedError
-from testbed.host.cgroup import ContainerGroup
+from testbed.host.cgroup import ContainerGroup, NodeGroup
 
 INTERVAL_S = 1.0
 MOST_OF_TIME = 0.02
@@ -17,7 +17,9 @@ MOST_OF_TIME = 0.02
 
 
 @contextmanager
-def run_delay_watch(groups: Iterable[ContainerGroup], interval_s: float = INTERVAL_S) -> Iterator[None]:
+def run_delay_watch(
+    groups: Iterable[ContainerGroup | NodeGroup], interval_s: float = INTERVAL_S
+) -> Iterator[None]:
     """Look at each container now and then while the block runs, so that little of ended threads is lost and
     times of throttling are kept apart from others.
 

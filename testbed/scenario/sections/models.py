@@ -17,72 +17,23 @@ from testbed.host.embedded.ladder import RUNGS
 from testbed.host.embedded.translation.ladder import SIZES
 from testbed.scenario.reading.mistakes import mistake, nearest
 from testbed.scenario.sections.derived import section_of
+from testbed.scenario.sections.engines import OUTSIDE, EngineEntry
 from testbed.scenario.sections.section import (
     FileContext,
     HostFile,
     HostPath,
-    Section,
     TimeMs,
     chosen,
     find_external,
 )
-from tiers.confidence import CONFIDENCES
+from testbed.scenario.sections.tier_model import TierModel
 from tiers.models import KINDS
 from tiers.models.recorded import DISTRIBUTION, Distribution
-from tiers.parameters import File, mark, parameters
 from tiers.plugins import external
 
 MATRIX = ".parquet"
 """How the name of an answer matrix ends."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-
-
-class TierModel(Section):
-    """A model. The keys beside these are the options of its kind's constructor (:mod:`tiers.models`).
-
-    ``confidence`` names what is computed from the model's output, where its task's own will not do.
-    """
-
-    confidence: str | None = None
-    kind: str
-
-    @field_validator("confidence")
-    @classmethod
-    def _known_confidence(cls, confidence: str | None, info: ValidationInfo) -> str | None:
-        if confidence is None or confidence in CONFIDENCES:
-            return confidence
-        if found := find_external(confidence, info.context):
-            return found
-        known = [*CONFIDENCES.names, "FILE.py:CLASS"]
-        raise mistake(f"no confidence {confidence!r}; {nearest(confidence, known)}")
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What the tier's configuration says of the model beside its kind; paths are the host's."""
-        return self.model_dump(mode="json", exclude={"kind"}, exclude_none=True)
-
-    @property
-    def served_as(self) -> str:
-        """The kind of model that a node is told."""
-        return self.kind
-
-    @property
-    def warms_up(self) -> bool:
-        """Whether its first inferences are slower than those that follow."""
-        return True
-
-    @property
-    def files(self) -> dict[str, str]:
-        """By option, where a container has the file or the directory that the option names."""
-        if external(self.kind):
-            return {}
-        options = parameters(KINDS.find(self.served_as)).values()
-        return {option.name: file.inside for option in options if (file := mark(option, File))}
-
-    @property
-    def reaches_outside(self) -> bool:
-        """Whether it asks an engine outside the emulated network."""
-        return external(self.kind) is None and KINDS.find(self.served_as).reaches_outside
 
 
 EMBEDDED = {
@@ -222,6 +173,7 @@ _WRITTEN: dict[str, type[TierModel]] = {
     "embedded": EmbeddedEntry,
     "transformers": CheckpointEntry,
     "recorded": RecordedEntry,
+    "engine": EngineEntry,
 }
 """The kinds that have keys which are no options of their constructors."""
 
@@ -238,6 +190,9 @@ def _section(value: Any, context: FileContext | None) -> tuple[type[TierModel], 
     if external(kind):
         return ExternalModel, data
     written = _WRITTEN.get(kind, TierModel)
+    if written is EngineEntry:
+        openai = KINDS.find("openai")
+        return section_of(openai, written, defaults=False, without=OUTSIDE), data
     if kind not in KINDS.names:
         return written, data
     return section_of(KINDS.find(kind), written, defaults=False), data

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from testbed.scenario.sections.engines import EngineEntry
 from testbed.scenario.sections.models import AnyModel
 from testbed.scenario.sections.price import Price
 from testbed.scenario.sections.section import Count, MemoryBytes, Number, Section, WaitMs, name_like
@@ -13,6 +14,8 @@ from testbed.scenario.topology import CONGESTION
 
 MAX_NODES = 1000
 MAX_BATCH = 256
+SERVER_CPUS, SERVER_MEMORY_BYTES = 0.1, 64 << 20
+"""Of a node's own server where the tier's CPUs and memory are those of its engine."""
 # Node names are tier and number, link names child-parent: without dashes and final digits none is ambiguous.
 TierName = Annotated[
     str,
@@ -46,6 +49,21 @@ class Tier(Section):
     batch: Annotated[Count, Field(le=MAX_BATCH)] = 1
     wait_ms: WaitMs = Field(default=0.0, validation_alias="wait")
     price: Price | None = None
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether each node has an engine behind it that the testbed starts."""
+        return isinstance(self.model, EngineEntry)
+
+    @property
+    def node_cpus(self) -> float:
+        """The CPUs that a node may use with all its containers."""
+        return self.cpus + SERVER_CPUS * self.has_engine
+
+    @property
+    def node_memory_bytes(self) -> int:
+        """The memory that a node may use with all its containers."""
+        return self.memory_bytes + SERVER_MEMORY_BYTES * self.has_engine
 
     @model_validator(mode="before")
     @classmethod

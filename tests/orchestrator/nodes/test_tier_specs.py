@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from testbed.errors import TestbedError
+from testbed.network.backend import Backend
 from testbed.network.container import ContainerSpec
+from testbed.orchestrator.nodes.backend_specs import backend_specs
 from testbed.orchestrator.nodes.tier_specs import container_specs, policy_spec
 from testbed.scenario.scenario import Scenario, load_scenario
 from tests import ROOT
 from tests.results.simulated import TEXT, calibrate
 from tiers.config import read_config
+from tiers.engine import read_config as read_engine
 from tiers.policies import make_policy
 from tiers.records import KEPT, MAX_RECORDS
 
@@ -110,14 +113,53 @@ def test_two_policies_from_files_of_the_same_name_are_two(tmp_path: Path) -> Non
     assert keeps == [True, False]
 
 
-def test_an_engine_outside_is_refused_while_there_is_no_link_to_it(tmp_path: Path) -> None:
-    text = TEXT.replace(
-        "{name: cloud,  nodes: 1, model: {kind: recorded, service: 1ms}",
-        "{name: cloud,  nodes: 1, model: {kind: openai, url: 'http://127.0.0.1:8000', model: big}",
+def with_cloud(path: Path, model: str) -> Scenario:
+    return load(path, TEXT.replace("{name: cloud,  nodes: 1, model: {kind: recorded, service: 1ms}",
+                                   f"{{name: cloud,  nodes: 1, model: {model}"))  # fmt: skip
+
+
+def test_an_engine_outside_is_asked_by_a_relay_behind_the_node(tmp_path: Path) -> None:
+    scenario = with_cloud(tmp_path, "{kind: openai, url: 'https://gpu.example/v1', model: big}")
+    (backend,) = backend_specs(scenario, scenario.topology)
+    assert backend == Backend("cloud1", outside=("gpu.example", 443))
+    options = read_config(specs(scenario)["cloud1"].env).model.options
+    assert (options["url"], options["via"]) == ("https://gpu.example/v1", "10.78.0.11:8000")
+
+
+def test_the_key_of_an_engine_is_the_environments_and_goes_to_its_tier_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = with_cloud(
+        tmp_path, "{kind: openai, url: 'http://gpu.example:8001/v1', model: big, api_key_env: ENGINE_KEY}"
     )
-    scenario = load(tmp_path, text)
-    with pytest.raises(TestbedError, match=r"tiers\.cloud\.model: containers have no backend link"):
-        container_specs(scenario, scenario.topology, None)
+    with pytest.raises(TestbedError, match=r"cloud\.model\.api_key_env: the environment has no ENGINE_KEY"):
+        specs(scenario)
+    monkeypatch.setenv("ENGINE_KEY", "secret")
+    assert [name for name, spec in specs(scenario).items() if "secret" in str(spec.env)] == ["cloud1"]
+
+
+def test_an_engine_has_the_tiers_cpus_and_memory_and_the_server_little_on_top(tmp_path: Path) -> None:
+    (tmp_path / "mine.gguf").write_bytes(b"GGUF")
+    model = "{kind: engine, engine: llama.cpp, gguf: mine.gguf, slots: 4, max_tokens: 8}"
+    scenario = with_cloud(tmp_path, model)
+    tier, spec = scenario.tier("cloud"), specs(scenario)["cloud1"]
+    (backend,) = backend_specs(scenario, scenario.topology)
+    assert backend.engine is not None
+    assert (backend.engine.cpus, backend.engine.memory_bytes) == (tier.cpus, tier.memory_bytes)
+    assert (spec.cpus, spec.memory_bytes) == (0.1, 64 << 20)
+    assert tier.node_cpus == pytest.approx(tier.cpus + 0.1)
+    assert tier.node_memory_bytes == tier.memory_bytes + (64 << 20)
+    assert read_config(spec.env).request_threads == 500
+    engine = read_engine(backend.engine.env)
+    assert backend.engine.mounts == {str(tmp_path / "mine.gguf"): engine.gguf}
+    assert (engine.served_as, engine.slots, engine.threads) == ("mine.gguf", 4, 1)
+    options = read_config(spec.env).model.options
+    assert (options["model"], options["max_tokens"]) == ("mine.gguf", 8)
+    assert (options["url"], "via" in options) == ("http://10.78.0.11:8000/v1", False)
+
+
+def specs(scenario: Scenario) -> dict[str, ContainerSpec]:
+    return {spec.node: spec for spec in container_specs(scenario, scenario.topology, None)}
 
 
 def test_a_node_that_is_to_be_killed_gets_a_first_process_that_outlives_it() -> None:

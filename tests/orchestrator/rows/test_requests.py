@@ -34,7 +34,7 @@ def topology(tmp_path: Path) -> Topology:
 
 def record(request_id: str, **changes: Any) -> dict[str, Any]:
     """What a node's ``/control/records`` says of a request that it kept."""
-    unset = ("threshold", "window_seq", "window_length", "forward_error", "upstream_ms")
+    unset = ("threshold", "window_seq", "window_length", "forward_error", "upstream_ms", "backend_ms")
     nothing = dict.fromkeys((*unset, "forward_began_s", "forward_answered_s"))
     return {
         "request_id": request_id, "inferred": True, "confidence": 0.7, "kept": True, "answer": REPLY,

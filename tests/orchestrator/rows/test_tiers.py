@@ -13,9 +13,9 @@ def record(request_id: str, thread_ms: float = 0.0) -> Record:
     return Record(
         request_id=request_id, inferred=True, confidence=0.5, threshold=None, window_seq=0, window_length=1,
         kept=True, answer="positive", made_up=False, queue_ms=thread_ms, thread_ms=thread_ms,
-        inference_ms=1.0, batch_size=1, upstream_ms=None, forward_error=None, repeats=0, tripped=False,
-        skipped=None, outcome="answered", arrived_s=0.0, forward_began_s=None, forward_answered_s=None,
-        handed_over_s=1.0,
+        inference_ms=1.0, batch_size=1, backend_ms=None, upstream_ms=None, forward_error=None, repeats=0,
+        tripped=False, skipped=None, outcome="answered", arrived_s=0.0, forward_began_s=None,
+        forward_answered_s=None, handed_over_s=1.0,
     )  # fmt: skip
 
 

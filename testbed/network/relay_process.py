@@ -1,0 +1,49 @@
+"""The process of a relay: TCP from one listening socket to one address, byte by byte.
+
+It is run as a file, with nothing but the standard library (``python -I -S relay_process.py SOCKET HOST
+PORT``), and ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import threading
+
+CHUNK_BYTES = 1 << 16
+CONNECT_TIMEOUT_S = 10.0
+
+
+async def _pass_on(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+    """Pass on bytes to their end."""
+    with contextlib.suppress(OSError):
+        while piece := await source.read(CHUNK_BYTES):
+            to.write(piece)
+            await to.drain()
+        to.write_eof()
+
+
+async def _relay(listener: socket.socket, host: str, port: int) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError), contextlib.closing(writer):
+            from_there, to_there = await asyncio.wait_for(
+                asyncio.open_connection(host, port), CONNECT_TIMEOUT_S
+            )
+            with contextlib.closing(to_there):
+                await asyncio.gather(_pass_on(reader, to_there), _pass_on(from_there, writer))
+
+    async with await asyncio.start_server(serve, sock=listener) as server:
+        await server.serve_forever()
+
+
+def _end_with_the_run() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_the_run, daemon=True).start()
+    asyncio.run(_relay(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], int(sys.argv[3])))
