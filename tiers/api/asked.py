@@ -110,8 +110,10 @@ class ChatRequest:
         """What a model is asked."""
         given = self.fields
         bounds = [given[name] for name in _BOUNDS if given.get(name) is not None]
-        top = given.get("top_logprobs")
-        if top is None and given.get("logprobs"):
+        top, wanted = given.get("top_logprobs"), given.get("logprobs")
+        if wanted is False:
+            top = None
+        elif wanted and top is None:
             top = 0
         stop = given.get("stop") or ()
         return Asked(

@@ -161,9 +161,9 @@ class Generator:
         return text.strip()
 
     def _logprobs(self, produced: list[int], steps: Sequence[Any], options: Options) -> list[dict[str, Any]]:
-        """The answer's tokens but special ones, as the OpenAI API has them, up to its first stop."""
+        """The answer's tokens but special ones, as the OpenAI API has them; a stop text has ended it."""
         entries: list[dict[str, Any]] = []
-        special, text = set(self.encode.tokenizer.all_special_ids), ""
+        special = set(self.encode.tokenizer.all_special_ids)
         for token, step in zip(produced, steps, strict=True):
             if token in special:
                 continue
@@ -171,9 +171,6 @@ class Generator:
             others = zip(best.indices.tolist(), best.values.tolist(), strict=True)
             top = [self._token(*other) for other in others]
             entries.append({**self._token(token, float(step[token])), "top_logprobs": top})
-            text += entries[-1]["token"]
-            if options.end(text) < len(text):
-                break
         return entries
 
     def _token(self, token: int, logprob: float) -> dict[str, Any]:
