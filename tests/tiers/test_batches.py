@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,6 +21,7 @@ from testbed.scenario.workload.datasets import Example
 from testbed.wire.parts import RequestBytes
 from tests.tiers.nodes import Answer, ask, begin, node_config, records, running, wait_until
 from tiers.api.asked import Asked, Message, Options
+from tiers.api.fields import Ability
 from tiers.errors import ConfigError, RequestError
 from tiers.inference import Batching, Inference, InferenceQueue
 from tiers.models.base import Model, ModelConfig, Output
@@ -76,7 +77,7 @@ class Together(Model):
 class Heedful(Together):
     """Heeds conversations, which it answers one at a time."""
 
-    able = ("conversation",)
+    able: Collection[Ability] = ("conversation",)
 
 
 class OneByOne(Model):
