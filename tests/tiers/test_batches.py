@@ -77,7 +77,7 @@ class Together(Model):
 class Heedful(Together):
     """Heeds conversations, which it answers one at a time."""
 
-    able: Collection[Ability] = ("conversation",)
+    able: Collection[Ability] = ["conversation"]
 
 
 class OneByOne(Model):
