@@ -242,6 +242,7 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told(cloud: Node) -> None:
         (400, b"not JSON", [], BODY.decode().encode("utf-16")),
         (400, b"not JSON", [], b"messages=x"),
         (400, b"not JSON", [], b""),
+        (400, b"the body is not valid Unicode", [], BODY[:-1] + b',"\\ud800":1}'),
         (413, b"1048576 bytes at most", [], prompt_body("x" * (1 << 20))),
     ],
 )
