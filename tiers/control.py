@@ -57,7 +57,7 @@ def add_control(app: Flask, service: Service) -> None:
         if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
             raise invalid('warmup needs {"texts": [TEXT, …]}')
         for text in texts:
-            require_unicode(text)
+            require_unicode(text, "prompt")
         inferences = service.infer_apart(texts)
         return {
             "inference_ms": [inference.inference_ms for inference in inferences],

@@ -7,10 +7,9 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
 from tiers.api.asked import Asked
@@ -89,6 +88,7 @@ class _Waiting:
 
 
 class _Decided(NamedTuple):
+    answer: str
     used: Usage
     confidence: float
     decision: Decision
@@ -98,9 +98,10 @@ class InferenceQueue:
     """Loads a model in a thread of its own and serves it there: torch's settings belong to a thread.
 
     What waits when the model is free, up to a batch of it, is inferred together; if that is less than a
-    batch, the thread waits for more until the first of them has waited for ``wait_s``. The policy decides in
-    that thread too, right after the inference, on one answer after another in the order in which the requests
-    came: so confidences enter its window in the order of inference, however many requests are in the queue.
+    batch, the thread waits for more until the first of them has waited for ``wait_s``. A conversation, or a
+    wish that the model heeds, is alone. The policy decides in that thread too, right after the inference, on
+    one answer after another in the order in which the requests came: so confidences enter its window in the
+    order of inference, however many requests are in the queue.
     """
 
     def __init__(self, config: ModelConfig, confidence: str | None, batching: Batching = ALONE) -> None:
@@ -175,14 +176,29 @@ class InferenceQueue:
 
     def _turn(self) -> None:
         """Serve a batch of what waits, or nothing if earlier turns have taken it all along."""
-        size = self._batching.size
         with self._came:
-            if size > 1 and self._waiting:
-                longest_s = self._waiting[0].submitted + self._batching.wait_s - time.monotonic()
-                self._came.wait_for(lambda: len(self._waiting) >= size, max(0.0, longest_s))
-            taken = [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
-        for batch in _together([one for one in taken if one.future.set_running_or_notify_cancel()]):
+            taken = self._taken()
+        if batch := [one for one in taken if one.future.set_running_or_notify_cancel()]:
             self._serve(batch)
+
+    def _taken(self) -> list[_Waiting]:
+        """The first that waits, and as many behind it as can be asked together with it."""
+        waiting, size = self._waiting, self._batching.size
+        if size > 1 and waiting and self._joins(waiting[0]):
+            longest_s = waiting[0].submitted + self._batching.wait_s - time.monotonic()
+            self._came.wait_for(
+                lambda: len(waiting) >= size or not all(map(self._joins, waiting)), max(0.0, longest_s)
+            )
+        taken: list[_Waiting] = []
+        while waiting and len(taken) < size:
+            if taken and not (self._joins(taken[0]) and self._joins(waiting[0])):
+                break
+            taken.append(waiting.popleft())
+        return taken
+
+    def _joins(self, one: _Waiting) -> bool:
+        """Whether it may be in a batch: the model is asked for its text, and for no more."""
+        return one.asked.is_plain or not self._known[0].able
 
     def _serve(self, batch: Sequence[_Waiting]) -> None:
         """Infer a batch, and one by one if that fails: a text that cannot be answered fails no other."""
@@ -220,8 +236,9 @@ class InferenceQueue:
 
     def _decided(self, one: _Waiting, output: Output) -> _Decided | RequestError:
         try:
-            used, confidence = usage(one.asked.text, output), confidence_in(output, self._known[1])
-            return _Decided(used, confidence, KEEP if one.decide is None else one.decide(confidence))
+            answer, used = one.asked.options.ended(output.answer), usage(one.asked.text, output)
+            confidence = confidence_in(output, self._known[1])
+            return _Decided(answer, used, confidence, KEEP if one.decide is None else one.decide(confidence))
         except BaseException as error:  # as above, of an answer, a confidence or a policy
             return _failed(error)
 
@@ -242,20 +259,11 @@ class InferenceQueue:
                 self._waiting.popleft().future.cancel()
 
 
-def _together(waiting: Sequence[_Waiting]) -> Iterator[list[_Waiting]]:
-    """What can be one batch, in the order in which it came: plain texts; a conversation is alone."""
-    for plain, some in groupby(waiting, lambda one: one.asked.is_plain):
-        if plain:
-            yield list(some)
-        else:
-            yield from ([one] for one in some)
-
-
 def _inference(
     one: _Waiting, output: Output, decided: _Decided, started: float, done: float, size: int
 ) -> Inference:
     return Inference(
-        one.asked.options.ended(output.answer),
+        decided.answer,
         decided.confidence,
         output.made_up,
         decided.decision,

@@ -19,6 +19,8 @@ MAX_RECORDS = 200_000
 KEPT = 10_000
 """What a node remembers of each kind, unless it is told how many requests a method has."""
 MAX_REPLIES = 4096
+MAX_REPLIES_BYTES = 16 << 20
+"""Of their bodies in all: one with log-probabilities may take hundreds of KiB, and a tier has tens of MiB."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -177,7 +179,8 @@ class Replies:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._in_flight: dict[str, Pending] = {}
-        self._answered: Bounded[str, Pending] = Bounded(MAX_REPLIES)
+        self._answered: OrderedDict[str, Pending] = OrderedDict()
+        self._answered_bytes = 0
 
     def claim(self, request_id: str, body: bytes) -> tuple[Pending, bool]:
         """The request of that id, and whether it is new, so that the caller is to serve and settle it.
@@ -198,7 +201,11 @@ class Replies:
     def settle(self, request_id: str, pending: Pending, reply: Reply) -> None:
         """Give ``reply`` to all who wait, and keep it if it is an answer."""
         with self._lock:
-            if reply.status == 200:
-                self._answered.put(request_id, pending)
+            pending.reply.set_result(reply)
             self._in_flight.pop(request_id, None)
-        pending.reply.set_result(reply)
+            if reply.status == 200:
+                self._answered[request_id] = pending
+                self._answered_bytes += len(reply.body)
+            while len(self._answered) > MAX_REPLIES or self._answered_bytes > MAX_REPLIES_BYTES:
+                _, oldest = self._answered.popitem(last=False)
+                self._answered_bytes -= len(oldest.reply.result().body)

@@ -47,19 +47,27 @@ DISTILBERT = {
 
 
 def word_tokenizer(folder: Path) -> int:
-    """Save a tokenizer of words and characters; the size of its vocabulary."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    """Save a tokenizer of words and characters; the size of its vocabulary.
+
+    Not a trained one: where two pieces are as frequent, training takes either, another in each process.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    inner = Tokenizer(models.WordPiece(unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["<pad>", "<unk>", "</s>"]
-    inner.train_from_iterator(TEXTS, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special))
+    split = pre_tokenizers.BertPreTokenizer()
+    words = sorted({word for text in TEXTS for word, _ in split.pre_tokenize_str(text)})
+    letters = sorted(set("".join(words)))
+    pieces = dict.fromkeys(
+        ["<pad>", "<unk>", "</s>", *letters, *(f"##{letter}" for letter in letters), *words]
+    )
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    inner = Tokenizer(models.WordPiece(vocabulary, unk_token="<unk>"))
+    inner.pre_tokenizer = split
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=inner, pad_token="<pad>", unk_token="<unk>", eos_token="</s>", model_max_length=512
     )
     wrapped.save_pretrained(folder)
-    return int(inner.get_vocab_size())
+    return len(vocabulary)
 
 
 def save_classifier(folder: Path, family: str, **settings: Any) -> Path:

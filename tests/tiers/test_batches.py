@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,7 +20,8 @@ from testbed.scenario.scenario import load_scenario
 from testbed.scenario.workload.datasets import Example
 from testbed.wire.parts import RequestBytes
 from tests.tiers.nodes import Answer, ask, begin, node_config, records, running, wait_until
-from tiers.api.asked import Asked
+from tiers.api.asked import Asked, Message, Options
+from tiers.api.fields import Ability
 from tiers.errors import ConfigError, RequestError
 from tiers.inference import Batching, Inference, InferenceQueue
 from tiers.models.base import Model, ModelConfig, Output
@@ -28,6 +29,7 @@ from tiers.models.checkpoint.packed import packs
 from tiers.policies import Decision
 
 KIND = "tests.tiers.test_batches:Together"
+HEEDFUL = "tests.tiers.test_batches:Heedful"
 PATIENCE_S = 20.0
 LABELS = ("negative", "positive")
 ODD = 0.777
@@ -62,9 +64,20 @@ class Together(Model):
         if any("bad" in text for text in texts):
             raise ValueError("a bad text")
         return [
-            Output(None if "mute" in text else "positive", confidence=float(text.split()[0]))  # type: ignore[arg-type]
+            Output(
+                None if "mute" in text else "positive",  # type: ignore[arg-type]
+                confidence=float(text.split()[0]),
+                prompt_tokens=2,
+                completion_tokens=1,
+            )
             for text in texts
         ]
+
+
+class Heedful(Together):
+    """Heeds conversations, which it answers one at a time."""
+
+    able: Collection[Ability] = ["conversation"]
 
 
 class OneByOne(Model):
@@ -72,13 +85,17 @@ class OneByOne(Model):
         return Output("positive", confidence=0.5)
 
 
+def conversation(text: str) -> Asked:
+    return Asked((Message("system", "brief"), Message("user", text)))
+
+
 def config_of(kind: str = KIND) -> ModelConfig:
     return ModelConfig(kind, {}, "classification", LABELS, "cloud", 1)
 
 
 @contextmanager
-def queue_of(size: int, wait_s: float = 0.0) -> Iterator[InferenceQueue]:
-    queue = InferenceQueue(config_of(), None, Batching(size, wait_s))
+def queue_of(size: int, wait_s: float = 0.0, kind: str = KIND) -> Iterator[InferenceQueue]:
+    queue = InferenceQueue(config_of(kind), None, Batching(size, wait_s))
     queue.load().result(PATIENCE_S)
     try:
         yield queue
@@ -97,10 +114,9 @@ class Crowd:
         self._queue, self._threads = queue, threads
         self.decided: list[float] = []
 
-    def asks(self, text: str, within_s: float = PATIENCE_S) -> Future[Inference]:
-        return self._threads.submit(
-            self._queue.infer, Asked.plainly(text), self._decide, time.monotonic() + within_s
-        )
+    def asks(self, asked: str | Asked, within_s: float = PATIENCE_S) -> Future[Inference]:
+        asked = Asked.plainly(asked) if isinstance(asked, str) else asked
+        return self._threads.submit(self._queue.infer, asked, self._decide, time.monotonic() + within_s)
 
     def occupies_the_model(self) -> Future[Inference]:
         """All others wait for this one, until the gate opens."""
@@ -108,7 +124,7 @@ class Crowd:
         wait_until(lambda: bool(Together.batches))
         return first
 
-    def lines_up(self, *texts: str) -> list[Future[Inference]]:
+    def lines_up(self, *texts: str | Asked) -> list[Future[Inference]]:
         """Ask one behind the other, so that the order is known."""
         asked = []
         for text in texts:
@@ -198,7 +214,7 @@ def test_an_answer_that_cannot_be_decided_fails_alone(threads: ThreadPoolExecuto
         before, failing, behind = crowd.lines_up("0.1 film", odd, "0.2 film")
         Together.go.set()
         assert [future.result().batch_size for future in (before, behind)] == [3, 3]
-        with pytest.raises(RequestError, match=r"LookupError|not in \[0, 1\]|AttributeError"):
+        with pytest.raises(RequestError, match=r"LookupError|not in \[0, 1\]|TypeError"):
             failing.result()
         assert crowd.decided == [0.5, 0.1, 0.2]
 
@@ -241,6 +257,45 @@ def test_who_is_late_when_a_batch_fails_is_not_asked_again(threads: ThreadPoolEx
             bad.result()
         assert [batch for batch in Together.batches if len(batch) == 1] == [["bad film"]]
         assert crowd.decided == []
+
+
+def test_a_conversation_is_alone_waits_for_nobody_and_keeps_the_order(threads: ThreadPoolExecutor) -> None:
+    with queue_of(4, wait_s=PATIENCE_S, kind=HEEDFUL) as queue:
+        crowd = Crowd(queue, threads)
+        first = crowd.asks(conversation("0.5 first"))
+        wait_until(lambda: bool(Together.batches), PATIENCE_S / 2)
+        asked = crowd.lines_up("0.1 film", "0.2 film", conversation("0.3 chat"), conversation("0.4 chat"))
+        Together.go.set()
+        sizes = [one.result(PATIENCE_S / 2).batch_size for one in (first, *asked)]
+        assert sizes == [1, 2, 2, 1, 1]
+        assert crowd.decided == [0.5, 0.1, 0.2, 0.3, 0.4]
+
+
+def test_a_conversation_behind_another_that_has_not_begun_at_its_deadline_never_will(
+    threads: ThreadPoolExecutor,
+) -> None:
+    with queue_of(2, wait_s=PATIENCE_S, kind=HEEDFUL) as queue:
+        crowd = Crowd(queue, threads)
+        first = crowd.asks(conversation("0.5 first"))
+        wait_until(lambda: bool(queue._waiting or Together.batches))
+        late = crowd.asks(conversation("0.9 late"), within_s=0.5)
+        with pytest.raises(RequestError, match="the deadline passed in the inference queue"):
+            late.result(PATIENCE_S / 2)
+        Together.go.set()
+        assert first.result(PATIENCE_S / 2).confidence == 0.5
+        assert Together.batches == [["0.5 first"]]
+
+
+def test_what_a_model_does_not_heed_keeps_nothing_from_a_batch(threads: ThreadPoolExecutor) -> None:
+    with queue_of(4) as queue:
+        crowd = Crowd(queue, threads)
+        crowd.occupies_the_model()
+        stopped = Asked((Message("user", "0.3 film"),), Options(stop=("tiv",), sampling={"temperature": 0}))
+        asked = crowd.lines_up("0.1 film", conversation("0.2 film"), stopped)
+        Together.go.set()
+        found = [one.result(PATIENCE_S / 2) for one in asked]
+        assert [one.batch_size for one in found] == [3, 3, 3]
+        assert [one.answer for one in found] == ["positive", "positive", "posi"]
 
 
 def test_closing_drops_what_waits(threads: ThreadPoolExecutor) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.tiers.nodes import HOST, Answer, ask, begin, call, chain, node_config, prompt_body, running
+from tiers.api.asked import read_request
 from tiers.protocol import COMPLETIONS_PATH, encode_json
 from tiers.server import Node
 
@@ -127,6 +128,23 @@ def test_what_a_tier_cannot_give_is_refused_in_one_sentence_that_names_it(
     assert says in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("wished", "read"),
+    [
+        ({}, None),
+        ({"logprobs": True}, 0),
+        ({"logprobs": True, "top_logprobs": 3}, 3),
+        ({"logprobs": False, "top_logprobs": 3}, None),
+        ({"logprobs": False, "top_logprobs": 0}, None),
+    ],
+)
+def test_who_says_that_he_wants_no_log_probabilities_gets_none(
+    wished: dict[str, Any], read: int | None
+) -> None:
+    request = read_request(encode_json({"messages": [USER], **wished}), ["tier"])
+    assert request.asked.options.top_logprobs == read
+
+
 def test_a_bound_below_a_label_is_refused_where_labels_are_whole(tmp_path: Path) -> None:
     task = {"kind": "classification", "labels": ["no", "a clear yes"]}
     with running(node_config("cloud", None, task=task)) as node:
@@ -224,6 +242,7 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told(cloud: Node) -> None:
         (400, b"not JSON", [], BODY.decode().encode("utf-16")),
         (400, b"not JSON", [], b"messages=x"),
         (400, b"not JSON", [], b""),
+        (400, b"the body is not valid Unicode", [], BODY[:-1] + b',"\\ud800":1}'),
         (413, b"1048576 bytes at most", [], prompt_body("x" * (1 << 20))),
     ],
 )

@@ -124,6 +124,19 @@ def test_the_client_reads_log_probabilities_that_are_those_of_the_confidence(
         assert token.bytes == list(token.token.encode())
 
 
+def test_log_probabilities_are_of_all_tokens_up_to_the_stop_though_each_begins_with_a_space(
+    causal: Path,
+) -> None:
+    from tokenizers import Regex, decoders
+
+    model: Any = opened(causal)
+    model._answer.__self__.encode.tokenizer.backend_tokenizer.decoder = decoders.Replace(Regex("^"), " ")
+    options = Options(stop=(" ",), top_logprobs=0)
+    output = model.answer(Asked((TURNS[1],), options))
+    assert options.end(output.answer) < len(output.answer)
+    assert "".join(entry["token"] for entry in output.logprobs).strip() == output.answer
+
+
 def test_a_stream_has_the_log_probabilities_and_the_stop_too(asking: OpenAI) -> None:
     ask: Any = asking.chat.completions.create
     fields = {"model": "tier", "messages": [{"role": "user", "content": "it begins"}], "logprobs": True}

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from openai import OpenAI
 
 from tests.tiers.nodes import HOST, ask, free_port, node_config, records, running
 from tests.tiers.parents import Behaviour, parent
+from tiers.api.asked import Asked, Message, Options
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, load_model
 from tiers.models.openai import EngineError
@@ -70,6 +72,48 @@ def test_log_probabilities_are_read_as_openai_writes_and_wrote_them(
     choice = {"message": {"content": "positive"}, "logprobs": logprobs}
     with parent(sending(lambda: {"choices": [choice]})) as (port, _):
         assert engine_model(port).infer("x").token_logprobs == read
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        {
+            "content": [
+                {"token": "a", "logprob": -0.5, "top_logprobs": [
+                    {"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -math.inf},
+                ]},
+            ],
+        },
+        {
+            "tokens": ["", "a"],
+            "token_logprobs": [None, -0.5],
+            "top_logprobs": [None, {"a": -0.5, "b": -math.inf}],
+        },
+    ],
+    ids=["today", "before"],
+)  # fmt: skip
+@pytest.mark.parametrize(("wanted", "others"), [(0, []), (1, ["a"]), (2, ["a", "b"])])
+def test_as_many_other_tokens_are_told_as_were_asked_for_in_json(
+    logprobs: dict[str, Any], wanted: int, others: list[str]
+) -> None:
+    choice = {"message": {"content": "a"}, "logprobs": logprobs}
+    with parent(sending(lambda: {"choices": [choice]})) as (port, _):
+        options = Options(top_logprobs=wanted)
+        (entry,) = engine_model(port).answer(Asked((Message("user", "x"),), options)).logprobs or ()
+    assert (entry["token"], entry["logprob"]) == ("a", -0.5)
+    assert [top["token"] for top in entry["top_logprobs"]] == others
+    json.dumps(entry, allow_nan=False)
+
+
+def test_each_of_a_batch_has_the_time_that_the_engine_took_for_it() -> None:
+    with parent(saying("positive", [-0.1])) as (port, _):
+        model = {"kind": "openai", "url": f"http://{HOST}:{port}/v1", "model": "big"}
+        config = node_config("cloud", None, model=model, batch=4, batch_wait_s=10.0)
+        with running(config) as cloud, ThreadPoolExecutor(4) as crowd:
+            list(crowd.map(lambda number: ask(cloud.port, f"text {number}"), range(4)))
+            found = records(cloud)
+    assert [record["batch_size"] for record in found] == [4] * 4
+    assert all(0 < record["backend_ms"] <= record["inference_ms"] for record in found)
 
 
 def test_the_time_that_an_engine_took_is_apart_of_the_inference() -> None:

@@ -29,7 +29,7 @@ from tests.tiers.nodes import (
 )
 from tests.tiers.parents import answer, answering, parent
 from tiers.protocol import DEADLINE_HEADER, REQUEST_ID_HEADER, encode_json
-from tiers.records import KEPT
+from tiers.records import KEPT, MAX_REPLIES, MAX_REPLIES_BYTES, Replies, Reply
 from tiers.server import Node
 
 TEXTS = [f"a film of number {number}" for number in range(60)]
@@ -343,6 +343,26 @@ def test_non_ascii_answers_travel_as_utf8_through_every_tier() -> None:
         assert answer.text == "Ja, „großartig“ 🎬"
         assert "Ja, „großartig“ 🎬".encode() in answer.raw
         assert b"\\u" not in answer.raw
+
+
+def test_answers_are_kept_up_to_a_number_and_up_to_a_size() -> None:
+    replies, large = Replies(), b"x" * (1 << 20)
+
+    def is_new(name: str, body: bytes) -> bool:
+        pending, new = replies.claim(name, b"")
+        if new:
+            replies.settle(name, pending, Reply(200, body))
+        return new
+
+    many = MAX_REPLIES_BYTES >> 20
+    assert all(is_new(f"large {number}", large) for number in range(many))
+    assert not any(is_new(f"large {number}", large) for number in range(many))
+    assert is_new("one more", b"x")
+    assert not is_new("large 1", large), "the oldest alone had to go"
+    assert is_new("large 0", large)
+    assert all(is_new(f"small {number}", b"x") for number in range(MAX_REPLIES))
+    assert not is_new("small 0", b"x")
+    assert is_new("large 0", large)
 
 
 def test_a_repeated_id_gets_the_answer_that_there_is_without_a_second_inference() -> None:

@@ -110,8 +110,10 @@ class ChatRequest:
         """What a model is asked."""
         given = self.fields
         bounds = [given[name] for name in _BOUNDS if given.get(name) is not None]
-        top = given.get("top_logprobs")
-        if top is None and given.get("logprobs"):
+        top, wanted = given.get("top_logprobs"), given.get("logprobs")
+        if wanted is False:
+            top = None
+        elif wanted and top is None:
             top = 0
         stop = given.get("stop") or ()
         return Asked(
@@ -188,23 +190,23 @@ def read_json(body: bytes) -> Any:
         text = body.decode().removeprefix("\ufeff")
         value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
         if "\\u" in text:
-            require_unicode(json.dumps(value, ensure_ascii=False), "messages")  # halves of surrogate pairs
+            require_unicode(json.dumps(value, ensure_ascii=False), "body")  # halves of surrogate pairs
     except (ValueError, RecursionError) as error:
         raise invalid(f"the body is not JSON: {str(error)[:200]}", code="invalid_json") from error
     return value
 
 
-def require_unicode(text: str, param: str | None = None) -> None:
+def require_unicode(text: str, what: str) -> None:
     """Refuse a text that JSON can hold and no UTF-8: halves of surrogate pairs.
 
     Raises:
-        RequestError: 400, which names the request's field ``param``.
+        RequestError: 400, which says of ``what``.
     """
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        message = f"the prompt is not valid Unicode: {error.reason}"
-        raise invalid(message, param, "invalid_value") from error
+        message = f"the {what} is not valid Unicode: {error.reason}"
+        raise invalid(message, code="invalid_value") from error
 
 
 def _no_number(word: str) -> float:

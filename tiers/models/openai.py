@@ -27,6 +27,8 @@ from tiers.protocol import encode_json
 from tiers.tasks import Template, fill
 
 MAX_ANSWER_BYTES = 4 << 20
+LEAST_LOGPROB = -9999.0
+"""The OpenAI API's log-probability of a token that is very unlikely."""
 MAX_TOGETHER = 256
 """Prompts that an engine is asked at the same time."""
 Url = Annotated[
@@ -102,7 +104,7 @@ class OpenAIModel(Model):
         asked_at = time.monotonic()
         raw = self._ask(request)
         backend_ms = (time.monotonic() - asked_at) * 1000
-        return self._output(raw, wanted=asked.options.top_logprobs is not None, backend_ms=backend_ms)
+        return self._output(raw, asked.options.top_logprobs, backend_ms)
 
     def _messages(self, asked: Asked) -> list[dict[str, str]]:
         """All of them, the last user's in the template, behind the scenario's own system message.
@@ -170,13 +172,13 @@ class OpenAIModel(Model):
         with ThreadPoolExecutor(max_workers=min(len(texts), MAX_TOGETHER)) as threads:
             return list(threads.map(self.infer, texts))
 
-    def _output(self, raw: bytes, *, wanted: bool, backend_ms: float) -> Output:
+    def _output(self, raw: bytes, top_logprobs: int | None, backend_ms: float) -> Output:
         try:
             answer = json.loads(raw)
             choice = answer["choices"][0]
             text = choice["message"]["content"] or ""
             logprobs = _logprobs(choice["logprobs"])
-            entries = _entries(choice["logprobs"]) if wanted else None
+            entries = None if top_logprobs is None else _entries(choice["logprobs"], top_logprobs)
             cut_off = choice.get("finish_reason") == "length"
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise EngineError(
@@ -206,26 +208,35 @@ class OpenAIModel(Model):
         return {**super().describe(), **known}
 
 
-def _entries(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """An answer's tokens as the OpenAI API has them today, whichever way the engine writes them."""
+def _entries(found: Mapping[str, Any], most: int) -> list[dict[str, Any]]:
+    """An answer's tokens as the OpenAI API has them today, whichever way the engine writes them.
+
+    Args:
+        most: how many others beside each are wanted; engines that are asked for none send some.
+    """
     if found.get("content") is not None:
-        return [
-            {**_known(token), "top_logprobs": [_known(other) for other in token.get("top_logprobs") or ()]}
-            for token in found["content"]
+        tokens = found["content"]
+    else:
+        told = found["tokens"]
+        tops = found.get("top_logprobs") or [None] * len(told)
+        tokens = [
+            {
+                "token": token,
+                "logprob": logprob,
+                "top_logprobs": [{"token": other, "logprob": at} for other, at in (top or {}).items()],
+            }
+            for token, logprob, top in zip(told, found["token_logprobs"], tops, strict=True)
+            if logprob is not None
         ]
-    tokens, tops = found["tokens"], found.get("top_logprobs") or [None] * len(found["tokens"])
     return [
-        {
-            **_known({"token": token, "logprob": logprob}),
-            "top_logprobs": [_known({"token": other, "logprob": at}) for other, at in (top or {}).items()],
-        }
-        for token, logprob, top in zip(tokens, found["token_logprobs"], tops, strict=True)
-        if logprob is not None
+        {**_known(token), "top_logprobs": list(map(_known, (token.get("top_logprobs") or [])[:most]))}
+        for token in tokens
     ]
 
 
 def _known(token: Mapping[str, Any]) -> dict[str, Any]:
-    return {"token": token.get("token", ""), "logprob": token["logprob"], "bytes": token.get("bytes")}
+    logprob = max(float(token["logprob"]), LEAST_LOGPROB)  # JSON has no -Infinity, though engines write it
+    return {"token": token.get("token", ""), "logprob": logprob, "bytes": token.get("bytes")}
 
 
 def _pool(url: str, via: str | None, ca: str | None, timeout_s: float) -> tuple[HTTPConnectionPool, str]:
