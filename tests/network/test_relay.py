@@ -1,4 +1,4 @@
-"""The relay to an engine outside: as nobody, from wherever the project is, to one address until it is left."""
+"""The relay to an engine outside: as nobody, wherever the project is, to one address."""
 
 from __future__ import annotations
 
