@@ -329,6 +329,23 @@ def test_what_a_run_would_be_is_told_with_and_without_root_and_nothing_is_made(w
 
 
 @pytest.mark.root
+def test_a_dry_run_tells_engines_batches_and_prices() -> None:
+    given = [f"tiers.{tier}.price={{cpu: 0.04 $/h}}" for tier in ("device", "edge", "cloud")]
+    given += ["tiers.device.batch=8", "tiers.device.wait=2ms"]
+    done = command(
+        "run", SCENARIOS / "engine.yaml", "--dry-run", *(part for one in given for part in ("--set", one))
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for words in (
+        "× device: embedded/device, 0.25 CPUs, 1024MiB, batches of 8 at most after 2ms, cpu at 0.04 $/h\n",
+        "1 × cloud: engine smollm2-135m-instruct, 1 CPUs, 512MiB, the engine in a container of its own; "
+        "0.1 CPU and 64MiB on top for the server, cpu at 0.04 $/h\n",
+        "  smollm2-135m-instruct: ",
+    ):
+        assert words in done.stdout
+
+
+@pytest.mark.root
 @pytest.mark.parametrize(
     ("given", "words"),
     [

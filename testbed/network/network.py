@@ -18,7 +18,6 @@ from testbed.errors import TestbedError
 from testbed.host.processes.run_lock import run_lock
 from testbed.host.processes.signals import undisturbed
 from testbed.network.backend import ENGINE_PORT, Backend, BackendLink, EngineHost, name_behind
-from testbed.network.cables import CableLink, SiteLink
 from testbed.network.container import ContainerSpec, TierHost
 from testbed.network.containers import Containers
 from testbed.network.endpoint import Endpoint
@@ -28,13 +27,12 @@ from testbed.network.kernel.settings import namespace_settings
 from testbed.network.leftovers import remove_leftovers
 from testbed.network.link import WanLink
 from testbed.network.link_process.client import LinkProcess
-from testbed.network.mininet_compat import Mininet
 from testbed.network.node import NamespaceHost, SiteHost
 from testbed.network.relay import Relay
 from testbed.network.switch import SiteSwitch
-from testbed.network.topo import SiteTopo, switch_name
-from testbed.network.wiring import HOST_INTERFACE, Wiring, kernel_name
-from testbed.scenario.topology import Direction, Link, Node, Shape, Topology
+from testbed.network.topo import SiteNet, SiteTopo, passages
+from testbed.network.wiring import Wiring, kernel_name
+from testbed.scenario.topology import Link, Node, Shape, Topology
 
 
 @dataclass(frozen=True)
@@ -44,14 +42,6 @@ class ProbeLink:
     link: WanLink
     near: Endpoint
     far: Endpoint
-
-
-class SiteNet(Mininet):
-    """Mininet that leaves the host's settings alone."""
-
-    @classmethod
-    def init(cls) -> None:
-        """Do nothing: Mininet would raise limits of the whole system here, and leave them so."""
 
 
 class Network:
@@ -287,24 +277,13 @@ class Network:
     def _attach(self, hosts: Sequence[SiteHost], links: Sequence[Any]) -> None:
         """Have the link process carry links, and tell each which interfaces lie between its hosts."""
         readers = {host.name: self._read_in(host.netns_path) for host in hosts}
-        ports = {link.intf1.node.name: link.intf2.name for link in links if isinstance(link, SiteLink)}
-        cables = {link.intf1.node.name: link for link in links if isinstance(link, CableLink)}
+        between = passages(links, readers, self._reader)
         for link in links:
             if isinstance(link, BackendLink):
                 link.attach(readers[link.intf1.node.name])
                 self._relay(link.intf2.node)
-            if not isinstance(link, WanLink):
-                continue
-            passages: dict[Direction, list[tuple[CounterReader, str]]] = {"up": [], "down": []}
-            for child in link.spec.children:
-                passages["up"].append((readers[child], HOST_INTERFACE))
-                passages["down"].append((self._reader, ports[child]))
-                if (cable := cables.get(switch_name(child))) is not None:
-                    passages["up"].append((self._reader, cable.intf1.name))
-                    passages["down"].append((self._reader, cable.intf2.name))
-            passages["up"].append((self._reader, ports[link.spec.parent]))
-            passages["down"].append((readers[link.spec.parent], HOST_INTERFACE))
-            link.attach(self.link_process, self._reader, passages)
+            elif isinstance(link, WanLink):
+                link.attach(self.link_process, self._reader, between[link.name])
 
     def _relay(self, far: SiteHost) -> None:
         """Have what a node sends to the host behind it relayed, where its engine is outside."""

@@ -1,7 +1,7 @@
 """The process of a relay: TCP from one listening socket to one address, byte by byte.
 
 It is run as a file, with nothing but the standard library (``python -I -S relay_process.py SOCKET HOST
-PORT``), and ends when its standard input does.
+PORT``), by root, becomes nobody, and ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 
+NOBODY = 65534
 CHUNK_BYTES = 1 << 16
 CONNECT_TIMEOUT_S = 10.0
 
@@ -44,6 +45,12 @@ def _end_with_the_run() -> None:
     os._exit(0)
 
 
+def _become_nobody() -> None:
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)  # with which its capabilities go
+
+
 if __name__ == "__main__":
+    _become_nobody()
     threading.Thread(target=_end_with_the_run, daemon=True).start()
     asyncio.run(_relay(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], int(sys.argv[3])))

@@ -8,9 +8,19 @@ from typing import Any
 
 from testbed.network.backend import BackendLink, ends
 from testbed.network.cables import CableLink, SiteLink
+from testbed.network.kernel.counters import CounterReader
 from testbed.network.link import WanLink
-from testbed.network.mininet_compat import Topo
-from testbed.scenario.topology import Node, Topology
+from testbed.network.mininet_compat import Mininet, Topo
+from testbed.network.wiring import HOST_INTERFACE
+from testbed.scenario.topology import Direction, Node, Topology
+
+
+class SiteNet(Mininet):
+    """Mininet that leaves the host's settings alone."""
+
+    @classmethod
+    def init(cls) -> None:
+        """Do nothing: Mininet would raise limits of the whole system here, and leave them so."""
 
 
 class SiteTopo(Topo):
@@ -73,6 +83,34 @@ class SiteTopo(Topo):
                 number=number,
                 passed=topology.is_passed(link.child),
             )
+
+
+def passages(
+    links: Sequence[Any], readers: Mapping[str, CounterReader], home: CounterReader
+) -> dict[str, dict[Direction, list[tuple[CounterReader, str]]]]:
+    """By WAN link and direction, the interfaces that lie between the link and its hosts, with their readers.
+
+    Args:
+        links: all that were made together, of every kind.
+        readers: by host. ``home`` reads where switches are.
+    """
+    ports = {link.intf1.node.name: link.intf2.name for link in links if isinstance(link, SiteLink)}
+    cables = {link.intf1.node.name: link for link in links if isinstance(link, CableLink)}
+    found: dict[str, dict[Direction, list[tuple[CounterReader, str]]]] = {}
+    for link in links:
+        if not isinstance(link, WanLink):
+            continue
+        up, down = [], []
+        for child in link.spec.children:
+            up.append((readers[child], HOST_INTERFACE))
+            down.append((home, ports[child]))
+            if (cable := cables.get(switch_name(child))) is not None:
+                up.append((home, cable.intf1.name))
+                down.append((home, cable.intf2.name))
+        up.append((home, ports[link.spec.parent]))
+        down.append((readers[link.spec.parent], HOST_INTERFACE))
+        found[link.name] = {"up": up, "down": down}
+    return found
 
 
 def _macs(nodes: Sequence[Node]) -> list[str]:

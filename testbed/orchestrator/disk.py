@@ -20,6 +20,8 @@ from testbed.scenario.workload.datasets import Example
 # As measured, of captures without losses.
 HOP_BYTES = 1_100
 """What a request leaves in a link's capture beside its texts: all headers, envelopes and acknowledgements."""
+BACKEND_BYTES = 2_300
+"""What one that an engine is asked for leaves in the capture of its backend link, likewise."""
 TEXT_FACTOR = 1.15
 """Captured bytes for each byte of a longer text, with its frames' headers and their acknowledgements."""
 COMPRESSED = 0.35
@@ -85,13 +87,14 @@ def _text_bytes(task: Task, example: Example) -> float:
 
 def _captured_bytes(scenario: Scenario, method: Method, requests: int, text_bytes: float) -> float:
     """Of all links under a method, as they are captured."""
-    crossing, hops = 1.0, 0.0
-    for tier in scenario.tier_names[:-1]:
-        if tier == method.only_tier:
+    crossing, hops, asked_engines = 1.0, 0.0, 0.0
+    for tier in scenario.tiers:
+        infers = tier.name == method.only_tier or (method.only_tier is None and tier.name not in method.relay)
+        asked_engines += crossing * (infers and tier.model.needs_backend)
+        if tier.name in (method.only_tier, scenario.tier_names[-1]):
             break
-        if method.only_tier is None and tier not in method.relay:
-            asked = method.share_asked(tier)
-            crossing *= 1.0 if asked is None else asked
+        asked = method.share_asked(tier.name) if infers else None
+        crossing *= 1.0 if asked is None else asked
         hops += crossing
     topology = scenario.topology
     flows_bytes = sum(
@@ -99,7 +102,8 @@ def _captured_bytes(scenario: Scenario, method: Method, requests: int, text_byte
         for event in scenario.events
         if isinstance(event, BackgroundFlow)
     )
-    return requests * hops * (HOP_BYTES + TEXT_FACTOR * text_bytes) + flows_bytes
+    each_bytes = hops * HOP_BYTES + asked_engines * BACKEND_BYTES
+    return requests * (each_bytes + (hops + asked_engines) * TEXT_FACTOR * text_bytes) + flows_bytes
 
 
 def _size(size_bytes: float) -> str:

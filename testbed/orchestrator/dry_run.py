@@ -10,16 +10,19 @@ from pathlib import Path
 from testbed.errors import TestbedError
 from testbed.host.capabilities import capabilities
 from testbed.host.doctor import INDISPENSABLE
+from testbed.host.ggufs import GGUFS, gguf_is_there
 from testbed.host.kernel import PARTS
 from testbed.host.processes.run_lock import live_runs
 from testbed.orchestrator.disk import require_disk
 from testbed.orchestrator.estimate import estimated_seconds
 from testbed.orchestrator.prepare import Inputs, inputs_of
 from testbed.results.directory import RunDirectory
-from testbed.scenario.reading.units import duration, write_memory, write_rate
+from testbed.scenario.reading.units import duration, write_memory, write_rate, write_time_ms
 from testbed.scenario.scenario import Scenario
+from testbed.scenario.sections.engines import EngineEntry
 from testbed.scenario.sections.models import EmbeddedEntry
 from testbed.scenario.sections.tier_model import TierModel
+from testbed.scenario.sections.tiers import SERVER_CPUS, SERVER_MEMORY_BYTES, Tier
 from testbed.scenario.topology import Link, Shape
 
 _AS_ROOT_ALONE = ("root", "Docker engine", *PARTS)
@@ -72,14 +75,23 @@ def _require_host(privileged: bool) -> None:
 def _network(inputs: Inputs) -> Iterator[tuple[str, str]]:
     scenario = inputs.scenario
     for tier in scenario.tiers:
-        yield (
-            "nodes",
-            f"{tier.nodes} × {tier.name}: {_model(tier.model)}, {tier.cpus:g} CPUs, "
-            f"{write_memory(tier.memory_bytes)}",
-        )
+        yield "nodes", ", ".join([f"{tier.nodes} × {tier.name}: {_model(tier.model)}", *_tier(tier)])
     for (entry, up, down), count in Counter(map(_figures, inputs.topology.links)).items():
         each = up if up == down else f"up {up}; down {down}"
         yield "links", f"{count} × {entry}: {each}"
+
+
+def _tier(tier: Tier) -> Iterator[str]:
+    """What a node has, and what is asked of it beside its model."""
+    yield f"{tier.cpus:g} CPUs"
+    yield write_memory(tier.memory_bytes)
+    if tier.has_engine:
+        server = f"{SERVER_CPUS:g} CPU and {write_memory(SERVER_MEMORY_BYTES)}"
+        yield f"the engine in a container of its own; {server} on top for the server"
+    if tier.batch > 1:
+        yield f"batches of {tier.batch} at most after {write_time_ms(tier.wait_ms)}"
+    if tier.price is not None:
+        yield from (f"{of} at {price}" for of, price in tier.price if price is not None)
 
 
 def _figures(link: Link) -> tuple[str, str, str]:
@@ -99,7 +111,8 @@ def _shape(shape: Shape) -> str:
 def _model(model: TierModel) -> str:
     if isinstance(model, EmbeddedEntry):
         return f"embedded/{model.rung}"
-    place = next((value for key in ("hub", "path", "url") if (value := getattr(model, key, None))), "")
+    named = ("hub", "path", "url", "gguf")
+    place = next((value for key in named if (value := getattr(model, key, None))), "")
     return f"{model.kind} {place}".rstrip()
 
 
@@ -135,5 +148,8 @@ def _parts(scenario: Scenario) -> Iterator[tuple[str, str]]:
         require_room()
         yield "models", "embedded: there" if is_prepared() else "embedded: to be assembled first"
     for tier in scenario.tiers:
+        if isinstance(tier.model, EngineEntry) and tier.model.gguf in GGUFS:
+            told = "there" if gguf_is_there(tier.model.gguf) else "to be fetched first"
+            yield "models", f"{tier.model.gguf}: {told}"
         if hub := getattr(tier.model, "hub", None):
             yield "models", f"{hub}: from the model hub, if this host has not had it yet"

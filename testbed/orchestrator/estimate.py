@@ -92,7 +92,8 @@ def estimated_seconds(
         kept: its network is up already, from a run before.
     """
     load_s = max(LOAD_S.get(tier.model.kind, LOAD_OTHER_S) for tier in scenario.tiers)
-    start_s = START_S + CONTAINER_S * len(topology.nodes) + load_s + _calibrating_s(scenario)
+    containers = len(topology.nodes) + sum(scenario.tier(node.tier).has_engine for node in topology.nodes)
+    start_s = START_S + CONTAINER_S * containers + load_s + _calibrating_s(scenario)
     return Estimate(
         start_s=0.0 if kept else start_s,
         measuring_s=0.0 if kept else 2 * _measuring_s(topology),

@@ -116,7 +116,7 @@ def inputs_of(scenario: Scenario, *, unprivileged: bool = False) -> Inputs:
     require_room(scenario, own)
     notes += room_notes(scenario, own, containers)
     trace = build_trace(scenario)
-    require_records(scenario, len(trace))
+    require_records(scenario, [request.device for request in trace])
     datasets = scenario.task.datasets
     examples = prompts_for(trace, datasets)
     rows = calibration_rows(scenario, trace)

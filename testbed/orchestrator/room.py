@@ -6,7 +6,8 @@ containers (:mod:`testbed.host.cgroup_limits`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from testbed.errors import TestbedError
 from testbed.host.cgroup_limits import Limits, leaves, mend, mib, require_memory
@@ -53,18 +54,26 @@ def require_own_room(what: str, own: Limits, links: int, nodes: int, frames_byte
         )
 
 
-def require_records(scenario: Scenario, requests: int) -> None:
+def require_records(scenario: Scenario, devices: Iterable[str]) -> None:
     """Refuse a run in which the server of a node with an engine would have too many records for its memory.
+
+    Args:
+        devices: of each request, the one that is asked.
 
     Raises:
         TestbedError: a node may have to remember more requests than that.
     """
-    for tier in scenario.tiers:
-        if tier.has_engine and requests > RECORDS_MOST * tier.nodes:
+    topology = scenario.topology
+    reaching: Counter[str] = Counter()
+    for device, requests in Counter(devices).items():
+        reaching.update(dict.fromkeys(topology.way_up(device), requests))
+    for node, requests in reaching.items():
+        tier = topology.node(node).tier
+        if scenario.tier(tier).has_engine and requests > RECORDS_MOST:
             raise TestbedError(
-                f"tiers.{tier.name}: with {requests:,} requests, a server of 64 MiB in front of an engine "
-                f"would not have the memory to tell of them; ask for {RECORDS_MOST * tier.nodes:,} at most, "
-                "or serve the model yourself (kind: openai)"
+                f"tiers.{tier}: {node} may get {requests:,} requests, and its server, of 64 MiB in front of "
+                f"an engine, has the memory to tell of {RECORDS_MOST:,}; ask for fewer, or serve the model "
+                "yourself (kind: openai)"
             )
 
 

@@ -17,7 +17,8 @@ from testbed.orchestrator.disk import require_disk
 from testbed.orchestrator.estimate import Estimate, estimated_seconds
 from testbed.orchestrator.held import HeldNetwork
 from testbed.orchestrator.manifest import Manifest
-from testbed.orchestrator.method import run_method, try_policies
+from testbed.orchestrator.method import run_method
+from testbed.orchestrator.observe import try_policies
 from testbed.orchestrator.prepare import Inputs, inputs_of
 from testbed.orchestrator.session import Session
 from testbed.results.captures import put_away

@@ -95,6 +95,10 @@ def find_capture(directory: RunDirectory, method: str, link: str) -> Capture:
     if method not in methods:
         raise TestbedError(f"{directory.path} has no method {method!r}; {nearest(method, methods)}")
     if link not in links:
+        if behind := link.startswith("backend.") and directory.found_capture(method, link):
+            raise TestbedError(
+                f"{link} is no WAN link, and no table has its bytes; read {behind} with tshark"
+            )
         raise TestbedError(f"{directory.path} has no link {link!r}; {nearest(link, links)}")
     pcap = directory.capture(method, link)
     ends = link_ends(topology, links[link], flow_ports(scenario.events))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from testbed.results.columns import Row
 from testbed.results.scorers import Right
 from testbed.results.statistics import interval_to_json, rank_correlation
+from testbed.results.times import work_ms
 
 BINS = 15
 """Bins of equal width over [0, 1], as in Guo et al."""
@@ -45,18 +46,12 @@ def _figures(inferences: Sequence[tuple[Row, int]], right: Right | None) -> dict
         hits = np.array([right(answer, reference) for answer, reference in answers], dtype=bool)
     return {
         "inferences": len(inferences),
-        "inference_ms": mean([_work_ms(row, at) for row, at in inferences]),
+        "inference_ms": mean([work_ms(row, at) for row, at in inferences]),
         "length_correlation": correlation and correlation.value,
         "length_correlation_ci": interval_to_json(correlation and correlation.interval),
         "calibration_error": None if hits is None else calibration_error(confidences, hits),
         "calibration_error_by_chance": None if hits is None else calibration_error_by_chance(confidences),
     }
-
-
-def _work_ms(row: Row, at: int) -> float:
-    """How long the node's model was at work for a request: of a batch, the request's share."""
-    sizes = row.get("batch_sizes") or ()
-    return float(row["inference_ms"][at] / (sizes[at] if sizes else 1))
 
 
 def mean(values: Sequence[float]) -> float | None:

@@ -1,10 +1,11 @@
 """What a method cost by the scenario's prices, from the tokens and CPU seconds that were measured.
 
 Each tier that infers for a request costs, whether its answer is returned or a higher tier's. Tokens are those
-that the node's model counted. CPU seconds are those of the node's control group over the replay, whatever it
-did: inferring, relaying, waiting for work. Nobody measures them by request: a node's are divided among its
-requests by their share of its time of inference, and equally at a node that only relayed. Those of a node
-that no request reached are the method's, and no request's.
+that the node's model counted. CPU seconds are those of the node's control groups over the replay, an engine's
+that the testbed started included, whatever they did: inferring, relaying, waiting for work. Nobody measures
+them by request: a node's are divided among its requests by their share of its time of inference (of a batch,
+each one's), and equally at a node that only relayed. Those of a node that no request reached are the
+method's, and no request's.
 
 What cannot be known is null and has a reason; it is never 0.
 """
@@ -19,6 +20,7 @@ from typing import Any
 
 from testbed.results.columns import Row
 from testbed.results.statistics import interval_to_json, mean_interval
+from testbed.results.times import work_ms
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.methods import Method
 from testbed.scenario.sections.price import Price
@@ -26,7 +28,6 @@ from testbed.scenario.sections.price import Price
 _NOT_ITS_MODELS = {
     "recorded": "its CPU time is not a model's, for its answers are recorded",
     "openai": "its engine's CPU time is not measured",
-    "engine": "its engine's CPU time is not measured",
 }
 """By a model's kind, why the CPU seconds of its node are not what serving takes."""
 _UNKNOWN = math.nan
@@ -74,7 +75,7 @@ class _Counting:
         for row in rows:
             for at, node in enumerate(row["path"]):
                 self._passing[node] += 1
-                self._inferring_ms[node] += row["inference_ms"][at]
+                self._inferring_ms[node] += work_ms(row, at)
         self._cpu = {row["node"]: self._cpu_cost(row) for row in nodes}
 
     def costs(self) -> Costs:
@@ -116,7 +117,7 @@ class _Counting:
         node = row["path"][at]
         cpu = self._cpu.get(node, 0.0)
         if self._inferring_ms[node]:
-            return float(cpu * row["inference_ms"][at] / self._inferring_ms[node])
+            return float(cpu * work_ms(row, at) / self._inferring_ms[node])
         return cpu / self._passing[node]
 
     def _token_cost(self, row: Row, at: int) -> float:

@@ -29,6 +29,12 @@ def should_be_explained(row: Mapping[str, Any]) -> bool:
     return row["outcome"] not in NO_REPLY and not gave_up
 
 
+def work_ms(row: Mapping[str, Any], at: int) -> float:
+    """How long the model of a node on the path was at work for a request: of a batch, the request's share."""
+    sizes = row.get("batch_sizes") or ()
+    return float(row["inference_ms"][at] / ((sizes[at] if sizes else None) or 1))
+
+
 def unexplained(method: str, rows: Sequence[Mapping[str, Any]]) -> Unexplained:
     """How ``unexplained_ms`` spreads over the requests of which everything was recorded."""
     times_ms = [row["unexplained_ms"] for row in rows if is_explained(row)]

@@ -12,11 +12,11 @@ from testbed.console import Reporter
 from testbed.network.container import ContainerSpec
 from testbed.network.network import Network
 from testbed.orchestrator.calibrate import calibrate
-from testbed.orchestrator.method import try_policies
 from testbed.orchestrator.nodes.backend_specs import backend_specs
 from testbed.orchestrator.nodes.extract import extract
 from testbed.orchestrator.nodes.tier_process import tier_processes
 from testbed.orchestrator.nodes.tier_specs import PLUGIN_MOUNT, container_specs
+from testbed.orchestrator.observe import try_policies
 from testbed.orchestrator.prepare import Inputs
 from testbed.orchestrator.session import Session
 from testbed.results.directory import RunDirectory

@@ -22,7 +22,8 @@ from testbed.orchestrator.conclude import Concluded, Measured, conclude, judge_a
 from testbed.orchestrator.held import MEASURED_EVERY_S, HeldNetwork
 from testbed.orchestrator.manifest import Manifest
 from testbed.orchestrator.measurement import Measurement
-from testbed.orchestrator.method import MethodResult, run_method, try_policies
+from testbed.orchestrator.method import MethodResult, run_method
+from testbed.orchestrator.observe import try_policies
 from testbed.orchestrator.prepare import Parts
 from testbed.orchestrator.session import Session
 from testbed.results.directory import RunDirectory

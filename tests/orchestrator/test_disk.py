@@ -14,6 +14,7 @@ from testbed.results.directory import RunDirectory
 from testbed.scenario.scenario import Scenario, load_scenario
 from tests import ROOT, SCENARIOS
 
+MANY = "trace.requests=1000"
 V1 = RunDirectory.open(ROOT / "tests" / "data" / "run-v1")
 
 
@@ -39,16 +40,25 @@ def test_a_real_runs_captures_are_as_large_as_expected() -> None:
 
 
 def test_each_hop_costs_and_shares_that_are_asked_for_count() -> None:
-    many = "trace.requests=1000"
-    both = captures_mb(many)
-    assert captures_mb(many, "methods=[{name: edge-only}]", methods="edge-only") == pytest.approx(both / 2)
-    assert captures_mb(many, "methods=[{name: device-only}]", methods="device-only") == 0
-    recserve = captures_mb(many, "methods.recserve.beta=0.3", methods="recserve")
+    both = captures_mb(MANY)
+    assert captures_mb(MANY, "methods=[{name: edge-only}]", methods="edge-only") == pytest.approx(both / 2)
+    assert captures_mb(MANY, "methods=[{name: device-only}]", methods="device-only") == 0
+    recserve = captures_mb(MANY, "methods.recserve.beta=0.3", methods="recserve")
     assert recserve == pytest.approx(both / 2 * (0.3 + 0.09))
-    relayed = captures_mb(many, "methods.recserve.relay=[device]", methods="recserve")
+    relayed = captures_mb(MANY, "methods.recserve.relay=[device]", methods="recserve")
     assert relayed == pytest.approx(both / 2 * (1 + 0.3))
     unknown = "methods=[{name: casserve, thresholds: {device: 0.8, edge: 0.8}}]"
-    assert captures_mb(many, unknown, methods="casserve") == pytest.approx(both)
+    assert captures_mb(MANY, unknown, methods="casserve") == pytest.approx(both)
+
+
+def test_requests_that_reach_an_engine_are_captured_behind_it_too() -> None:
+    plain = "tiers.cloud.model=embedded/cloud"
+    for methods, reaching in (("cloud-only", 1.0), ("recserve", 0.09)):
+        behind = captures_mb(MANY, methods=methods, name="engine") - captures_mb(
+            MANY, plain, methods=methods, name="engine"
+        )
+        assert behind == pytest.approx(reaching * 2.4, rel=0.1)
+    assert captures_mb(MANY, "methods=[{name: device-only}]", methods="device-only", name="engine") == 0
 
 
 def test_background_flows_are_captured_too() -> None:

@@ -15,8 +15,9 @@ from rich.console import Console
 from testbed.console import Glance, Reporter
 from testbed.host.processes.proc import command_line, process_ids
 from testbed.orchestrator.estimate import Ahead
-from testbed.orchestrator.method import MethodResult, observe, run_method
+from testbed.orchestrator.method import MethodResult, run_method
 from testbed.orchestrator.method import account as account_for
+from testbed.orchestrator.observe import observe
 from testbed.orchestrator.session import Session
 from testbed.results.captures import put_away
 from testbed.results.directory import RunDirectory

@@ -42,6 +42,14 @@ def test_an_unknown_method_or_link_is_told_with_the_nearest(method: str, link: s
     assert str(told.value) == f"{V1} {sentence}"
 
 
+def test_a_backend_links_capture_is_for_others_to_read(run: RunDirectory) -> None:
+    behind = run.path / "captures" / "recserve" / "backend.cloud1.pcap"
+    shutil.copy(run.path / "captures" / "recserve" / "edge1-cloud1.pcap", behind)
+    told = f"^backend.cloud1 is no WAN link, and no table has its bytes; read {behind} with tshark$"
+    with pytest.raises(TestbedError, match=told):
+        find_capture(run, "recserve", "backend.cloud1")
+
+
 def test_captures_that_were_discarded_are_told(run: RunDirectory) -> None:
     shutil.rmtree(run.path / "captures")
     told = "has no capture of device1-edge1 under recserve: "

@@ -74,6 +74,14 @@ def test_cpu_seconds_are_divided_by_the_time_of_inference_and_sum_to_the_nodes(s
     assert figures["cost_per_request_ci"] is None  # of two requests
 
 
+def test_a_request_of_a_batch_has_its_share_of_the_batchs_time(scenario: Scenario) -> None:
+    # The model was at work for 40 ms for both of the batch, and for 20 ms for the third.
+    batch = [row(number, ["device1"], inference_ms=[40.0], batch_sizes=[2]) for number in range(2)]
+    rows = [*batch, row(2, ["device1"], inference_ms=[20.0], batch_sizes=[1])]
+    found = method_costs(scenario, scenario.methods[0], rows, used({"device1": 0.6}))
+    assert found.requests == pytest.approx([13 + 20.0] * 3)
+
+
 def test_a_node_that_only_relays_costs_its_cpu_and_no_tokens(scenario: Scenario) -> None:
     way = ["device1", "edge1", "cloud1"]
     rows = [row(number, way, method="cloud-only") for number in range(2)]
@@ -129,6 +137,20 @@ def test_the_cpu_time_of_a_tier_that_is_recorded_is_not_its_models() -> None:
     assert figures["cost_unit"] == "J"
     assert figures["cost"] is None
     assert "device: its CPU time is not a model's, for its answers are recorded" in figures["cost_reason"]
+
+
+def test_an_engine_that_the_testbed_starts_costs_its_cpu_seconds_and_one_elsewhere_is_not_known() -> None:
+    prices = [f"tiers.{tier}.price.cpu=1 J/s" for tier in ("device", "edge", "cloud")]
+    path = ["device1", "edge1", "cloud1"]
+    rows = [row(0, path, method="cloud-only")]
+    seconds = used({"device1": 1.0, "cloud1": 3.0}, "cloud-only")
+    started = load_scenario(SCENARIOS / "engine.yaml", prices)
+    assert cost_figures(started, started.methods[0], rows, seconds)["cost"] == pytest.approx(4.0)
+    model = "tiers.cloud.model={kind: openai, url: 'http://localhost:1/v1', model: small}"
+    elsewhere = load_scenario(SCENARIOS / "engine.yaml", [*prices, model])
+    figures = cost_figures(elsewhere, elsewhere.methods[0], rows, seconds)
+    assert figures["cost"] is None
+    assert figures["cost_reason"] == "cloud: its engine's CPU time is not measured"
 
 
 def test_without_prices_there_is_no_cost() -> None:

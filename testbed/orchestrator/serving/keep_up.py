@@ -16,7 +16,8 @@ from testbed.errors import TestbedError
 from testbed.orchestrator.conclude import Measured
 from testbed.orchestrator.held import HeldNetwork
 from testbed.orchestrator.manifest import Manifest
-from testbed.orchestrator.method import Traffic, account, begin, observe, try_policies
+from testbed.orchestrator.method import account
+from testbed.orchestrator.observe import Traffic, begin, observe, try_policies
 from testbed.orchestrator.prepare import Inputs, inputs_of
 from testbed.orchestrator.replay.replay import Outcome
 from testbed.orchestrator.run import concluded, naming_ended_container

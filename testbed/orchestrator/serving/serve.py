@@ -77,9 +77,9 @@ class Serve(Use):
         """
         while front.is_open:
             session.network.link_process.require_alive()  # its end interrupts nobody who ignores SIGINT
-            for node in session.nodes:
-                if not node.host.lives:
-                    node.host.require_running()
+            for host in (*session.network.engines, *(node.host for node in session.nodes)):
+                if not host.lives:
+                    host.require_running()
             time.sleep(LOOKED_EVERY_S)
         raise RuntimeError("the front door has closed by itself")
 

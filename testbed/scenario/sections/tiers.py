@@ -35,8 +35,7 @@ class Tier(Section):
     ``parents`` has for each node the number of its parent in the tier above, counted from 1; empty, the rule
     of :func:`testbed.scenario.layout.parent_number` holds. ``congestion`` is TCP's control of what its nodes
     send. The model answers up to ``batch`` requests together, of which the first waits for others until it
-    has waited ``wait_ms``.
-    send. ``price`` says what its nodes' tokens and CPU seconds cost.
+    has waited ``wait_ms``. ``price`` says what its nodes' tokens and CPU seconds cost.
     """
 
     name: TierName

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from testbed.console import Reporter
-from testbed.orchestrator.method import begin
+from testbed.orchestrator.observe import begin
 from testbed.orchestrator.serving.address import bind, url_of
 from testbed.orchestrator.serving.front import Front
 from testbed.orchestrator.serving.proxy import session_in
