@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from testbed.host.engine import engine
 from testbed.network.container import NODE_LABEL
 from tests import ROOT
 from tests.e2e.runs import (
+    SMOKE,
     check_bytes,
     check_prompt_bytes,
     left_behind,
@@ -19,9 +21,11 @@ from tests.e2e.runs import (
     rest_of_output,
     run,
     running,
+    running_command,
     wait_for,
     wait_until_nothing_is_left,
 )
+from tests.e2e.test_serve import post
 
 pytestmark = [pytest.mark.docker, pytest.mark.models]
 LINKS = {"device1-edge1", "device2-edge1", "edge1-cloud1"}
@@ -105,4 +109,23 @@ def test_an_engine_that_dies_ends_requests_as_inference_and_then_the_run(tmp_pat
     assert {row["outcome"] for row in rows} <= {"answered", "inference"}
     assert sum(row["outcome"] == "inference" for row in rows) > 10
     assert (out / "captures" / "cloud-only" / "backend.cloud1.pcap").stat().st_size > 24
+    assert wait_until_nothing_is_left() == []
+
+
+def test_an_engine_that_dies_ends_serving_and_what_was_asked_before_is_recorded(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    model = "{kind: engine, engine: llama.cpp, gguf: smollm2-135m-instruct, max_tokens: 1}"
+    asked = ("serve", str(SMOKE), "--method=cloud-only", "--record", f"--out={out}")
+    with running_command(*asked, f"--set=tiers.cloud.model={model}") as process:
+        found = re.search(r"http://[\d.:]+", wait_for(process, "page: http"))
+        assert found is not None
+        assert post(found[0], "a film of no great length")["recserve"]["tier"] == "cloud"
+        (container,) = engine().containers.list(filters={"label": f"{NODE_LABEL}=Backend_cloud1"})
+        container.kill()
+        said = rest_of_output(process)
+        assert process.wait(60) == 1
+    assert "the engine of cloud1 has ended: " in said
+    assert f"what was measured so far is in {out}" in said
+    assert [row["tier"] for row in read(out, "requests.parquet")] == ["cloud"]
+    check_bytes(out)
     assert wait_until_nothing_is_left() == []

@@ -128,6 +128,8 @@ def keep_up(
         else:
             asked = _use(network, inputs, use)
     if asked.ended_by is not None:
+        if directory is not None:
+            reporter.warn(f"what was measured so far is in {directory.path}")
         raise asked.ended_by
     return directory
 

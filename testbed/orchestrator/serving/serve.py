@@ -14,6 +14,7 @@ from typing import Any
 from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.processes.signals import Terminated
+from testbed.network.backend import EngineHost
 from testbed.orchestrator.nodes.control import NodeControl, on_all
 from testbed.orchestrator.prepare import Inputs
 from testbed.orchestrator.serving.address import LOOPBACK, bind, url_of
@@ -67,21 +68,33 @@ class Serve(Use):
         except (KeyboardInterrupt, Terminated):
             network.link_process.require_alive()  # whose end interrupts us too
         self._reporter.say(f"{ways.done} requests were served")
-        return Asked(ways.start_s, ways.outcomes, ways.prompts)
+        return Asked(ways.start_s, ways.outcomes, ways.prompts, ended_by=_end_of(network.engines))
 
     def _wait(self, session: Session, front: Front) -> None:
-        """Wait for a signal.
+        """Wait for a signal, or until an engine has ended: what was asked can then still be told.
 
         Raises:
-            TestbedError: a container or the link process has ended.
+            TestbedError: the container of a node or the link process has ended.
         """
         while front.is_open:
             session.network.link_process.require_alive()  # its end interrupts nobody who ignores SIGINT
-            for host in (*session.network.engines, *(node.host for node in session.nodes)):
-                if not host.lives:
-                    host.require_running()
+            for node in session.nodes:
+                if not node.host.lives:
+                    node.host.require_running()
+            if not all(engine.lives for engine in session.network.engines):
+                return
             time.sleep(LOOKED_EVERY_S)
         raise RuntimeError("the front door has closed by itself")
+
+
+def _end_of(engines: Sequence[EngineHost]) -> TestbedError | None:
+    """Why an engine has ended, if one has."""
+    try:
+        for engine in engines:
+            engine.require_running()
+    except TestbedError as error:
+        return error
+    return None
 
 
 def serve(
