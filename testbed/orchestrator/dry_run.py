@@ -21,7 +21,6 @@ from testbed.scenario.reading.units import duration, write_memory, write_rate
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.engines import EngineEntry
 from testbed.scenario.sections.models import EmbeddedEntry
-from testbed.scenario.sections.tier_model import TierModel
 from testbed.scenario.sections.tiers import SERVER_CPUS, SERVER_MEMORY_BYTES, Tier
 from testbed.scenario.topology import Link, Shape
 
@@ -75,7 +74,7 @@ def _require_host(privileged: bool) -> None:
 def _network(inputs: Inputs) -> Iterator[tuple[str, str]]:
     scenario = inputs.scenario
     for tier in scenario.tiers:
-        yield "nodes", f"{tier.nodes} × {tier.name}: {_model(tier.model)}, {_means(tier)}"
+        yield "nodes", f"{tier.nodes} × {tier.name}: {tier.model.told_as}, {_means(tier)}"
     for (entry, up, down), count in Counter(map(_figures, inputs.topology.links)).items():
         each = up if up == down else f"up {up}; down {down}"
         yield "links", f"{count} × {entry}: {each}"
@@ -93,15 +92,6 @@ def _shape(shape: Shape) -> str:
     if shape.loss:
         figures.append(f"{100 * shape.loss:g} % lost")
     return ", ".join(figures)
-
-
-def _model(model: TierModel) -> str:
-    if isinstance(model, EmbeddedEntry):
-        return f"embedded/{model.rung}"
-    if isinstance(model, EngineEntry):
-        return f"{model.engine} with {model.name}"
-    place = next((value for key in ("hub", "path", "url") if (value := getattr(model, key, None))), "")
-    return f"{model.kind} {place}".rstrip()
 
 
 def _means(tier: Tier) -> str:

@@ -68,8 +68,10 @@ async def look(url: str) -> list[str]:
     async with tab(f"{url}/") as page:
         await page.wait_for("document.querySelectorAll('#links tbody tr').length == 3")
         assert "recserve, β 0.3" in await page.evaluate("at('about').textContent")
+        assert not await page.evaluate("at('ask').reportValidity()")  # an empty prompt is refused aloud
         for prompt in PROMPTS:
             await ask_on_page(page, prompt)
+            assert await page.evaluate("at('ended').textContent") == "Answer"
             assert await page.evaluate("at('answer').textContent") in ("negative", "positive")
             way = await page.evaluate(
                 "fetch('ways/' + at('requests').rows[1].cells[0].textContent).then(a => a.json())"
