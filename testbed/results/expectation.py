@@ -161,7 +161,8 @@ def _require_possible(text: str, keys: Sequence[str], shape: Any) -> None:
             raise TestbedError(f"{text!r}: {so_far} is one figure; leave out .{key}")
         elif key not in shape:
             where = f" in {so_far}" if so_far else ""
-            raise TestbedError(f"{text!r}: no figure {key!r}{where}; {nearest(key, list(shape))}")
+            numbers = [name for name in shape if not name.endswith("_reason")]
+            raise TestbedError(f"{text!r}: no figure {key!r}{where}; {nearest(key, numbers)}")
         else:
             shape = shape[key]
     if isinstance(shape, list):

@@ -133,7 +133,7 @@ def test_null_is_never_as_expected_and_says_why(
         ("recserv.accuracy<1", "no method 'recserv' is run; there are device-only, edge-only, cloud-only"),
         ("accuracy<1", "no method 'accuracy' is run"),
         ("recserve.acuracy<1", "no figure 'acuracy'; did you mean accuracy?"),
-        ("recserve.bleu>20", "no figure 'bleu'"),
+        ("recserve.bleu>20", "no figure 'bleu'; known are requests, answered"),
         ("recserve.served_by.fog>1", "no figure 'fog' in served_by; known are device, edge, cloud"),
         ("recserve.served_by>1", "served_by has figures by name; write served_by.NAME, one of device"),
         ("recserve.accuracy.mean>1", "accuracy is one figure; leave out .mean"),
