@@ -40,6 +40,7 @@ dump
 links
 device1 ping -c1 edge1
 device1 ping -c1 -W1 cloud1
+iperf device1 edge1
 device1 {sys.executable} -c "{MODELS}"
 nobody ping device1
 exit
@@ -140,6 +141,7 @@ def test_mininets_prompt_reads_a_script_and_nothing_stays(tmp_path: Path) -> Non
     assert "(OK OK)" in done.stdout
     assert "1 packets transmitted, 1 received" in done.stdout
     assert "Network is unreachable" in done.stdout  # there is no route past a tier
+    assert "edge1 iperf -s &\ndevice1 iperf -t 5 -c edge1\n" in done.stdout  # Mininet's own would not end
     assert '"object":"list"' in done.stdout
     assert "Unknown command: nobody" in done.stdout
     assert "never" not in done.stdout
