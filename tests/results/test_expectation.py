@@ -70,6 +70,9 @@ def test_figures_below_others_are_named_by_points_and_ends_of_intervals_by_numbe
     low, _ = figures["accuracy_ci"]
     assert why(f"recserve.accuracy_ci.0=={low!r}", scenario, summary, fidelity) is None
     assert why("recserve.errors.timeout==0", scenario, summary, fidelity) is None
+    assert why("recserve.errors==0", scenario, summary, fidelity) is None
+    figures["errors"].update(timeout=2, internal=1)
+    assert why("recserve.errors==0", scenario, summary, fidelity) == "it is 3"
 
 
 def test_what_rests_on_a_verdict_that_is_false_fails_whatever_it_is(
