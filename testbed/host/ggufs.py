@@ -29,8 +29,8 @@ def gguf_file(gguf: str, report: Report = silent) -> Path:
 
 
 def gguf_is_there(gguf: str) -> bool:
-    """Whether the prepared file of that name has been fetched."""
-    return fetched_dir(GGUFS[gguf][0]).is_dir()
+    """Whether :func:`gguf_file` has it without fetching."""
+    return gguf not in GGUFS or fetched_dir(GGUFS[gguf][0]).is_dir()
 
 
 @cache

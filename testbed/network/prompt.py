@@ -44,6 +44,18 @@ class Prompt(CLI):
             self._links.require_alive()  # whose end interrupts us too
             raise
 
+    def do_iperf(self, line: str) -> None:
+        """Say how to measure what TCP carries between two nodes.
+
+        Mininet's own test waits for a second line of the server's, which iperf has not printed since 2.1.
+        """
+        nodes = line.split()
+        client, server = nodes if len(nodes) == 2 else ("NODE", "OTHER")
+        self.stdout.write(
+            "Mininet's own iperf waits without end for an iperf of 2.1 or later; write\n"
+            f"{server} iperf -s &\n{client} iperf -t 5 -c {server}\n"
+        )
+
     def waitForNode(self, node: Any) -> None:
         """Print what a node's command prints until it ends.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from testbed.errors import TestbedError
 from testbed.host.capabilities import capabilities
 from testbed.host.doctor import INDISPENSABLE
-from testbed.host.ggufs import GGUFS, gguf_is_there
+from testbed.host.ggufs import gguf_is_there
 from testbed.host.kernel import PARTS
 from testbed.host.processes.run_lock import live_runs
 from testbed.orchestrator.disk import require_disk
@@ -21,7 +21,6 @@ from testbed.scenario.reading.units import duration, write_memory, write_rate, w
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.engines import EngineEntry
 from testbed.scenario.sections.models import EmbeddedEntry
-from testbed.scenario.sections.tier_model import TierModel
 from testbed.scenario.sections.tiers import SERVER_CPUS, SERVER_MEMORY_BYTES, Tier
 from testbed.scenario.topology import Link, Shape
 
@@ -47,7 +46,7 @@ def look_ahead(scenario: Scenario, out: Path | None = None) -> Iterator[tuple[st
     yield from _network(inputs)
     yield from _work(inputs)
     yield from _parts(inputs.scenario)
-    yield "disk", str(disk)
+    yield "disk", str(disk).replace(" of disk", "")
     yield "time", f"{estimated_seconds(inputs.scenario, inputs.trace, inputs.topology)}, once all is there"
     for note in inputs.notes:
         yield "note", note
@@ -75,7 +74,7 @@ def _require_host(privileged: bool) -> None:
 def _network(inputs: Inputs) -> Iterator[tuple[str, str]]:
     scenario = inputs.scenario
     for tier in scenario.tiers:
-        yield "nodes", ", ".join([f"{tier.nodes} × {tier.name}: {_model(tier.model)}", *_tier(tier)])
+        yield "nodes", ", ".join([f"{tier.nodes} × {tier.name}: {tier.model.told_as}", *_tier(tier)])
     for (entry, up, down), count in Counter(map(_figures, inputs.topology.links)).items():
         each = up if up == down else f"up {up}; down {down}"
         yield "links", f"{count} × {entry}: {each}"
@@ -83,7 +82,7 @@ def _network(inputs: Inputs) -> Iterator[tuple[str, str]]:
 
 def _tier(tier: Tier) -> Iterator[str]:
     """What a node has, and what is asked of it beside its model."""
-    yield f"{tier.cpus:g} CPUs"
+    yield f"{tier.cpus:g} CPU{'' if tier.cpus == 1 else 's'}"
     yield write_memory(tier.memory_bytes)
     if tier.has_engine:
         server = f"{SERVER_CPUS:g} CPU and {write_memory(SERVER_MEMORY_BYTES)}"
@@ -108,23 +107,15 @@ def _shape(shape: Shape) -> str:
     return ", ".join(figures)
 
 
-def _model(model: TierModel) -> str:
-    if isinstance(model, EmbeddedEntry):
-        return f"embedded/{model.rung}"
-    named = ("hub", "path", "url", "gguf")
-    place = next((value for key in named if (value := getattr(model, key, None))), "")
-    return f"{model.kind} {place}".rstrip()
-
-
 def _work(inputs: Inputs) -> Iterator[tuple[str, str]]:
     scenario, trace = inputs.scenario, inputs.trace
     yield "methods", ", ".join(method.name for method in scenario.methods)
-    devices = len({request.device for request in trace})
+    count = len({request.device for request in trace})
+    devices = f"{count} device{'' if count == 1 else 's'}"
     last = f", the last after {duration(trace[-1].at_s)}" if scenario.replay.mode == "open" else ""
     yield (
         "requests",
-        f"{len(trace)} under each method, to {devices} devices, {scenario.replay.mode}{last}; "
-        f"seed {scenario.seed}",
+        f"{len(trace)} under each method, to {devices}, {scenario.replay.mode}{last}; seed {scenario.seed}",
     )
     if inputs.calibration:
         yield "calibration", f"{len(inputs.calibration)} rows, before the first method"
@@ -148,8 +139,8 @@ def _parts(scenario: Scenario) -> Iterator[tuple[str, str]]:
         require_room()
         yield "models", "embedded: there" if is_prepared() else "embedded: to be assembled first"
     for tier in scenario.tiers:
-        if isinstance(tier.model, EngineEntry) and tier.model.gguf in GGUFS:
-            told = "there" if gguf_is_there(tier.model.gguf) else "to be fetched first"
-            yield "models", f"{tier.model.gguf}: {told}"
+        if isinstance(tier.model, EngineEntry):
+            there = gguf_is_there(tier.model.gguf)
+            yield "models", f"{tier.model.name}: {'there' if there else 'to be fetched first'}"
         if hub := getattr(tier.model, "hub", None):
             yield "models", f"{hub}: from the model hub, if this host has not had it yet"

@@ -40,6 +40,7 @@ dump
 links
 device1 ping -c1 edge1
 device1 ping -c1 -W1 cloud1
+iperf device1 edge1
 device1 {sys.executable} -c "{MODELS}"
 nobody ping device1
 exit
@@ -68,8 +69,10 @@ async def look(url: str) -> list[str]:
     async with tab(f"{url}/") as page:
         await page.wait_for("document.querySelectorAll('#links tbody tr').length == 3")
         assert "recserve, β 0.3" in await page.evaluate("at('about').textContent")
+        assert not await page.evaluate("at('ask').reportValidity()")  # an empty prompt is refused aloud
         for prompt in PROMPTS:
             await ask_on_page(page, prompt)
+            assert await page.evaluate("at('ended').textContent") == "Answer"
             assert await page.evaluate("at('answer').textContent") in ("negative", "positive")
             way = await page.evaluate(
                 "fetch('ways/' + at('requests').rows[1].cells[0].textContent).then(a => a.json())"
@@ -138,6 +141,7 @@ def test_mininets_prompt_reads_a_script_and_nothing_stays(tmp_path: Path) -> Non
     assert "(OK OK)" in done.stdout
     assert "1 packets transmitted, 1 received" in done.stdout
     assert "Network is unreachable" in done.stdout  # there is no route past a tier
+    assert "edge1 iperf -s &\ndevice1 iperf -t 5 -c edge1\n" in done.stdout  # Mininet's own would not end
     assert '"object":"list"' in done.stdout
     assert "Unknown command: nobody" in done.stdout
     assert "never" not in done.stdout

@@ -70,6 +70,9 @@ def test_figures_below_others_are_named_by_points_and_ends_of_intervals_by_numbe
     low, _ = figures["accuracy_ci"]
     assert why(f"recserve.accuracy_ci.0=={low!r}", scenario, summary, fidelity) is None
     assert why("recserve.errors.timeout==0", scenario, summary, fidelity) is None
+    assert why("recserve.errors==0", scenario, summary, fidelity) is None
+    figures["errors"].update(timeout=2, internal=1)
+    assert why("recserve.errors==0", scenario, summary, fidelity) == "it is 3"
 
 
 def test_what_rests_on_a_verdict_that_is_false_fails_whatever_it_is(
@@ -133,7 +136,7 @@ def test_null_is_never_as_expected_and_says_why(
         ("recserv.accuracy<1", "no method 'recserv' is run; there are device-only, edge-only, cloud-only"),
         ("accuracy<1", "no method 'accuracy' is run"),
         ("recserve.acuracy<1", "no figure 'acuracy'; did you mean accuracy?"),
-        ("recserve.bleu>20", "no figure 'bleu'"),
+        ("recserve.bleu>20", "no figure 'bleu'; known are requests, answered"),
         ("recserve.served_by.fog>1", "no figure 'fog' in served_by; known are device, edge, cloud"),
         ("recserve.served_by>1", "served_by has figures by name; write served_by.NAME, one of device"),
         ("recserve.accuracy.mean>1", "accuracy is one figure; leave out .mean"),

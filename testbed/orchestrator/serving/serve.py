@@ -67,7 +67,7 @@ class Serve(Use):
                 self._wait(session, front)
         except (KeyboardInterrupt, Terminated):
             network.link_process.require_alive()  # whose end interrupts us too
-        self._reporter.say(f"{ways.done} requests were served")
+        self._reporter.say(f"{ways.done} request{' was' if ways.done == 1 else 's were'} served")
         return Asked(ways.start_s, ways.outcomes, ways.prompts, ended_by=_end_of(network.engines))
 
     def _wait(self, session: Session, front: Front) -> None:
@@ -173,7 +173,7 @@ def describe(inputs: Inputs, devices: Sequence[str], url: str, *, recorded: bool
         "nodes": [
             {"name": node.name, "tier": node.tier, "parent": node.parent} for node in inputs.topology.nodes
         ],
-        "models": {tier.name: _model(tier.model.kind, tier.cpus) for tier in scenario.tiers},
+        "models": {tier.name: f"{tier.model.told_as}, {tier.cpus:g} CPU" for tier in scenario.tiers},
         "links": [
             {
                 "name": link.name,
@@ -186,10 +186,6 @@ def describe(inputs: Inputs, devices: Sequence[str], url: str, *, recorded: bool
         ],
         "suggested": list(texts)[:SUGGESTED],
     }
-
-
-def _model(kind: str, cpus: float) -> str:
-    return f"{kind}, {cpus:g} CPU"
 
 
 def _figures(shape: Mapping[str, Any]) -> dict[str, Any]:

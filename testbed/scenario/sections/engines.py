@@ -45,6 +45,10 @@ class EngineEntry(TierModel):
         return path
 
     @property
+    def told_as(self) -> str:
+        return f"{self.engine} with {self.name}"
+
+    @property
     def served_as(self) -> str:
         return "openai"
 

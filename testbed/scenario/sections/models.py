@@ -56,6 +56,10 @@ class EmbeddedEntry(TierModel):
         return rung
 
     @property
+    def told_as(self) -> str:
+        return f"embedded/{self.rung}"
+
+    @property
     def task(self) -> str:
         """The kind of task that it was made for."""
         return EMBEDDED[self.rung]

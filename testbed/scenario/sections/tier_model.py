@@ -39,6 +39,12 @@ class TierModel(Section):
         return self.model_dump(mode="json", exclude={"kind"}, exclude_none=True)
 
     @property
+    def told_as(self) -> str:
+        """The model in a line about its tier: its kind, and where it is or what it is called."""
+        place = next((value for key in ("hub", "path", "url") if (value := getattr(self, key, None))), "")
+        return f"{self.kind} {place}".rstrip()
+
+    @property
     def served_as(self) -> str:
         """The kind of model that a node is told."""
         return self.kind

@@ -14,6 +14,7 @@ function element(kind, text, parent, name) {
 }
 
 const number = (value, digits = 0) => value.toLocaleString("en", {minimumFractionDigits: digits, maximumFractionDigits: digits});
+const many = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 function rate(bps) {
   for (const [unit, size] of [["Gbit/s", 1e9], ["Mbit/s", 1e6], ["kbit/s", 1e3]])
     if (bps >= size) return `${Number((bps / size).toPrecision(3))} ${unit}`;
@@ -97,8 +98,8 @@ function tellNode(step, ended) {
 
 function crossing(bytes, ms, sign, others) {
   const time = ms === null ? "" : `, ${number(ms, 1)} ms`;
-  if (bytes === null) return `${sign} bytes not known${others ? `: ${others} others` : ""}${time}`;
-  return `${sign} ${number(bytes)} B${others ? ` shared with ${others} others` : ""}${time}`;
+  if (bytes === null) return `${sign} bytes not known${others ? `: ${many(others, "other")}` : ""}${time}`;
+  return `${sign} ${number(bytes)} B${others ? ` shared with ${many(others, "other")}` : ""}${time}`;
 }
 
 function tellHop(hop) {
@@ -120,6 +121,7 @@ async function show(way) {
 
 function tellAnswer(text, sum, failed) {
   at("result").hidden = false;
+  at("ended").textContent = failed ? "Error" : "Answer";
   at("answer").textContent = text;
   at("answer").className = failed ? "bad" : "";
   at("sum").textContent = sum;
@@ -158,7 +160,7 @@ async function send(prompt) {
     }
     const ms = way ? `${number(way.latency_ms, 1)} ms in all; ` : "";
     if (status === 200)
-      tellAnswer(said.choices[0].message.content, `${ms}answered by ${said.recserve.tier}; the prompt has ${number(way?.prompt_bytes ?? 0)} bytes, ${said.usage.prompt_tokens} tokens; request ${way?.request_id ?? ""}`, false);
+      tellAnswer(said.choices[0].message.content, `${ms}answered by ${said.recserve.tier}; the prompt has ${many(way?.prompt_bytes ?? 0, "byte")}, ${many(said.usage.prompt_tokens, "token")}; request ${way?.request_id ?? ""}`, false);
     else tellAnswer(said.error?.message ?? "no answer", `${ms}status ${status}, ${said.error?.type ?? ""}`, true);
   } catch (error) {
     tellAnswer(`No answer came: ${error.message}`, "Is testbed serve still up?", true);
