@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -215,13 +216,18 @@ def cost_tables(summary: Row, tiers: Sequence[str]) -> list[Table]:
         costs.add_row(
             name,
             with_interval(None if each is None else 1000 * each, thousand, ".4g"),
-            number(figures["cost"], ".4g"),
-            *(number(figures["cost_by_tier"][tier], ".4g") for tier in tiers),
+            _sum(figures["cost"]),
+            *(_sum(figures["cost_by_tier"][tier]) for tier in tiers),
         )
         if figures["cost_reason"]:
             notes.append(f"-: {name}: {figures['cost_reason']}")
     costs.caption = Text("\n".join(notes))
     return [costs]
+
+
+def _sum(cost: float | None) -> str:
+    """Four digits; a small one without the exponent that a float's would have beside larger ones."""
+    return "-" if cost is None else f"{Decimal(cost):.4g}"
 
 
 def _methods_of(rows: Sequence[Row]) -> list[str]:

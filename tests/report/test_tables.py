@@ -56,7 +56,7 @@ def test_a_latency_that_is_not_valid_is_never_printed(valid: bool) -> None:
 
 def test_costs_are_printed_by_tier_and_what_is_not_known_has_its_reason() -> None:
     known = {
-        "cost": 0.0123456, "cost_by_tier": {"device": 0.01, "cloud": 0.0023456}, "cost_per_request": 0.000123,
+        "cost": 0.0123456, "cost_by_tier": {"device": 0.01, "cloud": 2.3457e-5}, "cost_per_request": 0.000123,
         "cost_per_request_ci": [0.0001, 0.00015], "cost_unit": "$", "cost_reason": None,
     }  # fmt: skip
     nothing = dict.fromkeys(("cost", "cost_per_request", "cost_per_request_ci"))
@@ -67,6 +67,7 @@ def test_costs_are_printed_by_tier_and_what_is_not_known_has_its_reason() -> Non
     assert "$ per 1,000 requests [95 % CI]" in text
     assert "0.123 [0.1, 0.15]" in text
     assert "0.01235" in text
+    assert "0.00002346" in text
     assert f"-: some: {reason}" in text
     assert cost_tables({"methods": {"all": FIGURES}}, ["device", "cloud"]) == []
 
