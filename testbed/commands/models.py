@@ -28,9 +28,10 @@ def models_prepare() -> None:
     from testbed.host.ggufs import GGUFS, gguf_file
 
     report = Reporter().say
+    directory = prepare(report)  # first: it refuses a host without room before anything is fetched
     for name in GGUFS:
         gguf_file(name, report)
-    typer.echo(prepare(report))
+    typer.echo(directory)
 
 
 @app.command("evaluate")
