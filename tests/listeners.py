@@ -101,8 +101,11 @@ def check_listeners(pid: int, others: Iterable[int] = ()) -> list[Listener]:
         AssertionError: something listens that the table has not.
     """
     rows, inside = told(), []
-    own = descendants(pid) | set(others)
-    spaces = {space: member for member in own if (space := _network(member)) is not None}
+    others = set(others)
+    own = descendants(pid) | others
+    # A space is entered by the member that stays in it: a young process may end, or go on to another one.
+    members = [*sorted(own - others, reverse=True), *others, os.getpid()]
+    spaces = {space: member for member in members if (space := _network(member)) is not None}
     here = _network(os.getpid())
     for space, member in spaces.items():
         found = listeners(member)

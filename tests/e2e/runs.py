@@ -51,14 +51,14 @@ def run(out: Path, *arguments: str, scenario: Path = SMOKE) -> subprocess.Comple
 
 @contextmanager
 def running(out: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """The smoke scenario under way; killed at the end of the block if it still is."""
+    """The smoke scenario under way; ended with the block if it still is."""
     with running_command("run", str(SMOKE), "--out", str(out), *arguments) as process:
         yield process
 
 
 @contextmanager
 def running_command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A command under way; killed at the end of the block if it still is."""
+    """A command under way; ended with the block if it still is, and with time to remove what it made."""
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=ROOT,
@@ -70,6 +70,9 @@ def running_command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         if process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=60)
             process.kill()
         process.wait(30)
 

@@ -49,6 +49,8 @@ TAKEN_BY_OTHERS = (
     r"had a p99 round trip of",  # of which the median is right: the pinging process waited for a CPU
 )
 """Reasons that say that something else had the CPUs."""
+LATE = "the link process was late"
+"""With a reason of those it is one of them; by itself it is the link's own fault."""
 
 
 @pytest.mark.alone
@@ -57,7 +59,8 @@ def test_latency_can_be_believed_with_the_quickstarts_shape(tmp_path: Path) -> N
     """Three attempts; skipped where other processes took the CPUs in each of them."""
     scenario = tmp_path / "shape.yaml"
     scenario.write_text(QUICKSTART_SHAPE)
-    reasons: list[str] = []
+    said: list[str] = []
+    disturbed = 0
     for attempt in range(ATTEMPTS):
         out = tmp_path / f"run{attempt}"
         done = run(out, scenario=scenario)
@@ -66,10 +69,13 @@ def test_latency_can_be_believed_with_the_quickstarts_shape(tmp_path: Path) -> N
         assert (fidelity["reasons"]["bytes"], fidelity["reasons"]["decisions"]) == ([], [])
         if fidelity["faithful"]["latency"]:
             return
-        reasons += fidelity["reasons"]["latency"]
-    if all(any(re.search(known, reason) for known in TAKEN_BY_OTHERS) for reason in reasons):
-        pytest.skip("others took the CPU: " + "; ".join(dict.fromkeys(reasons)))
-    pytest.fail("latency was false in each attempt:\n" + "\n".join(reasons))
+        reasons = fidelity["reasons"]["latency"]
+        taken = [reason for reason in reasons if any(re.search(known, reason) for known in TAKEN_BY_OTHERS)]
+        disturbed += bool(taken) and all(reason in taken or LATE in reason for reason in reasons)
+        said += reasons
+    if disturbed == ATTEMPTS:
+        pytest.skip("others took the CPU: " + "; ".join(dict.fromkeys(said)))
+    pytest.fail("latency was false in each attempt:\n" + "\n".join(said))
 
 
 def lost(out: Path) -> dict[tuple[str, str, str], int]:

@@ -7,7 +7,7 @@ import math
 import os
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -63,10 +63,12 @@ def all_cases() -> list[Case]:
     return [*_times(), *_rates(), *_queues(), *_fates(), *_jitters(), *_transfers()]
 
 
-def measure_all(ends: Ends, report: Callable[[str], None]) -> dict[str, Samples]:
-    """Samples by the name of the case."""
+def measure_all(ends: Ends, report: Callable[[str], None], names: Collection[str] = ()) -> dict[str, Samples]:
+    """Samples by the name of the case, of all cases or of those named."""
     found = {}
     for case in all_cases():
+        if names and case.name not in names:
+            continue
         ends.reshape(case.shape, case.down or case.shape)
         found[case.name] = case.measure(ends)
         seen = zip(case.figures, found[case.name], strict=True)
@@ -238,9 +240,12 @@ def _transfer(ends: Ends, congestion: str) -> Samples:
 
 
 def main() -> None:
-    """Measure netem in this kernel and print the samples as JSON; what is seen on the way goes to stderr."""
+    """Measure netem in this kernel and print the samples as JSON; what is seen on the way goes to stderr.
+
+    The arguments are the names of cases; without any it is all of them.
+    """
     from tests.reference.netem import netem_link
 
     with netem_link() as ends:
-        found = measure_all(ends, lambda line: print(line, file=sys.stderr, flush=True))
+        found = measure_all(ends, lambda line: print(line, file=sys.stderr, flush=True), sys.argv[1:])
     json.dump({"kernel": os.uname().release, "cases": found}, sys.stdout)

@@ -12,8 +12,8 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 
 from tests import ROOT
 from tests.network.lab import tree, up
@@ -33,6 +33,8 @@ from tests.reference.measure import Ends
 from tests.reference.netem import kernel_has_netem
 
 NETEM_TIMEOUT_S = 200.0
+ATTEMPTS = 3
+"""A host that paused sets two links apart now and then, a link that is wrong does so every time."""
 _INSIDE = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.reference.cases import main; main()"
 _HEAD = f"""\
 Times are medians of {PINGS} lone frames or {TRANSFERS} transfers, shares are of {SCATTERED_FRAMES:,} frames,
@@ -70,14 +72,26 @@ class Row:
 
 
 def look(report: Callable[[str], None]) -> Seen:
-    """Measure both, one after the other: both would be late if they shared the CPUs."""
+    """Measure both links; where they are apart, both once more, up to ``ATTEMPTS`` times in all."""
+    seen = _look(report)
+    for _ in range(ATTEMPTS - 1):
+        if not (apart := {row.case.name for row in rows(seen) if not row.agrees}):
+            break
+        report(f"once more: {'; '.join(sorted(apart))}")
+        again = _look(report, apart)
+        seen = replace(seen, netem=seen.netem | again.netem, own=seen.own | again.own)
+    return seen
+
+
+def _look(report: Callable[[str], None], names: Collection[str] = ()) -> Seen:
+    """Measure one after the other: both would be late if they shared the CPUs."""
     report("through netem, which tells at its end")
-    command = [os.path.realpath(sys.executable), "-I", "-S", "-B", "-c", _INSIDE]
+    command = [os.path.realpath(sys.executable), "-I", "-S", "-B", "-c", _INSIDE, *names]
     here = kernel_has_netem()
     printed = _run(command) if here else uml.run_in_uml(command, NETEM_TIMEOUT_S)
     netem = json.loads(printed)
     with own_link() as ends:
-        own = measure_all(ends, report)
+        own = measure_all(ends, report, names)
     machine = "" if here else " in user-mode Linux"
     return Seen(netem["cases"], own, f"{netem['kernel']}{machine}", os.uname().release)
 

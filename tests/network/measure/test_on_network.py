@@ -32,14 +32,19 @@ def chain(access: Shape, core: Shape) -> Topology:
     return Topology(nodes, links)
 
 
+ATTEMPTS = 3
+"""A host that paused fails a measurement now and then, a link that is wrong fails it every time."""
+
+
 def measured(access: Shape, core: Shape, run_id: str) -> tuple[list[str], list[LinkPath]]:
+    """What was wrong in the last attempt, and the links."""
     with Network(chain(access, core), run_id, hosts="namespace") as network:
         paths = paths_of(network)
-        wrong = [
-            str(finding)
-            for finding in failures(measure(paths, network.link_process, 1, "measurement-1", QUICK))
-        ]
-    return wrong, paths
+        for attempt in range(1, ATTEMPTS + 1):
+            findings = measure(paths, network.link_process, attempt, f"measurement-{attempt}", QUICK)
+            if not (wrong := failures(findings)):
+                break
+    return list(map(str, wrong)), paths
 
 
 @pytest.mark.root
