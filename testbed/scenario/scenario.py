@@ -35,7 +35,7 @@ from testbed.scenario.sections.graph import GraphEntry, check_places, with_ways
 from testbed.scenario.sections.links import LinkEntry
 from testbed.scenario.sections.methods import AnyMethod, Method, check_calibrated, check_methods, check_shared
 from testbed.scenario.sections.replay import Replay
-from testbed.scenario.sections.section import FileContext, Section, name_like
+from testbed.scenario.sections.section import FileContext, NameLike, Section
 from testbed.scenario.sections.task import Task
 from testbed.scenario.sections.tiers import MAX_NODES, Tier
 from testbed.scenario.sections.trace import MAX_REQUESTS, Trace
@@ -45,7 +45,7 @@ Captures = Literal["keep", "compress", "discard"]
 RESOLVED = "scenario.yaml"
 """In a run's directory: its scenario, with every default written out."""
 RunName = Annotated[
-    str, name_like(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "letters, digits, - _ and ., at most 64")
+    str, NameLike(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "letters, digits, - _ and ., at most 64")
 ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -43,6 +44,15 @@ class _Quantity:
         if number.startswith("-"):
             raise TestbedError(f"{value!r} is negative; write a {self.name} like {self.examples}")
         return Decimal(number) * factor
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression, as JSON Schema has them, of what :meth:`parse` takes."""
+        units = "|".join(
+            "".join(f"[{sign}{sign.upper()}]" if sign.isalpha() else sign for sign in unit)
+            for unit in sorted(self.factors, key=len, reverse=True)
+        )
+        return rf"^\s*\+?(\d+(\.\d*)?|\.\d+)\s*({units})\s*$"
 
 
 _BITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -115,6 +125,21 @@ def parse_memory_bytes(value: object) -> int:
         TestbedError: not a memory size, negative, or without a unit.
     """
     return round(_MEMORY.parse(value))
+
+
+def written_like(parse: Callable[[object], float]) -> tuple[str, str]:
+    """A pattern of what one of these functions takes, and examples of it."""
+    quantity = _OF[parse]
+    return quantity.pattern, f"a {quantity.name}: {quantity.examples}"
+
+
+_OF: dict[Callable[[object], float], _Quantity] = {
+    parse_rate_bps: _RATE,
+    parse_time_ms: _TIME_MS,
+    parse_time_s: _TIME_MS,
+    parse_share: _SHARE,
+    parse_memory_bytes: _MEMORY,
+}
 
 
 def write_rate(bps: int) -> str:

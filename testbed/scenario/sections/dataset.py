@@ -11,7 +11,15 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from testbed.errors import TestbedError
 from testbed.scenario.reading.mistakes import mistake, nearest
-from testbed.scenario.sections.section import FileContext, HostFile, HostPath, Section, chosen, name_like
+from testbed.scenario.sections.section import (
+    FileContext,
+    HostFile,
+    HostPath,
+    NameLike,
+    Section,
+    chosen,
+    one_of,
+)
 from testbed.scenario.workload.datasets import DATASETS, Dataset
 from testbed.scenario.workload.datasets.base import Cleaning
 from testbed.scenario.workload.datasets.hub import HubDataset
@@ -35,7 +43,7 @@ def find_dataset(name: str) -> Dataset:
 class HubFolder(Section):
     """A data set of the hub, ``name``, whose files are in the directory ``path`` as in its repository."""
 
-    name: str
+    name: Annotated[str, one_of(name for name, found in DATASETS.items() if isinstance(found, HubDataset))]
     path: HostPath
 
     @field_validator("name")
@@ -73,7 +81,7 @@ class OwnDataset(Section):
     file: HostFile
     text: str
     reference: str | None = None
-    name: Annotated[str, name_like(_NAME, _NAME_WORDS)] = Field(default="", validate_default=False)
+    name: Annotated[str, NameLike(_NAME, _NAME_WORDS)] = Field(default="", validate_default=False)
     cleaning: Cleaning | None = None
     sha256: str | None = Field(default=None, validate_default=True)
 
@@ -118,5 +126,6 @@ def _section(value: Any, _context: FileContext | None) -> tuple[Any, Any]:
     return (OwnDataset if "file" in value else HubFolder), value
 
 
-AnyDataset = Annotated[str | HubFolder | OwnDataset, chosen(_section)]
+DatasetName = Annotated[str, one_of(DATASETS)]
+AnyDataset = Annotated[DatasetName | HubFolder | OwnDataset, chosen(_section)]
 """The ``dataset:`` of a task."""

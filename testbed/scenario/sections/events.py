@@ -261,19 +261,19 @@ class NodeEvent(Event):
         yield "the state", self.node
 
 
-_KINDS: tuple[type[Event], ...] = (LinkChange, LinkDown, LinkUp, RateFile, BackgroundFlow, NodeEvent)
+KINDS: tuple[type[Event], ...] = (LinkChange, LinkDown, LinkUp, RateFile, BackgroundFlow, NodeEvent)
 
 
 def _section(value: Any, _context: FileContext | None) -> tuple[type[Event], dict[str, Any]]:
     """The section of an event's kind; what is no event, or several, is refused before that looks at it."""
     if not isinstance(value, dict):
         raise mistake("must be a mapping such as {at: 10s, link: core, set: {rate: 5mbit}}")
-    kinds = [kind for kind in _KINDS if _keys_of(kind) & value.keys()]
+    kinds = [kind for kind in KINDS if _keys_of(kind) & value.keys()]
     if len(kinds) != 1:
         several = " and ".join(kind.key for kind in kinds[:2])
         raise mistake(
             f"says {f'both {several}' if kinds else 'nothing that happens'}; "
-            f"give one of {', '.join(kind.key for kind in _KINDS)}"
+            f"give one of {', '.join(kind.key for kind in KINDS)}"
         )
     return kinds[0], value
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from testbed.errors import TestbedError
 from testbed.scenario.reading.graphml import Map, read_map
@@ -50,8 +51,8 @@ class GraphEntry(Section):
     file: HostFile
     place: Annotated[dict[str, tuple[Place, ...]], Field(min_length=2)]
     path_stretch: Annotated[Number, Field(ge=1, le=10)] = 1.0
-    ways: tuple[GraphWay, ...] = ()
-    unused: tuple[str, ...] = ()
+    ways: SkipJsonSchema[tuple[GraphWay, ...]] = ()
+    unused: SkipJsonSchema[tuple[str, ...]] = ()
 
     @property
     def unwritten(self) -> tuple[str, ...]:

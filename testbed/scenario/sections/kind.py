@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ValidationInfo
 
 from testbed.errors import TestbedError
 from testbed.scenario.reading.mistakes import mistake, nearest
-from testbed.scenario.sections.section import find_external
+from testbed.scenario.sections.section import CLASS_IN_FILE, find_external, one_of
 from tiers.errors import ConfigError
 from tiers.plugins import external
 from tiers.tasks import TASKS, Scorer, Task, check_template, make_task, scorer_of
@@ -33,7 +33,7 @@ def _placed(template: str) -> str:
     return template
 
 
-Kind = Annotated[str, AfterValidator(_known)]
+Kind = Annotated[str, AfterValidator(_known), one_of(TASKS.names, CLASS_IN_FILE)]
 """The ``kind:`` of a task; the file of a class of the user's is named by its absolute path."""
 TemplateText = Annotated[str, AfterValidator(_placed)]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, WrapValidator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from testbed.errors import TestbedError
 from testbed.scenario.reading.delay_file import read_delay_file
@@ -27,8 +28,8 @@ class DelayFile(Section):
     """
 
     file: str
-    median_ms: Annotated[float, Field(ge=0)]
-    most_ms: Annotated[float, Field(ge=0)]
+    median_ms: SkipJsonSchema[Annotated[float, Field(ge=0)]]
+    most_ms: SkipJsonSchema[Annotated[float, Field(ge=0)]]
 
     @property
     def unwritten(self) -> tuple[str, ...]:
@@ -80,7 +81,9 @@ class BurstLoss(Section):
 
 
 def _figure_or(figure: Any, section: type[Section]) -> WrapValidator:
-    return chosen(lambda value, _context: (section if isinstance(value, dict) else figure, value))
+    return chosen(
+        lambda value, _context: (section if isinstance(value, dict) else figure, value), figure | section
+    )
 
 
 DelayMs = Annotated[float | DelayFile, _figure_or(TimeMs, DelayFile), written(write_time_ms)]

@@ -10,10 +10,10 @@ from pydantic import Field, PlainValidator, ValidationInfo, model_validator
 from testbed.scenario.reading.mistakes import mistake, nearest
 from testbed.scenario.sections.link_figures import DelayMs, JitterMs, Loss, shape_fields
 from testbed.scenario.sections.profiles import PROFILES
-from testbed.scenario.sections.section import RateBps, Section, ShareOfOne, name_like
+from testbed.scenario.sections.section import NameLike, RateBps, Section, ShareOfOne, one_of
 from testbed.scenario.topology import DIRECTIONS, Direction
 
-LinkName = Annotated[str, name_like(r"[A-Za-z][A-Za-z0-9_-]{0,31}", "letters, digits, - and _, at most 32")]
+LinkName = Annotated[str, NameLike(r"[A-Za-z][A-Za-z0-9_-]{0,31}", "letters, digits, - and _, at most 32")]
 MAX_QUEUE_FRAMES = 1_000_000
 MAX_QUEUE_BDP = 100
 _BDP = re.compile(r"\s*(\d{1,3}(?:\.\d{1,6})?)\s*bdp\s*", re.IGNORECASE)
@@ -32,7 +32,9 @@ def _queue(value: Any) -> int | str:
     )
 
 
-Queue = Annotated[int | str, PlainValidator(_queue)]
+_FRAMES = Annotated[int, Field(ge=1, le=MAX_QUEUE_FRAMES)]
+_BDPS = Annotated[str, Field(pattern=r"^\s*\d+(\.\d+)?\s*[bB][dD][pP]\s*$")]
+Queue = Annotated[int | str, PlainValidator(_queue, json_schema_input_type=_FRAMES | _BDPS)]
 
 
 class WireFigures(Section):
@@ -69,7 +71,7 @@ class LinkEntry(Section):
 
     name: LinkName
     between: Annotated[tuple[str, ...], Field(min_length=2, max_length=2)]
-    profile: str | None = None
+    profile: Annotated[str, one_of(PROFILES)] | None = None
     shared: Annotated[bool, Field(strict=True)] = False
     rate_bps: RateBps | None = Field(default=None, validation_alias="rate")
     delay_ms: DelayMs = Field(default=0.0, validation_alias="delay")

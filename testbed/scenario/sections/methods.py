@@ -15,7 +15,7 @@ from testbed.scenario.sections.derived import section_of
 from testbed.scenario.sections.event import Event
 from testbed.scenario.sections.kind import judges
 from testbed.scenario.sections.replay import Replay
-from testbed.scenario.sections.section import FileContext, Section, chosen, find_external, name_like
+from testbed.scenario.sections.section import FileContext, NameLike, Section, chosen, find_external
 from tiers.calibration import Needs
 from tiers.parameters import ByTier, mark, parameters
 from tiers.plugins import external
@@ -24,7 +24,7 @@ from tiers.policies.base import ANSWERS, GIVEN, OPEN, POLICIES, find_policy, for
 MethodName = Annotated[
     str,
     # It names a directory of captures too.
-    name_like(
+    NameLike(
         r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,47}",
         "letters, digits, - _ . and +, at most 48, a letter or digit first",
     ),
@@ -117,7 +117,16 @@ def _section(value: Any, context: FileContext | None) -> tuple[type[Method], dic
         near = nearest(policy, (*POLICIES.names, "TIER-only", "FILE.py:CLASS"))
         hint = "" if "policy" in value else "; a method with a name of its own needs its policy beside it"
         raise mistake(f"no policy {policy!r}; {near}{hint}", "policy" if "policy" in value else "")
-    return section_of(find_policy(policy), Method, defaults=True, without=GIVEN), {**value, "policy": policy}
+    return _section_of(policy), {**value, "policy": policy}
+
+
+def method_sections() -> dict[str, type[Method]]:
+    """By policy, the section that reads a method; those that ask one tier alone are not among them."""
+    return {policy: _section_of(policy) for policy in POLICIES.names}
+
+
+def _section_of(policy: str) -> type[Method]:
+    return section_of(find_policy(policy), Method, defaults=True, without=GIVEN)
 
 
 def _asks_too_much(policy: str) -> str | None:

@@ -25,6 +25,7 @@ from testbed.scenario.sections.section import (
     TimeMs,
     chosen,
     find_external,
+    one_of,
 )
 from testbed.scenario.sections.tier_model import TierModel
 from tiers.models import KINDS
@@ -46,7 +47,7 @@ EMBEDDED = {
 class EmbeddedEntry(TierModel):
     """A rung of an embedded ladder, which needs no model hub: ``embedded/device``."""
 
-    rung: str
+    rung: Annotated[str, one_of(EMBEDDED)]
 
     @field_validator("rung")
     @classmethod
@@ -187,19 +188,23 @@ def _kinds() -> list[str]:
     return list(dict.fromkeys((*_WRITTEN, *KINDS.names)))
 
 
+def model_sections() -> dict[str, type[TierModel]]:
+    """By kind, the section that reads a model."""
+    return {kind: _section_of(kind) for kind in _kinds()}
+
+
+def _section_of(kind: str) -> type[TierModel]:
+    written = _WRITTEN.get(kind, TierModel)
+    if written is EngineEntry:
+        return section_of(KINDS.find("openai"), written, defaults=False, without=OUTSIDE)
+    return section_of(KINDS.find(kind), written, defaults=False) if kind in KINDS.names else written
+
+
 def _section(value: Any, context: FileContext | None) -> tuple[type[TierModel], dict[str, Any]]:
     """The section of a model's kind, and the mapping to read, for which a word may stand."""
     data = _mapping(value, context)
     kind = str(data["kind"])
-    if external(kind):
-        return ExternalModel, data
-    written = _WRITTEN.get(kind, TierModel)
-    if written is EngineEntry:
-        openai = KINDS.find("openai")
-        return section_of(openai, written, defaults=False, without=OUTSIDE), data
-    if kind not in KINDS.names:
-        return written, data
-    return section_of(KINDS.find(kind), written, defaults=False), data
+    return (ExternalModel if external(kind) else _section_of(kind)), data
 
 
 def _mapping(value: Any, context: FileContext | None) -> dict[str, Any]:

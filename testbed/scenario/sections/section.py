@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,16 +15,21 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     WrapSerializer,
     WrapValidator,
     model_serializer,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from testbed.errors import TestbedError
 from testbed.scenario.reading.mistakes import mistake, nearest
@@ -39,6 +44,7 @@ from testbed.scenario.reading.units import (
     write_share,
     write_time_ms,
     write_time_s,
+    written_like,
 )
 from tiers.plugins import external
 
@@ -101,12 +107,13 @@ class Section(BaseModel):
         }
 
 
-def chosen(choose: Callable[[Any, FileContext | None], tuple[Any, Any]]) -> WrapValidator:
+def chosen(choose: Callable[[Any, FileContext | None], tuple[Any, Any]], any_of: Any = None) -> WrapValidator:
     """A value whose type depends on what stands there.
 
     Args:
         choose: gets the value and the validation's context. It returns the type, and the value that is to be
             validated as that type.
+        any_of: the types that it may return, for the JSON Schema, where the field's own does not say.
     """
 
     def validate(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
@@ -115,7 +122,9 @@ def chosen(choose: Callable[[Any, FileContext | None], tuple[Any, Any]]) -> Wrap
         kind, value = choose(value, info.context)
         return _adapter(kind).validate_python(value, context=info.context)
 
-    return WrapValidator(validate)
+    return (
+        WrapValidator(validate) if any_of is None else WrapValidator(validate, json_schema_input_type=any_of)
+    )
 
 
 @functools.cache
@@ -141,7 +150,9 @@ def quantity(
             raise mistake(f"{value!r} is too much; it may be {high} at most")
         return number
 
-    return BeforeValidator(validate)
+    pattern, examples = written_like(parse)
+    text = Annotated[str, Field(pattern=pattern, description=examples)]
+    return BeforeValidator(validate, json_schema_input_type=text)
 
 
 def written(write: Callable[[Any], str]) -> WrapSerializer:
@@ -179,15 +190,36 @@ def find_external(name: str, context: FileContext | None, field: str = "") -> st
     return f"{find_file(place.where, context, field)}:{place.class_name}"
 
 
-def name_like(pattern: str, words: str) -> AfterValidator:
+@dataclass(frozen=True)
+class NameLike:
     """A name that matches ``pattern`` as a whole; ``words`` say the same to people."""
 
-    def validate(value: str) -> str:
-        if not re.fullmatch(pattern, value, re.ASCII):
-            raise mistake(f"{value!r} is no name here; use {words}")
+    pattern: str
+    words: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(schema) | {"pattern": f"^{self.pattern}$"}
+
+    def _checked(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value, re.ASCII):
+            raise mistake(f"{value!r} is no name here; use {self.words}")
         return value
 
-    return AfterValidator(validate)
+
+def one_of(names: Iterable[str], *patterns: str) -> WithJsonSchema:
+    """What the JSON Schema says of a text that a validator looks up: a name, or like one of the patterns."""
+    likes = [{"type": "string", "pattern": pattern} for pattern in patterns]
+    known = {"type": "string", "enum": list(names)}
+    return WithJsonSchema({"anyOf": [known, *likes]} if likes else known)
+
+
+CLASS_IN_FILE = r"\.py:"
+"""In JSON Schema, a class in a file of the user's."""
 
 
 def find_path(value: str, context: FileContext | None, field: str = "") -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import ValidationInfo, field_validator
 
 from testbed.scenario.reading.mistakes import mistake, nearest
-from testbed.scenario.sections.section import Section, find_external
+from testbed.scenario.sections.section import CLASS_IN_FILE, Section, find_external, one_of
 from tiers.confidence import CONFIDENCES
 from tiers.models import KINDS
 from tiers.parameters import File, mark, parameters
@@ -20,7 +20,7 @@ class TierModel(Section):
     ``confidence`` names what is computed from the model's output, where its task's own will not do.
     """
 
-    confidence: str | None = None
+    confidence: Annotated[str, one_of(CONFIDENCES.names, CLASS_IN_FILE)] | None = None
     kind: str
 
     @field_validator("confidence")

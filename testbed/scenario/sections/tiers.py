@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from testbed.scenario.sections.engines import EngineEntry
 from testbed.scenario.sections.models import AnyModel
 from testbed.scenario.sections.price import Price
-from testbed.scenario.sections.section import Count, MemoryBytes, Number, Section, WaitMs, name_like
+from testbed.scenario.sections.section import Count, MemoryBytes, NameLike, Number, Section, WaitMs
 from testbed.scenario.topology import CONGESTION
 
 MAX_NODES = 1000
@@ -19,13 +19,13 @@ SERVER_CPUS, SERVER_MEMORY_BYTES = 0.1, 64 << 20
 # Node names are tier and number, link names child-parent: without dashes and final digits none is ambiguous.
 TierName = Annotated[
     str,
-    name_like(
+    NameLike(
         r"[a-z]([a-z0-9_]{0,18}[a-z_])?", "small letters, digits and _, at most 20, no digit at the end"
     ),
 ]
 # As long as the kernel's names may be (TCP_CA_NAME_MAX); which of them it has is found out before a run.
 Congestion = Annotated[
-    str, name_like(r"[a-z][a-z0-9_]{0,14}", "a kernel's name of a congestion control, such as cubic or bbr")
+    str, NameLike(r"[a-z][a-z0-9_]{0,14}", "a kernel's name of a congestion control, such as cubic or bbr")
 ]
 
 

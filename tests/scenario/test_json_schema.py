@@ -1,0 +1,101 @@
+"""The published JSON Schema: it is that of the code, says what each key means, and takes what a scenario takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema_rs import Draft202012Validator, meta
+
+from testbed.errors import TestbedError
+from testbed.scenario.json_schema import scenario_schema
+from testbed.scenario.reading.yamlfile import parse_yaml
+from testbed.scenario.scenario import load_scenario
+from tests import ROOT
+from tests.scenario.schema_file import HEADINGS, KEPT, meaning, rows, sections, written
+
+SCENARIOS = sorted((ROOT / "scenarios").rglob("*.yaml"))
+CHECK = Draft202012Validator(scenario_schema())
+
+
+def test_the_kept_schema_is_that_of_the_code_and_the_page() -> None:
+    """``python -m tests.scenario.schema_file`` writes it anew."""
+    assert KEPT.read_text() == written()
+    meta.validate(json.loads(KEPT.read_text()))
+
+
+def test_the_page_has_every_key_and_no_other() -> None:
+    schema = scenario_schema()
+    assert [(name, key) for name, keys in sections(schema) for key in keys if not meaning(name, key)] == []
+    known = {
+        (heading, key)
+        for heading, names in HEADINGS.items()
+        for section, keys in sections(schema)
+        if any(section == name or (name.endswith(".") and section.startswith(name)) for name in names)
+        for key in keys
+    }
+    assert [(row.heading, key) for row in rows() for key in row.keys if (row.heading, key) not in known] == []
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_each_scenario_is_valid_and_names_the_schema(path: Path) -> None:
+    text = path.read_text()
+    assert [error.message for error in CHECK.iter_errors(parse_yaml(text))] == []
+    first = text.splitlines()[0]
+    assert first.startswith("# yaml-language-server: $schema=")
+    assert (path.parent / first.partition("=")[2]).resolve() == KEPT
+
+
+SOUND = """
+name: sound
+task: {kind: classification, dataset: rotten_tomatoes}
+tiers:
+  - {name: device, nodes: 2, model: embedded/device, cpus: 0.25, memory: 1GiB}
+  - {name: cloud, model: {kind: recorded, service: 40ms}, cpus: 1, memory: 1.5 GiB, batch: 1}
+links:
+  - {name: up, between: [device, cloud], rate: 1.5 Mbit/s, delay: 10ms, jitter: {sd: 1ms}, loss: 0.5%, queue: 2bdp}
+methods: [{name: cloud-only}, {name: mine, policy: recserve, beta: {device: 0.2}}]
+trace: {requests: 5, arrivals: {rate: 3}}
+events: [{at: 1s, link: up, set: {rate: 1mbit, queue: 50}}, {at: 2s, node: cloud1, do: kill, for: 1s}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("nodes: 2", "node: 2"),
+        ("nodes: 2", "nodes: 0"),
+        ("name: device, nodes", "name: device1, nodes"),
+        ("memory: 1GiB", "memory: 1024"),
+        ("memory: 1GiB", "memory: 1Gi"),
+        ("rate: 1.5 Mbit/s", "rate: 1.5 Mbps"),
+        ("delay: 10ms", "delay: 10"),
+        ("jitter: {sd: 1ms}", "jitter: {mean: 1ms}"),
+        ("queue: 2bdp", "queue: 2x"),
+        ("kind: classification", "kind: classify"),
+        ("dataset: rotten_tomatoes", "dataset: tomatoes"),
+        ("kind: recorded", "kind: record"),
+        ("service: 40ms", "services: 40ms"),
+        ("policy: recserve", "policy: recserv"),
+        ("beta: {device: 0.2}", "beta: 1.5"),
+        ("beta: {device: 0.2}", "thresholds: {device: 0.2}"),
+        ("name: cloud-only", "name: cloudy"),
+        ("do: kill", "do: stop"),
+        ("at: 1s, link", "at: 1, link"),
+        ("trace: {requests: 5, arrivals: {rate: 3}}", "trace: {requests: 5}"),
+        ("name: sound", ""),
+    ],
+)  # fmt: skip
+def test_what_a_scenario_refuses_the_schema_refuses_too(tmp_path: Path, right: str, wrong: str) -> None:
+    path = tmp_path / "scenario.yaml"
+    path.write_text(SOUND)
+    load_scenario(path)
+    assert list(CHECK.iter_errors(parse_yaml(SOUND))) == []
+    assert right in SOUND
+    path.write_text(SOUND.replace(right, wrong))
+    data: dict[str, Any] = parse_yaml(path.read_text())
+    assert list(CHECK.iter_errors(data)) != []
+    with pytest.raises(TestbedError):
+        load_scenario(path)
