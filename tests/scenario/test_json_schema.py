@@ -1,4 +1,4 @@
-"""The published JSON Schema: it is that of the code, says what each key means, and takes what a scenario takes."""
+"""The published JSON Schema is that of the code, says what each key means, and takes what scenarios may say."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ tiers:
   - {name: device, nodes: 2, model: embedded/device, cpus: 0.25, memory: 1GiB}
   - {name: cloud, model: {kind: recorded, service: 40ms}, cpus: 1, memory: 1.5 GiB, batch: 1}
 links:
-  - {name: up, between: [device, cloud], rate: 1.5 Mbit/s, delay: 10ms, jitter: {sd: 1ms}, loss: 0.5%, queue: 2bdp}
+  - {name: up, between: [device, cloud], rate: 1.5 Mbit/s, delay: 10ms, jitter: {sd: 1ms}, queue: 2bdp}
 methods: [{name: cloud-only}, {name: mine, policy: recserve, beta: {device: 0.2}}]
 trace: {requests: 5, arrivals: {rate: 3}}
 events: [{at: 1s, link: up, set: {rate: 1mbit, queue: 50}}, {at: 2s, node: cloud1, do: kill, for: 1s}]
