@@ -1,4 +1,4 @@
-"""The published JSON Schema is that of the code, says what each key means, and takes what scenarios may say."""
+"""The published JSON Schema is that of the code, says what each key means, and takes what a scenario does."""
 
 from __future__ import annotations
 
