@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -88,11 +89,15 @@ def _report_run(
     require_expected(expected, directory)
 
 
-def show_run(directory: RunDirectory) -> None:
-    """Print a run's tables, and where it is."""
+def show_run(directory: RunDirectory, *, brief: bool = False) -> None:
+    """Print a run's tables, or the chief ones and how to see all, and where it is."""
     from testbed.report.tables import print_run
 
-    print_run(directory, Console())
+    print_run(directory, Console(), brief=brief)
+    if brief:
+        typer.echo(
+            f"links, tiers, thresholds, theory: testbed report {shlex.quote(str(shown(directory.path)))}"
+        )
     typer.echo(f"run directory: {shown(directory.path)}")
 
 

@@ -48,7 +48,7 @@ def run(
     ] = False,
     vm: Vm = None,
 ) -> None:
-    """Run a scenario and print its tables. All that was measured is kept in a run directory.
+    """Run a scenario and print its chief tables. All that was measured is kept in a run directory.
 
     Exit status 1 also if an expectation does not hold.
     """
@@ -66,7 +66,7 @@ def run(
     if quiet:
         _tell_quietly(directory)
     else:
-        reports.show_run(directory)
+        reports.show_run(directory, brief=True)
         reports.draw_run(directory, page=True)
     require_expected(expected, directory, quiet=quiet)
 

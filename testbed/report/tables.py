@@ -32,8 +32,12 @@ CAUSES = {
 MAX_REASONS = 5
 
 
-def render(directory: RunDirectory) -> RenderableType:
-    """All tables of a finished run, a sample request's way, and the verdicts."""
+def render(directory: RunDirectory, *, brief: bool = False) -> RenderableType:
+    """All tables of a finished run, a sample request's way, and the verdicts.
+
+    Args:
+        brief: what each method is worth, what it costs and what warns of it, in the place of all tables.
+    """
     summary = with_theory(directory, directory.read_json("summary.json"))
     scenario = directory.read_json("manifest.json")["scenario"]
     scorer = SCORERS[scenario["task"]["kind"]]
@@ -41,26 +45,32 @@ def render(directory: RunDirectory) -> RenderableType:
     parts: list[RenderableType] = [
         methods_table(summary, [tier["name"] for tier in scenario["tiers"]], scorer),
         comparison_table(summary, scorer),
-        *published_tables(summary, scenario, scorer),
-        *offload_tables(summary),
-        *theory_tables(summary),
-        links_table(directory.read_table("links.parquet"), faithful),
-        tiers_table(directory.read_table("tiers.parquet")),
         *cost_tables(summary, [tier["name"] for tier in scenario["tiers"]]),
     ]
-    if faithful["latency"]:
-        parts.append(times_table(summary))
+    if brief:
+        parts += [
+            Text(warning) for name, by_tier in _offload(summary) for warning in tie_warnings(name, by_tier)
+        ]
+    else:
+        parts += [
+            *published_tables(summary, scenario, scorer),
+            *offload_tables(summary),
+            *theory_tables(summary),
+            links_table(directory.read_table("links.parquet"), faithful),
+            tiers_table(directory.read_table("tiers.parquet")),
+            *([times_table(summary)] if faithful["latency"] else []),
+        ]
     sample = sample_way(directory.read_table("requests.parquet"), directory.read_trace(), faithful)
     if sample is not None:
         parts.append(sample)
     return Group(*parts, verdicts(directory.read_json("fidelity.json")))
 
 
-def print_run(directory: RunDirectory, console: Console) -> None:
+def print_run(directory: RunDirectory, console: Console, *, brief: bool = False) -> None:
     """Print :func:`render`; wide enough for all columns where output is not a terminal."""
     widened(console, 150)
     with directory.understood():
-        console.print(render(directory))
+        console.print(render(directory, brief=brief))
 
 
 def methods_table(summary: Row, tiers: Sequence[str], scorer: Scorer) -> Table:
@@ -149,8 +159,7 @@ def offload_tables(summary: Row) -> list[Table]:
         "shares; asked: β, or the method's; expected: of so many requests, if no two confidences were equal",
         "largest tie: the most frequent value in the windows; at threshold: confidence equals the threshold",
     ]
-    for name, method in summary["methods"].items():
-        by_tier = method.get("offload") or {}
+    for name, by_tier in _offload(summary):
         for tier, figures in by_tier.items():
             shares = ("largest_tie", "tied_at_threshold", "share_asked", "share_expected", "share")
             counts = (f"{figures[count]:,}" for count in ("decisions", "distinct_confidences"))
@@ -158,6 +167,11 @@ def offload_tables(summary: Row) -> list[Table]:
         notes += tie_warnings(name, by_tier)
     offload.caption = Text("\n".join(notes))
     return [offload] if offload.row_count else []
+
+
+def _offload(summary: Row) -> list[tuple[str, Row]]:
+    """Each method with its figures of what its tiers sent up, by tier."""
+    return [(name, method.get("offload") or {}) for name, method in summary["methods"].items()]
 
 
 def links_table(rows: Sequence[Row], faithful: Mapping[str, bool]) -> Table:
