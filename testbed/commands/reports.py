@@ -48,7 +48,7 @@ def report(
 ) -> None:
     """Print the tables of a finished run or of a sweep. Exit status 1 if a file has changed since.
 
-    So it is if a run is not as expected.
+    So it is if the run is not as --expect has it.
     """
     from testbed.study.sweep.directory import is_sweep
 

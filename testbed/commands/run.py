@@ -50,7 +50,7 @@ def run(
 ) -> None:
     """Run a scenario and print its chief tables. All that was measured is kept in a run directory.
 
-    Exit status 1 also if an expectation does not hold.
+    Exit status 1 also if the run is not as --expect has it.
     """
     from testbed.scenario.scenario import load_scenario
 
