@@ -5,7 +5,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 PYTHON := .venv/bin/python
 SCENARIO ?= scenarios/quickstart.yaml
 
-.PHONY: help demo test provision prepared lint format bench lock clean
+.PHONY: help demo test provision prepared lint format docs bench lock clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -30,6 +30,10 @@ format: ## put the code in the house style
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
 
+docs: ## build the site of docs/ in site/
+	@bash testbed/provision.sh --tests
+	@.venv/bin/zensical build --strict
+
 bench: provision ## print speeds and sizes
 	@$(AS_ROOT) $(PYTHON) -m pytest tests/bench -m bench -s --timeout=1800
 
@@ -38,5 +42,5 @@ lock: ## write the lock files anew, from what pyproject.toml and tiers/requireme
 
 clean: ## remove what runs left in the kernel and in Docker, the environment and tools' caches
 	@if [ -x .venv/bin/testbed ]; then $(AS_ROOT) .venv/bin/testbed clean; fi
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
+	@rm -rf .venv site .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
