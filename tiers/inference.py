@@ -236,6 +236,8 @@ class InferenceQueue:
 
     def _decided(self, one: _Waiting, output: Output) -> _Decided | RequestError:
         try:
+            if output.answer is None:  # a plug-in's, whose types nobody has checked
+                raise RequestError(500, "malformed", "the model answered nothing")
             answer, used = one.asked.options.ended(output.answer), usage(one.asked.text, output)
             confidence = confidence_in(output, self._known[1])
             return _Decided(answer, used, confidence, KEEP if one.decide is None else one.decide(confidence))

@@ -145,9 +145,10 @@ class Outcomes:
 
     ``degraded``: answers that stand in for those of a tier which could not be reached.
 
-    ``strange_answers``: answers that are none of the task's labels, where it has labels; ``strange_answer``
-    is the first of them. ``judged``: whether the task holds answers against references at all; ``unscored``:
-    answers that the task's own class gave no score; ``unscored_why`` is what it did with the first.
+    ``strange_answers``: answers that are none of the task's labels, where it has labels, or that are nothing
+    at all; ``strange_answer`` is the first of them. ``judged``: whether the task holds answers against
+    references at all; ``unscored``: answers that the task's own class gave no score; ``unscored_why`` is what
+    it did with the first.
 
     ``made_up``: by tier, inferences whose answer and confidence no model gave. They speak against quality
     where a file of recordings lacked the prompt; in ``tiers_made_up`` all are made up, as the scenario gives

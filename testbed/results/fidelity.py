@@ -140,9 +140,10 @@ def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
         if ended != outcome.requests:
             yield f"{outcome.method}: {outcome.requests} requests have {ended} outcomes"
         if outcome.strange_answers:
+            shown = outcome.strange_answer and outcome.strange_answer[:MAX_ANSWER_CHARACTERS]
             yield (
                 f"{outcome.method}: {outcome.strange_answers} answers are none of the task's labels, "
-                f"{(outcome.strange_answer or '')[:MAX_ANSWER_CHARACTERS]!r} for one"
+                f"{'null' if shown is None else repr(shown)} for one"
             )
         if outcome.unscored:
             yield f"{outcome.method}: {outcome.unscored} answers have no score: {outcome.unscored_why}"

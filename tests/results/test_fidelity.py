@@ -126,6 +126,10 @@ def test_decisions_fall_by_records_that_a_node_forgot() -> None:
             "5 answers are none of the task's labels, 'LABEL_1' for one",
         ),
         (
+            Outcomes("recserve", 9, {"answered": 9}, strange_answers=1),
+            "1 answers are none of the task's labels, null for one",
+        ),
+        (
             Outcomes("recserve", 9, {"answered": 9}, unscored=2, unscored_why="score raised KeyError: 'x'"),
             "recserve: 2 answers have no score: score raised KeyError: 'x'",
         ),
