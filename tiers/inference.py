@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """An answer with its confidence, the policy's decision on it, and the times it took.
+    """An answer with its confidence, the policy's decision on it, and the times it took until ``ended_s``.
 
     ``made_up`` says that no model gave the answer. ``batch_size`` is how many were inferred together, this
     one included: they all have the same ``inference_ms``, from the batch's start until all were decided.
@@ -55,6 +55,7 @@ class Inference:
     finish: FinishReason
     queue_ms: float
     inference_ms: float
+    ended_s: float
     batch_size: int = 1
     backend_ms: float | None = None
     logprobs: Logprobs | None = None
@@ -273,6 +274,7 @@ def _inference(
         "length" if output.cut_off else "stop",
         queue_ms=(started - one.submitted) * 1000,
         inference_ms=(done - started) * 1000,
+        ended_s=done,
         batch_size=size,
         backend_ms=output.backend_ms,
         logprobs=output.logprobs,

@@ -138,6 +138,8 @@ def _evidence(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Ev
         link_process={
             result.method: result.observed.link_process for result in results if inputs.topology.links
         },
+        stood_still=[stood for result in results for stood in result.stood_still],
+        own_times=[own for result in results for own in result.own_times],
         events=[event for result in results for event in result.observed.events],
         overflows=[overflow for result in results for overflow in result.overflows],
         breakers=[breaker for result in results for breaker in result.breakers],

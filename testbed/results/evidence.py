@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Literal, Self
 
 from testbed.results.columns import EventRow
 from testbed.results.statistics import nearest_rank
@@ -140,6 +140,42 @@ class BreakerReport:
 
 
 @dataclass(frozen=True)
+class StoodStill:
+    """A container that did not run for a while under one method, though no event of the scenario stopped it.
+
+    ``frozen``: by its control group's freezer, as ``docker pause`` does it; ``stopped``: by a signal or a
+    debugger. ``node`` is a node, or a node's engine. To within the time between two looks, a tenth of a
+    second or, with many containers, more.
+    """
+
+    method: str
+    node: str
+    how: Literal["frozen", "stopped"]
+    at_s: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class OwnTime:
+    """Of a node's own times at a stretch under one method, the one of which most is not explained.
+
+    ``at_s`` is its beginning. ``explained_ms`` of its ``own_ms`` are the CPU time of the node's container
+    meanwhile, the time for which its quota held it back, and the time in which an event had it stand still.
+    """
+
+    method: str
+    node: str
+    request_id: str
+    at_s: float
+    own_ms: float
+    explained_ms: float
+
+    @property
+    def unexplained_ms(self) -> float:
+        return self.own_ms - self.explained_ms
+
+
+@dataclass(frozen=True)
 class Outcomes:
     """How the requests of one method ended: ``ended`` counts by outcome, ``repeated`` those with several.
 
@@ -240,7 +276,8 @@ class Evidence:
     ``links_pending``: they are still to be measured after the replay, with a network that other runs share.
     ``lateness`` is ``None`` in lockstep, where no request has a time at which it should be sent.
     ``link_process`` has the link process's report under each method, ``None`` where there is none; it is
-    empty where there are no links.
+    empty where there are no links. ``own_times`` has an entry for each method and node that is a container
+    and was asked.
     """
 
     accounts: Sequence[LinkAccount] | None = None
@@ -259,6 +296,8 @@ class Evidence:
     tiers: Sequence[TierLimit] | None = None
     machine_cpus: float = 1
     link_process: Mapping[str, ProcessReport | None] | None = None
+    stood_still: Sequence[StoodStill] | None = None
+    own_times: Sequence[OwnTime] | None = None
     events: Sequence[EventRow] = ()
     overflows: Sequence[Overflow] = ()
     breakers: Sequence[BreakerReport] = ()

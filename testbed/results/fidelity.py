@@ -13,22 +13,22 @@ from typing import Any, Literal
 from testbed.results.evidence import Audit, Evidence, Outcomes, Overflow
 from testbed.results.latency import (
     PENDING,
-    Limits,
     against_latency,
     dropped_frames,
     explained_too_few,
     link_process_notes,
     tier_notes,
 )
+from testbed.results.limits import Limits
 
-SCHEMA = 2
+SCHEMA = 3
 JUDGED = ("fidelity.json", "summary.json")
 """Files that hold verdicts, and are written again when one that was pending is given."""
 MAX_ANSWER_CHARACTERS = 40
 """How much of a strange answer a reason shows."""
 _SAME_NAMES = (
     "audit", "outcomes", "lateness", "unexplained", "backlog", "cpu", "probes", "tiers", "events",
-    "overflows", "breakers", "link_process",
+    "overflows", "breakers", "link_process", "stood_still", "own_times",
 )  # fmt: skip
 """Evidence whose name is the same in ``fidelity.json``."""
 Claim = Literal["bytes", "decisions", "quality", "latency"]
