@@ -115,7 +115,8 @@ class ContainerGroup:
             how = "frozen"
         elif any_is_stopped(quick_text_of(self._processes).split()):
             how = "stopped"
-        return Glance(time.monotonic(), how, self._cpu_seconds() or 0.0, self._throttled_s() or 0.0)
+        ran_s, throttled_s = self._cpu_seconds() or 0.0, self._throttled_s() or 0.0
+        return Glance(time.monotonic(), how, ran_s, throttled_s, self._cpus())
 
     def usage(self) -> Usage:
         """Read the usage so far.
@@ -135,6 +136,17 @@ class ContainerGroup:
             self._throttled_s(),
             None if self._run_delay is None else self._run_delay.waited_s,
         )
+
+    def _cpus(self) -> float | None:
+        """How many CPUs its quota allows; ``None`` without one."""
+        directory, unified = self._directories.get("cpu", (None, False))
+        if unified:
+            quota, _, period = quick_text_of(f"{directory}/cpu.max").strip().partition(" ")
+        else:
+            quota, period = (
+                quick_text_of(f"{directory}/cpu.cfs_{it}_us").strip() for it in ("quota", "period")
+            )
+        return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
 
     def _throttled_s(self) -> float | None:
         cpu, unified = self._table("cpu", "cpu.stat")
@@ -170,18 +182,13 @@ class NodeGroup:
     """
 
     def __init__(self, own: ContainerGroup, engine: ContainerGroup | None = None) -> None:
-        self._own, self._engine = own, engine
-
-    @property
-    def containers(self) -> tuple[ContainerGroup, ...]:
-        """Its own container's, and its engine's where it has one."""
-        return (self._own,) if self._engine is None else (self._own, self._engine)
+        self.own, self.engine = own, engine
 
     def look(self) -> None:
         """Read how long the threads of both have waited for a CPU."""
-        self._own.look()
-        if self._engine is not None:
-            self._engine.look()
+        self.own.look()
+        if self.engine is not None:
+            self.engine.look()
 
     def usage(self) -> Usage:
         """Read the usage so far, of both together.
@@ -189,11 +196,11 @@ class NodeGroup:
         Raises:
             TestbedError: the node's container has ended.
         """
-        used = self._own.usage()
-        if self._engine is None:
+        used = self.own.usage()
+        if self.engine is None:
             return used
         try:
-            return used + self._engine.usage()
+            return used + self.engine.usage()
         except TestbedError:
             return Usage(None, None, None, None, None)
 

@@ -25,12 +25,14 @@ class Glance:
     Attributes:
         ran_s: its CPU time.
         throttled_s: how long its quota has held it back.
+        cpus: its quota; ``None`` without one.
     """
 
     at_s: float
     how: How | None
     ran_s: float
     throttled_s: float
+    cpus: float | None = None
 
 
 def is_frozen(group: str, *, unified: bool) -> bool:

@@ -84,7 +84,7 @@ class Observation:
             the first.
         start_s: when its time 0 was, of ``time.monotonic()``.
         started_ns: the same by the clock that stamps captures: ns since 1970.
-        seen: by node, what its container was seen to do; ``engines``: what the engine's behind it was.
+        seen: by node, what its container was seen to do; ``behind``: of engines and relays, by name.
         backend_faults: why captures of backend links may lack frames.
     """
 
@@ -104,7 +104,7 @@ class Observation:
     cpu: CpuReport
     probes: Sequence[ProbeReport]
     seen: Mapping[str, Seen]
-    engines: Mapping[str, Seen]
+    behind: Mapping[str, Seen]
     backend_faults: Sequence[str] = ()
 
 
@@ -164,8 +164,8 @@ def observe(
         before = read_when_quiet(network, slowest_s)
         probe_watch, cpu_watch = ProbeWatch(session.probes), CpuWatch()
         at_start, start_offset_ns = _usage(session), _clock_offset_ns()
-        standstill = StandstillWatch(session.groups)
-        with probe_watch, cpu_watch, run_delay_watch(session.groups.values()), standstill:
+        standstill = StandstillWatch(session.groups, network.relays)
+        with standstill, probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
             traffic = _replay(session, method, spec, progress, ahead) if asking is None else asking()
         on_all(nodes, lambda node: node.disconnect())
         closed = not session.inputs.scenario.events or wait_until_connections_closed(network, slowest_s)
@@ -193,7 +193,7 @@ def observe(
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
         seen=standstill.seen,
-        engines=standstill.engines,
+        behind=standstill.behind,
         backend_faults=backend_faults,
     )
 

@@ -141,11 +141,11 @@ class BreakerReport:
 
 @dataclass(frozen=True)
 class StoodStill:
-    """A container that did not run for a while under one method, though no event of the scenario stopped it.
+    """A container that did not run for a while under one method, and no event of the scenario asked for it.
 
     ``frozen``: by its control group's freezer, as ``docker pause`` does it; ``stopped``: by a signal or a
-    debugger. ``node`` is a node, or a node's engine. To within the time between two looks, a tenth of a
-    second or, with many containers, more.
+    debugger. ``node`` is a node, or what is behind one: ``edge1's engine``, or ``edge1's relay`` to one
+    outside. To within the time between two looks: a tenth of a second, or more with many containers.
     """
 
     method: str
@@ -277,7 +277,8 @@ class Evidence:
     ``lateness`` is ``None`` in lockstep, where no request has a time at which it should be sent.
     ``link_process`` has the link process's report under each method, ``None`` where there is none; it is
     empty where there are no links. ``own_times`` has an entry for each method and node that is a container
-    and was asked.
+    and was asked. ``quotas`` are, by the name of each container, the limits of its CPUs that it was seen to
+    have, in order; ``None`` is no limit.
     """
 
     accounts: Sequence[LinkAccount] | None = None
@@ -298,6 +299,7 @@ class Evidence:
     link_process: Mapping[str, ProcessReport | None] | None = None
     stood_still: Sequence[StoodStill] | None = None
     own_times: Sequence[OwnTime] | None = None
+    quotas: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
     events: Sequence[EventRow] = ()
     overflows: Sequence[Overflow] = ()
     breakers: Sequence[BreakerReport] = ()

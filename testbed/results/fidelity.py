@@ -28,7 +28,7 @@ MAX_ANSWER_CHARACTERS = 40
 """How much of a strange answer a reason shows."""
 _SAME_NAMES = (
     "audit", "outcomes", "lateness", "unexplained", "backlog", "cpu", "probes", "tiers", "events",
-    "overflows", "breakers", "link_process", "stood_still", "own_times",
+    "overflows", "breakers", "link_process", "stood_still", "own_times", "quotas",
 )  # fmt: skip
 """Evidence whose name is the same in ``fidelity.json``."""
 Claim = Literal["bytes", "decisions", "quality", "latency"]

@@ -24,6 +24,9 @@ def against_standstill(evidence: Evidence, limits: Limits) -> Iterator[str]:
     for own in evidence.own_times or ():
         if own.unexplained_ms > still_ms:
             yield _unexplained(own, still_ms)
+    for node, cpus in evidence.quotas.items():
+        if len(cpus) > 1:
+            yield f"{node}'s limit of CPUs was changed from outside: {', then '.join(map(_quota, cpus))}"
     allowed = f"with {still_ms:g} ms allowed at most"
     for method, report in (evidence.link_process or {}).items():
         late_ms = 0.0 if report is None else max(report.put_on_wire.max_ms, report.handed_on.max_ms)
@@ -38,6 +41,10 @@ def against_standstill(evidence: Evidence, limits: Limits) -> Iterator[str]:
                 f"{spread.method}: {spread.max_ms:.0f} ms of a request's latency are no tier's and no "
                 f"link's, {allowed}"
             )
+
+
+def _quota(cpus: float | None) -> str:
+    return "none" if cpus is None else f"{cpus:g}"
 
 
 def _stood(stood: StoodStill) -> str:

@@ -165,6 +165,7 @@ def test_links_and_tiers_that_stand_still_for_seconds_are_named_against_latency(
         os.kill(tier, signal.SIGSTOP)
         time.sleep(1)
         os.kill(tier, signal.SIGCONT)
+        cloud.update(cpu_period=100_000, cpu_quota=40_000)
         output = rest_of_output(process)
         assert process.wait(120) == 0, output
     fidelity = read(out, "fidelity.json")
@@ -175,6 +176,7 @@ def test_links_and_tiers_that_stand_still_for_seconds_are_named_against_latency(
         r"edge1 stood still for [12]\.\d s from \d+\.\d s on, frozen",
         r"cloud1 stood still for [01]\.\d s from \d+\.\d s on, stopped",
         r"edge1 took \d+ ms of its own for request",
+        "cloud1's limit of CPUs was changed from outside: 0.5, then 0.4",
     ):
         assert any(re.search(words, reason) for reason in reasons), (words, reasons)
     assert not any("device" in reason for reason in reasons if "stood still" in reason or "its own" in reason)

@@ -15,7 +15,7 @@ import pytest
 
 from testbed.host.cgroup import ContainerGroup
 from testbed.host.standstill import any_is_stopped, is_frozen
-from testbed.orchestrator.watch.standstill import Seen
+from testbed.orchestrator.watch.standstill import Seen, StandstillWatch
 from tests.host.test_cgroup import ID, write
 
 
@@ -42,7 +42,7 @@ def test_on_a_hybrid_host_either_version_may_freeze_and_version_1_counts(tmp_pat
     lines = []
     for number, name in enumerate(("freezer", "cpu", "cpuacct"), start=30):
         write(tmp_path / name / "docker" / ID, cgroup_procs="", freezer_state="THAWED\n",
-              cpuacct_usage="1500000000",
+              cpuacct_usage="1500000000", cpu_cfs_quota_us="25000\n", cpu_cfs_period_us="100000\n",
               cpu_stat="nr_periods 8\nnr_throttled 3\nthrottled_time 500000000\n")  # fmt: skip
         lines.append(f"{number} 23 0:{number} / {tmp_path / name} rw - cgroup {name} rw,{name}\n")
     unified = tmp_path / "unified" / "docker" / ID
@@ -52,7 +52,7 @@ def test_on_a_hybrid_host_either_version_may_freeze_and_version_1_counts(tmp_pat
     (tmp_path / "mountinfo").write_text("".join(lines))
     group = ContainerGroup(ID, tmp_path / "mountinfo")
     glance = group.glance()
-    assert (glance.how, glance.ran_s, glance.throttled_s) == (None, 1.5, 0.5)
+    assert (glance.how, glance.ran_s, glance.throttled_s, glance.cpus) == (None, 1.5, 0.5, 0.25)
     (tmp_path / "freezer" / "docker" / ID / "freezer.state").write_text("FROZEN\n")
     assert group.glance().how == "frozen"
     (tmp_path / "freezer" / "docker" / ID / "freezer.state").write_text("THAWED\n")
@@ -90,6 +90,14 @@ def test_a_process_that_a_signal_stopped_is_known_until_it_goes_on() -> None:
         os.kill(pid, signal.SIGCONT)
         assert becomes(lambda: any_is_stopped(pids), False)
     assert not any_is_stopped(pids)
+
+
+def test_a_relay_that_was_stopped_is_seen_and_what_was_seen_has_its_name() -> None:
+    with sleeping() as pid, StandstillWatch({}, {"edge1": pid}, interval_s=0.01) as watch:
+        os.kill(pid, signal.SIGSTOP)
+        assert becomes(lambda: bool(watch.behind["edge1's relay"].still), True)
+        os.kill(pid, signal.SIGCONT)
+    assert [stretch.how for stretch in watch.behind["edge1's relay"].still] == ["stopped"]
 
 
 @contextmanager

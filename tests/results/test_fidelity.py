@@ -174,6 +174,10 @@ def test_quality_falls_by_a_request_without_one_outcome_and_an_answer_that_canno
         ({"tiers": [replace(TIER, cpus_asked=4.0, cpus=1.0)]}, "was to have 4 CPUs and got 1"),
         ({"tiers": [replace(TIER, waited_s={"recserve": 0.9})]}, "18 ms a request and 13% of the time that"),
         ({"tiers": None}, "CPU limits are not known"),
+        (
+            {"quotas": {"edge1": [0.5, 0.05], "cloud1": [None]}},
+            "edge1's limit of CPUs was changed from outside: 0.5, then 0.05",
+        ),
         ({"stood_still": None}, "whether a tier stood still was not watched"),
         ({"own_times": None}, "whether a tier stood still was not watched"),
         ({"stood_still": [FROZEN]}, "edge1 stood still for 4.0 s from 10.1 s on, frozen by its control"),

@@ -38,25 +38,21 @@ class Span(NamedTuple):
 def stood_still(
     method: str,
     seen: Mapping[str, Seen],
-    engines: Mapping[str, Seen],
+    behind: Mapping[str, Seen],
     events: Sequence[EventRow],
     start_s: float,
 ) -> list[StoodStill]:
     """Each time in which a container was seen to stand still, and no event of the scenario had it do so.
 
     Args:
-        seen: by node, what was seen of its container, and of its engine's in ``engines``.
+        seen: by node, what was seen of its container; ``behind``: by its name, of an engine or a relay.
         start_s: the method's time 0, on the clock of what was seen.
     """
-    named = [(node, node, one) for node, one in seen.items()]
-    named += [
-        (f"{node}'s engine", "", one) for node, one in engines.items()
-    ]  # no event has those stand still
     return [
         StoodStill(method, name, stretch.how, stretch.since_s - start_s, left_s)
-        for name, node, one in named
+        for name, one in (*seen.items(), *behind.items())
         for stretch in one.still
-        if (left_s := _unasked_s(stretch, _asked(node, events, start_s))) is not None
+        if (left_s := _unasked_s(stretch, _asked(name, events, start_s))) is not None
     ]
 
 
@@ -103,6 +99,19 @@ def own_times(
 
 def _explained_s(span: Span, seen: Seen, asked: Sequence[Span]) -> float:
     return seen.busy_s(*span) + sum(span.within(still).seconds for still in asked)
+
+
+def quotas(watched: Iterable[Mapping[str, Seen]]) -> dict[str, list[float | None]]:
+    """By container, the quotas that it was seen to have, in order, whatever the method.
+
+    ``watched`` has what was seen of all containers under each method.
+    """
+    found: dict[str, list[float | None]] = {}
+    for seen in watched:
+        for name, one in seen.items():
+            had = found.setdefault(name, [])
+            had += [cpus for at, cpus in enumerate(one.cpus) if at or had[-1:] != [cpus]]
+    return found
 
 
 def own_spans(record: Mapping[str, Any]) -> Iterator[Span]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Self
 
-from testbed.host.cgroup import ContainerGroup, NodeGroup
-from testbed.host.standstill import Glance, How
+from testbed.host.cgroup import NodeGroup
+from testbed.host.standstill import Glance, How, any_is_stopped
 from testbed.orchestrator.watch.turns import in_turns
 
 INTERVAL_S = 0.1
@@ -34,9 +35,11 @@ class Seen:
 
     Attributes:
         still: the times in which it stood still, in order.
+        cpus: each quota that it had, in order.
     """
 
     still: list[Stretch] = field(default_factory=list)
+    cpus: list[float | None] = field(default_factory=list)
     _at_s: array[float] = field(default_factory=lambda: array("d"))
     _ran_s: array[float] = field(default_factory=lambda: array("d"))
     _throttled_s: array[float] = field(default_factory=lambda: array("d"))
@@ -49,6 +52,8 @@ class Seen:
         if glance.how is not None and glance.how != self._how:
             self.still.append(Stretch(glance.how, glance.at_s, glance.at_s))
         self._how = glance.how
+        if self.cpus[-1:] != [glance.cpus]:
+            self.cpus.append(glance.cpus)
         if self._nothing_done_until(glance):  # a look between two that are alike says nothing more
             self._at_s[-1] = glance.at_s
             return
@@ -81,28 +86,36 @@ def _grown(at_s: array[float], figures: array[float], since_s: float, until_s: f
 
 
 class StandstillWatch:
-    """Looks at containers while it is entered.
+    """Looks at containers, and at the relays to engines outside, while it is entered.
 
     Attributes:
         seen: by node, what was seen of its container.
-        engines: by node, what was seen of the engine's container behind it.
+        behind: the same of what is behind nodes, by its name: ``edge1's engine``, or ``edge1's relay``.
     """
 
-    def __init__(self, groups: Mapping[str, NodeGroup], interval_s: float = INTERVAL_S) -> None:
+    def __init__(
+        self, groups: Mapping[str, NodeGroup], relays: Mapping[str, int], interval_s: float = INTERVAL_S
+    ) -> None:
+        """``relays`` has the process ids of relays, by node."""
         self.seen: dict[str, Seen] = {}
-        self.engines: dict[str, Seen] = {}
+        self.behind: dict[str, Seen] = {}
         self._interval_s = interval_s
-        self._watched: list[tuple[ContainerGroup, Seen]] = []
-        for name, group in groups.items():
-            for into, container in zip((self.seen, self.engines), group.containers, strict=False):
-                into[name] = Seen()
-                self._watched.append((container, into[name]))
+        self._looks: list[Callable[[], None]] = []
+        for node, group in groups.items():
+            self._watch(self.seen, node, group.own.glance)
+            if group.engine is not None:
+                self._watch(self.behind, f"{node}'s engine", group.engine.glance)
+        for node, pid in relays.items():
+            self._watch(self.behind, f"{node}'s relay", partial(_glance, str(pid)))
         self._ending = ExitStack()
+
+    def _watch(self, into: dict[str, Seen], name: str, glance: Callable[[], Glance]) -> None:
+        seen = into[name] = Seen()
+        self._looks.append(lambda: seen.add(glance()))
 
     def __enter__(self) -> Self:
         self._look_at_all()
-        looks = [partial(_look, *watched) for watched in self._watched]
-        self._ending.enter_context(in_turns(looks, self._interval_s, "standstill-watch"))
+        self._ending.enter_context(in_turns(self._looks, self._interval_s, "standstill-watch"))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,9 +123,10 @@ class StandstillWatch:
         self._look_at_all()
 
     def _look_at_all(self) -> None:
-        for container, seen in self._watched:
-            _look(container, seen)
+        for look in self._looks:
+            look()
 
 
-def _look(container: ContainerGroup, seen: Seen) -> None:
-    seen.add(container.glance())
+def _glance(pid: str) -> Glance:
+    """Of a process of the host's own, which no quota holds back; what it does is not looked at."""
+    return Glance(time.monotonic(), "stopped" if any_is_stopped([pid]) else None, 0.0, 0.0)

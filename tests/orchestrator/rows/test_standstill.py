@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from testbed.host.standstill import Glance, How
-from testbed.orchestrator.rows.standstill import own_spans, own_times, stood_still
+from testbed.orchestrator.rows.standstill import own_spans, own_times, quotas, stood_still
 from testbed.orchestrator.watch.standstill import Seen
 from testbed.results.columns import EventRow
 from testbed.results.evidence import OwnTime, StoodStill
@@ -133,8 +133,23 @@ def test_a_container_that_stood_still_is_told_unless_an_event_asked_for_it(
 
 
 def test_an_engine_that_stood_still_is_told_by_its_node() -> None:
-    (found,) = stood_still("m", {"edge1": seen()}, {"edge1": seen(still=(2, 4))}, (PAUSE,), START_S)
+    behind = {"edge1's engine": seen(still=(2, 4))}
+    (found,) = stood_still("m", {"edge1": seen()}, behind, (PAUSE,), START_S)
     assert found == StoodStill("m", "edge1's engine", "frozen", pytest.approx(2), pytest.approx(2))
+
+
+def test_a_quota_that_was_changed_within_a_method_or_between_two_is_told() -> None:
+    def having(*cpus: float | None) -> Seen:
+        found = Seen()
+        for number, limit in enumerate(cpus):
+            found.add(Glance(START_S + number, None, 1.0, 0.0, limit))
+        return found
+
+    first = {"edge1": having(0.5, 0.5), "cloud1": having(1.0, 1.0), "edge1's relay": having(None)}
+    second = {"edge1": having(0.5, 0.05, 0.5), "cloud1": having(0.25)}
+    assert quotas([first, second]) == {
+        "edge1": [0.5, 0.05, 0.5], "cloud1": [1.0, 0.25], "edge1's relay": [None],
+    }  # fmt: skip
 
 
 def test_a_container_that_does_nothing_for_long_takes_no_memory() -> None:
