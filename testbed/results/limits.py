@@ -31,4 +31,4 @@ class Limits:
     waited_share: float = 0.10
     waited_ms: float = 10.0
     waited_least_s: float = 0.2
-    still_ms: float = 500.0
+    still_ms: float = 250.0

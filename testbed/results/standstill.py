@@ -27,20 +27,23 @@ def against_standstill(evidence: Evidence, limits: Limits) -> Iterator[str]:
     for node, cpus in evidence.quotas.items():
         if len(cpus) > 1:
             yield f"{node}'s limit of CPUs was changed from outside: {', then '.join(map(_quota, cpus))}"
-    allowed = f"with {still_ms:g} ms allowed at most"
+    yield from _once(evidence, limits)
+
+
+def _once(evidence: Evidence, limits: Limits) -> Iterator[str]:
+    """What was late once, where percentiles do not speak of it already."""
+    still_ms, allowed = limits.still_ms, f"with {limits.still_ms:g} ms allowed at most"
     for method, report in (evidence.link_process or {}).items():
-        late_ms = 0.0 if report is None else max(report.put_on_wire.max_ms, report.handed_on.max_ms)
-        if late_ms > still_ms:
-            yield f"{method}: the link process held up a frame for {late_ms:.0f} ms, {allowed}"
+        for late in () if report is None else (report.put_on_wire, report.handed_on):
+            if late.p99_ms <= limits.link_late_p99_ms and late.max_ms > still_ms:
+                yield f"{method}: the link process held up a frame for {late.max_ms:.0f} ms, {allowed}"
     for lateness in evidence.lateness or ():
-        if lateness.max_ms > still_ms:
+        if lateness.p99_ms <= limits.lateness_p99_ms and lateness.max_ms > still_ms:
             yield f"{lateness.method}: a request was sent {lateness.max_ms:.0f} ms late, {allowed}"
     for spread in evidence.unexplained or ():
-        if spread.max_ms is not None and spread.max_ms > still_ms:
-            yield (
-                f"{spread.method}: {spread.max_ms:.0f} ms of a request's latency are no tier's and no "
-                f"link's, {allowed}"
-            )
+        p99_ms, max_ms = spread.p99_ms or 0.0, spread.max_ms or 0.0
+        if p99_ms <= limits.unexplained_p99_ms and max_ms > still_ms:
+            yield f"{spread.method}: {max_ms:.0f} ms of a latency are no tier's and no link's, {allowed}"
 
 
 def _quota(cpus: float | None) -> str:

@@ -185,7 +185,7 @@ def test_quality_falls_by_a_request_without_one_outcome_and_an_answer_that_canno
         (
             {"own_times": [OWN, replace(OWN, node="edge1", own_ms=4000.0, explained_ms=150.0)]},
             "edge1 took 4000 ms of its own for request r7 from 12.0 s on, of which its CPU time, its CPU "
-            "limit and events explain 150 ms, with 500 ms allowed",
+            "limit and events explain 150 ms, with 250 ms allowed",
         ),
     ],
 )  # fmt: skip
@@ -199,7 +199,7 @@ def test_latency_falls_alone(change: dict[str, object], words: str) -> None:
         ({"lateness": [Lateness("recserve", 9000, 0.3, 1.2, 4000.0)]}, "a request was sent 4000 ms late"),
         (
             {"unexplained": [Unexplained("recserve", 9000, 9000, 0.2, 0.4, 0.9, 4000.0)]},
-            "4000 ms of a request's latency are no tier's and no link's",
+            "4000 ms of a latency are no tier's and no link's",
         ),
         (
             {"link_process": {"recserve": replace(PROCESS, handed_on=ActLateness(9000, 0.1, 0.3, 4000.0))}},
@@ -212,7 +212,7 @@ def test_what_stood_still_once_is_named_where_percentiles_do_not_show_it(
 ) -> None:
     reason = only("latency", judge(replace(SOUND, **change)))  # type: ignore[arg-type]
     assert words in reason
-    assert reason.endswith("with 500 ms allowed at most")
+    assert reason.endswith("with 250 ms allowed at most")
 
 
 @pytest.mark.parametrize(
