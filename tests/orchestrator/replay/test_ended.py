@@ -28,7 +28,7 @@ def test_an_answer_is_read_with_its_tier_and_path() -> None:
     "body",
     [
         *(reply(content) for content in (None, 7, 0.5, True, ["positive"], {"text": "positive"}, "\ud800")),
-        *(reply(tier=tier) for tier in (None, 1, ["cloud"], {})),
+        *(reply(tier=tier) for tier in (None, 1, ["cloud"])),
         *(reply(path=path) for path in (5, "cloud1", {"node": "cloud1"})),
         b"", b"[]", b"null", b"{}", b'{"choices":[]}', b"[" * 100_000, b"\xff",
     ],
