@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from tiers.errors import RequestError
-from tiers.protocol import DEGRADED_KEY, INSTRUMENTATION_KEY, encode_json
+from tiers.protocol import DEGRADED_KEY, ERROR_KINDS, INSTRUMENTATION_KEY, encode_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +87,23 @@ def prepend_step(body: bytes, step: Step) -> bytes:
     """A higher tier's answer with this node put at the front of its path; the rest stays as it was.
 
     Raises:
-        RequestError: 502; the body is not the answer of a tier.
+        RequestError: 502; the body is not the answer of a tier (``upstream``), or the answer is no text
+            (``malformed``).
     """
     try:
         answer = json.loads(body)
         instrumentation = answer[INSTRUMENTATION_KEY]
         path = instrumentation["path"]
         instrumentation["path"] = [asdict(step), *path]
-        return encode_json(answer)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        told = answer["choices"][0]["message"]["content"], instrumentation["tier"]
+        passed_on = encode_json(answer)
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         message = f"the tier above sent something else than an answer ({type(error).__name__}: {error})"
         raise RequestError(502, "upstream", message) from error
+    if not all(isinstance(text, str) for text in told):
+        message = "the tier above sent an answer that is no text, or that names no tier"
+        raise RequestError(502, "malformed", message)
+    return passed_on
 
 
 def with_id(body: bytes, user_id: str) -> bytes:
@@ -110,9 +116,9 @@ def with_id(body: bytes, user_id: str) -> bytes:
 
 
 def error_kind(body: bytes) -> str:
-    """The ``type`` of an error's JSON; ``upstream`` where it has none."""
+    """The ``type`` of an error's JSON; ``upstream`` where it has none that a tier of ours gives."""
     try:
         kind = json.loads(body)["error"]["type"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return "upstream"
-    return kind if isinstance(kind, str) else "upstream"
+    return kind if isinstance(kind, str) and kind in ERROR_KINDS else "upstream"

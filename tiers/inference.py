@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """An answer with its confidence, the policy's decision on it, and the times it took.
+    """An answer with its confidence, the policy's decision on it, and the times it took until ``ended_s``.
 
     ``made_up`` says that no model gave the answer. ``batch_size`` is how many were inferred together, this
     one included: they all have the same ``inference_ms``, from the batch's start until all were decided.
@@ -55,6 +55,7 @@ class Inference:
     finish: FinishReason
     queue_ms: float
     inference_ms: float
+    ended_s: float
     batch_size: int = 1
     backend_ms: float | None = None
     logprobs: Logprobs | None = None
@@ -236,6 +237,8 @@ class InferenceQueue:
 
     def _decided(self, one: _Waiting, output: Output) -> _Decided | RequestError:
         try:
+            if output.answer is None:  # a plug-in's, whose types nobody has checked
+                raise RequestError(500, "malformed", "the model answered nothing")
             answer, used = one.asked.options.ended(output.answer), usage(one.asked.text, output)
             confidence = confidence_in(output, self._known[1])
             return _Decided(answer, used, confidence, KEEP if one.decide is None else one.decide(confidence))
@@ -271,6 +274,7 @@ def _inference(
         "length" if output.cut_off else "stop",
         queue_ms=(started - one.submitted) * 1000,
         inference_ms=(done - started) * 1000,
+        ended_s=done,
         batch_size=size,
         backend_ms=output.backend_ms,
         logprobs=output.logprobs,

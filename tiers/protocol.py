@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 TIER_PORT = 8000
 """Every node listens here: on its WAN address for its children, on loopback for its own users."""
@@ -24,9 +24,10 @@ ANSWERED = "answered"
 """How a request ended that got an answer; one that got none ended as an :data:`ErrorKind`."""
 ErrorKind = Literal[
     "invalid_request", "not_ready", "conflict", "deadline", "unreachable", "breaker_open", "upstream",
-    "inference", "forbidden", "not_found", "internal",
+    "inference", "malformed", "forbidden", "not_found", "internal",
 ]  # fmt: skip
 """The ``type`` in the JSON of an error, by which results keep apart how requests fail."""
+ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
 
 INSTRUMENTATION_KEY = "recserve"
 """Key of the object that an answer carries beside the OpenAI fields."""

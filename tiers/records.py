@@ -48,8 +48,9 @@ class Record:
     counts none.
 
     Moments (``_s``) are ``time.monotonic()``'s, the same for every node of a kernel: the request's last byte
-    arrived; forwarding began, with the connecting if need be; the last byte of the answer from above arrived,
-    ``None`` if none did; the reply was handed to the kernel (until then, was ready).
+    arrived; the inference ended, or its turn had been waited for in vain (``None`` if neither); forwarding
+    began, with the connecting if need be; the last byte of the answer from above arrived, ``None`` if none
+    did; the reply was handed to the kernel (until then, was ready).
     """
 
     request_id: str
@@ -78,6 +79,7 @@ class Record:
     handed_over_s: float
     prompt_tokens: int | None = None
     generated_tokens: int | None = None
+    inferred_s: float | None = None
 
     @property
     def own_ms(self) -> float:

@@ -86,6 +86,7 @@ class Course:
     own: Inference | None = None
     decision: Decision = RELAY
     queue_ms: float = 0.0
+    inferred_s: float | None = None
     crossing: Crossing = field(default_factory=Crossing)
     upstream_ms: float | None = None
     forward_error: str | None = None
@@ -235,7 +236,8 @@ class Service:
             course.own = self.queue.infer(chat.asked, decide, request.deadline)
         finally:
             own = course.own
-            course.queue_ms += own.queue_ms if own else (time.monotonic() - queued) * 1000
+            course.inferred_s = own.ended_s if own else time.monotonic()
+            course.queue_ms += own.queue_ms if own else (course.inferred_s - queued) * 1000
         course.decision = own.decision
 
     def _own_answer(self, request: Incoming, course: Course) -> Reply:
@@ -333,6 +335,7 @@ def _record(request: Incoming, course: Course, outcome: str) -> Record:
         skipped=course.skipped,
         outcome=outcome,
         arrived_s=request.arrived,
+        inferred_s=course.inferred_s,
         forward_began_s=course.crossing.began_s,
         forward_answered_s=course.crossing.answered_s,
         handed_over_s=time.monotonic(),

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from testbed.errors import TestbedError
-from testbed.host.files import text_of
+from testbed.host.files import quick_text_of, text_of
 from testbed.host.run_delay import Look, RunDelay, kernel_tells, thread_delays
+from testbed.host.standstill import Glance, How, any_is_stopped, is_frozen
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 N = TypeVar("N", int, float)
-_CONTROLLERS = ("memory", "cpu", "cpuacct")
+_CONTROLLERS = ("memory", "cpu", "cpuacct", "freezer")
+_IN_EVERY_GROUP = frozenset({"cpuacct", "freezer"})
+"""What version 2 does without a controller: cpu.stat counts usage, and cgroup.freeze freezes."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +84,19 @@ class ContainerGroup:
 
     def __init__(self, container_id: str, mountinfo: Path = MOUNTINFO) -> None:
         self._directories: dict[str, tuple[Path, bool]] = {}
+        self._freezers: list[tuple[str, bool]] = []
         for mount in mounts(mountinfo):
             wanted = [name for name in _CONTROLLERS if name in mount.controllers]
             if wanted and (group := _find(mount.path, container_id)) is not None:
-                self._directories |= dict.fromkeys(wanted, (group, mount.unified))
+                # Version 1 comes first, and has what it has: on a hybrid host version 2 may have some, too.
+                self._directories = dict.fromkeys(wanted, (group, mount.unified)) | self._directories
+                if "freezer" in wanted:
+                    self._freezers.append((str(group), mount.unified))
         if not self._directories:
             raise TestbedError(f"no control group of container {container_id[:12]}; has it ended?")
         self.container_id = container_id
         directory, unified = next(iter(self._directories.values()))
+        self._processes = f"{directory}/cgroup.procs"
         self._threads = directory / ("cgroup.threads" if unified else "tasks")
         self._run_delay = RunDelay() if kernel_tells() and self._threads.exists() else None
 
@@ -99,6 +107,16 @@ class ContainerGroup:
         before_s, at_s = self._throttled_s(), time.monotonic()
         delays_s = thread_delays(map(int, text_of(self._threads).split()))
         self._run_delay.add(Look(at_s, delays_s, before_s or 0.0, self._throttled_s() or 0.0))
+
+    def glance(self) -> Glance:
+        """Look whether its processes stand still, and what it has done so far; quick enough for often."""
+        how: How | None = None
+        if any(is_frozen(group, unified=unified) for group, unified in self._freezers):
+            how = "frozen"
+        elif any_is_stopped(quick_text_of(self._processes).split()):
+            how = "stopped"
+        ran_s, throttled_s = self._cpu_seconds() or 0.0, self._throttled_s() or 0.0
+        return Glance(time.monotonic(), how, ran_s, throttled_s, self._cpus())
 
     def usage(self) -> Usage:
         """Read the usage so far.
@@ -119,6 +137,17 @@ class ContainerGroup:
             None if self._run_delay is None else self._run_delay.waited_s,
         )
 
+    def _cpus(self) -> float | None:
+        """How many CPUs its quota allows; ``None`` without one."""
+        directory, unified = self._directories.get("cpu", (None, False))
+        if unified:
+            quota, _, period = quick_text_of(f"{directory}/cpu.max").strip().partition(" ")
+        else:
+            quota, period = (
+                quick_text_of(f"{directory}/cpu.cfs_{it}_us").strip() for it in ("quota", "period")
+            )
+        return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
+
     def _throttled_s(self) -> float | None:
         cpu, unified = self._table("cpu", "cpu.stat")
         return (
@@ -134,7 +163,7 @@ class ContainerGroup:
         if unified:
             return _scaled(table.get("usage_usec"), 1e-6)
         directory, _ = self._directories.get("cpuacct", (None, False))
-        text = text_of(directory / "cpuacct.usage") if directory else ""
+        text = quick_text_of(f"{directory}/cpuacct.usage") if directory else ""
         return _scaled(int(text), 1e-9) if text else None
 
     def _table(self, controller: str, file: str) -> tuple[dict[str, int], bool]:
@@ -142,7 +171,7 @@ class ContainerGroup:
         if controller not in self._directories:
             return {}, False
         directory, unified = self._directories[controller]
-        lines = (line.split() for line in text_of(directory / file).splitlines())
+        lines = (line.split() for line in quick_text_of(f"{directory}/{file}").splitlines())
         return {words[0]: int(words[1]) for words in lines if len(words) == 2}, unified
 
 
@@ -153,13 +182,13 @@ class NodeGroup:
     """
 
     def __init__(self, own: ContainerGroup, engine: ContainerGroup | None = None) -> None:
-        self._own, self._engine = own, engine
+        self.own, self.engine = own, engine
 
     def look(self) -> None:
         """Read how long the threads of both have waited for a CPU."""
-        self._own.look()
-        if self._engine is not None:
-            self._engine.look()
+        self.own.look()
+        if self.engine is not None:
+            self.engine.look()
 
     def usage(self) -> Usage:
         """Read the usage so far, of both together.
@@ -167,11 +196,11 @@ class NodeGroup:
         Raises:
             TestbedError: the node's container has ended.
         """
-        used = self._own.usage()
-        if self._engine is None:
+        used = self.own.usage()
+        if self.engine is None:
             return used
         try:
-            return used + self._engine.usage()
+            return used + self.engine.usage()
         except TestbedError:
             return Usage(None, None, None, None, None)
 
@@ -186,10 +215,9 @@ def mounts(mountinfo: Path) -> Iterator[Mount]:
         if kind == "cgroup":
             yield Mount(path, frozenset(options.split(",")), unified=False, root=root)
         elif kind == "cgroup2":
-            # `cpuacct` has no controller of its own there: cpu.stat counts usage in every group.
-            controllers = {*text_of(path / "cgroup.controllers").split(), "cpuacct"}
-            if len(controllers) > 1:  # on a hybrid host version 1 has them all
-                unified.append(Mount(path, frozenset(controllers), unified=True, root=root))
+            controllers = text_of(path / "cgroup.controllers").split()
+            if controllers:  # on a hybrid host version 1 has them all
+                unified.append(Mount(path, _IN_EVERY_GROUP.union(controllers), unified=True, root=root))
     yield from unified
 
 

@@ -23,6 +23,23 @@ def text_of(path: Path) -> str:
         return ""
 
 
+def quick_text_of(path: str, most: int = 4096) -> str:
+    """What a small file of the kernel holds, for whoever reads many beside a replay: no file object is made.
+
+    Nothing if it cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return os.read(descriptor, most).decode(errors="replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+
+
 def require_utf8(path: Path, what: str) -> None:
     """Refuse a path whose bytes are no UTF-8, which neither JSON nor Arrow nor Docker takes.
 

@@ -9,10 +9,12 @@ waited while its container was throttled is left out altogether.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from testbed.host.files import quick_text_of
 
 FORGOTTEN_S = 60.0
 """A thread that was not seen for so long has ended."""
@@ -79,17 +81,9 @@ class RunDelay:
 def thread_delays(threads: Iterable[int], proc: Path = PROC) -> dict[int, float]:
     """The run delay of each of these threads that has not ended, in seconds."""
     delays_s = {}
-    for thread in threads:  # some hundreds, beside a replay: without Path and file objects
-        try:
-            descriptor = os.open(f"{proc}/{thread}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            delays_s[thread] = int(os.read(descriptor, 100).split()[1]) / 1e9
-        except (OSError, IndexError, ValueError):
-            pass
-        finally:
-            os.close(descriptor)
+    for thread in threads:
+        with suppress(IndexError, ValueError):
+            delays_s[thread] = int(quick_text_of(f"{proc}/{thread}/schedstat").split()[1]) / 1e9
     return delays_s
 
 

@@ -91,6 +91,7 @@ class Network:
         self._client = client
         self._progress = progress
         self._probes = 0
+        self.relays: dict[str, int] = {}  # their processes' ids, by node
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -289,8 +290,8 @@ class Network:
         """Have what a node sends to the host behind it relayed, where its engine is outside."""
         behind = self._behind[far.name]
         if behind.outside is not None:
-            here = (far.tier_node.ip, ENGINE_PORT)
-            self._stack.enter_context(Relay(far.netns_path, here, behind.outside, behind.node))
+            relay = Relay(far.netns_path, (far.tier_node.ip, ENGINE_PORT), behind.outside, behind.node)
+            self.relays[behind.node] = self._stack.enter_context(relay).pid
 
     @staticmethod
     def _require_running(hosts: Sequence[SiteHost]) -> None:

@@ -14,6 +14,7 @@ from testbed.host.cgroup_limits import container_limits
 from testbed.orchestrator.measurement import Measurement
 from testbed.orchestrator.method import MethodResult
 from testbed.orchestrator.prepare import Inputs
+from testbed.orchestrator.rows.standstill import quotas
 from testbed.results.audit import audit
 from testbed.results.columns import EVENTS, LINKS, REQUESTS, TIERS, total
 from testbed.results.directory import RunDirectory
@@ -138,6 +139,9 @@ def _evidence(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Ev
         link_process={
             result.method: result.observed.link_process for result in results if inputs.topology.links
         },
+        stood_still=[stood for result in results for stood in result.stood_still],
+        own_times=[own for result in results for own in result.own_times],
+        quotas=quotas({**result.observed.seen, **result.observed.behind} for result in results),
         events=[event for result in results for event in result.observed.events],
         overflows=[overflow for result in results for overflow in result.overflows],
         breakers=[breaker for result in results for breaker in result.breakers],

@@ -13,6 +13,7 @@ from testbed.orchestrator.prepare import Inputs
 from testbed.orchestrator.rows.links import backlogs, reconcile
 from testbed.orchestrator.rows.outcomes import count_outcomes
 from testbed.orchestrator.rows.requests import request_rows
+from testbed.orchestrator.rows.standstill import own_times, stood_still
 from testbed.orchestrator.rows.tiers import breakers, overflows, tier_rows
 from testbed.orchestrator.session import Session
 from testbed.results.cost import with_costs
@@ -24,6 +25,8 @@ from testbed.results.evidence import (
     LinkAccount,
     Outcomes,
     Overflow,
+    OwnTime,
+    StoodStill,
     Unexplained,
 )
 from testbed.results.made_up import made_up_inferences
@@ -50,6 +53,8 @@ class MethodResult:
     backlog: list[BacklogReport]
     overflows: list[Overflow]
     breakers: list[BreakerReport]
+    stood_still: list[StoodStill]
+    own_times: list[OwnTime]
     findings: list[str]
 
     @property
@@ -123,6 +128,8 @@ def account(
         backlog=backlogs(observed.after, topology),
         overflows=overflows(method, observed.records, observed.forgotten),
         breakers=breakers(method, observed.records),
+        stood_still=stood_still(method, observed.seen, observed.behind, observed.events, observed.start_s),
+        own_times=own_times(method, observed.records, observed.seen, observed.events, observed.start_s),
         findings=[
             *(f"{method}: {link}: {text}" for link, account in captured.items() for text in account.findings),
             *(f"{method}: {fault}" for fault in observed.backend_faults),

@@ -37,6 +37,7 @@ from testbed.orchestrator.watch.cpu import CpuWatch
 from testbed.orchestrator.watch.glances import glances
 from testbed.orchestrator.watch.probes import ProbeWatch
 from testbed.orchestrator.watch.run_delay import run_delay_watch
+from testbed.orchestrator.watch.standstill import Seen, StandstillWatch
 from testbed.results.columns import EventRow
 from testbed.results.evidence import (
     CpuReport,
@@ -81,7 +82,9 @@ class Observation:
         captures: what became of each capture, by link.
         clock_offsets_ns: realtime less monotonic clock, at the start and the end; captures are stamped by
             the first.
-        started_ns: when its time 0 was, by the clock that stamps captures: ns since 1970.
+        start_s: when its time 0 was, of ``time.monotonic()``.
+        started_ns: the same by the clock that stamps captures: ns since 1970.
+        seen: by node, what its container was seen to do; ``behind``: of engines and relays, by name.
         backend_faults: why captures of backend links may lack frames.
     """
 
@@ -96,9 +99,12 @@ class Observation:
     captures: Mapping[str, CaptureReport]
     link_process: ProcessReport | None
     clock_offsets_ns: tuple[int, int]
+    start_s: float
     started_ns: int
     cpu: CpuReport
     probes: Sequence[ProbeReport]
+    seen: Mapping[str, Seen]
+    behind: Mapping[str, Seen]
     backend_faults: Sequence[str] = ()
 
 
@@ -158,7 +164,8 @@ def observe(
         before = read_when_quiet(network, slowest_s)
         probe_watch, cpu_watch = ProbeWatch(session.probes), CpuWatch()
         at_start, start_offset_ns = _usage(session), _clock_offset_ns()
-        with probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
+        standstill = StandstillWatch(session.groups, network.relays)
+        with standstill, probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
             traffic = _replay(session, method, spec, progress, ahead) if asking is None else asking()
         on_all(nodes, lambda node: node.disconnect())
         closed = not session.inputs.scenario.events or wait_until_connections_closed(network, slowest_s)
@@ -181,9 +188,12 @@ def observe(
         captures=reports,
         link_process=link_process,
         clock_offsets_ns=(start_offset_ns, _clock_offset_ns()),
+        start_s=traffic.start_s,
         started_ns=round(traffic.start_s * 1e9) + start_offset_ns,
         cpu=cpu_watch.report,
         probes=probe_watch.reports,
+        seen=standstill.seen,
+        behind=standstill.behind,
         backend_faults=backend_faults,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Literal, Self
 
 from testbed.results.columns import EventRow
 from testbed.results.statistics import nearest_rank
@@ -140,14 +140,51 @@ class BreakerReport:
 
 
 @dataclass(frozen=True)
+class StoodStill:
+    """A container that did not run for a while under one method, and no event of the scenario asked for it.
+
+    ``frozen``: by its control group's freezer, as ``docker pause`` does it; ``stopped``: by a signal or a
+    debugger. ``node`` is a node, or what is behind one: ``edge1's engine``, or ``edge1's relay`` to one
+    outside. To within the time between two looks: a tenth of a second, or more with many containers.
+    """
+
+    method: str
+    node: str
+    how: Literal["frozen", "stopped"]
+    at_s: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class OwnTime:
+    """Of a node's own times at a stretch under one method, the one of which most is not explained.
+
+    ``at_s`` is its beginning. ``explained_ms`` of its ``own_ms`` are the CPU time of the node's container
+    meanwhile, the time for which its quota held it back, and the time in which an event had it stand still.
+    """
+
+    method: str
+    node: str
+    request_id: str
+    at_s: float
+    own_ms: float
+    explained_ms: float
+
+    @property
+    def unexplained_ms(self) -> float:
+        return self.own_ms - self.explained_ms
+
+
+@dataclass(frozen=True)
 class Outcomes:
     """How the requests of one method ended: ``ended`` counts by outcome, ``repeated`` those with several.
 
     ``degraded``: answers that stand in for those of a tier which could not be reached.
 
-    ``strange_answers``: answers that are none of the task's labels, where it has labels; ``strange_answer``
-    is the first of them. ``judged``: whether the task holds answers against references at all; ``unscored``:
-    answers that the task's own class gave no score; ``unscored_why`` is what it did with the first.
+    ``strange_answers``: answers that are none of the task's labels, where it has labels, or that are nothing
+    at all; ``strange_answer`` is the first of them. ``judged``: whether the task holds answers against
+    references at all; ``unscored``: answers that the task's own class gave no score; ``unscored_why`` is what
+    it did with the first.
 
     ``made_up``: by tier, inferences whose answer and confidence no model gave. They speak against quality
     where a file of recordings lacked the prompt; in ``tiers_made_up`` all are made up, as the scenario gives
@@ -239,7 +276,9 @@ class Evidence:
     ``links_pending``: they are still to be measured after the replay, with a network that other runs share.
     ``lateness`` is ``None`` in lockstep, where no request has a time at which it should be sent.
     ``link_process`` has the link process's report under each method, ``None`` where there is none; it is
-    empty where there are no links.
+    empty where there are no links. ``own_times`` has an entry for each method and node that is a container
+    and was asked. ``quotas`` are, by the name of each container, the limits of its CPUs that it was seen to
+    have, in order; ``None`` is no limit.
     """
 
     accounts: Sequence[LinkAccount] | None = None
@@ -258,6 +297,9 @@ class Evidence:
     tiers: Sequence[TierLimit] | None = None
     machine_cpus: float = 1
     link_process: Mapping[str, ProcessReport | None] | None = None
+    stood_still: Sequence[StoodStill] | None = None
+    own_times: Sequence[OwnTime] | None = None
+    quotas: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
     events: Sequence[EventRow] = ()
     overflows: Sequence[Overflow] = ()
     breakers: Sequence[BreakerReport] = ()

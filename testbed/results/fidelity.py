@@ -13,22 +13,22 @@ from typing import Any, Literal
 from testbed.results.evidence import Audit, Evidence, Outcomes, Overflow
 from testbed.results.latency import (
     PENDING,
-    Limits,
     against_latency,
     dropped_frames,
     explained_too_few,
     link_process_notes,
     tier_notes,
 )
+from testbed.results.limits import Limits
 
-SCHEMA = 2
+SCHEMA = 3
 JUDGED = ("fidelity.json", "summary.json")
 """Files that hold verdicts, and are written again when one that was pending is given."""
 MAX_ANSWER_CHARACTERS = 40
 """How much of a strange answer a reason shows."""
 _SAME_NAMES = (
     "audit", "outcomes", "lateness", "unexplained", "backlog", "cpu", "probes", "tiers", "events",
-    "overflows", "breakers", "link_process",
+    "overflows", "breakers", "link_process", "stood_still", "own_times", "quotas",
 )  # fmt: skip
 """Evidence whose name is the same in ``fidelity.json``."""
 Claim = Literal["bytes", "decisions", "quality", "latency"]
@@ -140,9 +140,10 @@ def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
         if ended != outcome.requests:
             yield f"{outcome.method}: {outcome.requests} requests have {ended} outcomes"
         if outcome.strange_answers:
+            shown = outcome.strange_answer and outcome.strange_answer[:MAX_ANSWER_CHARACTERS]
             yield (
                 f"{outcome.method}: {outcome.strange_answers} answers are none of the task's labels, "
-                f"{(outcome.strange_answer or '')[:MAX_ANSWER_CHARACTERS]!r} for one"
+                f"{'null' if shown is None else repr(shown)} for one"
             )
         if outcome.unscored:
             yield f"{outcome.method}: {outcome.unscored} answers have no score: {outcome.unscored_why}"

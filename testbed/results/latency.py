@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from testbed.results.columns import EventRow
 from testbed.results.evidence import CpuReport, Evidence, ProbeReport, TierLimit, Unexplained
+from testbed.results.limits import Limits
+from testbed.results.standstill import against_standstill
 from testbed.scenario.expected import time_bounds
 from testbed.scenario.reports import NO_REAL_TIME, NOT_LOCKED, Finding, ProcessReport
 
@@ -15,33 +16,6 @@ PENDING = (
     "of this network, which other runs share, and false if there is none"
 )
 """The reason for which a run's latencies are not believed yet."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """From where on the emulator itself shows in latencies; shares in [0, 1].
-
-    A probe may take ``probe_slack_ms`` longer than the link, or ``probe_slack_share`` of its round trip if
-    that is more: so long may a process that becomes ready wait for a CPU. A container may wait for a CPU for
-    ``waited_share`` of the time that it ran or waited, and in any case for ``waited_ms`` a request and
-    ``waited_least_s`` in all, for beside short work the few waits of an idle host weigh much.
-    """
-
-    lateness_p99_ms: float = 10.0
-    unexplained_p99_ms: float = 10.0
-    explained_share: float = 0.99
-    contended: float = 0.10
-    busy: float = 0.95
-    steal: float = 0.02
-    probe_slack_ms: float = 5.0
-    probe_slack_share: float = 0.10
-    probe_least_answers: int = 10
-    event_late_ms: float = 50.0
-    link_late_p99_ms: float = 1.0
-    link_busy: float = 0.80
-    waited_share: float = 0.10
-    waited_ms: float = 10.0
-    waited_least_s: float = 0.2
 
 
 def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:
@@ -64,6 +38,7 @@ def against_latency(evidence: Evidence, limits: Limits) -> Iterator[str]:
     yield from _cpu(evidence.cpu, limits)
     yield from _probes(evidence.probes, limits)
     yield from _tiers(evidence, limits)
+    yield from against_standstill(evidence, limits)
     yield from _events(evidence.events, limits)
     for overflow in evidence.overflows:
         if overflow.waited:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import socket
 from contextlib import ExitStack, suppress
 
@@ -85,6 +86,30 @@ def test_what_a_tier_above_sends_is_an_upstream_error_where_it_is_no_answer(body
         begin(OWN, edge)  # and where the node has an answer of its own, that is not lost by it
         assert ask(edge.port, "good", "longer-than-12-characters").json["recserve"]["tier"] == "edge"
         assert records(edge)[0]["forward_error"] == "upstream"
+
+
+@pytest.mark.parametrize("said", [None, 7, ["positive"], {"text": "positive"}])
+def test_an_answer_from_above_that_is_no_text_is_malformed_and_never_passed_on(said: object) -> None:
+    body = answer("TEXT").partition(b"\r\n\r\n")[2].replace(b'"TEXT"', json.dumps(said).encode())
+    with (
+        parent(sending(200, body)) as (above, _),
+        running(node_config("edge", above, policy=RELAY)) as edge,
+    ):
+        refused = ask(edge.port, "good")
+        assert (refused.status, refused.json["error"]["type"]) == (502, "malformed")
+        begin(OWN, edge)
+        assert ask(edge.port, "good", "longer-than-12-characters").json["recserve"]["tier"] == "edge"
+        assert records(edge)[0]["forward_error"] == "malformed"
+
+
+def test_an_error_from_above_that_calls_itself_answered_is_an_error() -> None:
+    body = b'{"error":{"type":"answered","message":"","param":null,"code":null}}'
+    with (
+        parent(sending(500, body)) as (above, _),
+        running(node_config("edge", above, policy=RELAY)) as edge,
+    ):
+        assert ask(edge.port, "good").status == 502
+        assert records(edge)[0]["outcome"] == "upstream"
 
 
 @pytest.mark.parametrize("depth", range(100, 1000, 50))

@@ -86,6 +86,14 @@ def test_every_request_ends_once_and_the_events_are_felt(finished: Path) -> None
     )  # edge1 stood still until then
 
 
+def test_a_tier_that_an_event_had_stand_still_or_killed_did_so_as_asked(finished: Path) -> None:
+    fidelity = read(finished, "fidelity.json")
+    assert fidelity["stood_still"] == []
+    assert len(fidelity["own_times"]) >= 2 * 3
+    assert all(len(cpus) == 1 for cpus in fidelity["quotas"].values())
+    assert not [reason for reason in fidelity["reasons"]["latency"] if "of its own for request" in reason]
+
+
 def test_the_audit_accepts_a_tier_that_was_killed(finished: Path) -> None:
     assert read(finished, "fidelity.json")["reasons"]["decisions"] == []
     done = run_command("audit", str(finished))

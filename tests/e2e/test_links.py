@@ -11,8 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+from docker.models.containers import Container
 
+from testbed.host.engine import engine
 from testbed.host.processes.proc import command_line, process_ids
+from testbed.host.processes.run_lock import live_runs
+from testbed.network.container import NODE_LABEL
+from testbed.network.containers import RUN_LABEL
 from tests import ROOT
 from tests.e2e.runs import (
     LINK_PROCESS,
@@ -46,6 +51,7 @@ TAKEN_BY_OTHERS = (
     r"the machine's CPUs were busy for",
     r"waited [\d.]+ s for a CPU that its limit",
     r"the machine itself stood still",
+    r"took \d+ ms of its own for request",
     r"had a p99 round trip of",  # of which the median is right: the pinging process waited for a CPU
 )
 """Reasons that say that something else had the CPUs."""
@@ -147,21 +153,48 @@ def test_a_link_process_that_is_killed_ends_the_run_with_one_sentence(tmp_path: 
 
 
 @pytest.mark.timeout(240)
-def test_a_link_process_that_stands_still_for_3_s_is_named_against_latency(tmp_path: Path) -> None:
+def test_links_and_tiers_that_stand_still_for_seconds_are_named_against_latency(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    with running(out, "--methods", "cloud-only", "--set", "trace.arrivals.rate=4") as process:
+    longer = ("--set", "trace.arrivals.rate=4", "--requests", "50")
+    with running(out, "--methods", "cloud-only", *longer) as process:
         wait_for(process, "cloud-only: replaying")
         pid = link_process_of(process)
         time.sleep(1)
         os.kill(pid, signal.SIGSTOP)
         time.sleep(3)
         os.kill(pid, signal.SIGCONT)
+        edge, cloud = (container_of(process, node) for node in ("edge1", "cloud1"))
+        edge.pause()
+        time.sleep(2)
+        edge.unpause()
+        tier = cloud.attrs["State"]["Pid"]
+        os.kill(tier, signal.SIGSTOP)
+        time.sleep(1)
+        os.kill(tier, signal.SIGCONT)
+        cloud.update(cpu_period=100_000, cpu_quota=40_000)
         output = rest_of_output(process)
         assert process.wait(120) == 0, output
     fidelity = read(out, "fidelity.json")
     assert fidelity["faithful"] == {"bytes": True, "decisions": True, "quality": True, "latency": False}
-    assert any("the link process was late" in reason for reason in fidelity["reasons"]["latency"])
+    reasons = fidelity["reasons"]["latency"]
+    for words in (
+        "the link process was late",
+        r"edge1 stood still for [12]\.\d s from \d+\.\d s on, frozen",
+        r"cloud1 stood still for [01]\.\d s from \d+\.\d s on, stopped",
+        r"edge1 took \d+ ms of its own for request",
+        "cloud1's limit of CPUs was changed from outside: 0.5, then 0.4",
+    ):
+        assert any(re.search(words, reason) for reason in reasons), (words, reasons)
+    assert not any("device" in reason for reason in reasons if "stood still" in reason or "its own" in reason)
     assert fidelity["link_process"]["cloud-only"]["put_on_wire"]["max_ms"] > 2000
+
+
+def container_of(process: subprocess.Popen[str], node: str) -> Container:
+    """The container of a run's node."""
+    (run_id,) = (run_id for run_id, pid in live_runs().items() if pid == process.pid)
+    labels = [f"{RUN_LABEL}={run_id}", f"{NODE_LABEL}={node}"]
+    (container,) = engine().containers.list(filters={"label": labels})
+    return container
 
 
 SCENARIOS = (

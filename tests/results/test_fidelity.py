@@ -18,7 +18,9 @@ from testbed.results.evidence import (
     LinkAccount,
     Outcomes,
     Overflow,
+    OwnTime,
     ProbeReport,
+    StoodStill,
     TierLimit,
     Unexplained,
 )
@@ -43,6 +45,8 @@ PROCESS = ProcessReport(
     put_on_wire=ActLateness(1800, 0.14, 0.28, 1.2), handed_on=ActLateness(1800, 0.15, 0.30, 1.3),
     socket_dropped_frames=0, clock_jumps=0, real_time=True, locked=True, cpu_by_second=(0.01, 0.02, 0.01),
 )  # fmt: skip
+OWN = OwnTime("recserve", "device1", "r7", at_s=12.0, own_ms=800.0, explained_ms=795.0)
+FROZEN = StoodStill("recserve", "edge1", "frozen", at_s=10.1, seconds=4.0)
 UNEXPLAINED = Unexplained("recserve", 200, 200, p1_ms=0.2, p50_ms=0.4, p99_ms=0.9, max_ms=2.5)
 SOUND = Evidence(
     accounts=[ACCOUNT],
@@ -58,6 +62,8 @@ SOUND = Evidence(
     tiers=[TIER],
     machine_cpus=2,
     link_process={"recserve": PROCESS},
+    stood_still=[],
+    own_times=[OWN],
 )
 
 
@@ -126,6 +132,10 @@ def test_decisions_fall_by_records_that_a_node_forgot() -> None:
             "5 answers are none of the task's labels, 'LABEL_1' for one",
         ),
         (
+            Outcomes("recserve", 9, {"answered": 9}, strange_answers=1),
+            "1 answers are none of the task's labels, null for one",
+        ),
+        (
             Outcomes("recserve", 9, {"answered": 9}, unscored=2, unscored_why="score raised KeyError: 'x'"),
             "recserve: 2 answers have no score: score raised KeyError: 'x'",
         ),
@@ -164,10 +174,45 @@ def test_quality_falls_by_a_request_without_one_outcome_and_an_answer_that_canno
         ({"tiers": [replace(TIER, cpus_asked=4.0, cpus=1.0)]}, "was to have 4 CPUs and got 1"),
         ({"tiers": [replace(TIER, waited_s={"recserve": 0.9})]}, "18 ms a request and 13% of the time that"),
         ({"tiers": None}, "CPU limits are not known"),
+        (
+            {"quotas": {"edge1": [0.5, 0.05], "cloud1": [None]}},
+            "edge1's limit of CPUs was changed from outside: 0.5, then 0.05",
+        ),
+        ({"stood_still": None}, "whether a tier stood still was not watched"),
+        ({"own_times": None}, "whether a tier stood still was not watched"),
+        ({"stood_still": [FROZEN]}, "edge1 stood still for 4.0 s from 10.1 s on, frozen by its control"),
+        ({"stood_still": [replace(FROZEN, how="stopped", seconds=0.1)]}, "for 0.1 s from 10.1 s on, stopped"),
+        (
+            {"own_times": [OWN, replace(OWN, node="edge1", own_ms=4000.0, explained_ms=150.0)]},
+            "edge1 took 4000 ms of its own for request r7 from 12.0 s on, of which its CPU time, its CPU "
+            "limit and events explain 150 ms, with 250 ms allowed",
+        ),
     ],
 )  # fmt: skip
 def test_latency_falls_alone(change: dict[str, object], words: str) -> None:
     assert words in only("latency", judge(replace(SOUND, **change)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"lateness": [Lateness("recserve", 9000, 0.3, 1.2, 4000.0)]}, "a request was sent 4000 ms late"),
+        (
+            {"unexplained": [Unexplained("recserve", 9000, 9000, 0.2, 0.4, 0.9, 4000.0)]},
+            "4000 ms of a latency are no tier's and no link's",
+        ),
+        (
+            {"link_process": {"recserve": replace(PROCESS, handed_on=ActLateness(9000, 0.1, 0.3, 4000.0))}},
+            "the link process held up a frame for 4000 ms",
+        ),
+    ],
+)
+def test_what_stood_still_once_is_named_where_percentiles_do_not_show_it(
+    change: dict[str, object], words: str
+) -> None:
+    reason = only("latency", judge(replace(SOUND, **change)))  # type: ignore[arg-type]
+    assert words in reason
+    assert reason.endswith("with 250 ms allowed at most")
 
 
 @pytest.mark.parametrize(

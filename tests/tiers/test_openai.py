@@ -29,7 +29,7 @@ def engine_model(port: int, task: str = "classification", **options: Any) -> Mod
     return load_model(ModelConfig("openai", given, task, ("negative", "positive"), "cloud", 1))
 
 
-def saying(content: str, logprobs: list[float] | None, status: str = "200 OK") -> Behaviour:
+def saying(content: Any, logprobs: list[float] | None, status: str = "200 OK") -> Behaviour:
     tokens = None if logprobs is None else {"content": [{"token": "t", "logprob": p} for p in logprobs]}
     return sending(lambda: {"choices": [{"message": {"content": content}, "logprobs": tokens}]}, status)
 
@@ -232,6 +232,7 @@ def test_other_tasks_get_the_engines_words() -> None:
         (saying("x", None), "does it support logprobs"),
         (sending(lambda: {"choices": []}), "no answer with token log-probabilities"),
         (sending(lambda: "text"), "no answer with token log-probabilities"),
+        (saying(["x"], [-1.0]), "the content of its message is no text"),
     ],
 )
 def test_an_engine_that_fails_is_named_with_what_it_did(behaviour: Behaviour, says: str) -> None:
@@ -262,6 +263,15 @@ def test_a_tier_whose_engine_fails_answers_with_the_error_and_serves_on() -> Non
                 assert (answer.status, answer.json["error"]["type"]) == (500, "inference")
                 assert "answered 500" in answer.json["error"]["message"]
             assert [record["outcome"] for record in records(cloud)] == ["inference"] * 2
+
+
+def test_an_engine_that_answers_nothing_has_not_answered_with_an_empty_text() -> None:
+    with parent(saying(None, [-1.0])) as (port, _):
+        model = {"kind": "openai", "url": f"http://{HOST}:{port}/v1", "model": "big"}
+        with running(node_config("cloud", None, model=model)) as cloud:
+            answer = ask(cloud.port, "x", "r1")
+            assert (answer.status, answer.json["error"]["type"]) == (500, "malformed")
+            assert "its content is null" in answer.json["error"]["message"]
 
 
 def test_wrong_options_are_refused_before_anything_is_asked() -> None:

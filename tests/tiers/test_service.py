@@ -124,6 +124,20 @@ def test_a_confidence_of_numpys_own_type_or_with_its_rounding_is_a_number_as_any
         assert records(cloud)[0]["confidence"] == step["confidence"]
 
 
+def test_a_model_that_answers_nothing_has_not_answered(tmp_path: Path) -> None:
+    (tmp_path / "mute.py").write_text(
+        "from tiers.models import Model, Output\n"
+        "class Mute(Model):\n"
+        "    def infer(self, text):\n"
+        "        return Output(None if text == 'x' else text, confidence=0.5, completion_tokens=1)\n"
+    )
+    with running(node_config("cloud", None, model={"kind": f"{tmp_path}/mute.py:Mute"})) as cloud:
+        answer = ask(cloud.port, "x", "r1")
+        assert (answer.status, answer.json["error"]["type"]) == (500, "malformed")
+        assert ask(cloud.port, "y", "r2").text == "y"
+        assert [record["outcome"] for record in records(cloud)] == ["malformed", "answered"]
+
+
 def test_many_requests_at_a_time_enter_the_window_one_by_one_in_the_order_of_inference() -> None:
     with chain(service_ms=1) as (device, edge, cloud):
         begin({"policy": "recserve", "beta": 0.4, "window": 20}, device, edge, cloud)

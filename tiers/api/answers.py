@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
-from tiers.protocol import INSTRUMENTATION_KEY, ErrorKind
+from tiers.protocol import ERROR_KINDS, INSTRUMENTATION_KEY
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
@@ -70,7 +70,7 @@ HEALTH = _object({"status": {"type": "string", "enum": ["ok"]}})
 ERROR = _object({
     "error": _object({
         "message": _TEXT,
-        "type": {"type": "string", "enum": list(get_args(ErrorKind))},
+        "type": {"type": "string", "enum": list(ERROR_KINDS)},
         "param": _TEXT_OR_NULL,
         "code": _TEXT_OR_NULL,
     }),

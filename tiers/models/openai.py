@@ -19,7 +19,7 @@ import urllib3
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
 from tiers.api.asked import Asked
-from tiers.errors import ConfigError
+from tiers.errors import ConfigError, RequestError
 from tiers.models.base import Model, ModelConfig, Output
 from tiers.models.checkpoint.labels import as_label
 from tiers.parameters import Count, File, Internal, Like, Range
@@ -95,6 +95,7 @@ class OpenAIModel(Model):
 
         Raises:
             EngineError: it cannot be reached, refuses, is too slow or answers something else.
+            RequestError: ``malformed``; it answers nothing.
         """
         return self.answer(Asked.plainly(text))
 
@@ -176,7 +177,9 @@ class OpenAIModel(Model):
         try:
             answer = json.loads(raw)
             choice = answer["choices"][0]
-            text = choice["message"]["content"] or ""
+            text = choice["message"]["content"]
+            if text is not None and not isinstance(text, str):
+                raise TypeError("the content of its message is no text")
             logprobs = _logprobs(choice["logprobs"])
             entries = None if top_logprobs is None else _entries(choice["logprobs"], top_logprobs)
             cut_off = choice.get("finish_reason") == "length"
@@ -185,6 +188,8 @@ class OpenAIModel(Model):
                 f"engine {self._url} sent no answer with token log-probabilities "
                 f"({type(error).__name__}: {error}); does it support logprobs?"
             ) from error
+        if text is None:
+            raise RequestError(500, "malformed", f"engine {self._url} answered nothing: its content is null")
         counts = answer.get("usage")
         read, made = (
             _count(counts.get(name)) if isinstance(counts, dict) else None

@@ -41,5 +41,5 @@ class Going:
         self.served[tier] += 1
         with suppress(KeyError, TypeError):  # of an answer that no tier of ours wrote
             self.thresholds |= {
-                step["node"]: step["threshold"] for step in path if step["threshold"] is not None
+                step["node"]: step["threshold"] for step in path if isinstance(step["threshold"], float | int)
             }

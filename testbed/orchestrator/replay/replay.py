@@ -10,29 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 
 from testbed.host.processes.priority import all_threads_promptly
 from testbed.network.kernel.netns import socket_in
 from testbed.orchestrator.replay.closed_loop import ClosedLoop, run_closed
+from testbed.orchestrator.replay.ended import Ended, verdict
 from testbed.orchestrator.replay.going import Going
 from testbed.orchestrator.replay.shared_windows import SharedWindows
 from testbed.scenario.workload.trace_file import Request
 from tiers.protocol import (
-    ANSWERED,
     ANY_MODEL,
     COMPLETIONS_PATH,
     DEADLINE_HEADER,
-    DEGRADED_KEY,
-    INSTRUMENTATION_KEY,
     REQUEST_ID_HEADER,
     TIER_PORT,
     encode_deadline,
@@ -222,28 +219,6 @@ class _Replay:
 async def _note_sent(_session: Any, context: Any, _parameters: Any) -> None:
     """Record that the request is being written, head and body together; its connection is already there."""
     context.trace_request_ctx.append(time.monotonic())
-
-
-class Ended(NamedTuple):
-    """What a reply says: outcome, answer, the answer's tier, whether it is degraded, and its path."""
-
-    outcome: str
-    answer: str | None = None
-    tier: str | None = None
-    degraded: bool = False
-    path: Sequence[Mapping[str, Any]] = ()
-
-
-def verdict(status: int, body: bytes) -> Ended:
-    try:
-        reply = json.loads(body)
-        if status != 200:
-            return Ended(str(reply["error"]["type"]))
-        answer, told = reply["choices"][0]["message"]["content"], reply[INSTRUMENTATION_KEY]
-        degraded = told.get(DEGRADED_KEY, False) is True
-        return Ended(ANSWERED, answer, told["tier"], degraded, told.get("path") or ())
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return Ended(f"http_{status}" if status != 200 else "malformed")
 
 
 def _body(prompt: str) -> bytes:

@@ -9,6 +9,7 @@ from testbed.orchestrator.replay.replay import Outcome
 from testbed.results.evidence import Outcomes
 from testbed.scenario.scores import Scores
 from testbed.scenario.workload.trace_file import Request
+from tiers.protocol import ANSWERED
 
 
 def count_outcomes(
@@ -27,8 +28,8 @@ def count_outcomes(
     ``made_up``, ``tiers_made_up`` and ``judged`` are as :class:`Outcomes` has them.
     """
     times = Counter(outcome.request_id for outcome in outcomes)
-    answers = [outcome.answer for outcome in outcomes if outcome.answer is not None]
-    strange = [answer for answer in answers if labels and answer not in labels]
+    answers = [outcome.answer for outcome in outcomes if outcome.outcome == ANSWERED]
+    strange = [answer for answer in answers if answer is None or (labels and answer not in labels)]
     return Outcomes(
         method,
         requests=len(trace),

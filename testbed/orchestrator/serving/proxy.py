@@ -15,15 +15,14 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
-from testbed.orchestrator.replay.replay import Ended, connector_in, verdict
+from testbed.orchestrator.replay.ended import MALFORMED, Ended, answered, failed, verdict
+from testbed.orchestrator.replay.replay import connector_in
 from testbed.orchestrator.serving.guard import refusal
 from testbed.orchestrator.serving.ways import Flight, Ways
 from tiers.errors import RequestError
 from tiers.ids import ShortIds
 from tiers.protocol import (
-    ANSWERED,
     COMPLETIONS_PATH,
-    DEGRADED_KEY,
     INSTRUMENTATION_KEY,
     REQUEST_ID_HEADER,
     REQUEST_ID_MAX_LENGTH,
@@ -196,9 +195,9 @@ def _streamed(events: bytes) -> Ended:
                 continue
             chunk = json.loads(value)
             if "error" in chunk:
-                return Ended(str(chunk["error"]["type"]))
+                return failed(200, chunk["error"]["type"])
             told = chunk.get(INSTRUMENTATION_KEY) or told
             texts += [choice["delta"].get("content") or "" for choice in chunk.get("choices", ())]
-        return Ended(ANSWERED, "".join(texts), told.get("tier"), told.get(DEGRADED_KEY, False) is True)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return Ended("malformed")
+        return answered("".join(texts), told)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return Ended(MALFORMED)

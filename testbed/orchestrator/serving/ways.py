@@ -17,7 +17,8 @@ from typing import Any
 
 from testbed.errors import TestbedError
 from testbed.network.measure.paths import STILL_S
-from testbed.orchestrator.replay.replay import Ended, Outcome
+from testbed.orchestrator.replay.ended import Ended
+from testbed.orchestrator.replay.replay import Outcome
 from testbed.orchestrator.rows.requests import request_rows, with_lives
 from testbed.orchestrator.serving.wires import Carried, Stillness, Wires
 from testbed.results.columns import RequestRow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from testbed.orchestrator.replay.replay import Outcome
 from testbed.orchestrator.rows.outcomes import count_outcomes
 from testbed.scenario.workload.trace_file import Request
@@ -24,6 +26,12 @@ def test_an_answer_that_is_none_of_the_labels_is_counted_and_shown() -> None:
 def test_a_task_without_labels_takes_any_answer() -> None:
     counted = count_outcomes("recserve", TRACE, [ended("r0", "Guten Tag")], ())
     assert (counted.strange_answers, counted.strange_answer) == (0, None)
+
+
+@pytest.mark.parametrize("labels", [LABELS, ()])
+def test_an_answered_request_without_an_answer_is_strange_whatever_the_task(labels: tuple[str, ...]) -> None:
+    counted = count_outcomes("recserve", TRACE, [ended("r0", "positive"), ended("r1", None)], labels)
+    assert (counted.strange_answers, counted.strange_answer) == (1, None)
 
 
 def test_made_up_answers_are_told_as_they_were_counted() -> None:

@@ -1,0 +1,140 @@
+"""Containers that stand still, as both versions of control groups show them, and as this kernel does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from testbed.host.cgroup import ContainerGroup
+from testbed.host.standstill import any_is_stopped, is_frozen
+from testbed.orchestrator.watch.standstill import Seen, StandstillWatch
+from tests.host.test_cgroup import ID, write
+
+
+@pytest.mark.parametrize(
+    ("state", "frozen"), [("THAWED\n", False), ("FREEZING\n", True), ("FROZEN\n", True), ("", False)]
+)
+def test_version_1s_freezer_is_read(tmp_path: Path, state: str, frozen: bool) -> None:
+    (tmp_path / "freezer.state").write_text(state)
+    assert is_frozen(str(tmp_path), unified=False) is frozen
+    assert not is_frozen(str(tmp_path / "absent"), unified=False)
+
+
+@pytest.mark.parametrize(
+    ("events", "asked", "frozen"),
+    [("0", "0", False), ("1", "1", True), ("0", "1", True), ("1", "0", True)],  # the last: by a group above
+)
+def test_version_2s_freezer_is_read(tmp_path: Path, events: str, asked: str, frozen: bool) -> None:
+    (tmp_path / "cgroup.events").write_text(f"populated 1\nfrozen {events}\n")
+    (tmp_path / "cgroup.freeze").write_text(f"{asked}\n")
+    assert is_frozen(str(tmp_path), unified=True) is frozen
+
+
+def test_on_a_hybrid_host_either_version_may_freeze_and_version_1_counts(tmp_path: Path) -> None:
+    lines = []
+    for number, name in enumerate(("freezer", "cpu", "cpuacct"), start=30):
+        write(tmp_path / name / "docker" / ID, cgroup_procs="", freezer_state="THAWED\n",
+              cpuacct_usage="1500000000", cpu_cfs_quota_us="25000\n", cpu_cfs_period_us="100000\n",
+              cpu_stat="nr_periods 8\nnr_throttled 3\nthrottled_time 500000000\n")  # fmt: skip
+        lines.append(f"{number} 23 0:{number} / {tmp_path / name} rw - cgroup {name} rw,{name}\n")
+    unified = tmp_path / "unified" / "docker" / ID
+    write(unified, cgroup_events="populated 1\nfrozen 0\n", cpu_stat="usage_usec 1\n")
+    (tmp_path / "unified" / "cgroup.controllers").write_text("hugetlb\n")
+    lines.append(f"40 23 0:40 / {tmp_path / 'unified'} rw - cgroup2 cgroup2 rw\n")
+    (tmp_path / "mountinfo").write_text("".join(lines))
+    group = ContainerGroup(ID, tmp_path / "mountinfo")
+    glance = group.glance()
+    assert (glance.how, glance.ran_s, glance.throttled_s, glance.cpus) == (None, 1.5, 0.5, 0.25)
+    (tmp_path / "freezer" / "docker" / ID / "freezer.state").write_text("FROZEN\n")
+    assert group.glance().how == "frozen"
+    (tmp_path / "freezer" / "docker" / ID / "freezer.state").write_text("THAWED\n")
+    (unified / "cgroup.freeze").write_text("1\n")
+    assert group.glance().how == "frozen"
+
+
+@contextmanager
+def sleeping() -> Iterator[int]:
+    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", "print(flush=True); input()"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def becomes(look: object, wanted: object) -> bool:
+    """Whether a look finds what is wanted before long: the kernel stops a process when it next runs."""
+    end = time.monotonic() + 10
+    while (found := look()) != wanted and time.monotonic() < end:  # type: ignore[operator]
+        time.sleep(0.01)
+    return bool(found == wanted)
+
+
+def test_a_process_that_a_signal_stopped_is_known_until_it_goes_on() -> None:
+    with sleeping() as pid:
+        pids = [str(os.getpid()), str(pid)]
+        assert not any_is_stopped(pids)
+        os.kill(pid, signal.SIGSTOP)
+        assert becomes(lambda: any_is_stopped(pids), True)
+        os.kill(pid, signal.SIGCONT)
+        assert becomes(lambda: any_is_stopped(pids), False)
+    assert not any_is_stopped(pids)
+
+
+def test_a_relay_that_was_stopped_is_seen_and_what_was_seen_has_its_name() -> None:
+    with sleeping() as pid, StandstillWatch({}, {"edge1": pid}, interval_s=0.01) as watch:
+        os.kill(pid, signal.SIGSTOP)
+        assert becomes(lambda: bool(watch.behind["edge1's relay"].still), True)
+        os.kill(pid, signal.SIGCONT)
+    assert [stretch.how for stretch in watch.behind["edge1's relay"].still] == ["stopped"]
+
+
+@contextmanager
+def frozen_at_will() -> Iterator[tuple[str, Path, str, str]]:
+    """A control group of this host's own kernel: its name, the file that freezes it, and what to write."""
+    name = os.urandom(32).hex()
+    version_1 = Path("/sys/fs/cgroup/freezer")
+    group = (version_1 if version_1.is_dir() else Path("/sys/fs/cgroup")) / name
+    group.mkdir()
+    try:
+        if version_1.is_dir():
+            yield name, group / "freezer.state", "FROZEN", "THAWED"
+        else:
+            yield name, group / "cgroup.freeze", "1", "0"
+    finally:
+        for _ in range(50):
+            try:
+                group.rmdir()
+                break
+            except OSError:  # its process is not reaped yet
+                time.sleep(0.1)
+
+
+@pytest.mark.root
+def test_a_group_that_this_kernel_freezes_is_seen_to_stand_still_and_to_go_on() -> None:
+    with frozen_at_will() as (name, file, freeze, thaw), sleeping() as pid:
+        (file.parent / "cgroup.procs").write_text(str(pid))
+        group, seen = ContainerGroup(name), Seen()
+        assert group.glance().how is None
+        try:
+            file.write_text(freeze)
+            assert becomes(lambda: group.glance().how, "frozen")
+            seen.add(group.glance())
+        finally:
+            file.write_text(thaw)
+        assert becomes(lambda: group.glance().how, None)
+        seen.add(group.glance())
+        (stretch,) = seen.still
+        assert stretch.how == "frozen"
+        assert stretch.until_s > stretch.since_s
