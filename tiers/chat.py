@@ -6,10 +6,12 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tiers.errors import RequestError
-from tiers.protocol import DEGRADED_KEY, INSTRUMENTATION_KEY, encode_json
+from tiers.protocol import DEGRADED_KEY, INSTRUMENTATION_KEY, ErrorKind, encode_json
+
+_ERROR_KINDS = get_args(ErrorKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,9 @@ def with_id(body: bytes, user_id: str) -> bytes:
 
 
 def error_kind(body: bytes) -> str:
-    """The ``type`` of an error's JSON; ``upstream`` where it has none."""
+    """The ``type`` of an error's JSON; ``upstream`` where it has none that is known."""
     try:
         kind = json.loads(body)["error"]["type"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return "upstream"
-    return kind if isinstance(kind, str) else "upstream"
+    return kind if kind in _ERROR_KINDS else "upstream"

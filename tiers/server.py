@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from tiers.config import NodeConfig, read_config
 from tiers.errors import ConfigError
+from tiers.plain import told
 from tiers.routes import make_app
 from tiers.service import Service
 from tiers.wsgi import Server
@@ -87,10 +88,11 @@ def _allow_connections() -> None:
 
 
 def _give_up(error: BaseException) -> None:
-    if isinstance(error, ConfigError):
-        print(f"tier cannot start: {error}", file=sys.stderr)
-    else:
-        log.error("tier cannot start", exc_info=error)
+    if not isinstance(error, ConfigError):
+        log.error("while the model was loaded", exc_info=error)
+    # Last, and in one line: it is what a run quotes.
+    words = " ".join(str(error).split()) if isinstance(error, ConfigError) else told(error)
+    print(f"tier cannot start: {words}", file=sys.stderr)
     _exit(2)
 
 

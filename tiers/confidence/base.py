@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from tiers import plain
 from tiers.errors import ConfigError
 from tiers.models.base import Output
 from tiers.variants import Variants
@@ -94,7 +95,8 @@ def confidence_in(output: Output, measure: Confidence) -> float:
     Raises:
         ValueError: it is not in [0, 1], or cannot be computed from this output.
     """
-    confidence = float(measure.of(output) if output.confidence is None else output.confidence)
+    found = measure.of(output) if output.confidence is None else output.confidence
+    confidence = plain.number(found, "the confidence of this answer")
     if not -ROUNDING <= confidence <= 1 + ROUNDING:  # NaN is not, either
         raise ValueError(f"the confidence of this answer is {confidence}, which is not in [0, 1]")
     return min(max(confidence, 0.0), 1.0)
