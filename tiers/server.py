@@ -6,6 +6,7 @@ is in :mod:`tiers.routes` and :mod:`tiers.control`.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import resource
@@ -63,6 +64,7 @@ class Node:
 
 def main() -> NoReturn:
     """Run the node of the environment until SIGTERM or SIGINT; exit status 2 where it cannot start."""
+    faulthandler.enable()  # a library that crashes says where
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a full pool is load, no defect
     for number in (signal.SIGTERM, signal.SIGINT):
