@@ -16,9 +16,9 @@ from tiers.api.asked import Asked
 from tiers.api.schema import Schema
 from tiers.chat import FinishReason, Logprobs, Usage
 from tiers.confidence import Confidence, confidence_in, make_confidence
-from tiers.errors import ConfigError, RequestError, deadline_passed, inference_failed
-from tiers.models.base import Model, ModelConfig, Output, load_model, plain_output
-from tiers.plain import structure, told
+from tiers.errors import RequestError, deadline_passed, inference_failed
+from tiers.models.base import Model, ModelConfig, Output, described, load_model, plain_output
+from tiers.plain import told
 from tiers.policies import KEEP, Decision
 
 Value = TypeVar("Value")
@@ -126,11 +126,7 @@ class InferenceQueue:
             model.require_batches()
         name = self._confidence_name or model.confidence
         measure = make_confidence(name, self._config.plugins)
-        try:
-            self._about, _ = structure(model.describe()), model.narrowed
-        except Exception as error:  # a plug-in's; later it would be a defect of ours
-            words = f"model kind {self._config.kind}: cannot say what it is ({told(error)})"
-            raise ConfigError(words) from error
+        self._about = described(model)
         self._loaded = model, measure
 
     @property

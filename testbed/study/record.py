@@ -32,7 +32,7 @@ from testbed.scenario.workload.datasets.base import Cleaning
 from testbed.study.models import HostModel, hardware, libraries
 from tiers.confidence import Confidence, confidence_in, make_confidence
 from tiers.errors import ConfigError
-from tiers.models.base import Model, Output, load_model, plain_output
+from tiers.models.base import Model, Output, described, load_model, plain_output
 from tiers.models.transformers import set_environment
 from tiers.plain import told
 
@@ -134,6 +134,7 @@ def _ask(
         model = load_model(asked.config)
         name = asked.confidence or model.confidence
         measure = make_confidence(name)
+        about = described(model)
     except ConfigError as error:
         raise TestbedError(f"{asked.name}: {error}") from error
     except _WHATEVER as error:
@@ -152,7 +153,7 @@ def _ask(
         batch=effort.batch,
         device=effort.device if asked.is_checkpoint else None,
         confidence=name,
-        template=model.describe().get("template"),
+        template=about.get("template"),
         options=asked.told_options(),
         service_ms=_summary(list(times_ms.values())),
         flips=_flips(outputs, alone, measure) if effort.batch > 1 else None,

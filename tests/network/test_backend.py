@@ -84,7 +84,9 @@ def test_an_engine_serves_its_node_over_a_link_of_their_own(image: str, engine: 
 
         host.container.kill()
         assert wait_until(lambda: not host.lives, 10, 0.1)
-        with pytest.raises(TestbedError, match=r"the engine of cloud1 has ended \(exit status 137, SIGKILL\)"):
+        with pytest.raises(
+            TestbedError, match=r"the engine of cloud1 has ended \(exit status 137, SIGKILL\)"
+        ):
             host.require_running()
 
 

@@ -61,6 +61,12 @@ class Scalars(Model):
         import numpy as np
         return Output(np.str_("positive"), logits=np.zeros(2, np.float32), prompt_tokens=np.int64(7))
 
+class Bare(Failing):
+    """Does not do what a model's constructor does."""
+
+    def __init__(self, config):
+        pass
+
 class Half(Scalars):
     def infer(self, text):
         return Output("half \\ud800", logits=[0.0, 1.0])
@@ -189,6 +195,7 @@ def test_a_model_that_fails_is_named_with_its_row(tmp_path: Path) -> None:
     [
         ("Leaving", r"fails at row \d+ .*\(SystemExit: 0\)"),
         ("Unloadable", r"cannot be loaded \(RuntimeError: no weights\)"),
+        ("Bare", r"Bare cannot say what it is \(AttributeError: "),
         ("Half", r"fails at row \d+ .*the answer is no text that UTF-8 can hold"),
         ("Lossy", r"fails at row \d+ .*ValueError: zip"),
     ],

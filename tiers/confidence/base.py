@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from tiers import plain
 from tiers.errors import ConfigError
 from tiers.models.base import Output
+from tiers.plugins import external
 from tiers.variants import Variants
 
 ROUNDING = 1e-6
@@ -80,8 +81,12 @@ def make_confidence(name: str, plugins: Sequence[str] = ()) -> Confidence:
     """
     try:
         return CONFIDENCES.find(name, plugins)()
-    except TypeError as error:
-        raise ConfigError(f"confidence {name}: {error}") from error
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        if external(name) is None:
+            raise
+        raise ConfigError(f"confidence {name}: {plain.told(error)}") from error
 
 
 def _name(confidence: Confidence) -> str:

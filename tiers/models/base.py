@@ -214,3 +214,19 @@ def load_model(config: ModelConfig) -> Model:
         known = parameters(made)
         options = {name: value for name, value in options.items() if name in known}
     return construct(f"model kind {config.kind}", made, config, options, noun="option ")
+
+
+def described(model: Model) -> dict[str, Any]:
+    """What a model that has just been loaded says of itself, as JSON has it.
+
+    Raises:
+        ConfigError: it cannot say it, or what it cannot take; it would fail later, and not by name.
+    """
+    try:
+        about, _ = plain.structure(model.describe()), model.narrowed
+        if not isinstance(about, dict):
+            raise TypeError("describe gives no mapping")
+    except (Exception, SystemExit) as error:
+        words = f"{type(model).__name__} cannot say what it is ({plain.told(error)})"
+        raise ConfigError(words) from error
+    return about
