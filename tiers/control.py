@@ -6,6 +6,7 @@ Only the node's own loopback address is answered.
 from __future__ import annotations
 
 import json
+import logging
 import platform
 from collections.abc import Callable
 from functools import wraps
@@ -27,6 +28,8 @@ LIBRARIES = (
     "tokenizers", "safetensors", "numpy",
 )  # fmt: skip
 
+log = logging.getLogger("tiers")
+
 
 def add_control(app: Flask, service: Service) -> None:
     """Give the application of a node its routes below :data:`~tiers.protocol.CONTROL_PREFIX`."""
@@ -37,7 +40,11 @@ def add_control(app: Flask, service: Service) -> None:
             if request.remote_addr != LOOPBACK:
                 raise RequestError(403, "forbidden", f"control is for this node's own {LOOPBACK} alone")
             request.max_content_length = MAX_BODY_BYTES  # a policy may be told something of each request
-            return Response(encode_json(answer()), content_type="application/json")
+            try:
+                told = answer()
+            except (KeyboardInterrupt, SystemExit, GeneratorExit) as error:  # a plug-in's: it ends no thread
+                raise RuntimeError("a plug-in wants to end the tier") from error
+            return Response(encode_json(told), content_type="application/json")
 
         app.add_url_rule(f"{CONTROL_PREFIX}/{path}", path, guarded, methods=[verb])
 
@@ -49,6 +56,7 @@ def add_control(app: Flask, service: Service) -> None:
         try:
             service.reset(body["method"], policy, **of_reset(body))
         except ConfigError as error:
+            log.warning("method %s", body["method"], exc_info=error)  # with what a plug-in raised
             raise invalid(str(error)) from error
         return {"method": body["method"]}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiers.plain import told
 from tiers.protocol import ErrorKind, encode_json
 
 
@@ -46,6 +47,7 @@ def error_body(kind: ErrorKind, message: str, param: str | None = None, code: st
         code: what is wrong with it, in a word of that API's; ``None`` for what is no mistake of a user's:
             such an error's ``type`` says all.
     """
+    message = message.encode(errors="replace").decode()  # it may quote what is no Unicode
     error: dict[str, Any] = {"type": kind, "message": message, "param": param, "code": code}
     return encode_json({"error": error})
 
@@ -58,3 +60,24 @@ def invalid(message: str, param: str | None = None, code: str | None = None) -> 
 def deadline_passed(where: str) -> RequestError:
     """An error 504: the time that the sender gave is over, and there is no answer at all."""
     return RequestError(504, "deadline", f"the deadline passed {where}")
+
+
+_SAID_BY_MODELS = ((400, "invalid_request"), (500, "malformed"))
+
+
+def inference_failed(error: BaseException) -> RequestError:
+    """An error 500: a model, a confidence or a policy raised ``error``, which ends this request alone.
+
+    What says that the request itself is not as it must be (:func:`invalid`), or that there is no answer
+    (``malformed``), stays as it is.
+    """
+    if isinstance(error, RequestError) and (error.status, error.kind) in _SAID_BY_MODELS:
+        return error
+    failed = RequestError(500, "inference", told(error))
+    failed.__cause__ = error
+    return failed
+
+
+def defect(node: str) -> RequestError:
+    """An error 500: a mistake of ours; the node's log has its traceback, and its end stays with the run."""
+    return RequestError(500, "internal", f"a defect of the tier; logs/{node}.log of the run says more")

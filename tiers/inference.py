@@ -16,8 +16,9 @@ from tiers.api.asked import Asked
 from tiers.api.schema import Schema
 from tiers.chat import FinishReason, Logprobs, Usage
 from tiers.confidence import Confidence, confidence_in, make_confidence
-from tiers.errors import RequestError, deadline_passed
-from tiers.models.base import Model, ModelConfig, Output, load_model
+from tiers.errors import RequestError, deadline_passed, inference_failed
+from tiers.models.base import Model, ModelConfig, Output, described, load_model, plain_output
+from tiers.plain import told
 from tiers.policies import KEEP, Decision
 
 Value = TypeVar("Value")
@@ -89,6 +90,7 @@ class _Waiting:
 
 
 class _Decided(NamedTuple):
+    output: Output
     answer: str
     used: Usage
     confidence: float
@@ -111,6 +113,7 @@ class InferenceQueue:
         self._batching = batching
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
         self._loaded: tuple[Model, Confidence] | None = None
+        self._about: dict[str, Any] = {"kind": config.kind}
         self._waiting: deque[_Waiting] = deque()
         self._came = threading.Condition()
 
@@ -123,7 +126,9 @@ class InferenceQueue:
         if self._batching.size > 1:
             model.require_batches()
         name = self._confidence_name or model.confidence
-        self._loaded = model, make_confidence(name, self._config.plugins)
+        measure = make_confidence(name, self._config.plugins)
+        self._about = described(model)
+        self._loaded = model, measure
 
     @property
     def ready(self) -> bool:
@@ -131,7 +136,7 @@ class InferenceQueue:
 
     def describe(self) -> dict[str, Any]:
         """What the model says of itself; only its kind while it is being loaded."""
-        return {"kind": self._config.kind} if self._loaded is None else self._loaded[0].describe()
+        return self._about
 
     @property
     def narrowed(self) -> Mapping[str, Schema]:
@@ -208,9 +213,9 @@ class InferenceQueue:
             outputs = self._outputs([one.asked for one in batch])
         except BaseException as error:  # whatever a model or a plug-in raises; nobody may wait for ever
             if len(batch) == 1:
-                batch[0].future.set_exception(_failed(error))
+                batch[0].future.set_exception(inference_failed(error))
                 return
-            log.warning("a batch of %d failed and is asked one by one: %r", len(batch), error)
+            log.warning("a batch of %d failed and is asked one by one: %s", len(batch), told(error))
             for one in batch:
                 if time.monotonic() < one.deadline:
                     self._serve([one])
@@ -219,13 +224,13 @@ class InferenceQueue:
             return
         decided = [self._decided(one, output) for one, output in zip(batch, outputs, strict=True)]
         done = time.monotonic()
-        for one, output, found in zip(batch, outputs, decided, strict=True):
+        for one, found in zip(batch, decided, strict=True):
             if isinstance(found, RequestError):
                 one.future.set_exception(found)
             else:
-                one.future.set_result(_inference(one, output, found, started, done, len(batch)))
+                one.future.set_result(_inference(one, found, started, done, len(batch)))
 
-    def _outputs(self, asked: Sequence[Asked]) -> list[Output]:
+    def _outputs(self, asked: Sequence[Asked]) -> Sequence[object]:
         model, _ = self._known
         if len(asked) == 1:
             (one,) = asked
@@ -235,15 +240,17 @@ class InferenceQueue:
             raise ValueError(f"{len(outputs)} answers to {len(asked)} texts")
         return outputs
 
-    def _decided(self, one: _Waiting, output: Output) -> _Decided | RequestError:
+    def _decided(self, one: _Waiting, found: object) -> _Decided | RequestError:
         try:
-            if output.answer is None:  # a plug-in's, whose types nobody has checked
+            if isinstance(found, Output) and found.answer is None:  # a plug-in's
                 raise RequestError(500, "malformed", "the model answered nothing")
+            output = plain_output(found)
             answer, used = one.asked.options.ended(output.answer), usage(one.asked.text, output)
             confidence = confidence_in(output, self._known[1])
-            return _Decided(answer, used, confidence, KEEP if one.decide is None else one.decide(confidence))
+            decision = KEEP if one.decide is None else one.decide(confidence)
+            return _Decided(output, answer, used, confidence, decision)
         except BaseException as error:  # as above, of an answer, a confidence or a policy
-            return _failed(error)
+            return inference_failed(error)
 
     @property
     def _known(self) -> tuple[Model, Confidence]:
@@ -262,9 +269,8 @@ class InferenceQueue:
                 self._waiting.popleft().future.cancel()
 
 
-def _inference(
-    one: _Waiting, output: Output, decided: _Decided, started: float, done: float, size: int
-) -> Inference:
+def _inference(one: _Waiting, decided: _Decided, started: float, done: float, size: int) -> Inference:
+    output = decided.output
     return Inference(
         decided.answer,
         decided.confidence,
@@ -279,11 +285,3 @@ def _inference(
         backend_ms=output.backend_ms,
         logprobs=output.logprobs,
     )
-
-
-def _failed(error: BaseException) -> RequestError:
-    if isinstance(error, RequestError):  # the model cannot take this very conversation
-        return error
-    failed = RequestError(500, "inference", f"{type(error).__name__}: {error}")
-    failed.__cause__ = error
-    return failed

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from tiers.errors import ConfigError
+from tiers.plain import told
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ def load_class(name: str, base: type[Any], search: Sequence[str] = ()) -> Any:
         module = _from_file(where, search) if place.is_file else _from_module(where, search)
     except ConfigError:
         raise
-    except Exception as error:  # a plug-in may raise anything while it is imported
-        raise ConfigError(f"{name}: cannot import {where} ({type(error).__name__}: {error})") from error
+    except (Exception, SystemExit) as error:  # a plug-in may raise anything while it is imported
+        raise ConfigError(f"{name}: cannot import {where} ({told(error)})") from error
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         raise ConfigError(f"{name}: {where} has no class {class_name}")

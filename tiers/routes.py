@@ -15,7 +15,7 @@ from tiers.api import openapi, stream
 from tiers.api.asked import unknown_model
 from tiers.chat import with_id
 from tiers.control import add_control
-from tiers.errors import RequestError, error_body, invalid
+from tiers.errors import RequestError, defect, error_body, invalid
 from tiers.protocol import (
     COMPLETIONS_PATH,
     DEADLINE_HEADER,
@@ -50,7 +50,7 @@ def make_app(service: Service) -> Flask:
     app.after_request(_echo_id)
     app.register_error_handler(RequestError, lambda error: _reply(error.body, error.status))
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _defect)
+    app.register_error_handler(Exception, lambda error: _defect(error, service.config.place.node))
     _add_chat(app, service)
     _add_reading(app, service)
     add_control(app, service)
@@ -155,6 +155,7 @@ def _http_error(error: HTTPException) -> Response:
     return response
 
 
-def _defect(error: Exception) -> Response:
+def _defect(error: Exception, node: str) -> Response:
     log.exception("%s %s", request.method, request.path, exc_info=error)
-    return _reply(error_body("internal", "a defect of the tier; its log says more"), 500)
+    told = defect(node)
+    return _reply(told.body, told.status)

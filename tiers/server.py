@@ -6,6 +6,7 @@ is in :mod:`tiers.routes` and :mod:`tiers.control`.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import resource
@@ -17,6 +18,7 @@ from typing import NoReturn
 
 from tiers.config import NodeConfig, read_config
 from tiers.errors import ConfigError
+from tiers.plain import told
 from tiers.routes import make_app
 from tiers.service import Service
 from tiers.wsgi import Server
@@ -62,6 +64,7 @@ class Node:
 
 def main() -> NoReturn:
     """Run the node of the environment until SIGTERM or SIGINT; exit status 2 where it cannot start."""
+    faulthandler.enable()  # a library that crashes says where
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a full pool is load, no defect
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -87,10 +90,11 @@ def _allow_connections() -> None:
 
 
 def _give_up(error: BaseException) -> None:
-    if isinstance(error, ConfigError):
-        print(f"tier cannot start: {error}", file=sys.stderr)
-    else:
-        log.error("tier cannot start", exc_info=error)
+    if not isinstance(error, ConfigError):
+        log.error("while the model was loaded", exc_info=error)
+    # Last, and in one line: it is what a run quotes.
+    words = " ".join(str(error).split()) if isinstance(error, ConfigError) else told(error)
+    print(f"tier cannot start: {words}", file=sys.stderr)
     _exit(2)
 
 

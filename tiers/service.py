@@ -14,11 +14,11 @@ from tiers.api.asked import ChatRequest, read_request
 from tiers.breaker import OWN_STATUSES, sign_of
 from tiers.chat import Step, error_kind, prepend_step, write_answer
 from tiers.config import NodeConfig
-from tiers.errors import RequestError, deadline_passed, error_body
+from tiers.errors import RequestError, deadline_passed, defect, error_body, inference_failed
 from tiers.ids import ShortIds
 from tiers.inference import Batching, Decide, Inference, InferenceQueue, Words
 from tiers.metrics import Metrics
-from tiers.policies import Decision, Policy, Request, make_policy, tier_of
+from tiers.policies import Decision, Policy, Request, make_policy, plain_decision, tier_of
 from tiers.protocol import ANSWERED, ANY_MODEL
 from tiers.records import KEPT, Record, Records, Replies, Reply
 from tiers.upstream import Crossing, Upstream
@@ -63,9 +63,24 @@ class Method:
     replies: Replies = field(default_factory=Replies)
     metrics: Metrics = field(default_factory=Metrics)
 
+    def asks_here(self, request_id: str, chat: ChatRequest) -> Request | None:
+        """What the policy is told of a request that is inferred here; ``None`` of one that just goes up.
+
+        Raises:
+            RequestError: ``inference``; the policy failed.
+        """
+        try:
+            if not self.policy.infers:
+                return None
+            shown = chat.asked.text if "prompt" in self.policy.knows else None
+            told = Request(request_id, chat.asked.prompt_bytes, shown)
+            return None if self.policy.passes_on(told) else told
+        except BaseException as error:  # whatever a plug-in raises; nobody may wait for ever
+            raise inference_failed(error) from error
+
     def judge(self, asked: Request, confidence: float) -> Decision:
         """The policy's decision; called in the thread of inferences."""
-        decision = self.policy.judge(asked, confidence)
+        decision = plain_decision(self.policy.judge(asked, confidence))
         if decision.window_seq is not None:
             self.entered.append(confidence)
         return decision
@@ -201,10 +216,12 @@ class Service:
         try:
             reply = self._run(method, request, course)
         except RequestError as error:
+            if error.kind == "inference":
+                log.warning("request %s: %s", request.request_id, error, exc_info=error.__cause__)
             reply = Reply(error.status, error.body)
-        except Exception:
+        except BaseException:
             log.exception("request %s", request.request_id)
-            reply = Reply(500, error_body("internal", "a defect of the tier; its log says more"))
+            reply = Reply(500, defect(self.config.place.node).body)
         outcome = ANSWERED if reply.status == 200 else error_kind(reply.body)
         record = _record(request, course, outcome)
         method.records.add(record)
@@ -212,16 +229,11 @@ class Service:
         return replace(reply, record=record)
 
     def _run(self, method: Method, request: Incoming, course: Course) -> Reply:
-        policy = method.policy
         chat = read_request(request.body, self.models)
-        if policy.infers or self.upstream is None:
-            asked = chat.asked
-            shown = asked.text if "prompt" in policy.knows else None
-            told = Request(request.request_id, asked.prompt_bytes, shown)
-            if self.upstream is None:
-                self._infer(chat, None, request, course)
-            elif not policy.passes_on(told):
-                self._infer(chat, partial(method.judge, told), request, course)
+        if self.upstream is None:
+            self._infer(chat, None, request, course)
+        elif (told := method.asks_here(request.request_id, chat)) is not None:
+            self._infer(chat, partial(method.judge, told), request, course)
         reply = None
         if not course.decision.keep:
             reply = self._forward(replace(request, body=chat.upward()), course, method.skips)

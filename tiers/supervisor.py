@@ -43,7 +43,8 @@ def main() -> None:
         elif number == signal.SIGCHLD and tier:
             done, status = os.waitpid(tier, os.WNOHANG)
             if done:
-                sys.exit(os.waitstatus_to_exitcode(status) % 256)
+                code = os.waitstatus_to_exitcode(status)
+                sys.exit(code if code >= 0 else 128 - code)  # as the kernel's word on a first process is told
 
 
 if __name__ == "__main__":

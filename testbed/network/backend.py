@@ -38,6 +38,10 @@ class EngineHost(TierHost):
     def called(self) -> str:
         return f"the engine of {self.spec.node}"
 
+    @property
+    def log_name(self) -> str:
+        return f"backend.{self.spec.node}.log"  # as its captures are called
+
 
 class BackendLink(WiredLink):
     """The veth pair between a node and what is behind it.

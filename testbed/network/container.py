@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -16,8 +17,9 @@ from docker.types import Mount as DockerMount
 
 from testbed.errors import TestbedError
 from testbed.host.cgroup_limits import container_limits
+from testbed.host.files import write_whole
 from testbed.host.processes.proc import HeldProcess, network_namespace
-from testbed.host.processes.reporting import last_line
+from testbed.host.processes.reporting import end_of, last_line
 from testbed.host.processes.waiting import wait_until
 from testbed.network.containers import RUN_LABEL, Containers, held_process
 from testbed.network.kernel.settings import configure_namespace
@@ -29,6 +31,9 @@ USER_ID = 65532
 """User and group of a container's processes, which have a name neither inside nor on the host."""
 CPU_PERIOD_US = 100_000
 _ENGINE_NOTICES_S = 10.0
+_LAST_LINES = 100
+"""Among which is the one that says why a process ended."""
+_LONGEST_WORDS = 300
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,11 @@ class TierHost(SiteHost):
         return f"the container of {self.name}"
 
     @property
+    def log_name(self) -> str:
+        """The name of the file that keeps the end of its log."""
+        return f"{self.name}.log"
+
+    @property
     def container(self) -> Container:
         return self._start.result()
 
@@ -120,12 +130,12 @@ class TierHost(SiteHost):
         """Return when the container runs.
 
         Raises:
-            TestbedError: it could not be made, or ended at once; with the last line of its log.
+            TestbedError: it could not be made, or ended at once; with why, and its last words.
         """
         self._start.result()
 
     def require_running(self) -> None:
-        """Raise a TestbedError with the last line of its log if the container has ended."""
+        """Raise a TestbedError that says why, with its last words, if the container has ended."""
         try:
             self.container.reload()
         except NotFound as error:
@@ -133,7 +143,7 @@ class TierHost(SiteHost):
         except DockerException as error:
             raise TestbedError(f"the Docker engine does not answer ({error})") from error
         if not self.container.attrs["State"]["Running"] or not self.lives:
-            raise TestbedError(f"{self.called} has ended: {self._last_words(self.container)}")
+            raise TestbedError(f"{self.called} has ended {self._ending(self.container)}")
 
     def limit_cpus(self) -> None:
         """Limit the container to its specification's CPUs from now on (cpu.cfs_quota_us)."""
@@ -195,9 +205,9 @@ class TierHost(SiteHost):
 
     def _not_found(self, container: Container) -> TestbedError:
         """Why no process of a container that was just started can be entered."""
-        words = self._last_words(container)
+        ending = self._ending(container)
         if not container.attrs["State"]["Running"]:
-            return TestbedError(f"{self.called} ended at once: {words}")
+            return TestbedError(f"{self.called} ended at once {ending}")
         return TestbedError(
             f"the container of {self.name} runs, but process {container.attrs['State']['Pid']}, which the "
             "Docker engine names, is none of its processes here; use an engine that runs on this host and in "
@@ -213,11 +223,25 @@ class TierHost(SiteHost):
         with contextlib.suppress(BaseException):  # it is raised where the start is waited for
             self._start.result()
         if self._container is not None:
+            self.keep_log()
             with contextlib.suppress(NotFound):
                 self._container.remove(force=True, v=True)
 
-    def _last_words(self, container: Container) -> str:
-        """What a container printed last whose process has ended, be it unnoticed by the engine yet."""
+    def keep_log(self) -> None:
+        """Write the end of what the container printed, if it is anything, into the run's directory of logs.
+
+        Nothing else hangs on that: where the engine or the disk does not let it be kept, it is lost.
+        """
+        logs = self._containers.logs
+        if logs is None or self._container is None:
+            return
+        with contextlib.suppress(DockerException, OSError):
+            if printed := self._container.logs():
+                logs.mkdir(exist_ok=True)
+                write_whole(logs / self.log_name, end_of(printed))
+
+    def _ending(self, container: Container) -> str:
+        """Why a container ended whose process has, unnoticed by the engine maybe, and its last words."""
 
         def has_ended() -> bool:
             container.reload()
@@ -226,11 +250,22 @@ class TierHost(SiteHost):
         with contextlib.suppress(DockerException):
             wait_until(has_ended, _ENGINE_NOTICES_S, 0.05)
             state = container.attrs["State"]
-            printed = container.logs(tail=5).strip()
-            words = last_line(printed or state.get("Error") or "")[:300]
-            killed = f", out of memory: {self._memory()}" if state.get("OOMKilled") else ""
-            return f"{words} (exit status {state.get('ExitCode')}{killed})"
-        return "its log cannot be read"
+            printed = container.logs(tail=_LAST_LINES).strip()
+            if not (words := printed or state.get("Error")):
+                return f"({self._cause(state)}) and said nothing"
+            kept = f"; {self._containers.logs / self.log_name} has more" if self._containers.logs else ""
+            return f'({self._cause(state)}); its last words: "{last_line(words)[:_LONGEST_WORDS]}"{kept}'
+        return "and its log cannot be read"
+
+    def _cause(self, state: Mapping[str, Any]) -> str:
+        """Why a container ended: its status, the signal that killed it, and whether it was out of memory."""
+        status = int(state.get("ExitCode") or 0)
+        cause = f"exit status {status}"
+        if state.get("OOMKilled"):  # by the events of the kernel's control group
+            return f"{cause}, out of memory: {self._memory()}"
+        with contextlib.suppress(ValueError):
+            cause += f", {signal.Signals(status - 128).name}"
+        return cause
 
     def _memory(self) -> str:
         """What memory the container could use; where all share a limit, more for one is no mend."""
@@ -270,7 +305,7 @@ def container_options(run_id: str, node: str, image: str, spec: ContainerSpec) -
         "mem_limit": spec.memory_bytes,
         "memswap_limit": spec.memory_bytes,
         "pids_limit": spec.pids_limit,
-        "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "1m", "max-file": "1"}),
+        "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "512k", "max-file": "2"}),
     }
 
 

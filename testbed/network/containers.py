@@ -7,6 +7,7 @@ import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Self
 
 import docker
@@ -25,6 +26,7 @@ class Containers:
 
     Args:
         client: of the engine in which they are made.
+        logs: a directory for the ends of what they print; without one, that goes with them.
         started: called with the number of containers that run by now, from several threads.
 
     Attributes:
@@ -33,9 +35,14 @@ class Containers:
     """
 
     def __init__(
-        self, client: docker.DockerClient, image: str, run_id: str, started: Callable[[int], None]
+        self,
+        client: docker.DockerClient,
+        image: str,
+        run_id: str,
+        started: Callable[[int], None],
+        logs: Path | None = None,
     ) -> None:
-        self.client, self.image, self.run_id = client, image, run_id
+        self.client, self.image, self.run_id, self.logs = client, image, run_id, logs
         self.ending = threading.Event()
         self.pool = ThreadPoolExecutor(STARTS_AT_A_TIME, thread_name_prefix="container")
         self._started, self._numbers = started, itertools.count(1)

@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import docker
@@ -57,6 +58,7 @@ class Network:
             each engine.
         client: of a Docker engine; by default the host's, started if need be.
         progress: called, from several threads, with the number of containers that run and of all.
+        logs: the directory in which the ends of containers' logs are kept (:meth:`log_to`).
 
     Raises:
         TestbedError: on entering: the kernel or Docker cannot do what is asked. Nothing is left then.
@@ -78,6 +80,7 @@ class Network:
         hosts: Literal["container", "namespace"] = "container",
         client: docker.DockerClient | None = None,
         progress: Callable[[int, int], None] = lambda _running, _of: None,
+        logs: Path | None = None,
     ) -> None:
         if hosts == "container" and image is None:
             raise ValueError("containers need an image")
@@ -90,6 +93,8 @@ class Network:
         self._behind = {name_behind(backend.node): backend for backend in backends}
         self._client = client
         self._progress = progress
+        self._logs = logs
+        self._containers: Containers | None = None
         self._probes = 0
         self.relays: dict[str, int] = {}  # their processes' ids, by node
         self._stack = contextlib.ExitStack()
@@ -148,6 +153,22 @@ class Network:
         for link, spec in zip(self.links, topology.links, strict=True):
             link.become(spec)
 
+    def log_to(self, directory: Path | None) -> None:
+        """Keep the ends of containers' logs in this directory from now on, in none with ``None``.
+
+        They are written when a container is removed, or when they are to go elsewhere from then on.
+        """
+        if self._containers is None or self._containers.logs == directory:
+            return
+        if self._containers.logs is not None:
+            hosts = [host for host in self.net.hosts if isinstance(host, TierHost)]
+            list(self._containers.pool.map(TierHost.keep_log, hosts))
+        self._containers.logs = directory
+
+    def require_running(self) -> None:
+        """Raise a TestbedError that says why, with its last words, if a container has ended."""
+        self._require_running(self.net.hosts)
+
     def settings(self) -> dict[str, Any]:
         """The link process's and the nodes' settings, for the manifest."""
         return {
@@ -182,7 +203,9 @@ class Network:
         if os.geteuid() != 0:
             raise TestbedError("a network needs root; run as root or with sudo")
         remove_leftovers(self.run_id)
-        containers = None if self._image is None else self._stack.enter_context(self._containers(self._image))
+        if self._image is not None:
+            self._containers = self._stack.enter_context(self._make_containers(self._image))
+        containers = self._containers
         self._stack.callback(self._stop_nodes, containers)
         self._add_namespaces([self.prefix])
         self._home = named(self.prefix)
@@ -196,13 +219,15 @@ class Network:
         with undisturbed():
             self._stack.close()
 
-    def _containers(self, image: str) -> Containers:
+    def _make_containers(self, image: str) -> Containers:
         if self._client is None:
             from testbed.host.engine import engine
 
             self._client = engine()
         count = len(self.topology.nodes) + sum(one.engine is not None for one in self._behind.values())
-        return Containers(self._client, image, self.run_id, lambda running: self._progress(running, count))
+        return Containers(
+            self._client, image, self.run_id, lambda running: self._progress(running, count), self._logs
+        )
 
     def _begin_removal(self, containers: Containers | None) -> None:
         """Let no further container start, and begin to remove those that there are, all at the same time."""

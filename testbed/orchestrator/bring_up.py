@@ -15,7 +15,6 @@ from testbed.host.cgroup import ContainerGroup, NodeGroup
 from testbed.host.engine import engine
 from testbed.network.backend import Backend
 from testbed.network.container import ContainerSpec, TierHost
-from testbed.network.link_process.client import LinkProcess
 from testbed.network.measure.paths import LinkPath, probe_path
 from testbed.network.network import Network, ProbeLink
 from testbed.orchestrator.calibrate import calibrate
@@ -24,7 +23,7 @@ from testbed.orchestrator.nodes.control import NodeControl, on_all, wait_ready
 from testbed.orchestrator.nodes.mounts import readable
 from testbed.orchestrator.prepare import Inputs
 from testbed.orchestrator.session import Session
-from testbed.results.directory import RunDirectory
+from testbed.results.directory import LOGS, RunDirectory
 from testbed.scenario.topology import Shape
 from testbed.scenario.workload.datasets import warm_up_texts
 
@@ -54,15 +53,18 @@ class Standing:
         calibrated: Mapping[str, Mapping[str, Any]],
         *,
         probed: bool = True,
+        logged: bool = True,
     ) -> Session:
         """Give the network the figures of a run; its manifest says what network and nodes are now.
 
         Args:
             probed: whether there are to be idle links, to see what the emulator does to frames.
+            logged: whether its directory is to have the ends of the containers' logs.
 
         Raises:
             TestbedError: the network or a node has ended.
         """
+        self.network.log_to(manifest.directory.path / LOGS if logged else None)
         self.network.become(inputs.topology)
         statuses = on_all(self.nodes, lambda node: node.status())
         for name, group in self.groups.items():
@@ -98,10 +100,13 @@ def bring_up(
     backends: Sequence[Backend],
     manifest: Manifest,
     reporter: Reporter,
+    *,
+    logged: bool = True,
 ) -> tuple[Standing, Mapping[str, Mapping[str, Any]]]:
     """Bring up network and containers until every tier is warm; ``stack`` takes it all down again.
 
     Also returns what methods are given beside their parameters, which some learn before CPUs are limited.
+    ``logged``: the ends of the containers' logs are kept in the run's directory, whatever happens.
 
     Raises:
         TestbedError: the kernel or Docker cannot do it, or a tier's model does not load.
@@ -122,15 +127,16 @@ def bring_up(
                 backends=_mounted(backends, mounted[len(specs) :]),
                 client=engine(reporter.say),
                 progress=progress,
+                logs=manifest.directory.path / LOGS if logged else None,
             )
         )
     for lack in network.link_process.lacks:
         reporter.say(lack)
     nodes = [NodeControl(host) for host in network.hosts if isinstance(host, TierHost)]
     behind = {host.spec.node: NodeControl(host) for host in network.engines}
-    with links_alive(network.link_process):
+    with network_alive(network):
         calibrated = _warm_up(nodes, list(behind.values()), inputs, manifest.directory, reporter)
-    groups = {node.name: _group(node, behind.get(node.name)) for node in nodes}
+        groups = {node.name: _group(node, behind.get(node.name)) for node in nodes}
     return Standing(network, nodes, groups, behind), calibrated
 
 
@@ -167,16 +173,24 @@ def _warm_up(
 
 
 @contextmanager
-def links_alive(process: LinkProcess) -> Iterator[None]:
-    """Interrupt the block when the link process ends, and all links with it; raise an error that says so."""
+def network_alive(network: Network) -> Iterator[None]:
+    """Interrupt the block when the link process ends, and all links with it; raise an error that says so.
+
+    Where the block fails because a container has ended, that is raised, with why and with its last words.
+    """
+    process = network.link_process
     main = threading.main_thread()
     if threading.current_thread() is main:
         process.ended = lambda: signal.pthread_kill(int(main.ident or 0), signal.SIGINT)
     try:
         process.require_alive()
         yield
-    except (KeyboardInterrupt, TestbedError):
+    except KeyboardInterrupt:
         process.require_alive()
+        raise
+    except (TestbedError, OSError):
+        process.require_alive()
+        network.require_running()
         raise
     finally:
         process.ended = lambda: None

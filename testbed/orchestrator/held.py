@@ -18,7 +18,7 @@ from testbed.host.processes.run_lock import new_run_id, run_lock
 from testbed.host.processes.signals import undisturbed
 from testbed.network.backend import Backend
 from testbed.network.container import ContainerSpec
-from testbed.orchestrator.bring_up import Standing, bring_up, links_alive
+from testbed.orchestrator.bring_up import Standing, bring_up, network_alive
 from testbed.orchestrator.calibrate import calibrate
 from testbed.orchestrator.conclude import Concluded, judge_anew
 from testbed.orchestrator.manifest import Manifest
@@ -137,11 +137,14 @@ class HeldNetwork:
         return [*inputs.asked, *(example for prompts in others for example in prompts.values())]
 
     @contextmanager
-    def lent(self, inputs: Inputs, manifest: Manifest, *, probed: bool = True) -> Iterator[Session]:
+    def lent(
+        self, inputs: Inputs, manifest: Manifest, *, probed: bool = True, logged: bool = True
+    ) -> Iterator[Session]:
         """Lend the network to a run in the block, with that run's figures; it comes up if it is not up.
 
         It goes down after the last run, and after one that fails. Those before it are judged, if the links
-        can still be measured.
+        can still be measured. When the block has ended, the run's directory has the ends of the containers'
+        logs, if it is to be ``logged``.
         """
         try:
             standing = self._standing
@@ -149,13 +152,22 @@ class HeldNetwork:
                 assert self._made is not None, "its parts are made first"
                 parts, specs, backends = self._made
                 standing, calibrated = bring_up(
-                    self._stack, inputs, parts.image.tag, specs, backends, manifest, self.reporter
+                    self._stack,
+                    inputs,
+                    parts.image.tag,
+                    specs,
+                    backends,
+                    manifest,
+                    self.reporter,
+                    logged=logged,
                 )
                 self._standing = standing
             else:
                 calibrated = calibrate(standing.nodes, inputs, manifest.directory, self.reporter)
-            with links_alive(standing.network.link_process):
-                self._session = standing.session(inputs, manifest, self.reporter, calibrated, probed=probed)
+            with network_alive(standing.network):
+                self._session = standing.session(
+                    inputs, manifest, self.reporter, calibrated, probed=probed, logged=logged
+                )
                 yield self._session
         except TestbedError:
             self._judge_those_that_wait()
@@ -166,6 +178,8 @@ class HeldNetwork:
             raise
         if self._is_last:
             self._take_down()
+        else:
+            standing.network.log_to(None)
 
     def before(self, session: Session) -> Measurement:
         """The last measurement of the links: made now, if the network has just come up."""
@@ -195,7 +209,8 @@ class HeldNetwork:
         if not self._waiting or self._session is None:
             return
         try:
-            self._measure(self._session, "for the runs before")
+            with network_alive(self._session.network):
+                self._measure(self._session, "for the runs before")
         except (TestbedError, OSError) as error:
             self._judge(None, f"the links could not be measured again after the replay: {error}")
 

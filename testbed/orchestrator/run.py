@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from testbed.console import Reporter
-from testbed.errors import TestbedError
 from testbed.host.processes.signals import Terminated, undisturbed
 from testbed.orchestrator.conclude import Measured, conclude, save_tables
 from testbed.orchestrator.disk import require_disk
@@ -99,7 +98,7 @@ def _replay_methods(session: Session, manifest: Manifest, measured: Measured, es
     methods = inputs.scenario.methods
     for number, method in enumerate(methods, 1):
         what = f"{method.name}: replaying {requests} requests (method {number} of {len(methods)})"
-        with session.reporter.counting(what, requests) as progress, naming_ended_container(session):
+        with session.reporter.counting(what, requests) as progress:
             result = run_method(session, method, progress, estimate.ahead(number - 1))
         measured.methods.append(result)
         offsets_ns = {result.method: result.observed.clock_offsets_ns for result in measured.methods}
@@ -119,14 +118,3 @@ def _tell_gap(network: HeldNetwork, measured: Measured) -> None:
         network.reporter.say(f"the network stayed up: {gap_s:.1f} s from the run before to this one")
     done_s = max((outcome.done_at_s for outcome in last.outcomes), default=0.0)
     network.last_answer_ns = last.started_ns + round(done_s * 1e9)
-
-
-@contextmanager
-def naming_ended_container(session: Session) -> Iterator[None]:
-    """Where the block fails because a container has ended, raise that, with the last line of its log."""
-    try:
-        yield
-    except TestbedError:
-        for host in (*session.network.engines, *(node.host for node in session.nodes)):
-            host.require_running()
-        raise

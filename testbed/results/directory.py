@@ -25,6 +25,8 @@ GZIPPED = ".gz"
 """At the end of the name of a capture that was compressed."""
 _LONGEST_NAME_BYTES = 600
 """Of a file below a run directory: ``captures/<method>/.<link>.pcap.gz``, each at most 255."""
+LOGS = "logs"
+"""The directory with the ends of nodes' and engines' logs, a file for each that printed anything."""
 CALIBRATION = "calibration.json"
 """What the tiers said of the calibration split, in a run with methods that are calibrated."""
 ANSWERS = "answers.json"

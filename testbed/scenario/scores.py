@@ -9,6 +9,7 @@ from testbed.errors import TestbedError
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.kind import task_of
 from testbed.scenario.workload.datasets import Example
+from tiers import plain
 from tiers.tasks import Task
 
 
@@ -57,12 +58,11 @@ def _score(task: Task, answer: str | None, reference: str) -> float | None:
         return None if type(task).score is Task.score else 0.0
     try:
         score = task.score(answer, reference)
-    except Exception as error:  # a class of the user's may raise anything
-        raise ValueError(
-            f"score raised {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        ) from None
+    except (Exception, SystemExit) as error:  # a class of the user's may raise anything
+        raise ValueError(f"score raised {plain.told(error)}") from None
     if type(task).score is Task.score:
         return None
-    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
-        raise ValueError(f"score returned {str(score)[:60]!r}, which is no number in [0, 1]")
-    return float(score)
+    number = plain.number(score, "what score returned")
+    if not 0 <= number <= 1:
+        raise ValueError(f"score returned {number}, which is no number in [0, 1]")
+    return number

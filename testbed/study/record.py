@@ -32,11 +32,14 @@ from testbed.scenario.workload.datasets.base import Cleaning
 from testbed.study.models import HostModel, hardware, libraries
 from tiers.confidence import Confidence, confidence_in, make_confidence
 from tiers.errors import ConfigError
-from tiers.models.base import Model, Output, load_model
+from tiers.models.base import Model, Output, described, load_model, plain_output
 from tiers.models.transformers import set_environment
+from tiers.plain import told
 
 WARM_UP = 3
 """Inferences before the first that is timed."""
+_WHATEVER = (Exception, SystemExit)
+"""What a model, a library or an engine may raise."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +134,11 @@ def _ask(
         model = load_model(asked.config)
         name = asked.confidence or model.confidence
         measure = make_confidence(name)
+        about = described(model)
     except ConfigError as error:
         raise TestbedError(f"{asked.name}: {error}") from error
+    except _WHATEVER as error:
+        raise TestbedError(f"{asked.name}: cannot be loaded ({told(error)})") from error
     with _threads(usable_cpus()):
         outputs = _in_batches(asked, model, measure, rows, effort.batch, reporter)
     with _threads(asked.config.threads):
@@ -147,7 +153,7 @@ def _ask(
         batch=effort.batch,
         device=effort.device if asked.is_checkpoint else None,
         confidence=name,
-        template=model.describe().get("template"),
+        template=about.get("template"),
         options=asked.told_options(),
         service_ms=_summary(list(times_ms.values())),
         flips=_flips(outputs, alone, measure) if effort.batch > 1 else None,
@@ -179,10 +185,11 @@ def _in_batches(
         for start in range(0, len(order), batch):
             places = order[start : start + batch]
             with _naming(asked.name, rows.examples[places[0]].row, batch):
-                outputs = model.infer_many([rows.examples[at].text for at in places])
+                given = model.infer_many([rows.examples[at].text for at in places])
+                outputs = [plain_output(output) for output in given]
                 for output in outputs:
                     confidence_in(output, measure)
-            found.update(zip(places, outputs, strict=True))
+                found.update(zip(places, outputs, strict=True))
             progress(len(found), len(order))
     return [found[at] for at in range(len(order))]
 
@@ -200,8 +207,9 @@ def _one_at_a_time(
         for at in [*sample[:WARM_UP], *sample]:
             with _naming(asked.name, rows.examples[at].row, 1):
                 started = time.perf_counter()
-                alone[at] = model.infer(rows.examples[at].text)
+                given = model.infer(rows.examples[at].text)
                 times_ms[at] = round((time.perf_counter() - started) * 1000, 3)
+                alone[at] = plain_output(given)
             progress(len(alone), count)
     return alone, times_ms
 
@@ -211,11 +219,9 @@ def _naming(model: str, row: int, batch: int) -> Iterator[None]:
     """Say of what a model raises in the block whose it is; nothing is written then."""
     try:
         yield
-    except Exception as error:  # whatever a model, a library or an engine raises
+    except _WHATEVER as error:
         mend = "; take a smaller --batch" if batch > 1 and "memory" in str(error) else ""
-        raise TestbedError(
-            f"{model}: fails at row {row} or in its batch ({type(error).__name__}: {error}){mend}"
-        ) from error
+        raise TestbedError(f"{model}: fails at row {row} or in its batch ({told(error)}){mend}") from error
 
 
 def _summary(times_ms: Sequence[float]) -> ServiceTimes | None:

@@ -23,7 +23,8 @@ from testbed.host.cache import cache_dir
 from testbed.host.engine import engine
 from testbed.network.containers import RUN_LABEL
 from testbed.results.columns import LINKS, REQUESTS, TIERS
-from testbed.scenario.scenario import Scenario
+from testbed.scenario.requests import build_trace
+from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.wire.account import LinkEnds, account
 from testbed.wire.pcap import count_frames
 from tests import ROOT
@@ -358,18 +359,36 @@ def test_after_a_kill_clean_removes_all_of_it_and_nothing_else(tmp_path: Path) -
         subprocess.run(["ip", "netns", "del", foreign], check=True, timeout=10)
 
 
+MINE = """
+import numpy as np
+from tiers.policies import Decision, Policy
+
+class Mine(Policy):
+    def judge(self, request, confidence):
+        if request.id == "LEFT":
+            raise SystemExit(0)
+        return Decision(np.bool_(True), np.float32(0.25), np.int64(7))
+"""
+
+
 def test_a_policy_that_only_its_owner_may_read_decides_in_the_containers(tmp_path: Path) -> None:
+    """What it gives of numpy's is recorded as numbers. Where it leaves, that is one request and no more."""
     policy = tmp_path / "mine.py"
-    policy.write_text(
-        "from tiers.policies import Decision, Policy\n\n\n"
-        "class Mine(Policy):\n    def decide(self, confidence):\n        return Decision(keep=True)\n"
-    )
+    left = build_trace(load_scenario(SMOKE, requests=3))[1].id
+    policy.write_text(MINE.replace("LEFT", left))
     policy.chmod(0o600)
     methods = f"methods=[{{name: mine, policy: '{policy}:Mine'}}]"
     done = run(tmp_path / "run", "--set", methods, "--requests", "3")
     assert done.returncode == 0, done.stderr
     assert f"copying {policy} for the containers (0 MiB): only the owner may read that" in done.stderr
-    assert {row["tier"] for row in read(tmp_path / "run", "requests.parquet")} == {"device"}
+    by_id = {row["request_id"]: row for row in read(tmp_path / "run", "requests.parquet")}
+    failed = by_id.pop(left)
+    assert (failed["outcome"], failed["tier"], len(by_id)) == ("inference", None, 2)
+    for row in by_id.values():
+        assert (row["tier"], row["thresholds"], row["window_seqs"]) == ("device", [0.25], [7])
+    log = f"logs/{failed['path'][0]}.log"
+    assert f"request {left}: SystemExit: 0" in (tmp_path / "run" / log).read_text()
+    assert log in (tmp_path / "run" / "SHA256SUMS").read_text()
     assert not list(cache_dir().glob(".readable-*"))
 
 
@@ -439,7 +458,8 @@ def test_a_tier_that_is_killed_on_the_way_is_told(tmp_path: Path) -> None:
         output = rest_of_output(process)
         status = process.wait(120)
     assert status == 1
-    assert "edge1" in output.strip().splitlines()[-1]
+    said = "the container of edge1 has ended (exit status 137, SIGKILL) and said nothing"
+    assert output.strip().splitlines()[-1] == f"testbed: {said}"
     assert "Traceback" not in output
     assert wait_until_nothing_is_left() == []
 

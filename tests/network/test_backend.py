@@ -84,7 +84,9 @@ def test_an_engine_serves_its_node_over_a_link_of_their_own(image: str, engine: 
 
         host.container.kill()
         assert wait_until(lambda: not host.lives, 10, 0.1)
-        with pytest.raises(TestbedError, match=r"the engine of cloud1 has ended: .*exit status 137"):
+        with pytest.raises(
+            TestbedError, match=r"the engine of cloud1 has ended \(exit status 137, SIGKILL\)"
+        ):
             host.require_running()
 
 
@@ -95,7 +97,7 @@ def test_a_file_that_is_no_model_is_told_by_its_engines_last_words(
     bad.write_bytes(b"GGUF" + bytes(100))
     tmp_path.chmod(0o755)
     words = (
-        r"the engine of cloud1 (has )?ended.*: llama\.cpp cannot serve the GGUF file: .*failed to load model"
+        r'the engine of cloud1 (has )?ended.*: "llama\.cpp cannot serve the GGUF file: .*failed to load model'
     )
     with (
         pytest.raises(TestbedError, match=words),

@@ -17,8 +17,11 @@ from testbed.errors import TestbedError
 from testbed.host.processes.waiting import wait_until
 from testbed.network.container import ContainerSpec
 from testbed.network.containers import held_process
+from testbed.network.kernel.netns import socket_in
 from testbed.network.kernel.settings import HOST_SYSCTLS, namespace_settings
 from testbed.network.network import Network
+from testbed.orchestrator.bring_up import network_alive
+from testbed.orchestrator.nodes.control import NodeControl, wait_ready
 from tests import ROOT
 from tests.network.lab import SLEEP, asleep, path, run_id, settle, tree
 
@@ -175,16 +178,43 @@ def test_settings_that_change_what_tcp_sends_are_fixed_and_told(network: Network
     assert "congctl cubic" in network.node("cloud1").cmd("ip route")
 
 
-def test_a_container_that_was_killed_for_want_of_memory_is_told_with_its_limit(
-    image: str, engine: docker.DockerClient
+GREEDY = """
+import time
+print("x" * 200 + "\\n" * 1000)
+print("I take \\x1b[31m all", flush=True)
+held = bytes(10 << 20)
+time.sleep(4)
+held = b"x" * (1 << 30)
+"""
+
+
+def test_a_container_that_ends_is_told_with_why_and_its_last_words_which_are_kept(
+    image: str, engine: docker.DockerClient, tmp_path: Path
 ) -> None:
-    greedy = ["python3", "-c", "import time; time.sleep(3); held = b'x' * (1 << 30)"]
-    spec = ContainerSpec("edge1", memory_bytes=32 << 20, command=greedy)
-    with Network(tree(), run_id(), image=image, containers=asleep(tree(), spec), client=engine) as network:
-        node = network.node("edge1")
-        wait_until(lambda: not node.lives, 30, 0.05)
-        with pytest.raises(TestbedError, match="137, out of memory: it has 32 MiB; give its tier more"):
-            node.require_running()
+    greedy = ContainerSpec("edge1", memory_bytes=32 << 20, command=["python3", "-c", GREEDY])
+    crash = ["python3", "-X", "faulthandler", "-c", "import ctypes, time; time.sleep(3); ctypes.string_at(0)"]
+    specs = asleep(tree(), greedy, ContainerSpec("device1", command=crash))
+    first, later = tmp_path / "first", tmp_path / "later"
+    with Network(tree(), run_id(), image=image, containers=specs, client=engine, logs=first) as network:
+        edge, device = network.node("edge1"), network.node("device1")
+        wait_until(lambda: b"I take" in edge.container.logs(), 10, 0.05)
+        with pytest.raises(TestbedError, match=r"edge1 .* after 0 s \(edge1 uses \d+ MiB of its 32 MiB\)"):
+            wait_ready([NodeControl(edge)], 0, lambda *_: None)
+        network.log_to(later)
+        assert [path.name for path in first.iterdir()] == ["edge1.log"]
+        wait_until(lambda: not edge.lives and not device.lives, 30, 0.05)
+        with pytest.raises(TestbedError) as ended:
+            edge.require_running()
+        assert str(ended.value) == (
+            "the container of edge1 has ended (exit status 137, out of memory: it has 32 MiB; give its tier "
+            f'more); its last words: "I take  [31m all"; {later}/edge1.log has more'
+        )
+        said = r"device1 has ended \(exit status 139, SIGSEGV\).*Fatal Python error: Segmentation fault"
+        with pytest.raises(TestbedError, match=said), network_alive(network):
+            socket_in(device.netns_path)  # which alone says that a namespace is gone
+    assert sorted(path.name for path in later.iterdir()) == ["device1.log", "edge1.log"]
+    assert (later / "edge1.log").read_bytes().endswith(b"I take \x1b[31m all\n")
+    assert b"in string_at" in (later / "device1.log").read_bytes()
 
 
 def test_an_image_that_is_not_there_is_said_so(engine: docker.DockerClient) -> None:

@@ -185,7 +185,7 @@ def test_a_container_that_does_not_start_takes_all_the_others_with_it(
     run = run_id()
     broken = ContainerSpec("edge1", command=["sh", "-c", "echo no model here >&2; exit 3"])
     specs = asleep(tree(), broken)
-    with pytest.raises(TestbedError, match=r"edge1 .*no model here \(exit status 3\)"):
+    with pytest.raises(TestbedError, match=r"edge1 .*\(exit status 3\).*no model here"):
         enter_and_ask(Network(tree(), run, image=image, containers=specs, client=engine))
     assert engine.containers.list(all=True, filters={"label": f"llm-testbed.run={run}"}) == []
     assert traces(run) == []

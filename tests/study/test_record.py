@@ -46,6 +46,35 @@ class Failing(Model):
     def infer(self, text):
         raise MemoryError("out of memory")
 
+class Leaving(Model):
+    def infer(self, text):
+        raise SystemExit(0)
+
+class Unloadable(Failing):
+    def __init__(self, config):
+        raise RuntimeError("no weights")
+
+class Scalars(Model):
+    """Puts out what numpy has."""
+
+    def infer(self, text):
+        import numpy as np
+        return Output(np.str_("positive"), logits=np.zeros(2, np.float32), prompt_tokens=np.int64(7))
+
+class Bare(Failing):
+    """Does not do what a model's constructor does."""
+
+    def __init__(self, config):
+        pass
+
+class Half(Scalars):
+    def infer(self, text):
+        return Output("half \\ud800", logits=[0.0, 1.0])
+
+class Lossy(Scalars):
+    def infer_many(self, texts):
+        return super().infer_many(texts)[1:]
+
 class Mute(Model):
     """Answers of which no confidence can be computed."""
 
@@ -159,6 +188,28 @@ def test_a_model_that_fails_is_named_with_its_row(tmp_path: Path) -> None:
         TestbedError, match=r"mine: fails at row \d+ .*out of memory\); take a smaller --batch"
     ):
         recorded([f"mine={plugin(tmp_path, 'Failing')}"], Effort())
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Leaving", r"fails at row \d+ .*\(SystemExit: 0\)"),
+        ("Unloadable", r"cannot be loaded \(RuntimeError: no weights\)"),
+        ("Bare", r"Bare cannot say what it is \(AttributeError: "),
+        ("Half", r"fails at row \d+ .*the answer is no text that UTF-8 can hold"),
+        ("Lossy", r"fails at row \d+ .*ValueError: zip"),
+    ],
+)
+def test_what_a_matrix_cannot_hold_is_told_in_one_sentence(tmp_path: Path, name: str, says: str) -> None:
+    with pytest.raises(TestbedError, match=f"mine: {says}"):
+        recorded([f"mine={plugin(tmp_path, name)}"], Effort(batch=4))
+
+
+def test_scalars_of_numpy_are_recorded_as_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
+    write_matrix(recorded([f"mine={plugin(tmp_path, 'Scalars')}"], Effort(batch=4)), path)
+    read = read_matrix(path).models["mine"]
+    assert (read.logits[0], read.prompt_tokens[0]) == ([0.0, 0.0], 7)
 
 
 def test_answers_without_a_confidence_are_told_at_the_first_batch(tmp_path: Path) -> None:

@@ -193,6 +193,7 @@ def test_exponential_service_times_have_the_given_mean() -> None:
         ('{"text": "a", "answer": "b", "confidence": true}', "confidence in"),
         ('{"text": "a", "answer": "b", "confidence": 1e999}', "confidence in"),
         ('{"text": "a", "answer": 1, "confidence": 0.5}', "answer of text"),
+        (r'{"text": "a", "answer": "\ud800", "confidence": 0.5}', "answer is no text that UTF-8 can hold"),
         ("[" * 100_000, "line 1: not a recorded inference"),
         (" " * (MAX_LINE_BYTES + 1), "longer than 4 MiB"),
         ("\udcff", "line 1: not a recorded inference"),

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from testbed.host.processes.reporting import last_line
 from tests import ROOT
 from tests.tiers.nodes import (
     HOST,
@@ -37,13 +38,13 @@ from tiers.protocol import decode_deadline, encode_deadline
 
 @contextmanager
 def process(
-    configuration: dict[str, Any] | str | None, first: Sequence[str] = ()
+    configuration: dict[str, Any] | str | None, first: Sequence[str] = (), module: str = "tiers.server"
 ) -> Iterator[subprocess.Popen[str]]:
     environment = {key: value for key, value in os.environ.items() if key != "TESTBED_NODE"}
     if configuration is not None:
         text = configuration if isinstance(configuration, str) else json.dumps(configuration)
         environment["TESTBED_NODE"] = text
-    command = [*first, sys.executable, "-m", "tiers.server"]
+    command = [*first, sys.executable, "-m", module]
     started = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         yield started
@@ -129,6 +130,40 @@ def test_a_node_that_cannot_start_says_why_in_one_line(configuration: Any, says:
         assert said.startswith("tier cannot start: ")
         assert says in said
         assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("does", "status", "says"),
+    [
+        (
+            "raise RuntimeError('the weights\\nare odd')",
+            2,
+            "tier cannot start: RuntimeError: the weights are odd",
+        ),
+        ("raise SystemExit(0)", 2, "tier cannot start: SystemExit: 0"),
+        ("import os; os._exit(7)", 7, ""),
+        ("import ctypes; ctypes.string_at(0)", 139, "Fatal Python error: Segmentation fault"),
+        ("import os; os.kill(os.getpid(), 9)", 137, ""),
+    ],
+)
+def test_a_model_that_ends_its_node_while_it_loads_has_a_status_and_last_words(
+    tmp_path: Path, does: str, status: int, says: str
+) -> None:
+    """Under the supervisor too, whose status is a container's."""
+    (tmp_path / "bad.py").write_text(
+        "from tiers.models.base import Model\n\n\nclass Bad(Model):\n"
+        f"    def __init__(self, config):\n        {does}\n\n"
+        "    def infer(self, text):\n        pass\n"
+    )
+    configuration = node_config("cloud", None, model={"kind": "bad.py:Bad"}, plugins=[str(tmp_path)])
+    for module, ended in (
+        ("tiers.server", -(status - 128) if status > 128 else status),
+        ("tiers.supervisor", status),
+    ):
+        with process(configuration, module=module) as node:
+            _, said = node.communicate(timeout=30)
+            assert node.returncode == ended
+            assert last_line(said) == (says or "it said nothing")
 
 
 def test_a_node_may_have_open_all_the_connections_that_the_system_grants() -> None:

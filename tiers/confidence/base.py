@@ -6,8 +6,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from tiers import plain
 from tiers.errors import ConfigError
 from tiers.models.base import Output
+from tiers.plugins import external
 from tiers.variants import Variants
 
 ROUNDING = 1e-6
@@ -79,8 +81,12 @@ def make_confidence(name: str, plugins: Sequence[str] = ()) -> Confidence:
     """
     try:
         return CONFIDENCES.find(name, plugins)()
-    except TypeError as error:
-        raise ConfigError(f"confidence {name}: {error}") from error
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        if external(name) is None:
+            raise
+        raise ConfigError(f"confidence {name}: {plain.told(error)}") from error
 
 
 def _name(confidence: Confidence) -> str:
@@ -94,7 +100,8 @@ def confidence_in(output: Output, measure: Confidence) -> float:
     Raises:
         ValueError: it is not in [0, 1], or cannot be computed from this output.
     """
-    confidence = float(measure.of(output) if output.confidence is None else output.confidence)
+    found = measure.of(output) if output.confidence is None else output.confidence
+    confidence = plain.number(found, "the confidence of this answer")
     if not -ROUNDING <= confidence <= 1 + ROUNDING:  # NaN is not, either
         raise ValueError(f"the confidence of this answer is {confidence}, which is not in [0, 1]")
     return min(max(confidence, 0.0), 1.0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from tiers import plain
 from tiers.api.asked import Asked
 from tiers.api.fields import Ability, narrowed
 from tiers.api.schema import Schema
@@ -16,6 +17,9 @@ from tiers.parameters import construct, parameters
 from tiers.plugins import external
 from tiers.tasks import make_task
 from tiers.variants import Variants
+
+LEAST_LOGPROB = -9999.0
+"""The OpenAI API's log-probability of a token that is very unlikely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,49 @@ class Output:
     made_up: bool = False
     backend_ms: float | None = None
     logprobs: Sequence[Mapping[str, Any]] | None = None
+
+
+def plain_output(found: object) -> Output:
+    """What a model gave as an answer, with values that JSON and a run's tables can hold.
+
+    Its confidence stays as it is, for :func:`tiers.confidence.confidence_in` to look at.
+
+    Raises:
+        ValueError: it is no :class:`Output`, or one of its values is not what it must be.
+    """
+    if not isinstance(found, Output):
+        raise ValueError(f"the model gave an answer of type {type(found).__name__}, and no Output")
+    return Output(
+        plain.text(found.answer, "the answer"),
+        plain.maybe(_numbers, found.logits, "one of the logits"),
+        plain.maybe(_numbers, found.token_logprobs, "one of the token_logprobs"),
+        found.confidence,
+        plain.maybe(plain.count, found.prompt_tokens, "prompt_tokens"),
+        plain.maybe(plain.count, found.completion_tokens, "completion_tokens"),
+        cut_off=plain.truth(found.cut_off, "cut_off"),
+        made_up=plain.truth(found.made_up, "made_up"),
+        backend_ms=plain.maybe(plain.finite, found.backend_ms, "backend_ms"),
+        logprobs=None if found.logprobs is None else list(map(_entry, found.logprobs)),
+    )
+
+
+def _numbers(found: Any, what: str) -> list[float]:
+    return [plain.number(value, what) for value in found]
+
+
+def _entry(token: Mapping[str, Any]) -> dict[str, Any]:
+    """A token of ``logprobs``, with the others that were likely beside it."""
+    return {**_token(token), "top_logprobs": list(map(_token, token["top_logprobs"]))}
+
+
+def _token(token: Mapping[str, Any]) -> dict[str, Any]:
+    spelt, what = token["bytes"], "the logprob of a token"
+    logprob = max(plain.number(token["logprob"], what), LEAST_LOGPROB)  # JSON has no -Infinity
+    return {
+        "token": plain.text(token["token"], "a token of the answer"),
+        "logprob": plain.finite(logprob, what),
+        "bytes": None if spelt is None else [plain.count(byte, "a byte of a token") for byte in spelt],
+    }
 
 
 @dataclass(frozen=True)
@@ -97,8 +144,10 @@ class Model(ABC):
     def infer(self, text: str) -> Output:
         """Answer ``text``, whole as the user sent it; the model puts it into a template and cuts it inside.
 
+        Scalars of numpy and torch may stand for numbers (:func:`plain_output`).
+
         Raises:
-            Exception: any; the request then ends as ``inference``.
+            BaseException: any; the request then ends as ``inference``, and nothing else does.
         """
 
     def answer(self, asked: Asked) -> Output:
@@ -165,3 +214,19 @@ def load_model(config: ModelConfig) -> Model:
         known = parameters(made)
         options = {name: value for name, value in options.items() if name in known}
     return construct(f"model kind {config.kind}", made, config, options, noun="option ")
+
+
+def described(model: Model) -> dict[str, Any]:
+    """What a model that has just been loaded says of itself, as JSON has it.
+
+    Raises:
+        ConfigError: it cannot say it, or what it cannot take; it would fail later, and not by name.
+    """
+    try:
+        about, _ = plain.structure(model.describe()), model.narrowed
+        if not isinstance(about, dict):
+            raise TypeError("describe gives no mapping")
+    except (Exception, SystemExit) as error:
+        words = f"{type(model).__name__} cannot say what it is ({plain.told(error)})"
+        raise ConfigError(words) from error
+    return about

@@ -18,17 +18,16 @@ from typing import Annotated, Any
 import urllib3
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
+from tiers import plain
 from tiers.api.asked import Asked
 from tiers.errors import ConfigError, RequestError
-from tiers.models.base import Model, ModelConfig, Output
+from tiers.models.base import LEAST_LOGPROB, Model, ModelConfig, Output
 from tiers.models.checkpoint.labels import as_label
 from tiers.parameters import Count, File, Internal, Like, Range
 from tiers.protocol import encode_json
 from tiers.tasks import Template, fill
 
 MAX_ANSWER_BYTES = 4 << 20
-LEAST_LOGPROB = -9999.0
-"""The OpenAI API's log-probability of a token that is very unlikely."""
 MAX_TOGETHER = 256
 """Prompts that an engine is asked at the same time."""
 Url = Annotated[
@@ -275,7 +274,10 @@ def _logprobs(found: Any) -> list[float]:
 
 
 def _count(tokens: object) -> int | None:
-    return tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0 else None
+    try:
+        return plain.maybe(plain.count, tokens, "tokens")
+    except ValueError:
+        return None
 
 
 def _authorization(variable: str | None) -> dict[str, str]:

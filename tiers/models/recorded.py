@@ -36,6 +36,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
+from tiers import plain
 from tiers.errors import ConfigError
 from tiers.models.base import Model, ModelConfig, Output
 from tiers.models.checkpoint.labels import spell
@@ -230,6 +231,8 @@ def _recording(line: bytes, where: str) -> tuple[bytes | None, Recording]:
         entry = json.loads(line.decode())
         key = _key_of(entry)
         answer, confidence = entry["answer"], entry["confidence"]
+        if isinstance(answer, str):
+            plain.text(answer, "answer")
         confidence = math.nan if isinstance(confidence, bool) else float(confidence)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ConfigError(f"{where}: not a recorded inference ({type(error).__name__}: {error})") from error

@@ -14,6 +14,7 @@ from tiers.policies.base import (
     Request,
     find_policy,
     make_policy,
+    plain_decision,
     tier_of,
 )
 
@@ -26,5 +27,6 @@ __all__ = [
     "Request",
     "find_policy",
     "make_policy",
+    "plain_decision",
     "tier_of",
 ]

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+from tiers import plain
 from tiers.calibration import Calibration, Needs
 from tiers.errors import ConfigError
 from tiers.parameters import construct
@@ -67,6 +68,22 @@ class Decision(NamedTuple):
 
 
 KEEP = Decision(keep=True)
+
+
+def plain_decision(found: object) -> Decision:
+    """What a policy decided, with values that JSON and a run's tables can hold.
+
+    Raises:
+        ValueError: it is no :class:`Decision`, or one of its values is not what it must be.
+    """
+    if not isinstance(found, Decision):
+        raise ValueError(f"the policy gave a decision of type {type(found).__name__}, and no Decision")
+    return Decision(
+        plain.truth(found.keep, "the policy's keep"),
+        plain.maybe(plain.finite, found.threshold, "the policy's threshold"),
+        plain.maybe(plain.count, found.window_seq, "the policy's window_seq"),
+        plain.maybe(plain.count, found.window_length, "the policy's window_length"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,4 +252,11 @@ def make_policy(spec: Mapping[str, Any], place: Place, plugins: Sequence[str] = 
         return POLICIES.of_module("tier_only")(place, tier=place.tiers[-1])  # type: ignore[call-arg]
     if (tier := tier_of(name)) is not None:
         given["tier"] = tier
-    return construct(f"policy {name}", made, place, given, spare=GIVEN)
+    try:
+        return construct(f"policy {name}", made, place, given, spare=GIVEN)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        if external(name) is None:
+            raise
+        raise ConfigError(f"policy {name}: {plain.told(error)}") from error

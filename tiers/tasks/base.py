@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from tiers.errors import ConfigError
 from tiers.parameters import Like
+from tiers.plain import told
 from tiers.plugins import external
 from tiers.variants import Variants
 
@@ -57,8 +58,12 @@ def make_task(kind: str, plugins: Sequence[str] = ()) -> Task:
     """
     try:
         task = TASKS.find(kind, plugins)()
-    except TypeError as error:
-        raise ConfigError(f"task kind {kind}: {error}") from error
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        if external(kind) is None:
+            raise
+        raise ConfigError(f"task kind {kind}: {told(error)}") from error
     try:
         check_template(task.template)
     except ValueError as error:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from testbed.errors import TestbedError
+from testbed.host.cgroup import ContainerGroup
 from testbed.host.processes.waiting import wait_until
 from testbed.network.container import TierHost
 from testbed.network.kernel.netns import socket_in
@@ -151,11 +152,18 @@ def wait_ready(nodes: Sequence[NodeControl], timeout_s: float, progress: Callabl
         return not waiting
 
     if not wait_until(are_ready, timeout_s, READY_POLL_S):
-        names = ", ".join(node.name for node in waiting)
+        names, memory = (", ".join(map(word, waiting)) for word in (lambda node: node.name, _memory_of))
         raise TestbedError(
-            f"the models of {names} were not loaded after {timeout_s:.0f} s; "
+            f"the models of {names} were not loaded after {timeout_s:.0f} s ({memory}); "
             "give the tiers more memory or the machine less to do"
         )
+
+
+def _memory_of(node: NodeControl) -> str:
+    """What of its limit a node's container uses: close to it, a model loads for ever and none is killed."""
+    limit, used = node.host.spec.memory_bytes, ContainerGroup(str(node.host.container.id)).usage().anon_bytes
+    of_it = f"of its {limit >> 20} MiB" if limit else "of memory, without a limit"
+    return f"{node.name} uses {(used or 0) >> 20} MiB {of_it}"
 
 
 def on_all(nodes: Sequence[NodeControl], act: Callable[[NodeControl], Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from testbed.orchestrator.method import account
 from testbed.orchestrator.observe import Traffic, begin, observe, try_policies
 from testbed.orchestrator.prepare import Inputs, inputs_of
 from testbed.orchestrator.replay.replay import Outcome
-from testbed.orchestrator.run import concluded, naming_ended_container
+from testbed.orchestrator.run import concluded
 from testbed.orchestrator.session import Session
 from testbed.results.captures import put_away
 from testbed.results.directory import RunDirectory
@@ -139,7 +139,7 @@ def _use(network: HeldNetwork, inputs: Inputs, use: Use) -> Asked:
     with tempfile.TemporaryDirectory(prefix="llm-testbed-") as scratch:
         directory = RunDirectory.create(Path(scratch) / "run", inputs.scenario.name)
         manifest = Manifest(directory, str(network.run_id), inputs, parts)
-        with network.lent(inputs, manifest, probed=False) as session, naming_ended_container(session):
+        with network.lent(inputs, manifest, probed=False, logged=False) as session:
             begin(session, method, KEPT)
             session.network.link_process.begin(inputs.scenario.seed, method.name)
             return use.run(session)
@@ -168,8 +168,7 @@ def _use_and_record(
             network.reporter.say("accounting for what crossed the links")
             return Traffic(asked.outcomes, asked.start_s)
 
-        with naming_ended_container(session):
-            observed = observe(session, method, lambda _done, _of: None, asking=asking)
+        observed = observe(session, method, lambda _done, _of: None, asking=asking)
         measured.inputs = inputs = _as_asked(inputs, asked, manifest.run_id)
         write_trace(inputs.trace, directory.path / "trace.jsonl")
         measured.methods.append(account(inputs, directory, observed, network.reporter))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from testbed.scenario.matrix.header import Header
 from tiers.confidence import confidence_in, make_confidence
 from tiers.models.base import Output
+from tiers.plain import told
 
 
 def prompt_key(prompt: str) -> bytes:
@@ -67,8 +68,8 @@ class ModelAnswers:
             return np.array([confidence_in(output, measure) for output in asked], dtype=np.float64)
         except ValueError:
             raise
-        except Exception as error:  # whatever a class from outside the repository raises
-            raise ValueError(f"{type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:  # whatever a class from outside the repository raises
+            raise ValueError(told(error)) from error
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from testbed.orchestrator.nodes.tier_specs import policy_spec
 from testbed.study.what_if.calibrate import given_beside
 from testbed.study.what_if.study import Ints, Point, Study
 from tiers.errors import ConfigError
-from tiers.policies import Decision, Place, Policy, Request, find_policy, make_policy
+from tiers.plain import told
+from tiers.plugins import external
+from tiers.policies import Decision, Place, Policy, Request, find_policy, make_policy, plain_decision
 
 Judge = Callable[[Request, float], Decision]
 
@@ -26,12 +28,14 @@ class _Node:
 
     __slots__ = ("confidences", "judge", "level", "name", "parent", "passes_on")
 
-    def __init__(self, name: str, level: int, policy: Policy, confidences: Sequence[float]) -> None:
+    def __init__(
+        self, name: str, level: int, policy: Policy, judge: Judge, confidences: Sequence[float]
+    ) -> None:
         self.name = name
         self.level = level
         self.confidences = confidences
         self.parent: _Node | None = None
-        self.judge: Judge = policy.judge
+        self.judge: Judge = judge
         passes_on = type(policy).passes_on is not Policy.passes_on
         self.passes_on: Callable[[Request], bool] | None = policy.passes_on if passes_on else None
         if not policy.infers:
@@ -74,8 +78,8 @@ def replay(study: Study, point: Point, record: Callable[[Made], None] | None = N
                     break
                 node = node.parent
             levels.append(node.level)
-    except Exception as error:  # whatever a policy from outside the repository raises
-        raise TestbedError(f"policy {point.method.policy}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever a policy from outside the repository raises
+        raise TestbedError(f"policy {point.method.policy}: {told(error)}") from error
     return np.array(levels, dtype=np.int64)
 
 
@@ -106,6 +110,11 @@ def _recorded(node: _Node, request: Callable[[], int], record: Callable[[Made], 
     return judged
 
 
+def _plainly(policy: Policy) -> Judge:
+    """As a node takes the decisions of a policy from outside the repository."""
+    return lambda request, confidence: plain_decision(policy.judge(request, confidence))
+
+
 def _nodes(study: Study, point: Point) -> dict[str, _Node]:
     """All nodes, each with its parent; those of a tier have one policy where the method says so."""
     tiers = tuple(study.tiers)
@@ -114,6 +123,7 @@ def _nodes(study: Study, point: Point) -> dict[str, _Node]:
     nodes: dict[str, _Node] = {}
     shared: dict[str, Policy] = {}
     confidences = study.request_confidences(point)
+    ours = external(point.method.policy) is None
     for node in study.topology.nodes:
         place = Place(node.name, node.tier, tiers)
         try:
@@ -122,7 +132,9 @@ def _nodes(study: Study, point: Point) -> dict[str, _Node]:
             raise TestbedError(str(error)) from None
         if point.method.shared:
             shared[node.tier] = policy
-        nodes[node.name] = _Node(node.name, node.level, policy, confidences[node.tier])
+        judge = policy.judge if ours else _plainly(policy)
+        judge = policy.judge if ours else _plainly(policy)
+        nodes[node.name] = _Node(node.name, node.level, policy, judge, confidences[node.tier])
     for node in study.topology.nodes:
         if node.parent is not None:
             nodes[node.name].parent = nodes[node.parent]

@@ -34,6 +34,19 @@ class Boastful(Task):
     def score(self, answer, reference):
         return 7
 
+class Leaving(Task):
+    def score(self, answer, reference):
+        raise SystemExit(0)
+
+class Gone(Leaving):
+    def __init__(self):
+        raise SystemExit(0)
+
+class Scalar(Task):
+    def score(self, answer, reference):
+        import numpy as np
+        return np.float32(0.5)
+
 class Silent(Task):
     pass
 """
@@ -146,7 +159,9 @@ def test_a_class_of_ones_own_is_loaded_for_a_run_alone(folder: Path) -> None:
     ("name", "says"),
     [
         ("Broken", "Broken: score raised TypeError: unsupported operand"),
-        ("Boastful", "Boastful: score returned '7', which is no number in [0, 1]"),
+        ("Boastful", "Boastful: score returned 7.0, which is no number in [0, 1]"),
+        ("Leaving", "Leaving: score raised SystemExit: 0"),
+        ("Gone", "Gone: SystemExit: 0"),
         ("Silent", "Silent judges nothing; give it a method score"),
         ("Nobody", "has no class Nobody"),
     ],
@@ -163,6 +178,9 @@ def test_a_class_that_cannot_score_ends_a_run_before_it_begins(name: str, says: 
 def test_an_answer_that_gets_no_score_is_counted_and_not_fatal(folder: Path) -> None:
     scored = score_answers(f"{folder}/mine.py:Boastful", [("a", "a"), (None, "a")])
     assert scored.scores == [None, 0.0]
-    assert (scored.failed, scored.why) == (1, "score returned '7', which is no number in [0, 1]")
+    assert (scored.failed, scored.why) == (1, "score returned 7.0, which is no number in [0, 1]")
+    left = score_answers(f"{folder}/mine.py:Leaving", [("a", "a"), (None, "a")])
+    assert (left.scores, left.why) == ([None, 0.0], "score raised SystemExit: 0")
+    assert score_answers(f"{folder}/mine.py:Scalar", [("a", "a")]).scores == [0.5]
     assert score_answers("translation", [("a", "a"), (None, "a")]) == ([None, None], 0, None)
     assert score_answers("classification", [("a", "a"), (None, "a")]) == ([1.0, 0.0], 0, None)

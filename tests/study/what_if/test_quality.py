@@ -187,7 +187,7 @@ def test_each_kind_of_task_is_scored_by_its_own_rule(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("said", "why"),
-    [("{}[answer]", "score raised KeyError"), ("7", "score returned '7', which is no number in")],
+    [("{}[answer]", "score raised KeyError"), ("7", "score returned 7.0, which is no number in")],
 )
 def test_a_users_rule_that_gives_no_score_is_told_in_one_sentence(
     said: str, why: str, tmp_path: Path

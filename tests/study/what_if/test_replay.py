@@ -38,6 +38,21 @@ class Reader(Policy):
 class Broken(Policy):
     def decide(self, confidence):
         raise KeyError("nothing")
+
+
+class Leaving(Policy):
+    def decide(self, confidence):
+        raise SystemExit(0)
+
+
+class Failing(Broken):
+    def __init__(self, place):
+        raise RuntimeError("no way")
+
+
+class Yes(Policy):
+    def decide(self, confidence):
+        return Decision("yes")
 '''
 
 
@@ -111,5 +126,12 @@ def test_a_policy_that_asks_for_a_prompt_or_fails_is_one_sentence(
         replay(study, points_of(study, "mine.py:Reader")[0])
     with pytest.raises(TestbedError, match=r"policy .*mine\.py:Broken: KeyError: 'nothing'"):
         replay(study, points_of(study, "mine.py:Broken")[0])
+    for name, says in (
+        ("Leaving", "SystemExit: 0"),
+        ("Failing", "RuntimeError: no way"),
+        ("Yes", "ValueError: the policy's keep is of type str, and neither true nor false"),
+    ):
+        with pytest.raises(TestbedError, match=rf"policy .*mine\.py:{name}: {says}"):
+            replay(study, points_of(study, f"mine.py:{name}")[0])
     with pytest.raises(TestbedError, match=r"takes no wrong"):
         replay(study, points_of(study, "mine.py:Odd", "wrong=1")[0])
