@@ -34,8 +34,8 @@ MAX_REASONS = 5
 
 def render(directory: RunDirectory) -> RenderableType:
     """All tables of a finished run, a sample request's way, and the verdicts."""
-    summary = with_theory(directory, directory.read_json("summary.json"))
-    scenario = directory.read_json("manifest.json")["scenario"]
+    summary = with_theory(directory, directory.read_summary())
+    scenario = directory.read_scenario().model_dump(mode="json")
     scorer = SCORERS[scenario["task"]["kind"]]
     faithful = summary["faithful"]
     parts: list[RenderableType] = [
@@ -50,10 +50,11 @@ def render(directory: RunDirectory) -> RenderableType:
     ]
     if faithful["latency"]:
         parts.append(times_table(summary))
-    sample = sample_way(directory.read_table("requests.parquet"), directory.read_trace(), faithful)
+    requests = directory.read_table("requests.parquet")
+    sample = sample_way(requests, directory.read_trace(requests), faithful)
     if sample is not None:
         parts.append(sample)
-    return Group(*parts, verdicts(directory.read_json("fidelity.json")))
+    return Group(*parts, verdicts(directory.read_fidelity()))
 
 
 def print_run(directory: RunDirectory, console: Console) -> None:

@@ -32,7 +32,7 @@ def audit_run(directory: RunDirectory) -> Audit:
     """
     broken = directory.broken_seals()
     with directory.understood():
-        scenario = Scenario.model_validate(directory.read_json("manifest.json")["scenario"])
+        scenario = directory.read_scenario()
         rows = directory.read_table("requests.parquet")
         audited = audit(scenario, rows, directory.read_calibration(), directory.read_answers())
     return replace(audited, differences=(*broken, *audited.differences))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from testbed.errors import TestbedError
 from testbed.report.tables import CAUSES
 from testbed.results.run import Run
 from testbed.results.scorers import SCORERS, Scorer
@@ -43,8 +44,18 @@ class RunData:
 
     @cached_property
     def methods(self) -> list[str]:
-        """The methods of which there are figures, in the scenario's order."""
-        return list(self.run.summary["methods"])
+        """The methods of which there are figures, in the scenario's order.
+
+        Raises:
+            TestbedError: one has figures, and no requests.
+        """
+        methods, there = list(self.run.summary["methods"]), set(self.run.requests["method"])
+        if lacking := [method for method in methods if method not in there]:
+            raise TestbedError(
+                f"{self.run.path}: summary.json has figures of {lacking[0]}, and requests.parquet has no row "
+                "of it; the run is damaged, take an unchanged copy"
+            )
+        return methods
 
     @cached_property
     def tiers(self) -> list[str]:
