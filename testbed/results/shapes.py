@@ -6,6 +6,7 @@ Whether a figure is right is not asked here: :mod:`testbed.results.anew` compute
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -79,6 +80,7 @@ class _Fidelity(_Shape):
     faithful: _ByClaim
     reasons: _Reasons
     notes: list[str] = []
+    limits: dict[str, Number] = {}
 
 
 class _Latencies(_Shape):
@@ -280,12 +282,19 @@ _JSON: dict[str, TypeAdapter[Any]] = {
 """By file; of the trace, a line."""
 
 
+def told(error: ValidationError, content: Any) -> str:
+    """The field and the first mistake of what a file holds; how to write it right is left out."""
+    field, sentence = explain(error, content)
+    what = re.sub(r" or instance of \w+", "", sentence.partition(";")[0])
+    return f"{field} {what}" if field else what
+
+
 def wrong_json(name: str, content: Any) -> str | None:
     """What of a file's JSON is not as it must be, in a sentence; ``None`` if nothing is."""
     try:
         _JSON[name].validate_python(content, strict=True)
     except ValidationError as error:
-        return " ".join(filter(None, explain(error, content)))
+        return told(error, content)
     return None
 
 
@@ -294,8 +303,7 @@ def scenario_of(manifest: Mapping[str, Any]) -> Scenario | str:
     try:
         return Scenario.model_validate(manifest["scenario"])
     except ValidationError as error:
-        field, sentence = explain(error, manifest["scenario"])
-        return f"scenario{field and f'.{field}'} {sentence}"
+        return f"scenario: {told(error, manifest['scenario'])}"
 
 
 def wrong_summary(summary: Mapping[str, Any], scenario: Scenario) -> str | None:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from testbed.errors import TestbedError
 from testbed.report.tables import CAUSES
 from testbed.results.run import Run
 from testbed.results.scorers import SCORERS, Scorer
@@ -44,18 +43,8 @@ class RunData:
 
     @cached_property
     def methods(self) -> list[str]:
-        """The methods of which there are figures, in the scenario's order.
-
-        Raises:
-            TestbedError: one has figures, and no requests.
-        """
-        methods, there = list(self.run.summary["methods"]), set(self.run.requests["method"])
-        if lacking := [method for method in methods if method not in there]:
-            raise TestbedError(
-                f"{self.run.path}: summary.json has figures of {lacking[0]}, and requests.parquet has no row "
-                "of it; the run is damaged, take an unchanged copy"
-            )
-        return methods
+        """The methods of which there are figures, in the scenario's order."""
+        return list(self.run.summary["methods"])
 
     @cached_property
     def tiers(self) -> list[str]:

@@ -17,7 +17,8 @@ from testbed.errors import TestbedError
 from testbed.host.files import require_utf8, text_of, write_whole
 from testbed.results.directory import RunDirectory
 from testbed.results.seals import SUMS
-from testbed.scenario.reading.mistakes import explain, mistake
+from testbed.results.shapes import told
+from testbed.scenario.reading.mistakes import mistake
 from testbed.scenario.scenario import scenario_file
 from testbed.study.sweep.points import MAX_POINTS, Point, Shard, Wanted
 
@@ -45,12 +46,16 @@ class _Description(_Shape):
     methods: list[str] | None
     requests: int | None
     shard: str | None
-    points: list[_Point]
+    points: Annotated[list[_Point], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _has_each_point_once(self) -> _Description:
         if len({point.number for point in self.points}) < len(self.points):
-            raise mistake("has two points of one number", "points")
+            raise mistake("has two points of one number")
+        try:
+            Shard.parse(self.shard or "1/1")
+        except TestbedError as error:
+            raise mistake(str(error)) from None
         return self
 
 
@@ -129,8 +134,9 @@ class SweepDirectory:
             if found.get("format") == FORMAT:
                 _DESCRIPTION.validate_python(found, strict=True)
         except ValidationError as error:
-            wrong = " ".join(filter(None, explain(error, found)))
-            raise TestbedError(f"{self.path / SWEEP}: is no description of a sweep ({wrong})") from error
+            raise TestbedError(
+                f"{self.path / SWEEP}: is no description of a sweep ({told(error, found)})"
+            ) from error
         except (OSError, ValueError, RecursionError) as error:
             raise TestbedError(f"{self.path / SWEEP}: is no description of a sweep ({error})") from error
         return found
