@@ -210,16 +210,14 @@ class RunDirectory:
         )
 
     def read_summary(self) -> dict[str, Any]:
-        """Each method's figures; of the methods alone that the tables have rows of."""
+        """Each method's figures; of no method that ``requests.parquet`` has no row of."""
         summary, scenario = self._read_shaped("summary.json"), self.read_scenario()
         self._require_none("summary.json", wrong_summary(summary, scenario))
-        for table in ("requests.parquet", *(["links.parquet"] if scenario.topology.links else [])):
-            there = (
-                {row["method"] for row in self.read_table(table, ["method"])} if summary["methods"] else ()
-            )
-            for method in summary["methods"]:
-                if method not in there:
-                    self._require_none("summary.json", f"has figures of {method}, and {table} no row of it")
+        if methods := summary["methods"]:
+            there = {row["method"] for row in self.read_table("requests.parquet", ["method"])}
+            lacking = next((method for method in methods if method not in there), None)
+            wrong = lacking and f"has figures of {lacking}, and requests.parquet no row of it"
+            self._require_none("summary.json", wrong)
         return summary
 
     def read_fidelity(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from testbed.errors import TestbedError
 from testbed.results.columns import REQUESTS, SCHEMA_VERSION
-from testbed.results.directory import RunDirectory
+from testbed.results.directory import MOST_BYTES, RunDirectory
 from testbed.results.seals import SUMS
 from tests import ROOT
 
@@ -104,6 +104,13 @@ def test_floats_come_back_from_a_table_to_the_last_bit(old: RunDirectory) -> Non
     row = max(old.read_table("requests.parquet"), key=lambda row: len(row["path"]))
     old.write_table("requests.parquet", [{**row, "confidences": confidences}], REQUESTS)
     assert old.read_table("requests.parquet")[0]["confidences"] == confidences
+
+
+def test_a_file_that_is_larger_than_a_run_leaves_is_not_read(old: RunDirectory) -> None:
+    with (old.path / "summary.json").open("r+b") as file:
+        file.truncate(MOST_BYTES + 1)  # which takes no room
+    with pytest.raises(TestbedError, match=r"summary\.json cannot be read \(it has more than 512 MiB\)"):
+        old.read_summary()
 
 
 def test_damaged_files_are_one_sentence(old: RunDirectory) -> None:
