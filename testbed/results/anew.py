@@ -10,27 +10,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import ValidationError
 
-from testbed.results.columns import SCHEMA_VERSION, Row, total
+from testbed.results.columns import SCHEMA_VERSION, Row
 from testbed.results.cost import is_priced, with_costs
 from testbed.results.directory import RunDirectory
-from testbed.results.evidence import Evidence, Lateness
 from testbed.results.fidelity import CLAIMS, SAME_NAMES, SCHEMA, evidence_of, judge
 from testbed.results.latency import Limits
-from testbed.results.made_up import made_up_inferences
+from testbed.results.recorded import TOLERANCE, Recorded, alike
 from testbed.results.shapes import told
+from testbed.results.shown import against_evidence
 from testbed.results.summary import summarise
-from testbed.results.times import HOP_COLUMNS, NODE_COLUMNS, unexplained
+from testbed.results.times import HOP_COLUMNS, NODE_COLUMNS
 from testbed.scenario.scenario import Scenario
 
-TOLERANCE = 1e-9
-"""Relative: between platforms, sums of floats differ in their last digits."""
 TOLERANCE_MS = 1e-6
 PARTS = (
     "prompt_bytes", "answer_bytes", "envelope_bytes", "instrumentation_bytes", "http_header_bytes",
@@ -39,53 +36,6 @@ PARTS = (
 """Columns of ``links.parquet`` that sum to the bytes of its frames, with those that are unaccounted."""
 _BY_ANOTHER_RULE = ("latency_ms", "latency_ms_ci", "latency_vs_cloud_only")
 """What summaries of earlier schema versions have by rules of their time."""
-_ACCOUNTED = (
-    "frames", "frame_bytes", "unaccounted_bytes", "unattributed_bytes", "queue_dropped_frames", "lost_frames",
-)  # fmt: skip
-"""Columns of ``links.parquet`` that are evidence too."""
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A run's files, as far as they are there: one that never ended lacks some."""
-
-    directory: RunDirectory
-    scenario: Scenario
-    requests: Sequence[Row]
-    decisions: int
-
-    def _table(self, name: str) -> list[dict[str, Any]] | None:
-        return self.directory.read_table(name) if (self.directory.path / name).exists() else None
-
-    @cached_property
-    def links(self) -> list[dict[str, Any]] | None:
-        return self._table("links.parquet")
-
-    @cached_property
-    def tiers(self) -> list[dict[str, Any]] | None:
-        return self._table("tiers.parquet")
-
-    @cached_property
-    def events(self) -> list[dict[str, Any]] | None:
-        return self._table("events.parquet")
-
-    @cached_property
-    def fidelity(self) -> dict[str, Any] | None:
-        there = (self.directory.path / "fidelity.json").exists()
-        return self.directory.read_fidelity() if there else None
-
-    @cached_property
-    def summary(self) -> dict[str, Any] | None:
-        there = (self.directory.path / "summary.json").exists()
-        return self.directory.read_summary() if there else None
-
-    @cached_property
-    def by_method(self) -> dict[str, list[Row]]:
-        """The rows of each method that was run."""
-        found: dict[str, list[Row]] = {}
-        for row in self.requests:
-            found.setdefault(row["method"], []).append(row)
-        return found
 
 
 def computed_anew(
@@ -100,7 +50,7 @@ def computed_anew(
     Raises:
         TestbedError: a file that is there is damaged.
     """
-    run = _Run(directory, scenario, requests, decisions)
+    run = Recorded(directory, scenario, requests, decisions)
     yield from (f"requests.parquet: {text}" for text in _requests(run))
     yield from (f"links.parquet: {text}" for text in _links(run))
     yield from (f"tiers.parquet: {text}" for text in _tiers(run))
@@ -108,7 +58,7 @@ def computed_anew(
     yield from (f"fidelity.json: {text}" for text in _fidelity(run))
 
 
-def _requests(run: _Run) -> Iterator[str]:
+def _requests(run: Recorded) -> Iterator[str]:
     same: dict[str, tuple[Any, ...]] = {}
     for row in run.requests:
         where = f"{row['request_id']} under {row['method']}"
@@ -131,11 +81,11 @@ def _requests(run: _Run) -> Iterator[str]:
         for method, rows in run.by_method.items():
             nodes = [row for row in run.tiers if row["method"] == method]
             for row, again in zip(rows, with_costs(run.scenario, method, rows, nodes), strict=True):
-                if row["cost"] is not None and not _alike(row["cost"], again["cost"]):
+                if row["cost"] is not None and not alike(row["cost"], again["cost"]):
                     yield f"{row['request_id']} under {method}: cost is {row['cost']}, not {again['cost']}"
 
 
-def _links(run: _Run) -> Iterator[str]:
+def _links(run: Recorded) -> Iterator[str]:
     texts: Counter[tuple[str, str, str]] = Counter()
     for row in run.requests:
         hops = zip(row["hops"], row["hop_prompt_bytes"], row["hop_answer_bytes"], strict=True)
@@ -153,7 +103,7 @@ def _links(run: _Run) -> Iterator[str]:
             yield f"{where}: {text:,} bytes of text are requests', and requests.parquet has {texts[key]:,}"
 
 
-def _tiers(run: _Run) -> Iterator[str]:
+def _tiers(run: Recorded) -> Iterator[str]:
     """A node that a request reached twice, or that died, has more inferences than the requests show."""
     shown: Counter[tuple[str, str]] = Counter()
     for row in run.requests:
@@ -177,7 +127,7 @@ def _tiers(run: _Run) -> Iterator[str]:
             )
 
 
-def _summary(run: _Run) -> Iterator[str]:
+def _summary(run: Recorded) -> Iterator[str]:
     if run.summary is None or run.links is None or run.tiers is None:
         return
     manifest = run.directory.read_manifest()
@@ -209,20 +159,11 @@ def _differences(written: Any, again: Any, path: str) -> Iterator[str]:
                 yield from _differences(written[key], again[key], f"{path}.{key}")
             else:
                 yield f"{path}.{key} is no figure of such a run"
-    elif not _alike(written, again):
+    elif not alike(written, again):
         yield f"{path} is {written!r}, and the tables give {again!r}"
 
 
-def _alike(written: Any, again: Any) -> bool:
-    if isinstance(written, list | tuple) and isinstance(again, list | tuple):
-        return len(written) == len(again) and all(map(_alike, written, again))
-    numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (written, again))
-    if numbers:
-        return math.isclose(written, again, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-    return bool(written == again)
-
-
-def _fidelity(run: _Run) -> Iterator[str]:
+def _fidelity(run: Recorded) -> Iterator[str]:
     fidelity = run.fidelity
     if fidelity is None:
         return
@@ -243,69 +184,10 @@ def _fidelity(run: _Run) -> Iterator[str]:
     except ValidationError as error:
         yield f"its evidence is none: {told(error, fidelity)}"
         return
-    yield from _evidence(run, evidence)
+    yield from against_evidence(run, evidence)
     whole = run.directory.read_manifest()["status"] == "finished"
     for claim, reasons in judge(evidence).reasons.items():
         if reasons and fidelity["faithful"][claim]:
             yield f"{claim} is true, and its evidence speaks against it: {reasons[0]}"
         elif whole and not reasons and not fidelity["faithful"][claim]:
             yield f"{claim} is false, and nothing in its evidence speaks against it"
-
-
-def _evidence(run: _Run, evidence: Evidence) -> Iterator[str]:
-    """Where the evidence is not what the tables show."""
-    if evidence.audit is not None and evidence.audit.decisions != run.decisions:
-        yield f"audit.decisions is {evidence.audit.decisions}, and requests.parquet has {run.decisions}"
-    links = {(row["method"], row["link"], row["direction"]): row for row in run.links or ()}
-    for account in evidence.accounts or ():
-        row = links.get((account.method, account.link, account.direction))
-        if row is not None and (
-            wrong := [name for name in _ACCOUNTED if getattr(account, name) != row[name]]
-        ):
-            where = f"{account.link} {account.direction} under {account.method}"
-            yield f"{where}: {wrong[0]} is {getattr(account, wrong[0]):,}, and links.parquet has another"
-    accounts = Counter((one.method, one.link, one.direction) for one in evidence.accounts or ())
-    if evidence.accounts is not None and run.links is not None and accounts != Counter(list(links)):
-        yield "its account of bytes has not one entry for each row of links.parquet"
-    for finding in (*(evidence.links_before or ()), *(evidence.links_after or ())):
-        low, measured, high = finding.low, finding.measured, finding.high
-        if finding.ok and None not in (low, measured, high) and not low <= measured <= high:
-            yield f"{finding}: is called right"
-    for outcome in evidence.outcomes or ():
-        rows = run.by_method.get(outcome.method, [])
-        told = (
-            outcome.ended, outcome.degraded, outcome.made_up,
-        )  # fmt: skip
-        shown = (
-            Counter(row["outcome"] for row in rows),
-            sum(bool(row["degraded"]) for row in rows),
-            made_up_inferences(rows, run.scenario.topology),
-        )
-        if told != shown:
-            yield f"outcomes of {outcome.method} are not those of requests.parquet"
-        labels = run.scenario.task.labels
-        strange = sum(row["answer"] is not None and row["answer"] not in labels for row in rows)
-        if labels and strange > outcome.strange_answers:
-            yield f"{outcome.strange_answers} strange answers of {outcome.method}, and {strange} are"
-    for late in evidence.lateness or ():
-        times_ms = [row["lateness_ms"] for row in run.by_method.get(late.method, [])]
-        yield from _as_shown("lateness", late, Lateness.of(late.method, times_ms))
-    for rest in evidence.unexplained or ():
-        again = unexplained(rest.method, run.by_method.get(rest.method, []))
-        yield from _as_shown("unexplained", rest, again)
-    for limit in evidence.tiers or ():
-        nodes = [row for row in run.tiers or () if row["node"] == limit.node]
-        for name in ("periods", "throttled_periods", "throttled_s"):
-            if run.tiers is not None and not _alike(getattr(limit, name), total(nodes, name)):
-                yield f"{name} of {limit.node} is {getattr(limit, name)}, and tiers.parquet has another"
-    if run.events is not None and run.events != [asdict(event) for event in evidence.events]:
-        yield "its events are not those of events.parquet"
-
-
-def _as_shown(name: str, told: Any, shown: Any) -> Iterator[str]:
-    pairs: Mapping[str, tuple[Any, Any]] = {
-        key: (getattr(told, key), getattr(shown, key)) for key in shown.__dataclass_fields__
-    }
-    for key, (one, other) in pairs.items():
-        if not _alike(one, other):
-            yield f"{name} of {told.method}: {key} is {one}, and requests.parquet gives {other}"

@@ -287,29 +287,6 @@ TABLES = {
     "events.parquet": _schema(EventRow),
 }
 REQUESTS, LINKS, TIERS, EVENTS = TABLES.values()
-ROWS: dict[str, type] = dict(zip(TABLES, (RequestRow, LinkRow, TierRow, EventRow), strict=True))
-"""By table, the class of its rows."""
-SINCE = {
-    "duplicated_frames": 2, "held_frames": 2, "waited_s": 2, "flow_payload_at_s": 2, "flow_attempts": 2,
-    "made_up": 3, "prompt_bytes": 3,
-    "score": 4, "degraded": 4, "skipped": 4, "breaker_opened": 4, "breaker_refused": 4,
-    "batch_sizes": 6, "prompt_tokens": 6, "generated_tokens": 6, "cost": 6, "backend_ms": 6,
-}  # fmt: skip
-"""The schema version that brought a column; all others were there from the first."""
-PER_NODE = (
-    "confidences", "thresholds", "window_seqs", "window_lengths", "kept", "node_answers", "queue_ms",
-    "inference_ms", "own_ms", "upstream_ms", "forward_errors", "repeats", "lives", "made_up", "skipped",
-    "batch_sizes", "prompt_tokens", "generated_tokens", "backend_ms",
-)  # fmt: skip
-"""Of ``requests.parquet``: lists as long as ``path``."""
-PER_HOP = ("hop_prompt_bytes", "hop_answer_bytes", "hop_up_ms", "hop_down_ms")
-"""Likewise: lists as long as ``hops``."""
-SIGNED = ("unaccounted_bytes", "unattributed_bytes")
-"""Differences of counts, which may be below 0; no other whole number may."""
-MOST = 2**53
-"""No count of a run is larger: up to here a float stands for each whole number."""
-MOST_REAL = 1e18
-"""No time, share or sum of a run is larger."""
 
 
 def total(rows: Iterable[Row], column: str) -> Any:

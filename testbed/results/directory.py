@@ -19,7 +19,7 @@ from testbed.errors import TestbedError
 from testbed.host.files import nearest_existing, require_utf8, write_whole
 from testbed.results import seals
 from testbed.results.columns import SCHEMA_VERSION, TABLES, Row
-from testbed.results.shapes import TRACE, scenario_of, wrong_json, wrong_summary
+from testbed.results.shapes import TRACE, parsed, scenario_of, wrong_json, wrong_summary
 from testbed.results.table_shapes import wrong_columns, wrong_values
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.trace_file import Request
@@ -172,7 +172,7 @@ class RunDirectory:
             TestbedError: there is no such file, or it is no JSON.
         """
         try:
-            content = _parsed(self._content(name))
+            content = parsed(self._content(name))
         except OSError as error:
             raise TestbedError(f"{self.path / name} cannot be read ({error.strerror})") from error
         except (ValueError, RecursionError) as error:
@@ -270,7 +270,7 @@ class RunDirectory:
         path = self.path / TRACE
         try:
             lines = self._content(TRACE).splitlines()
-            trace = [self._request(_parsed(line), number) for number, line in enumerate(lines, 1)]
+            trace = [self._request(parsed(line), number) for number, line in enumerate(lines, 1)]
         except OSError as error:
             raise TestbedError(f"{path} cannot be read ({error.strerror})") from error
         except (TypeError, ValueError, RecursionError) as error:
@@ -327,23 +327,6 @@ class RunDirectory:
         if path.stat().st_size > MOST_BYTES:
             raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES >> 20} MiB", str(path))
         return path.read_bytes()
-
-
-def _parsed(content: bytes) -> Any:
-    """JSON whose numbers and texts are some.
-
-    Raises:
-        ValueError: it is none, or has NaN, or a text that is no Unicode.
-    """
-    text = content.decode()
-    parsed = json.loads(text, parse_constant=_no_number)
-    if "\\ud" in text or "\\uD" in text:  # halves of a surrogate pair may stand alone
-        json.dumps(parsed, ensure_ascii=False).encode()
-    return parsed
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number")
 
 
 def utc_now() -> str:

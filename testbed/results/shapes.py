@@ -6,44 +6,28 @@ Whether a figure is right is not asked here: :mod:`testbed.results.anew` compute
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from testbed.results.columns import MOST, MOST_REAL
 from testbed.results.scorers import SCORERS
+from testbed.results.shape import ByClaim, Count, Number, Shape
+from testbed.results.summary_shape import Summary
 from testbed.scenario.reading.mistakes import explain, mistake
 from testbed.scenario.scenario import Scenario
 
-Count = Annotated[int, Field(ge=0, le=MOST)]
-Number = Annotated[float, Field(ge=-MOST_REAL, le=MOST_REAL)]
-Ends = Annotated[list[Number | None], Field(min_length=2, max_length=2)] | None
-"""Of an interval: one at infinity is null."""
 
-
-class _Shape(BaseModel):
-    """A JSON object. A field with a default may be absent, as in older runs; further ones are let be."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-class _ByClaim(_Shape):
-    bytes: bool | None
-    decisions: bool | None
-    quality: bool | None
-    latency: bool | None
-
-
-class _Reasons(_Shape):
+class _Reasons(Shape):
     bytes: list[str]
     decisions: list[str]
     quality: list[str]
     latency: list[str]
 
 
-class _Source(_Shape):
+class _Source(Shape):
     file: str | None = None
     package: str | None = None
     sha256: str | None = None
@@ -55,200 +39,49 @@ class _Source(_Shape):
         return self
 
 
-class _Dataset(_Shape):
+class _Dataset(Shape):
     name: str
     source: _Source
 
 
-class _Host(_Shape):
+class _Host(Shape):
     commit: str | None = None
 
 
-class _Manifest(_Shape):
+_Two = Annotated[list[int], Field(min_length=2, max_length=2)]
+
+
+class _Manifest(Shape):
     status: str
     run_id: str
     started_at: str
     scenario: dict[str, Any]
     host: _Host | None = None
-    notes: list[str] = []
-    datasets: list[_Dataset] = []
-    started_ns: dict[str, int] = {}
-    clock_offsets_ns: dict[str, Annotated[list[int], Field(min_length=2, max_length=2)]] = {}
+    notes: list[str] = Field(default_factory=list)
+    datasets: list[_Dataset] = Field(default_factory=list)
+    started_ns: dict[str, int] = Field(default_factory=dict)
+    clock_offsets_ns: dict[str, Annotated[list[int], Field(min_length=2, max_length=2)]] = Field(
+        default_factory=dict
+    )
 
 
-class _Fidelity(_Shape):
-    faithful: _ByClaim
+class _Fidelity(Shape):
+    faithful: ByClaim
     reasons: _Reasons
-    notes: list[str] = []
-    limits: dict[str, Number] = {}
+    notes: list[str] = Field(default_factory=list)
+    limits: dict[str, Number] = Field(default_factory=dict)
 
 
-class _Latencies(_Shape):
-    p50: Number | None
-    p95: Number | None
-    p99: Number | None
-
-
-class _LatencyEnds(_Shape):
-    p50: Ends
-    p95: Ends
-    p99: Ends
-
-
-class _Spent(_Shape):
-    lateness: Number
-    queue: Number
-    inference: Number
-    own: Number
-    hop_up: Number
-    hop_down: Number
-    unexplained: Number
-
-
-class _Difference(_Shape):
-    difference: Number
-    ci: Ends
-    p_value: Number | None = None
-
-
-class _LatencyDifference(_Shape):
-    difference_ms: Number
-    ci_ms: Ends
-    requests: Count
-
-
-class _Offload(_Shape):
-    decisions: Count
-    offloaded: Count
-    share: Number | None
-    share_asked: Number | None
-    share_expected: Number | None
-    share_untied: Number | None
-    distinct_confidences: Count
-    tied_at_threshold: Number | None
-    largest_tie: Number | None
-
-
-class _Hop(_Shape):
-    share_asymptotic: Number | None
-    share_expected: Number | None
-    share: Number
-    prompt_bytes_asymptotic: Number | None
-    prompt_bytes_expected: Number | None
-    prompt_bytes: Count
-    length_ratio: Number | None
-    length_ratio_ci: Ends
-
-
-class _Confidences(_Shape):
-    inferences: Count
-    inference_ms: Number | None
-    length_correlation: Number | None
-    length_correlation_ci: Ends
-    calibration_error: Number | None
-    calibration_error_by_chance: Number | None
-
-
-class _Compute(_Shape):
-    inferences_asymptotic: Number | None
-    inference_ms_asymptotic: Number | None
-    inferences_expected: Number | None
-    inference_ms_expected: Number | None
-    inferences: Number
-    inference_ms: Number | None
-    inference_ms_of_top: Number | None
-
-
-class _Recursion(_Shape):
-    burden_asymptotic: Number | None
-    burden_expected: Number | None
-    burden_with_lengths: Number | None
-    burden: Number | None
-    pays_below: Number
-    pays_below_with_lengths: Number | None
-
-
-class _Theory(_Shape):
-    hops: dict[str, _Hop]
-    tiers: dict[str, _Confidences]
-    compute: _Compute | None
-    recursion: _Recursion | None
-
-    @model_validator(mode="after")
-    def _are_there_together(self) -> _Theory:
-        if self.recursion is not None and self.compute is None:
-            raise mistake("has recursion and no compute")
-        return self
-
-
-class _Figures(_Shape):
-    requests: Annotated[int, Field(ge=1, le=MOST)]
-    answered: Count
-    errors: dict[str, Count]
-    degraded: Count | None = None
-    skipped: Count | None = None
-    accuracy: Number | None = None
-    accuracy_ci: Ends = None
-    accuracy_answered: Number | None = None
-    accuracy_vs_cloud_only: _Difference | None = None
-    macro_f1: Number | None = None
-    macro_f1_ci: Ends = None
-    exact_match: Number | None = None
-    exact_match_ci: Ends = None
-    exact_match_vs_cloud_only: _Difference | None = None
-    score: Number | None = None
-    score_ci: Ends = None
-    score_vs_cloud_only: _Difference | None = None
-    bleu: Number | None = None
-    bleu_ci: Ends = None
-    bleu_vs_cloud_only: _Difference | None = None
-    chrf: Number | None = None
-    chrf_ci: Ends = None
-    quality: Number | None = None
-    quality_ci: Ends = None
-    latency_ms: _Latencies
-    latency_ms_ci: _LatencyEnds
-    latency_vs_cloud_only: _LatencyDifference | None
-    spent_ms: _Spent | None
-    spent_requests: Count
-    served_by: dict[str, Count]
-    frame_bytes: Count
-    prompt_bytes: Count
-    answer_bytes: Count
-    unaccounted_bytes: Count
-    burden_vs_cloud_only: Number | None
-    burden_vs_direct_cloud: Number | None
-    frame_bytes_vs_cloud_only: Number | None
-    burden_paper_bytes: Number | None = None
-    burden_paper_vs_cloud_only: Number | None = None
-    vs_cloud_only_reason: str | None = None
-    offload: dict[str, _Offload] | None = None
-    made_up_inferences: dict[str, Count] | None = None
-    made_up_answers: dict[str, Count] | None = None
-    theory: _Theory = Field(default=None)
-    cost_unit: str = Field(default=None)
-    cost: Number | None = None
-    cost_by_tier: dict[str, Number | None] = {}
-    cost_per_request: Number | None = None
-    cost_per_request_ci: Ends = None
-    cost_reason: str | None = None
-
-
-class _Summary(_Shape):
-    methods: dict[str, _Figures]
-    faithful: _ByClaim
-
-
-class _Answer(_Shape):
+class _Answer(Shape):
     answer: str
     confidence: Number
 
 
-class _Calibrated(_Shape):
+class _Calibrated(Shape):
     answers: list[_Answer]
 
 
-class _Calibration(_Shape):
+class _Calibration(Shape):
     rows: Annotated[list[Any], Field(min_length=1)]
     references: list[str]
     tiers: dict[str, _Calibrated]
@@ -261,7 +94,7 @@ class _Calibration(_Shape):
         return self
 
 
-class _Asked(_Shape):
+class _Asked(Shape):
     id: str
     at_s: Number
     device: str
@@ -273,13 +106,30 @@ class _Asked(_Shape):
 TRACE = "trace.jsonl"
 _JSON: dict[str, TypeAdapter[Any]] = {
     "manifest.json": TypeAdapter(_Manifest),
-    "summary.json": TypeAdapter(_Summary),
+    "summary.json": TypeAdapter(Summary),
     "fidelity.json": TypeAdapter(_Fidelity),
     "calibration.json": TypeAdapter(_Calibration),
     "answers.json": TypeAdapter(dict[str, dict[str, str]]),
     TRACE: TypeAdapter(_Asked),
 }
 """By file; of the trace, a line."""
+
+
+def parsed(content: bytes) -> Any:
+    """JSON whose numbers and texts are some.
+
+    Raises:
+        ValueError: it is none, or has NaN, or a text that is no Unicode.
+    """
+    text = content.decode()
+    parsed = json.loads(text, parse_constant=_no_number)
+    if "\\ud" in text or "\\uD" in text:  # halves of a surrogate pair may stand alone
+        json.dumps(parsed, ensure_ascii=False).encode()
+    return parsed
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def told(error: ValidationError, content: Any) -> str:

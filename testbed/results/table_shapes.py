@@ -13,9 +13,31 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from testbed.results.columns import MOST, MOST_REAL, PER_HOP, PER_NODE, ROWS, SIGNED, SINCE, TABLES
+from testbed.results.columns import TABLES, EventRow, LinkRow, RequestRow, TierRow
+from testbed.results.shape import MOST, MOST_REAL
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.topology import DIRECTIONS
+
+ROWS: dict[str, type] = dict(zip(TABLES, (RequestRow, LinkRow, TierRow, EventRow), strict=True))
+"""By table, the class of its rows."""
+SINCE = {
+    "duplicated_frames": 2, "held_frames": 2, "waited_s": 2,
+    "made_up": 3, "prompt_bytes": 3,
+    "flow_payload_at_s": 4, "flow_attempts": 4, "score": 4, "degraded": 4, "skipped": 4,
+    "breaker_opened": 4, "breaker_refused": 4,
+    "batch_sizes": 6, "prompt_tokens": 6, "generated_tokens": 6, "cost": 6, "backend_ms": 6,
+}  # fmt: skip
+"""From which schema version on all runs have a column; without an entry, from the first."""
+PER_NODE = (
+    "confidences", "thresholds", "window_seqs", "window_lengths", "kept", "node_answers", "queue_ms",
+    "inference_ms", "own_ms", "upstream_ms", "forward_errors", "repeats", "lives", "made_up", "skipped",
+    "batch_sizes", "prompt_tokens", "generated_tokens", "backend_ms",
+)  # fmt: skip
+"""Of ``requests.parquet``: lists as long as ``path``."""
+PER_HOP = ("hop_prompt_bytes", "hop_answer_bytes", "hop_up_ms", "hop_down_ms")
+"""Likewise: lists as long as ``hops``."""
+SIGNED = ("unaccounted_bytes", "unattributed_bytes")
+"""Differences of counts, which may be below 0; no other whole number may."""
 
 
 def wrong_columns(name: str, there: pa.Schema, wanted: Sequence[str], version: int) -> str | None:

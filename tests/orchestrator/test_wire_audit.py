@@ -17,8 +17,9 @@ from testbed.errors import TestbedError
 from testbed.orchestrator.wire_audit import WireAudit, audit_wire
 from testbed.report.captures import find_capture
 from testbed.results.captures import put_away
-from testbed.results.columns import LINKS, PER_HOP, REQUESTS
+from testbed.results.columns import LINKS, REQUESTS
 from testbed.results.directory import RunDirectory
+from testbed.results.table_shapes import PER_HOP
 from testbed.scenario.scenario import Scenario
 from testbed.wire.account import account
 from testbed.wire.parts import BYTE_PARTS

@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from testbed.results.columns import PER_HOP, RequestRow
+from testbed.results.columns import RequestRow
+from testbed.results.table_shapes import PER_HOP
 
 _NOTHING: dict[type, Any] = {str: "", float: 0.0, int: 0, bool: False}
 
