@@ -53,7 +53,7 @@ def require_expected(
     from testbed.results.expectation import failures
 
     with directory.understood():
-        failed = failures(expected, directory.read_json("summary.json"), directory.read_json("fidelity.json"))
+        failed = failures(expected, directory.read_summary(), directory.read_fidelity())
     if failed:
         raise TestbedError("; ".join(failed))
     if not quiet:

@@ -106,7 +106,7 @@ def _tell_quietly(directory: RunDirectory) -> None:
     from testbed.results.run import Run
 
     reports.write_page(Run(directory))
-    for claim, reasons in directory.read_json("fidelity.json")["reasons"].items():
+    for claim, reasons in directory.read_fidelity()["reasons"].items():
         if reasons:
             more = f" (and {len(reasons) - 1} more in fidelity.json)" if len(reasons) > 1 else ""
             typer.echo(f"testbed: {claim} may not be believed: {reasons[0]}{more}", err=True)

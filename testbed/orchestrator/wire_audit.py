@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from testbed.console import Reporter
 from testbed.results.columns import Row
 from testbed.results.directory import RunDirectory
-from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.events import flow_ports
 from testbed.scenario.topology import DIRECTIONS, Direction, Link, Topology
 from testbed.wire.recount import REASSEMBLED, Recount, recount
@@ -45,7 +44,7 @@ def audit_wire(directory: RunDirectory, reporter: Reporter) -> WireAudit:
         TestbedError: a capture is gone, or a file is damaged.
     """
     with directory.understood():
-        scenario = Scenario.model_validate(directory.read_json("manifest.json")["scenario"])
+        scenario = directory.read_scenario()
         requests = directory.read_table("requests.parquet")
         by_link: dict[tuple[str, str], dict[str, Row]] = {}
         for row in directory.read_table("links.parquet"):

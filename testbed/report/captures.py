@@ -11,7 +11,6 @@ from testbed.errors import TestbedError
 from testbed.results.columns import Row
 from testbed.results.directory import RunDirectory
 from testbed.scenario.reading.mistakes import nearest
-from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.events import flow_ports
 from testbed.wire.account import LinkEnds, link_ends
 
@@ -84,14 +83,12 @@ def find_capture(directory: RunDirectory, method: str, link: str) -> Capture:
     Raises:
         TestbedError: the run has no such method or link, or the capture is gone.
     """
-    manifest = directory.read_json("manifest.json")
-    with directory.understood():
-        scenario = Scenario.model_validate(manifest["scenario"])
-        topology = scenario.topology
-        methods = [each.name for each in scenario.methods]
-        links = {each.name: each for each in topology.links}
-        started_ns = manifest.get("started_ns", {}).get(method)
-        before_ns, after_ns = manifest.get("clock_offsets_ns", {}).get(method, (0, 0))
+    manifest, scenario = directory.read_manifest(), directory.read_scenario()
+    topology = scenario.topology
+    methods = [each.name for each in scenario.methods]
+    links = {each.name: each for each in topology.links}
+    started_ns = manifest.get("started_ns", {}).get(method)
+    before_ns, after_ns = manifest.get("clock_offsets_ns", {}).get(method, (0, 0))
     if method not in methods:
         raise TestbedError(f"{directory.path} has no method {method!r}; {nearest(method, methods)}")
     if link not in links:

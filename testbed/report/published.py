@@ -77,6 +77,8 @@ def published_tables(summary: Row, scenario: Row, scorer: Scorer) -> list[Table]
         [scorer.heading, "published", f"burden as the paper's, {unit}", "published", "mark"],
     )
     for method in scenario["methods"]:
+        if method["name"] not in summary["methods"]:  # the run ended before
+            continue
         figures, known = summary["methods"][method["name"]], _known(name, method)
         quality, burden = figures[scorer.key], figures.get("burden_paper_bytes")
         compared.add_row(
@@ -111,7 +113,7 @@ def _notes(name: str, summary: Row) -> Sequence[str]:
         "mark note: from others' notes of the paper, not seen in it",
         "casserve's and colserve's settings there are not known",
     ]
-    requests = max(figures["requests"] for figures in summary["methods"].values())
+    requests = max((figures["requests"] for figures in summary["methods"].values()), default=0)
     if requests < WHOLE_SETS[name]:
         notes.append(f"measured: {requests:,} requests, of {WHOLE_SETS[name]:,} rows of the whole set")
     return notes

@@ -38,8 +38,8 @@ def render(directory: RunDirectory, *, brief: bool = False) -> RenderableType:
     Args:
         brief: what each method is worth, what it costs and what warns of it, in the place of all tables.
     """
-    summary = with_theory(directory, directory.read_json("summary.json"))
-    scenario = directory.read_json("manifest.json")["scenario"]
+    summary = with_theory(directory, directory.read_summary())
+    scenario = directory.read_scenario().model_dump(mode="json")
     scorer = SCORERS[scenario["task"]["kind"]]
     faithful = summary["faithful"]
     parts: list[RenderableType] = [
@@ -60,10 +60,11 @@ def render(directory: RunDirectory, *, brief: bool = False) -> RenderableType:
             tiers_table(directory.read_table("tiers.parquet")),
             *([times_table(summary)] if faithful["latency"] else []),
         ]
-    sample = sample_way(directory.read_table("requests.parquet"), directory.read_trace(), faithful)
+    requests = directory.read_table("requests.parquet")
+    sample = sample_way(requests, directory.read_trace(requests), faithful)
     if sample is not None:
         parts.append(sample)
-    return Group(*parts, verdicts(directory.read_json("fidelity.json")))
+    return Group(*parts, verdicts(directory.read_fidelity()))
 
 
 def print_run(directory: RunDirectory, console: Console, *, brief: bool = False) -> None:

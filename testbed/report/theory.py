@@ -15,7 +15,6 @@ from testbed.results.directory import RunDirectory
 from testbed.results.fidelity import Claim
 from testbed.results.scorers import SCORERS
 from testbed.results.theory import theory_figures
-from testbed.scenario.scenario import Scenario
 
 NOTHING = "n/a"
 TITLE = "Theory beside measurement: "
@@ -26,7 +25,7 @@ def with_theory(directory: RunDirectory, summary: Row) -> dict[str, Any]:
     methods: Mapping[str, Row] = summary["methods"]
     if all("theory" in figures for figures in methods.values()):
         return dict(summary)
-    scenario = Scenario.model_validate(directory.read_json("manifest.json")["scenario"])
+    scenario = directory.read_scenario()
     rows, right = directory.read_table("requests.parquet"), SCORERS[scenario.task.kind].right
     made = {
         method.name: theory_figures(

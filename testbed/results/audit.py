@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import chain, count
 from typing import Any
 
+from testbed.results.anew import computed_anew
 from testbed.results.columns import Row
 from testbed.results.directory import RunDirectory
 from testbed.results.evidence import Audit
@@ -25,17 +26,19 @@ MAX_DIFFERENCES = 50
 
 
 def audit_run(directory: RunDirectory) -> Audit:
-    """Audit a finished run: are its files as it left them, and does each decision follow the rules.
+    """Audit a finished run: are its files as it left them, does each decision follow the rules, and is each
+    figure what others of the run give.
 
     Raises:
         TestbedError: the directory lacks a file or holds a damaged one.
     """
     broken = directory.broken_seals()
     with directory.understood():
-        scenario = Scenario.model_validate(directory.read_json("manifest.json")["scenario"])
+        scenario = directory.read_scenario()
         rows = directory.read_table("requests.parquet")
         audited = audit(scenario, rows, directory.read_calibration(), directory.read_answers())
-    return replace(audited, differences=(*broken, *audited.differences))
+        otherwise = _first_of(list(computed_anew(directory, scenario, rows, audited.decisions)))
+    return replace(audited, differences=(*broken, *audited.differences, *otherwise))
 
 
 def audit(
@@ -79,10 +82,13 @@ def audit(
             rule.apply(case, [step for step in shown if not case.relays(step)]),
         )
         differences += [f"{method.name}: {text}" for text in sentences]
-    if len(differences) > MAX_DIFFERENCES:
-        left = len(differences) - MAX_DIFFERENCES
-        differences = [*differences[:MAX_DIFFERENCES], f"and {left} more"]
-    return Audit(decisions, tuple(differences), not_shown)
+    return Audit(decisions, tuple(_first_of(differences)), not_shown)
+
+
+def _first_of(differences: Sequence[str]) -> list[str]:
+    """The first 50, and how many there are more."""
+    left = len(differences) - MAX_DIFFERENCES
+    return [*differences[:MAX_DIFFERENCES], *([f"and {left} more"] if left > 0 else [])]
 
 
 def _each_once(rows: Sequence[Row], asked: Set[str]) -> Iterator[str]:

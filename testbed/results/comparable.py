@@ -49,20 +49,21 @@ def load(directory: RunDirectory, label: str) -> Loaded:
     """
     directory.require_unchanged(*READ)
     with directory.understood():
-        manifest = directory.read_json("manifest.json")
+        manifest = directory.read_manifest()
         resolved, files = manifest["scenario"], _files(manifest)
+        rows = directory.read_table("requests.parquet")
         asked = {
             entry.id: (entry.dataset, entry.split, entry.row, files.get(entry.dataset, ""))
-            for entry in directory.read_trace()
+            for entry in directory.read_trace(rows)
         }
         requests: dict[str, dict[str, Row]] = {}
-        for row in directory.read_table("requests.parquet"):
+        for row in rows:
             requests.setdefault(row["method"], {})[row["request_id"]] = row
         return Loaded(
             label,
-            Scenario.model_validate(resolved),
+            directory.read_scenario(),
             resolved,
-            directory.read_json("summary.json"),
+            directory.read_summary(),
             requests,
             asked,
         )

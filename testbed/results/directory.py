@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +18,14 @@ import pyarrow.parquet as pq
 from testbed.errors import TestbedError
 from testbed.host.files import nearest_existing, require_utf8, write_whole
 from testbed.results import seals
-from testbed.results.columns import SCHEMA_VERSION, TABLES
+from testbed.results.columns import SCHEMA_VERSION, TABLES, Row
+from testbed.results.shapes import TRACE, parsed, scenario_of, wrong_json, wrong_summary
+from testbed.results.table_shapes import wrong_columns, wrong_values
+from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.trace_file import Request
 
+MOST_BYTES = 1 << 29
+"""Of a file of JSON: the largest that runs leave have the answers to a million requests."""
 GZIPPED = ".gz"
 """At the end of the name of a capture that was compressed."""
 _LONGEST_NAME_BYTES = 600
@@ -90,14 +95,7 @@ class RunDirectory:
         if not there:
             raise TestbedError(f"{path} is no run directory: it has no manifest.json")
         directory = cls(path)
-        version = directory.read_json("manifest.json").get("schema_version")
-        if isinstance(version, bool) or not isinstance(version, int):
-            raise TestbedError(f"{path} is no run directory: its manifest.json has no schema_version")
-        if version > SCHEMA_VERSION:
-            raise TestbedError(
-                f"{path}: has schema version {version}, and this testbed reads up to {SCHEMA_VERSION}; "
-                "install a later one"
-            )
+        directory.schema_version()
         return directory
 
     @contextmanager
@@ -118,6 +116,22 @@ class RunDirectory:
                     "take an unchanged copy of the run"
                 ) from error
             raise
+
+    def schema_version(self) -> int:
+        """The version of the directory's format.
+
+        Raises:
+            TestbedError: it says none, or a later version of the testbed made it.
+        """
+        version = self.read_json("manifest.json").get("schema_version")
+        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+            raise TestbedError(f"{self.path} is no run directory: its manifest.json has no schema_version")
+        if version > SCHEMA_VERSION:
+            raise TestbedError(
+                f"{self.path}: has schema version {version}, and this testbed reads up to {SCHEMA_VERSION}; "
+                "install a later one"
+            )
+        return version
 
     def pcap(self, method: str, link: str) -> Path:
         """Where the capture of a link under a method is to be written; its directory is made."""
@@ -154,13 +168,13 @@ class RunDirectory:
         write_whole(self.path / name, text.encode())
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Read a JSON file that holds an object.
+        """Read a JSON file that holds an object, whatever is in it.
 
         Raises:
             TestbedError: there is no such file, or it is no JSON.
         """
         try:
-            content = json.loads(self._file(name).read_bytes())
+            content = parsed(self._content(name))
         except OSError as error:
             raise TestbedError(f"{self.path / name} cannot be read ({error.strerror})") from error
         except (ValueError, RecursionError) as error:
@@ -169,21 +183,56 @@ class RunDirectory:
             raise TestbedError(f"{self.path / name} holds no JSON object; the run is damaged")
         return content
 
-    def read_calibration(self) -> dict[str, Any] | None:
-        """What methods were calibrated by; ``None`` in a run without.
+    def _read_shaped(self, name: str) -> dict[str, Any]:
+        """The same, of a shape that readers can rely on (:mod:`testbed.results.shapes`)."""
+        content = self.read_json(name)
+        self._require_none(name, wrong_json(name, content))
+        return content
+
+    def _require_none(self, name: str, wrong: str | None) -> None:
+        """Refuse a file of which something is wrong."""
+        if wrong is not None:
+            raise TestbedError(f"{self.path / name}: {wrong}; the run is damaged, take an unchanged copy")
+
+    def read_manifest(self) -> dict[str, Any]:
+        """What was run, on which host, and how that ended.
 
         Raises:
-            TestbedError: the file is damaged.
+            TestbedError: the file is missing or damaged, as for all that are read here.
         """
-        return self.read_json(CALIBRATION) if (self.path / CALIBRATION).is_file() else None
+        return self._read_shaped("manifest.json")
+
+    def read_scenario(self) -> Scenario:
+        """The scenario that was run."""
+        found = scenario_of(self.read_manifest())
+        if isinstance(found, Scenario):
+            return found
+        raise TestbedError(
+            f"{self.path / 'manifest.json'}: {found}; the run is damaged, take an unchanged copy"
+        )
+
+    def read_summary(self) -> dict[str, Any]:
+        """Each method's figures; of no method that ``requests.parquet`` has no row of."""
+        summary, scenario = self._read_shaped("summary.json"), self.read_scenario()
+        self._require_none("summary.json", wrong_summary(summary, scenario))
+        if methods := summary["methods"]:
+            there = {row["method"] for row in self.read_table("requests.parquet", ["method"])}
+            lacking = next((method for method in methods if method not in there), None)
+            wrong = lacking and f"has figures of {lacking}, and requests.parquet no row of it"
+            self._require_none("summary.json", wrong)
+        return summary
+
+    def read_fidelity(self) -> dict[str, Any]:
+        """The verdicts, with reasons and evidence."""
+        return self._read_shaped("fidelity.json")
+
+    def read_calibration(self) -> dict[str, Any] | None:
+        """What methods were calibrated by; ``None`` in a run without."""
+        return self._read_shaped(CALIBRATION) if (self.path / CALIBRATION).is_file() else None
 
     def read_answers(self) -> dict[str, Any] | None:
-        """By tier and request id, the answers that a method knew beforehand; ``None`` in a run without.
-
-        Raises:
-            TestbedError: the file is damaged.
-        """
-        return self.read_json(ANSWERS) if (self.path / ANSWERS).is_file() else None
+        """By tier and request id, the answers that a method knew beforehand; ``None`` in a run without."""
+        return self._read_shaped(ANSWERS) if (self.path / ANSWERS).is_file() else None
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
@@ -194,31 +243,49 @@ class RunDirectory:
     def read_table(self, name: str, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Read a table's rows, or these columns of them; one that the table of an older run lacks is null.
 
+        Names in them are the scenario's, and lists are as long as they must be
+        (:mod:`testbed.results.table_shapes`).
+
         Raises:
             TestbedError: there is no such table, or it is damaged.
         """
+        wanted, version = columns or TABLES[name].names, self.schema_version()
         try:
             file = pq.ParquetFile(self._file(name))
-            there = None if columns is None else [each for each in columns if each in file.schema_arrow.names]
-            rows: list[dict[str, Any]] = file.read(there).to_pylist()
+            self._require_none(name, wrong_columns(name, file.schema_arrow, wanted, version))
+            table = file.read([column for column in wanted if column in file.schema_arrow.names])
+            self._require_none(name, wrong_values(name, table, version, self.read_scenario()))
+            rows: list[dict[str, Any]] = table.to_pylist()
         except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: text that is no UTF-8
             raise TestbedError(f"{self.path / name} cannot be read ({error}); the run is damaged") from error
-        wanted = columns or (TABLES[name].names if name in TABLES else ())
         return [{**dict.fromkeys(wanted), **row} for row in rows]
 
-    def read_trace(self) -> list[Request]:
+    def read_trace(self, rows: Iterable[Row] = ()) -> list[Request]:
         """The requests that the run replayed. They are not checked again, so that no data set is needed.
+
+        Args:
+            rows: of ``requests.parquet``, whose requests must be among them.
 
         Raises:
             TestbedError: there is no trace, or it is damaged.
         """
-        path = self.path / "trace.jsonl"
+        path = self.path / TRACE
         try:
-            return [Request(**json.loads(line)) for line in self._file(path.name).read_bytes().splitlines()]
+            lines = self._content(TRACE).splitlines()
+            trace = [self._request(parsed(line), number) for number, line in enumerate(lines, 1)]
         except OSError as error:
             raise TestbedError(f"{path} cannot be read ({error.strerror})") from error
         except (TypeError, ValueError, RecursionError) as error:
             raise TestbedError(f"{path} is no trace ({error}); the run is damaged") from error
+        names = {request.id for request in trace}
+        lacking = next((row["request_id"] for row in rows if row["request_id"] not in names), None)
+        self._require_none(TRACE, lacking and f"has no request {lacking!r}, of which there is a row")
+        return trace
+
+    def _request(self, entry: Any, number: int) -> Request:
+        wrong = wrong_json(TRACE, entry)
+        self._require_none(TRACE, wrong and f"line {number}: {wrong}")
+        return Request(**entry)
 
     def seal(self) -> None:
         """Write the SHA-256 of every file."""
@@ -251,6 +318,17 @@ class RunDirectory:
         if path.exists() and not path.is_file():
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
         return path
+
+    def _content(self, name: str) -> bytes:
+        """What is in a file of text.
+
+        Raises:
+            OSError: it is not to be read, or larger than any run's.
+        """
+        path = self._file(name)
+        if path.stat().st_size > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES >> 20} MiB", str(path))
+        return path.read_bytes()
 
 
 def utc_now() -> str:

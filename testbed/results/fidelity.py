@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from testbed.results.evidence import Audit, Evidence, Outcomes, Overflow
 from testbed.results.latency import (
     PENDING,
@@ -20,13 +22,14 @@ from testbed.results.latency import (
     tier_notes,
 )
 from testbed.results.limits import Limits
+from testbed.scenario.scenario import Scenario
 
 SCHEMA = 3
 JUDGED = ("fidelity.json", "summary.json")
 """Files that hold verdicts, and are written again when one that was pending is given."""
 MAX_ANSWER_CHARACTERS = 40
 """How much of a strange answer a reason shows."""
-_SAME_NAMES = (
+SAME_NAMES = (
     "audit", "outcomes", "lateness", "unexplained", "backlog", "cpu", "probes", "tiers", "events",
     "overflows", "breakers", "link_process", "stood_still", "own_times", "quotas",
 )  # fmt: skip
@@ -59,9 +62,28 @@ class Fidelity:
             "limits": asdict(self.limits),
             "bytes": seen["accounts"],
             "links": {"before": seen["links_before"], "after": seen["links_after"]},
-            **{name: seen[name] for name in _SAME_NAMES},
+            **{name: seen[name] for name in SAME_NAMES},
             "machine": {"cpus": seen["machine_cpus"]},
         }
+
+
+def evidence_of(written: Mapping[str, Any], scenario: Scenario) -> Evidence:
+    """The evidence that a ``fidelity.json`` of this schema holds.
+
+    Raises:
+        ValidationError: it holds none.
+    """
+    seen: dict[str, Any] = {name: written[name] for name in SAME_NAMES if name in written}
+    seen |= {
+        "accounts": written.get("bytes"),
+        "links_before": (written.get("links") or {}).get("before"),
+        "links_after": (written.get("links") or {}).get("after"),
+        "links_pending": is_pending(written),
+        "machine_cpus": (written.get("machine") or {}).get("cpus"),
+        "lockstep": scenario.replay.mode == "lockstep",
+        "closed_users": scenario.replay.users,
+    }
+    return TypeAdapter(Evidence).validate_python(seen)
 
 
 def is_pending(written: Mapping[str, Any]) -> bool:

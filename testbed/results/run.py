@@ -59,23 +59,22 @@ class Run:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """``summary.json``: each method's figures, and how it differs from cloud-only."""
-        return self._directory.read_json("summary.json")
+        return self._directory.read_summary()
 
     @cached_property
     def fidelity(self) -> dict[str, Any]:
         """``fidelity.json``: the verdicts, the reasons against them, and the evidence."""
-        return self._directory.read_json("fidelity.json")
+        return self._directory.read_fidelity()
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """``manifest.json``: the scenario as it was run, the host, the network, how the run ended."""
-        return self._directory.read_json("manifest.json")
+        return self._directory.read_manifest()
 
     @cached_property
     def scenario(self) -> Scenario:
         """The scenario as it was run."""
-        with self._directory.understood():
-            return Scenario.model_validate(self.manifest["scenario"])
+        return self._directory.read_scenario()
 
     def pcap(self, method: str, link: str) -> Path:
         """The capture of a link under a method, ``.pcap`` or, compressed, ``.pcap.gz``: scapy opens both.

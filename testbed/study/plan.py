@@ -125,8 +125,8 @@ def _read(scenario: Scenario, pilot: RunDirectory) -> tuple[Sequence[Row], Right
     """A pilot's rows, which answers are right in it, and whether its latencies may not be believed."""
     with pilot.understood():
         rows = pilot.read_table("requests.parquet")
-        kind = Scenario.model_validate(pilot.read_json("manifest.json")["scenario"]).task.kind
-        doubted = not pilot.read_json("summary.json")["faithful"]["latency"]
+        kind = pilot.read_scenario().task.kind
+        doubted = not pilot.read_summary()["faithful"]["latency"]
     if kind != scenario.task.kind:
         raise TestbedError(
             f"--pilot: {pilot.path} is about {kind}, and the scenario about {scenario.task.kind}; "

@@ -7,23 +7,30 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
 from testbed.cli import main
 from testbed.errors import TestbedError
+from testbed.report.run_page import render_run_page
+from testbed.results import seals
 from testbed.results.run import load_run
+from testbed.results.seals import SUMS
 from testbed.scenario.matrix import read_matrix
 from testbed.scenario.recordings import check_recordings
 from testbed.scenario.requests import build_trace
 from testbed.scenario.scenario import Scenario, load_scenario
+from testbed.study.sweep.directory import POINTS, SWEEP
 from testbed.wire.account import account
 from testbed.wire.pcap import count_frames
 from tests import ROOT, SCENARIOS
 from tests.wire.crafted import ENDS, assert_exact, assert_same_by_frame
 
 RUN = ROOT / "tests" / "data" / "run-v1"
+TODAYS = ROOT / "tests" / "data" / "run-v6"
+PCAP = "device1-cloud1.pcap"
+"""A capture of the latter, of method recserve."""
 LONGEST_SENTENCE = 4096
 GONE = ".gone"
 """Ends the name of an input that stands for a file of a run that is not there."""
@@ -115,14 +122,51 @@ def data_set(path: Path) -> None:
 def run(path: Path) -> None:
     """A run directory in which one file is another, or is gone: the part of the name from the first dot on
     says which (``truncated.requests.parquet``, ``lost.summary.json.gone``)."""
+    _refused_by(_edited(RUN, path), (_load, _report, _audit))
+
+
+def sealed_run(path: Path) -> None:
+    """The same with a run of today, sealed again after the change, and for every command that reads runs."""
+    directory = _edited(TODAYS, path)
+    if not path.name.endswith((SUMS, f"{SUMS}{GONE}")):
+        seals.seal(directory)
+    if path.name.endswith((PCAP, f"{PCAP}{GONE}")):
+        _refused_by(directory, (_packets, _wire))
+    else:
+        for one in (
+            _what_if,
+            _plan,
+        ):  # which refuse the run in any case: it is small, and its answers made up
+            refusal(one, directory)
+        _refused_by(directory, (_load, _report, _audit, _page, _compare, _packets))
+
+
+def sweep(path: Path) -> None:
+    """The description of a sweep that has one point."""
+    directory = path.parent / "sweep"
+    shutil.rmtree(directory, ignore_errors=True)
+    (directory / POINTS).mkdir(parents=True)
+    (directory / SWEEP).write_bytes(path.read_bytes())
+    shutil.copytree(TODAYS, directory / POINTS / "0001")
+    _refused_by(directory, (_report, _compare))
+
+
+def _edited(run: Path, path: Path) -> Path:
+    """A copy of a run in which the file that the name of ``path`` says is that one, or is gone."""
     directory = path.parent / "run"
     shutil.rmtree(directory, ignore_errors=True)
-    shutil.copytree(RUN, directory)
-    target = directory / path.name.partition(".")[2].removesuffix(GONE)
+    shutil.copytree(run, directory)
+    name = path.name.partition(".")[2].removesuffix(GONE)
+    target = directory / ("captures/recserve" if name == PCAP else "") / name
     target.unlink(missing_ok=True)
     if not path.name.endswith(GONE):
         target.write_bytes(path.read_bytes())
-    refused = [sentence for one in (_load, _report, _audit) if (sentence := refusal(one, directory))]
+    return directory
+
+
+def _refused_by(directory: Path, reads: Sequence[Feed]) -> None:
+    """Have each read it, and raise the first refusal."""
+    refused = [sentence for one in reads if (sentence := refusal(one, directory))]
     if refused:
         raise TestbedError(refused[0])
 
@@ -140,6 +184,30 @@ def _report(directory: Path) -> None:
 
 def _audit(directory: Path) -> None:
     command("audit", str(directory))
+
+
+def _wire(directory: Path) -> None:
+    command("audit", str(directory), "--wire")
+
+
+def _page(directory: Path) -> None:
+    render_run_page(load_run(directory))
+
+
+def _compare(directory: Path) -> None:
+    command("compare", str(directory))
+
+
+def _packets(directory: Path) -> None:
+    command("packets", str(directory), "recserve", "device1-cloud1", "--limit", "3")
+
+
+def _what_if(directory: Path) -> None:
+    command("what-if", str(directory))
+
+
+def _plan(directory: Path) -> None:
+    command("plan", str(SCENARIOS / "smoke.yaml"), "--pilot", str(directory))
 
 
 def command(*arguments: str) -> None:
@@ -177,5 +245,7 @@ FEEDS: dict[str, Feed] = {
     "matrix": read_matrix,
     "data-set": data_set,
     "run": run,
+    "sealed-run": sealed_run,
+    "sweep": sweep,
 }
 """By kind, which is the name of its folder too. HTTP requests go to a server (``tests.corpus.served``)."""

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,8 +16,9 @@ import yaml
 from hypothesis import strategies as st
 
 from testbed.scenario.matrix.table import METADATA_KEY, SCHEMA, digest
+from testbed.study.sweep.directory import FORMAT
 from tests import ROOT, SCENARIOS
-from tests.corpus.feeds import GONE, RUN
+from tests.corpus.feeds import GONE, PCAP, RUN, TODAYS
 from tests.wire.crafted import Connection, answer, request
 from tiers.protocol import COMPLETIONS_PATH
 
@@ -273,15 +275,16 @@ def captures(draw: st.DrawFn) -> bytes:
     return draw(damaged(st.just(content), most=1)) if draw(st.booleans()) else content
 
 
-_JSON_FILES = ("manifest.json", "summary.json", "fidelity.json")
+_JSON_FILES = ("manifest.json", "summary.json", "fidelity.json", "calibration.json")
 _TABLES = ("requests.parquet", "links.parquet", "tiers.parquet", "events.parquet")
-_TREES = {name: json.loads((RUN / name).read_bytes()) for name in _JSON_FILES}
+_OTHERS = ("trace.jsonl", "SHA256SUMS", PCAP)
+_CHANGED = {*_JSON_FILES, *_TABLES, *_OTHERS}
 
 
 @st.composite
-def changed_tables(draw: st.DrawFn, name: str) -> bytes:
+def changed_tables(draw: st.DrawFn, path: Path) -> bytes:
     """A table with a column that is gone, of another name or type, or with other values."""
-    table = pq.read_table(RUN / name)
+    table = pq.read_table(path)
     at = draw(st.integers(0, table.num_columns - 1))
     column = table.column_names[at]
     change = draw(st.sampled_from(["drop", "rename", "type", "values", "empty"]))
@@ -319,18 +322,31 @@ def changed_tables(draw: st.DrawFn, name: str) -> bytes:
 
 
 @st.composite
-def runs(draw: st.DrawFn) -> Named:
+def runs(draw: st.DrawFn, run: Path) -> Named:
     """A file of a run, changed, damaged or gone."""
-    name = draw(st.sampled_from([*_JSON_FILES, *_TABLES, "trace.jsonl", "SHA256SUMS"]))
+    name = draw(st.sampled_from(sorted(path.name for path in run.rglob("*") if path.name in _CHANGED)))
     change = draw(st.sampled_from(["change", "change", "change", "damage", "gone"]))
     if change == "gone":
         return f"grown.{name}{GONE}", b""
-    if change == "damage" or name not in (*_JSON_FILES, *_TABLES):
-        return f"grown.{name}", draw(damaged(st.just((RUN / name).read_bytes()), most=1))
+    if change == "damage" or name in _OTHERS:
+        return f"grown.{name}", draw(damaged(st.just(min(run.rglob(name)).read_bytes()), most=1))
     if name in _TABLES:
-        return f"grown.{name}", draw(changed_tables(name))
-    tree = draw(changed_trees([_TREES[name]]) | odd_values)
+        return f"grown.{name}", draw(changed_tables(run / name))
+    tree = draw(changed_trees([json.loads((run / name).read_bytes())]) | odd_values)
     return f"grown.{name}", json.dumps(tree).encode()
+
+
+_SWEEP = {
+    "format": FORMAT,
+    "scenario": "run-v6.yaml",
+    "scenario_sha256": "ab" * 32,
+    "given": ["methods.recserve.beta=0.5"],
+    "methods": None,
+    "requests": None,
+    "shard": None,
+    "points": [{"number": 1, "settings": {"methods.recserve.beta": "0.5"}, "repeat": 0, "seed": 1}],
+}
+sweeps = damaged(changed_trees([_SWEEP]).map(lambda tree: json.dumps(tree).encode()), most=1)
 
 
 _BODY = {"model": "tier", "messages": [{"role": "user", "content": "good"}], "stream": False}
@@ -404,7 +420,9 @@ GROWTH: dict[str, st.SearchStrategy[Named]] = {
     "recorded": _unnamed(recorded, "jsonl"),
     "matrix": _unnamed(changed_matrices(), "parquet"),
     "data-set": data_sets(),
-    "run": runs(),
+    "run": runs(RUN),
+    "sealed-run": runs(TODAYS),
+    "sweep": _unnamed(sweeps, "json"),
     "http": _unnamed(http_requests(), "http"),
 }
 """By kind of input."""

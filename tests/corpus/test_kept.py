@@ -18,6 +18,7 @@ from testbed.scenario.scenario import load_scenario
 from tests import ROOT, SCENARIOS
 from tests.corpus.feeds import FEEDS, RUN, command, refusal
 from tests.corpus.replay import KEPT, kept
+from tests.study.sweep.made import made_sweep
 
 KINDS = [*FEEDS, "http"]
 REPLAY_S = 550
@@ -143,7 +144,8 @@ def test_what_is_no_file_is_refused_as_a_scenario(strange: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["manifest.json", "summary.json", "links.parquet", "trace.jsonl", "SHA256SUMS"]
+    "name",
+    ["manifest.json", "summary.json", "fidelity.json", "links.parquet", "trace.jsonl", "SHA256SUMS"],
 )
 @pytest.mark.parametrize("make", STRANGE, ids=lambda make: make.__name__)
 def test_what_is_no_file_is_refused_in_a_run(make: Callable[[Path], None], name: str, tmp_path: Path) -> None:
@@ -155,3 +157,27 @@ def test_what_is_no_file_is_refused_in_a_run(make: Callable[[Path], None], name:
         said = refusal(lambda path, read=read: command(read, str(path)), run)  # type: ignore[misc]
         needed = read == "report" or name in ("manifest.json", "SHA256SUMS")
         assert (str(run) in (said or "")) or not needed, read
+
+
+@pytest.mark.parametrize("make", STRANGE, ids=lambda make: make.__name__)
+def test_what_is_no_file_is_refused_as_a_capture(make: Callable[[Path], None], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(RUN, run)
+    pcap = run / "captures" / "recserve" / "device1-edge1.pcap"
+    pcap.unlink()
+    make(pcap)
+    for arguments in (("packets", str(run), "recserve", "device1-edge1"), ("audit", str(run), "--wire")):
+        said = soon(lambda: refusal(lambda _: command(*arguments), run))  # noqa: B023
+        assert str(run) in (said or "")
+
+
+@pytest.mark.parametrize("make", STRANGE, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("name", ["sweep.json", "points/0001/manifest.json", "points/0001.failed"])
+def test_what_is_no_file_is_refused_or_left_out_in_a_sweep(
+    make: Callable[[Path], None], name: str, tmp_path: Path
+) -> None:
+    sweep = made_sweep(tmp_path / "sweep", []).path
+    (sweep / name).unlink(missing_ok=True)
+    make(sweep / name)
+    said = soon(lambda: refusal(lambda path: command("report", str(path)), sweep))
+    assert name != "sweep.json" or str(sweep) in (said or "")

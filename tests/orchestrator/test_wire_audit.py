@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from testbed.report.captures import find_capture
 from testbed.results.captures import put_away
 from testbed.results.columns import LINKS, REQUESTS
 from testbed.results.directory import RunDirectory
+from testbed.results.table_shapes import PER_HOP
 from testbed.scenario.scenario import Scenario
 from testbed.wire.account import account
 from testbed.wire.parts import BYTE_PARTS
@@ -40,12 +41,16 @@ def audited(run: RunDirectory) -> WireAudit:
 
 
 def change(
-    run: RunDirectory, table: str, of: Callable[[dict[str, Any]], bool], column: str, value: Any
+    run: RunDirectory,
+    table: str,
+    of: Callable[[dict[str, Any]], bool],
+    columns: str | Sequence[str],
+    value: Any,
 ) -> None:
-    """Change a column of the rows of which ``of`` is true."""
+    """Change columns of the rows of which ``of`` is true."""
     rows = run.read_table(table)
     for row in filter(of, rows):
-        row[column] = value
+        row |= dict.fromkeys([columns] if isinstance(columns, str) else columns, value)
     run.write_table(table, rows, {"links.parquet": LINKS, "requests.parquet": REQUESTS}[table])
 
 
@@ -96,14 +101,13 @@ def test_a_requests_text_that_differs_is_told(run: RunDirectory) -> None:
 
 
 def test_a_request_that_the_table_has_on_no_link_is_told(run: RunDirectory) -> None:
-    for column in ("hops", "hop_prompt_bytes", "hop_answer_bytes"):
-        change(
-            run,
-            "requests.parquet",
-            lambda row: (row["method"], row["request_id"]) == ("recserve", "r000002"),
-            column,
-            [],
-        )
+    change(
+        run,
+        "requests.parquet",
+        lambda row: (row["method"], row["request_id"]) == ("recserve", "r000002"),
+        ["hops", *PER_HOP],
+        [],
+    )
     prompt, answer = audited(run).differences
     assert "prompt bytes of r000002, and requests.parquet has none there" in prompt
     assert "answer bytes of r000002, and requests.parquet has none there" in answer

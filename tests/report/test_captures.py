@@ -106,5 +106,5 @@ def test_what_times_count_from_is_said(run: RunDirectory) -> None:
 
 def test_a_manifest_that_makes_no_sense_is_told(run: RunDirectory) -> None:
     (run.path / "manifest.json").write_text(json.dumps({"schema_version": 1, "scenario": {"name": 3}}))
-    with pytest.raises(TestbedError, match=r"manifest\.json is not as the run left it"):
+    with pytest.raises(TestbedError, match=r"manifest\.json: status is missing"):
         find_capture(run, "recserve", "device1-edge1")

@@ -13,10 +13,11 @@ import pytest
 
 from testbed.results.audit import audit as audit_rows
 from testbed.results.audit import audit_run
-from testbed.results.columns import LINKS, REQUESTS
+from testbed.results.columns import LINKS, REQUESTS, SCHEMA_VERSION
 from testbed.results.directory import ANSWERS, CALIBRATION, RunDirectory
 from testbed.results.seals import SUMS
 from testbed.scenario.scenario import Scenario, load_scenario, with_methods, with_seed
+from tests.results.filled import filled
 from tests.results.simulated import TEXT, Row, answers, audit, calibrate, simulate
 
 
@@ -401,10 +402,11 @@ def test_a_policy_without_a_rule_is_not_audited_and_that_is_said(tmp_path: Path)
 @pytest.fixture
 def sealed(tmp_path: Path, scenario: Scenario, rows: list[Row]) -> RunDirectory:
     directory = RunDirectory.create(tmp_path / "run", "simulated")
-    directory.write_json("manifest.json", {"scenario": scenario.model_dump(mode="json")})
+    manifest = {"schema_version": SCHEMA_VERSION, "status": "finished", "run_id": "sim", "started_at": "now"}
+    directory.write_json("manifest.json", {**manifest, "scenario": scenario.model_dump(mode="json")})
     directory.write_json(CALIBRATION, calibrate(scenario))
     directory.write_json(ANSWERS, answers(scenario, 200))
-    directory.write_table("requests.parquet", rows, REQUESTS)
+    directory.write_table("requests.parquet", list(map(filled, rows)), REQUESTS)
     directory.write_table("links.parquet", [], LINKS)
     directory.pcap("recserve", "device1-edge1").write_bytes(b"frames")
     directory.seal()

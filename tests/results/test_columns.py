@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from testbed.results.columns import EVENTS, LINKS, REQUESTS, TABLES, TIERS, EventRow
@@ -156,5 +157,5 @@ def test_a_row_comes_back_from_its_table(tmp_path: Path) -> None:
     row = EventRow("recserve", 2, "down", "core", at_s=3.0, lost_frames=7)
     directory = RunDirectory(tmp_path)
     directory.write_table("events.parquet", [asdict(row)], EVENTS)
-    (read,) = directory.read_table("events.parquet")
+    (read,) = pq.read_table(directory.path / "events.parquet").to_pylist()
     assert EventRow(**read) == row

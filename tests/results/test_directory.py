@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from testbed.errors import TestbedError
 from testbed.results.columns import REQUESTS, SCHEMA_VERSION
-from testbed.results.directory import RunDirectory
+from testbed.results.directory import MOST_BYTES, RunDirectory
 from testbed.results.seals import SUMS
+from tests import ROOT
 
 
 @pytest.fixture
@@ -93,20 +94,32 @@ def test_files_are_sealed_again_and_nothing_else_that_changed(sealed: RunDirecto
         sealed.reseal("summary.json")
 
 
-def test_floats_come_back_from_a_table_to_the_last_bit(sealed: RunDirectory) -> None:
+@pytest.fixture
+def old(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(Path(shutil.copytree(ROOT / "tests" / "data" / "run-v1", tmp_path / "old")))
+
+
+def test_floats_come_back_from_a_table_to_the_last_bit(old: RunDirectory) -> None:
     confidences = [0.1 + 0.2, 1 / 3, None]
-    row: dict[str, Any] = dict.fromkeys(REQUESTS.names)
-    sealed.write_table("requests.parquet", [{**row, "confidences": confidences}], REQUESTS)
-    assert sealed.read_table("requests.parquet")[0]["confidences"] == confidences
+    row = max(old.read_table("requests.parquet"), key=lambda row: len(row["path"]))
+    old.write_table("requests.parquet", [{**row, "confidences": confidences}], REQUESTS)
+    assert old.read_table("requests.parquet")[0]["confidences"] == confidences
 
 
-def test_damaged_files_are_one_sentence(sealed: RunDirectory) -> None:
-    (sealed.path / "requests.parquet").write_bytes(b"PAR1 and then nothing")
-    (sealed.path / "summary.json").write_text('{"methods": ')
+def test_a_file_that_is_larger_than_a_run_leaves_is_not_read(old: RunDirectory) -> None:
+    with (old.path / "summary.json").open("r+b") as file:
+        file.truncate(MOST_BYTES + 1)  # which takes no room
+    with pytest.raises(TestbedError, match=r"summary\.json cannot be read \(it has more than 512 MiB\)"):
+        old.read_summary()
+
+
+def test_damaged_files_are_one_sentence(old: RunDirectory) -> None:
+    (old.path / "requests.parquet").write_bytes(b"PAR1 and then nothing")
+    (old.path / "summary.json").write_text('{"methods": ')
     with pytest.raises(TestbedError, match=r"requests\.parquet cannot be read"):
-        sealed.read_table("requests.parquet")
+        old.read_table("requests.parquet")
     with pytest.raises(TestbedError, match=r"summary\.json is no JSON"):
-        sealed.read_json("summary.json")
+        old.read_summary()
 
 
 @pytest.mark.parametrize(

@@ -247,11 +247,15 @@ def nodes(data: RunData) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+_LOADS = [
+    "method", "link", "child", "parent", "up_bytes", "down_bytes", "kilobytes", "mean_kbps", "share_of_rate",
+]  # fmt: skip
+
+
 def link_loads(data: RunData) -> pd.DataFrame:
     """A row for each link and method: its ends in the drawing, its bytes, and their share of its rate."""
     place = nodes(data).set_index("node")
-    rows = list(_loads(data))
-    found = pd.DataFrame(rows)
+    found = pd.DataFrame(list(_loads(data)), columns=_LOADS)
     for end in ("child", "parent"):
         found[f"{end}_x"] = found[end].map(place["x"])
         found[f"{end}_y"] = found[end].map(place["y"])

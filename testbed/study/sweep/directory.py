@@ -9,17 +9,57 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from testbed.errors import TestbedError
-from testbed.host.files import require_utf8, write_whole
+from testbed.host.files import require_utf8, text_of, write_whole
+from testbed.results.directory import RunDirectory
 from testbed.results.seals import SUMS
+from testbed.results.shapes import told
+from testbed.scenario.reading.mistakes import mistake
 from testbed.scenario.scenario import scenario_file
-from testbed.study.sweep.points import Point, Shard, Wanted
+from testbed.study.sweep.points import MAX_POINTS, Point, Shard, Wanted
 
 SWEEP = "sweep.json"
 POINTS = "points"
 FORMAT = 2
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Point(_Shape):
+    number: Annotated[int, Field(ge=1, le=MAX_POINTS)]
+    settings: dict[str, str]
+    repeat: Annotated[int, Field(ge=0)]
+    seed: int
+
+
+class _Description(_Shape):
+    """What ``sweep.json`` must be like, so that whoever reads it can rely on it."""
+
+    scenario: str
+    given: list[str]
+    methods: list[str] | None
+    requests: int | None
+    shard: str | None
+    points: Annotated[list[_Point], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _has_each_point_once(self) -> _Description:
+        if len({point.number for point in self.points}) < len(self.points):
+            raise mistake("has two points of one number")
+        try:
+            Shard.parse(self.shard or "1/1")
+        except TestbedError as error:
+            raise mistake(str(error)) from None
+        return self
+
+
+_DESCRIPTION = TypeAdapter(_Description)
 
 
 @dataclass(frozen=True)
@@ -91,6 +131,12 @@ class SweepDirectory:
             found = json.loads((self.path / SWEEP).read_text(encoding="utf-8"))
             if not isinstance(found, dict):
                 raise ValueError("no mapping")
+            if found.get("format") == FORMAT:
+                _DESCRIPTION.validate_python(found, strict=True)
+        except ValidationError as error:
+            raise TestbedError(
+                f"{self.path / SWEEP}: is no description of a sweep ({told(error, found)})"
+            ) from error
         except (OSError, ValueError, RecursionError) as error:
             raise TestbedError(f"{self.path / SWEEP}: is no description of a sweep ({error})") from error
         return found
@@ -104,10 +150,10 @@ class SweepDirectory:
     @property
     def all_points(self) -> list[Point]:
         """The points of the whole sweep, in their order."""
-        try:
-            return [Point(**entry) for entry in self.description["points"]]
-        except (KeyError, TypeError) as error:
-            raise TestbedError(f"{self.path / SWEEP}: is no description of a sweep ({error})") from error
+        return [
+            Point(**{name: entry[name] for name in _Point.model_fields})
+            for entry in self.description["points"]
+        ]
 
     @property
     def shard(self) -> Shard | None:
@@ -124,10 +170,10 @@ class SweepDirectory:
         if not (self.run_path(point) / SUMS).is_file():
             return False
         try:
-            manifest = json.loads((self.run_path(point) / "manifest.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # damaged
+            manifest = RunDirectory(self.run_path(point)).read_json("manifest.json")
+        except TestbedError:  # damaged
             return False
-        return isinstance(manifest, dict) and manifest.get("status") == "finished"
+        return manifest.get("status") == "finished"
 
     def begin(self, point: Point) -> Path:
         """Make way for a point: what an earlier attempt left of it goes."""
@@ -141,10 +187,8 @@ class SweepDirectory:
 
     def failure(self, point: Point) -> str | None:
         """Why a point could not be run, if it could not."""
-        try:
-            return self._failure(point).read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            return None
+        path = self._failure(point)
+        return text_of(path).strip() if path.is_file() else None
 
     def _failure(self, point: Point) -> Path:
         return self.path / POINTS / f"{point.name}.failed"

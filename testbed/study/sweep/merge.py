@@ -150,7 +150,7 @@ def _judged_since(run: Path, other: Path) -> bool:
 
 
 def _pending(run: Path) -> bool:
-    return is_pending(RunDirectory(run).read_json("fidelity.json"))
+    return is_pending(RunDirectory(run).read_fidelity())
 
 
 def _take(point: Point, run: Path | None, whole: SweepDirectory, sources: Sequence[SweepDirectory]) -> None:

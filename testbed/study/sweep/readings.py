@@ -11,7 +11,6 @@ from testbed.results.comparable import READ
 from testbed.results.directory import RunDirectory
 from testbed.results.fidelity import Claim
 from testbed.results.scorers import SCORERS, Scorer
-from testbed.scenario.scenario import Scenario
 from testbed.study.frontiers import Setting
 
 COLUMNS = ("request_id", "method", "outcome", "answer", "score", "reference", "hop_prompt_bytes")
@@ -54,12 +53,13 @@ def read_run(directory: RunDirectory) -> RunReadings | str:
     """
     directory.require_unchanged(*READ)
     with directory.understood():
-        faithful = directory.read_json("summary.json")["faithful"]
+        faithful = directory.read_summary()["faithful"]
         if doubted := [claim for claim in CLAIMS if not faithful[claim]]:
             return f"the verdict on {' and on '.join(doubted)} is false"
-        scenario = Scenario.model_validate(directory.read_json("manifest.json")["scenario"])
+        scenario = directory.read_scenario()
         by_method: dict[str, dict[str, Row]] = {method.name: {} for method in scenario.methods}
-        for row in directory.read_table("requests.parquet", COLUMNS):
+        rows = directory.read_table("requests.parquet", COLUMNS)
+        for row in rows:
             by_method[row["method"]][row["request_id"]] = row
         policy = f"{scenario.tier_names[-1]}-only"
         cloud = next((by_method[one.name] for one in scenario.methods if one.policy == policy), {})
@@ -72,7 +72,7 @@ def read_run(directory: RunDirectory) -> RunReadings | str:
             Reading(Setting.of(method), seed, dict(_requests(scorer, seed, by_method[method.name], cloud)))
             for method in scenario.methods
         ]
-        asked = {entry.id: (entry.dataset, entry.split, entry.row) for entry in directory.read_trace()}
+        asked = {entry.id: (entry.dataset, entry.split, entry.row) for entry in directory.read_trace(rows)}
         prompts = {(seed, name): (*asked[name], row["reference"]) for name, row in cloud.items()}
     return RunReadings(readings, scenario.tier_names, scorer, prompts)
 

@@ -77,9 +77,9 @@ def _figures(run: Path) -> Iterator[dict[str, Any]]:
     directory = RunDirectory.open(run)
     directory.require_unchanged(*_READ)
     with directory.understood():
-        summary, manifest = directory.read_json("summary.json"), directory.read_json("manifest.json")
+        summary, manifest = directory.read_summary(), directory.read_manifest()
         faithful: Mapping[str, bool] = summary["faithful"]
-        reasons = {} if all(faithful.values()) else directory.read_json("fidelity.json")["reasons"]
+        reasons = {} if all(faithful.values()) else directory.read_fidelity()["reasons"]
         scorer = SCORERS[manifest["scenario"]["task"]["kind"]]
     about = {
         "started_at": manifest["started_at"],

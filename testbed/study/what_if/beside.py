@@ -8,7 +8,6 @@ from typing import Any
 from testbed.errors import TestbedError
 from testbed.results.columns import Row
 from testbed.results.directory import RunDirectory
-from testbed.scenario.scenario import Scenario
 from testbed.scenario.topology import Topology
 from testbed.study.what_if.figures import Figures
 from testbed.study.what_if.replay import replay
@@ -45,8 +44,8 @@ def beside(
         TestbedError: the run has none of the methods, or lacks a file.
     """
     with directory.understood():
-        summary = directory.read_json("summary.json")
-        scenario = Scenario.model_validate(directory.read_json("manifest.json")["scenario"])
+        summary = directory.read_summary()
+        scenario = directory.read_scenario()
         requests, links = (directory.read_table(f"{name}.parquet") for name in ("requests", "links"))
     pairs = []
     for point, figures in zip(points, predicted, strict=True):

@@ -156,7 +156,7 @@ def scenario_of(directory: RunDirectory, methods: Sequence[str] | None = None) -
         TestbedError: its manifest is missing or damaged, or it has no such method.
     """
     with directory.understood():
-        scenario = Scenario.model_validate(directory.read_json("manifest.json")["scenario"])
+        scenario = directory.read_scenario()
     return scenario if methods is None else with_methods(scenario, methods)
 
 

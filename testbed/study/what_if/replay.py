@@ -133,7 +133,6 @@ def _nodes(study: Study, point: Point) -> dict[str, _Node]:
         if point.method.shared:
             shared[node.tier] = policy
         judge = policy.judge if ours else _plainly(policy)
-        judge = policy.judge if ours else _plainly(policy)
         nodes[node.name] = _Node(node.name, node.level, policy, judge, confidences[node.tier])
     for node in study.topology.nodes:
         if node.parent is not None:

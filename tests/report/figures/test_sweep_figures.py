@@ -17,6 +17,7 @@ from testbed.report.figures.style import Style
 from testbed.report.figures.sweep_chart import DOUBTED
 from testbed.report.figures.sweep_data import SweepData
 from testbed.report.figures.sweep_figures import MAX_MARKS, sweep_subject
+from testbed.results.directory import RunDirectory
 from testbed.results.fidelity import CLAIMS
 from testbed.study.sweep.points import Point
 from tests.study.sweep.made import data_of, doubt, made_sweep
@@ -95,13 +96,18 @@ def test_names_without_room_for_them_leave_the_plots_their_width(tmp_path: Path)
     """An axis narrower than the padding of its ends would run backwards."""
 
     def renamed(_point: Point, summary: dict[str, Any]) -> None:
-        summary["methods"] = {f"{name}-{'and-more-' * 5}": of for name, of in summary["methods"].items()}
+        summary["methods"] = {f"{name}-{'and-more-' * 4}": of for name, of in summary["methods"].items()}
 
     given = ["methods.recserve.beta=0.1,0.3,0.5", "links.core.loss=0%,1%,2%"]
+    sweep = made_sweep(tmp_path / "sweep", given, change=renamed)
+    for run in (RunDirectory(sweep.run_path(point)) for point in sweep.points):
+        manifest, names = run.read_json("manifest.json"), list(run.read_json("summary.json")["methods"])
+        for method, name in zip(manifest["scenario"]["methods"], names, strict=True):
+            method["name"] = name
+        run.write_json("manifest.json", manifest)
+        run.seal()
     (figure,) = [
-        figure
-        for name, figure in figures_of(data_of(made_sweep(tmp_path / "sweep", given, change=renamed))).items()
-        if name == "quality-over-core-loss"
+        figure for name, figure in figures_of(data_of(sweep)).items() if name == "quality-over-core-loss"
     ]
     spec = fitted(figure, Style(width=252, font_size=8), ALL_TRUE)
     assert spec["spec"]["width"] > 60

@@ -17,6 +17,7 @@ from testbed.study.what_if.replay import replay
 from testbed.study.what_if.scenarios import study_of_scenario
 from testbed.study.what_if.study import Point, Study
 from tests import SCENARIOS
+from tests.results.filled import filled
 
 RECORDED = SCENARIOS / "recorded.yaml"
 
@@ -38,22 +39,27 @@ def _write_run(path: Path, scenario: Scenario, study: Study) -> None:
     rows = [row for method in enumerate(scenario.methods, 1) for row in _rows(study, Point(*method))]
     directory.write_table("requests.parquet", rows, REQUESTS)
     write_trace(study.trace, path / "trace.jsonl")
-    directory.write_json("summary.json", {"faithful": dict.fromkeys(CLAIMS, True)})
-    manifest = {"schema_version": SCHEMA_VERSION, "status": "finished"}
+    directory.write_json("summary.json", {"methods": {}, "faithful": dict.fromkeys(CLAIMS, True)})
+    manifest = {"schema_version": SCHEMA_VERSION, "status": "finished", "run_id": "made", "started_at": ""}
     directory.write_json("manifest.json", {**manifest, "scenario": scenario.model_dump(mode="json")})
     directory.seal()
 
 
 def _rows(study: Study, point: Point) -> Iterator[dict[str, Any]]:
-    tiers = list(study.tiers)
+    tiers, topology = list(study.tiers), study.scenario.topology
     requests = zip(study.trace, study.places.tolist(), replay(study, point).tolist(), strict=True)
     for request, place, level in requests:
-        yield {
+        path = topology.way_up(request.device)[: level + 1]
+        row = {
             "request_id": request.id,
             "method": point.method.name,
+            "device": request.device,
+            "path": path,
+            "hops": [link.name for node in path[:-1] if (link := topology.link_up(node))],
             "outcome": "answered",
             "tier": tiers[level],
             "answer": study.tiers[tiers[level]].answers[place],
             "reference": study.references[place],
             "hop_prompt_bytes": [int(study.prompt_bytes[place])] * level,
         }
+        yield filled(row)

@@ -113,7 +113,8 @@ def test_points_that_are_not_there_or_not_to_be_believed_are_left_out_and_named(
     points = sweep.points
     for number in (1, 3):
         path = sweep.run_path(points[number]) / "summary.json"
-        path.write_text(json.dumps({"faithful": {"bytes": number != 3, "quality": False}}))
+        faithful = {"bytes": number != 3, "decisions": True, "quality": False, "latency": True}
+        path.write_text(json.dumps({"methods": {}, "faithful": faithful}))
         RunDirectory(path.parent).seal()
     (sweep.run_path(points[2]) / "requests.parquet").write_bytes(b"changed")
     sweep.begin(points[4])

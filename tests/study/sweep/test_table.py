@@ -32,7 +32,8 @@ def test_intervals_and_shares_are_those_of_the_summary(tmp_path: Path) -> None:
 
 def test_costs_have_columns_if_there_are_prices(tmp_path: Path) -> None:
     def price(point: Point, summary: dict[str, Any]) -> None:
-        each = {"cost_per_request": 0.5, "cost_per_request_ci": [0.4, 0.6]}
+        each: dict[str, Any] = {"cost_per_request": 0.5, "cost_per_request_ci": [0.4, 0.6]}
+        each["cost_by_tier"] = {"device": 1.0, "edge": 2.0, "cloud": 3.0}
         summary["methods"]["recserve"].update(cost=6.0, cost_unit="J", cost_reason=None, **each)
 
     table = sweep_table(made_sweep(tmp_path / "sweep", GIVEN, change=price))

@@ -1,0 +1,193 @@
+"""Computes again what of a run's files follows from others, so that a changed number is found, sealed or not.
+
+Tables are held against themselves and one another, ``summary.json`` against the tables, the evidence in
+``fidelity.json`` against the tables, and its verdicts against its evidence. The tables of bytes are held
+against the captures by ``testbed audit --wire``. What only the run could see (probes, CPUs, links) has
+nothing to be held against.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import ValidationError
+
+from testbed.results.columns import SCHEMA_VERSION, Row
+from testbed.results.cost import is_priced, with_costs
+from testbed.results.directory import RunDirectory
+from testbed.results.fidelity import CLAIMS, SAME_NAMES, SCHEMA, evidence_of, judge
+from testbed.results.latency import Limits
+from testbed.results.recorded import TOLERANCE, Recorded, alike
+from testbed.results.shapes import told
+from testbed.results.shown import against_evidence
+from testbed.results.summary import summarise
+from testbed.results.times import HOP_COLUMNS, NODE_COLUMNS
+from testbed.scenario.scenario import Scenario
+
+TOLERANCE_MS = 1e-6
+PARTS = (
+    "prompt_bytes", "answer_bytes", "envelope_bytes", "instrumentation_bytes", "http_header_bytes",
+    "packet_header_bytes", "tcp_control_bytes", "retransmitted_bytes", "other_bytes",
+)  # fmt: skip
+"""Columns of ``links.parquet`` that sum to the bytes of its frames, with those that are unaccounted."""
+_BY_ANOTHER_RULE = ("latency_ms", "latency_ms_ci", "latency_vs_cloud_only")
+"""What summaries of earlier schema versions have by rules of their time."""
+
+
+def computed_anew(
+    directory: RunDirectory, scenario: Scenario, requests: Sequence[Row], decisions: int
+) -> Iterator[str]:
+    """A sentence for each figure of a run that is not what others of it give.
+
+    Args:
+        requests: the rows of ``requests.parquet``.
+        decisions: how many the audit finds there.
+
+    Raises:
+        TestbedError: a file that is there is damaged.
+    """
+    run = Recorded(directory, scenario, requests, decisions)
+    yield from (f"requests.parquet: {text}" for text in _requests(run))
+    yield from (f"links.parquet: {text}" for text in _links(run))
+    yield from (f"tiers.parquet: {text}" for text in _tiers(run))
+    yield from (f"summary.json: {text}" for text in _summary(run))
+    yield from (f"fidelity.json: {text}" for text in _fidelity(run))
+
+
+def _requests(run: Recorded) -> Iterator[str]:
+    same: dict[str, tuple[Any, ...]] = {}
+    for row in run.requests:
+        where = f"{row['request_id']} under {row['method']}"
+        lists = NODE_COLUMNS + HOP_COLUMNS
+        parts = [row["lateness_ms"], row["unexplained_ms"], *(ms for name in lists for ms in row[name])]
+        sums = {
+            "latency_ms": math.fsum(ms for ms in parts if ms is not None),
+            "lateness_ms": (row["sent_at_s"] - row["scheduled_at_s"]) * 1000,
+        }
+        latency_ms = (row["done_at_s"] - row["scheduled_at_s"]) * 1000
+        for name, value in (*sums.items(), ("latency_ms", latency_ms)):
+            if not math.isclose(row[name], value, rel_tol=TOLERANCE, abs_tol=TOLERANCE_MS):
+                yield f"{where}: {name} is {row[name]:.6g}, and its other times give {value:.6g}"
+        if row["correct"] != (row["answer"] == row["reference"]):
+            yield f"{where}: correct is {str(row['correct']).lower()}, and answer and reference say otherwise"
+        asked = (row["device"], row["reference"], row["prompt_bytes"])
+        if same.setdefault(row["request_id"], asked) != asked:
+            yield f"{where}: device, reference or prompt_bytes are not those under another method"
+    if is_priced(run.scenario) and run.tiers is not None:
+        for method, rows in run.by_method.items():
+            nodes = [row for row in run.tiers if row["method"] == method]
+            for row, again in zip(rows, with_costs(run.scenario, method, rows, nodes), strict=True):
+                if row["cost"] is not None and not alike(row["cost"], again["cost"]):
+                    yield f"{row['request_id']} under {method}: cost is {row['cost']}, not {again['cost']}"
+
+
+def _links(run: Recorded) -> Iterator[str]:
+    texts: Counter[tuple[str, str, str]] = Counter()
+    for row in run.requests:
+        hops = zip(row["hops"], row["hop_prompt_bytes"], row["hop_answer_bytes"], strict=True)
+        for link, prompt_bytes, answer_bytes in hops:
+            texts[row["method"], link, "up"] += prompt_bytes
+            texts[row["method"], link, "down"] += answer_bytes
+    for row in run.links or ():
+        key = row["method"], row["link"], row["direction"]
+        where = f"{row['link']} {row['direction']} under {row['method']}"
+        parts = sum(row[part] for part in PARTS) + row["unaccounted_bytes"]
+        if row["frame_bytes"] != parts:
+            yield f"{where}: frame_bytes is {row['frame_bytes']:,}, and its parts are {parts:,}"
+        text = row["prompt_bytes"] + row["answer_bytes"] - row["unattributed_bytes"]
+        if text != texts[key]:
+            yield f"{where}: {text:,} bytes of text are requests', and requests.parquet has {texts[key]:,}"
+
+
+def _tiers(run: Recorded) -> Iterator[str]:
+    """A node that a request reached twice, or that died, has more inferences than the requests show."""
+    shown: Counter[tuple[str, str]] = Counter()
+    for row in run.requests:
+        inferred = (node for node, of in zip(row["path"], row["confidences"], strict=True) if of is not None)
+        shown.update((row["method"], node) for node in inferred)
+    smooth = {
+        method
+        for method, rows in run.by_method.items()
+        if all(
+            row["outcome"] == "answered"
+            and not any((*row["forward_errors"], *row["repeats"], *(row["skipped"] or ())))
+            for row in rows
+        )
+    }
+    for row in run.tiers or ():
+        count = shown[row["method"], row["node"]]
+        if row["inferences"] < count or (row["inferences"] > count and row["method"] in smooth):
+            yield (
+                f"{row['node']} under {row['method']}: {row['inferences']} inferences, and requests.parquet "
+                f"has {count}"
+            )
+
+
+def _summary(run: Recorded) -> Iterator[str]:
+    if run.summary is None or run.links is None or run.tiers is None:
+        return
+    manifest = run.directory.read_manifest()
+    again = summarise(run.scenario, run.requests, run.links, {}, run.tiers, judged="made_by" not in manifest)[
+        "methods"
+    ]
+    written = run.summary["methods"]
+    for method in again.keys() - written.keys():
+        yield f"methods.{method} is missing"
+    for method, figures in written.items():
+        figures_again = again.get(method, {})
+        if run.directory.schema_version() < SCHEMA_VERSION:
+            known = [key for key in figures if key not in _BY_ANOTHER_RULE]
+            figures, figures_again = (
+                {key: some.get(key) for key in known} for some in (figures, figures_again)
+            )
+        yield from _differences(figures, figures_again, f"methods.{method}")
+    if run.fidelity is not None and run.summary["faithful"] != run.fidelity["faithful"]:
+        yield "its verdicts are not those of fidelity.json"
+
+
+def _differences(written: Any, again: Any, path: str) -> Iterator[str]:
+    """Where two values of JSON differ."""
+    if isinstance(written, dict) and isinstance(again, dict):
+        for key in dict.fromkeys((*again, *written)):
+            if key not in written:
+                yield f"{path}.{key} is missing"
+            elif key in again:
+                yield from _differences(written[key], again[key], f"{path}.{key}")
+            else:
+                yield f"{path}.{key} is no figure of such a run"
+    elif not alike(written, again):
+        yield f"{path} is {written!r}, and the tables give {again!r}"
+
+
+def _fidelity(run: Recorded) -> Iterator[str]:
+    fidelity = run.fidelity
+    if fidelity is None:
+        return
+    for claim in CLAIMS:
+        if bool(fidelity["faithful"][claim]) == bool(fidelity["reasons"][claim]):
+            yield f"{claim} is {str(fidelity['faithful'][claim]).lower()}, and its reasons say otherwise"
+    schema = fidelity.get("schema")
+    if isinstance(schema, bool) or not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
+        yield f"schema is {schema!r}, and no version up to {SCHEMA}"
+        return
+    if schema < SCHEMA or not fidelity.keys() >= set(SAME_NAMES):  # an earlier version's rules were others
+        return
+    limits = asdict(Limits())
+    if fidelity.get("limits", {}) != {name: limits.get(name) for name in fidelity.get("limits", {})}:
+        yield "its limits are not those by which this version judges"
+    try:
+        evidence = evidence_of(fidelity, run.scenario)
+    except ValidationError as error:
+        yield f"its evidence is none: {told(error, fidelity)}"
+        return
+    yield from against_evidence(run, evidence)
+    whole = run.directory.read_manifest()["status"] == "finished"
+    for claim, reasons in judge(evidence).reasons.items():
+        if reasons and fidelity["faithful"][claim]:
+            yield f"{claim} is true, and its evidence speaks against it: {reasons[0]}"
+        elif whole and not reasons and not fidelity["faithful"][claim]:
+            yield f"{claim} is false, and nothing in its evidence speaks against it"

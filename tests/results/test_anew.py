@@ -1,0 +1,205 @@
+"""The audit computes figures again, so that a changed one is found, although the run was sealed again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from testbed.errors import TestbedError
+from testbed.results.audit import audit_run
+from testbed.results.columns import TABLES
+from testbed.results.directory import RunDirectory
+from tests import ROOT
+
+RUN = ROOT / "tests" / "data" / "run-v6"
+Change = Callable[[dict[str, Any]], None]
+SUMMARY = json.loads((RUN / "summary.json").read_bytes())
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    """A copy of a run of today, to be changed."""
+    return RunDirectory(Path(shutil.copytree(RUN, tmp_path / "run")))
+
+
+def differences(run: RunDirectory) -> tuple[str, ...]:
+    """What the audit of a run says that was sealed again."""
+    run.seal()
+    return audit_run(run).differences
+
+
+def test_of_a_run_that_nobody_changed_all_comes_out_the_same(run: RunDirectory) -> None:
+    assert audit_run(run).differences == ()
+
+
+def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    below = [leaf for step, one in steps for leaf in _leaves(one, (*path, step))]
+    yield from below or [path]
+
+
+def _other(value: Any) -> Any:
+    """A value of the same kind."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1 if isinstance(value, int) else value * 1.001 + 1e-6
+    return 0.5 if value is None else "x"
+
+
+@settings(
+    max_examples=40,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(path=st.sampled_from([path for path in _leaves(SUMMARY) if path]))
+def test_no_figure_of_the_summary_can_be_changed_unseen(run: RunDirectory, path: tuple[Any, ...]) -> None:
+    changed = json.loads(json.dumps(SUMMARY))
+    *above, last = path
+    holder = changed
+    for step in above:
+        holder = holder[step]
+    holder[last] = _other(holder[last])
+    run.write_json("summary.json", changed)
+    try:
+        found = differences(run)
+    except TestbedError as error:  # it cannot be such a figure at all
+        found = (str(error),)
+    assert any("summary.json" in text for text in found), found
+
+
+def test_a_figure_that_was_taken_away_or_put_in_is_found(run: RunDirectory) -> None:
+    changed = json.loads(json.dumps(SUMMARY))
+    del changed["methods"]["recserve"]["macro_f1"]
+    changed["methods"]["recserve"]["lead"] = 3.0
+    run.write_json("summary.json", changed)
+    assert differences(run) == (
+        "summary.json: methods.recserve.macro_f1 is missing",
+        "summary.json: methods.recserve.lead is no figure of such a run",
+    )
+
+
+def _reasons(fidelity: dict[str, Any]) -> None:
+    fidelity["reasons"]["decisions"] = ["the host was busy"]
+    fidelity["faithful"]["decisions"] = False
+
+
+def _verdict(fidelity: dict[str, Any]) -> None:
+    fidelity["reasons"]["latency"] = []
+    fidelity["faithful"]["latency"] = True
+
+
+def _alone(fidelity: dict[str, Any]) -> None:
+    fidelity["faithful"]["latency"] = True
+
+
+def _measured(fidelity: dict[str, Any]) -> None:
+    fidelity["links"]["before"][0]["measured"] = 1e3
+
+
+def _drops(fidelity: dict[str, Any]) -> None:
+    fidelity["bytes"][0]["capture_dropped_frames"] = 3
+
+
+def _limits(fidelity: dict[str, Any]) -> None:
+    fidelity["limits"]["lateness_p99_ms"] = 1e4
+
+
+def _lateness(fidelity: dict[str, Any]) -> None:
+    fidelity["lateness"][0]["p99_ms"] = 0.25
+
+
+def _outcomes(fidelity: dict[str, Any]) -> None:
+    fidelity["outcomes"][0]["ended"] = {"answered": 15, "timeout": 1}
+
+
+def _frames(fidelity: dict[str, Any]) -> None:
+    fidelity["bytes"][0]["frames"] += 1
+
+
+def _of_no_schema(fidelity: dict[str, Any]) -> None:
+    fidelity["schema"] = 99
+
+
+def _no_evidence(fidelity: dict[str, Any]) -> None:
+    fidelity["probes"] = {"recserve": [{"link": 3}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (_reasons, "decisions is false, and nothing in its evidence speaks against it"),
+        (_verdict, "latency is true, and its evidence speaks against it: cloud-only: the link process"),
+        (_alone, "latency is true, and its reasons say otherwise"),
+        (_measured, "device1-cloud1: round trip 1000 ms, expected 5.0784 to 7.0784: is called right"),
+        (
+            _drops,
+            "bytes is true, and its evidence speaks against it: cloud-only, device1-cloud1: the capture",
+        ),
+        (_limits, "its limits are not those by which this version judges"),
+        (_lateness, "lateness of cloud-only: p99_ms is 0.25, and requests.parquet gives "),
+        (_outcomes, "outcomes of cloud-only are not those of requests.parquet"),
+        (_frames, "device1-cloud1 up under cloud-only: frames is "),
+        (_of_no_schema, "schema is 99, and no version up to "),
+        (_no_evidence, "its evidence is none: probes.recserve.1.link must be a"),
+    ],
+    ids=lambda value: getattr(value, "__name__", "")[1:] or None,
+)
+def test_a_verdict_or_evidence_that_was_changed_is_found(
+    run: RunDirectory, change: Change, sentence: str
+) -> None:
+    fidelity = run.read_json("fidelity.json")
+    change(fidelity)
+    run.write_json("fidelity.json", fidelity)
+    summary = run.read_json("summary.json")
+    run.write_json("summary.json", summary | {"faithful": fidelity["faithful"]})
+    assert [text for text in differences(run) if text.startswith(f"fidelity.json: {sentence}")]
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "sentence"),
+    [
+        ("requests.parquet", "latency_ms", "requests.parquet: {request_id} under {method}: latency_ms is"),
+        ("requests.parquet", "sent_at_s", "requests.parquet: {request_id} under {method}: lateness_ms is"),
+        ("requests.parquet", "correct", "requests.parquet: {request_id} under {method}: correct is"),
+        ("requests.parquet", "reference", "requests.parquet: {request_id} under {method}: correct is"),
+        ("requests.parquet", "prompt_bytes", "requests.parquet: {request_id} under recserve: device, ref"),
+        ("links.parquet", "frame_bytes", "links.parquet: {link} {direction} under {method}: frame_bytes is"),
+        ("links.parquet", "unattributed_bytes", "links.parquet: {link} {direction} under {method}: "),
+        ("tiers.parquet", "inferences", "tiers.parquet: {node} under {method}: "),
+        ("tiers.parquet", "throttled_s", "fidelity.json: throttled_s of {node} is "),
+    ],
+)
+def test_a_table_that_was_changed_is_found(run: RunDirectory, table: str, column: str, sentence: str) -> None:
+    rows = run.read_table(table)
+    row = rows[0]
+    row[column] = _other(row[column])
+    run.write_table(table, rows, TABLES[table])
+    assert [text for text in differences(run) if text.startswith(sentence.format(**row))]
+
+
+def test_what_scales_with_a_whole_table_is_found_too(run: RunDirectory) -> None:
+    """Answers given to a better method: all of its rows, and its summary, but not what nodes recorded."""
+    rows = run.read_table("requests.parquet")
+    for row in rows:
+        if row["method"] == "recserve":
+            row |= {"answer": row["reference"], "correct": True}
+    run.write_table("requests.parquet", rows, TABLES["requests.parquet"])
+    found = differences(run)
+    assert any("which is not what the nodes recorded" in text for text in found)
+    assert any(text.startswith("summary.json: methods.recserve.accuracy is") for text in found)
+
+
+def test_a_run_that_never_ended_lacks_files_and_is_audited_as_far_as_it_came(run: RunDirectory) -> None:
+    for name in ("summary.json", "fidelity.json", "tiers.parquet"):
+        (run.path / name).unlink()
+    assert differences(run) == ()
