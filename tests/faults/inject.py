@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from testbed.host.engine import HOST, engine
 from testbed.host.files import text_of
-from testbed.host.processes.proc import PROC, Process, command_line, process_ids
+from testbed.host.processes.proc import PROC, Process, command_line, command_name, process_ids
 from testbed.host.processes.waiting import wait_until
 from testbed.network.containers import RUN_LABEL
 from tests import ROOT
@@ -44,6 +44,8 @@ SAID: Mapping[Phase, str] = {
 """What a run says when a phase begins, or before it does."""
 BRIEF: frozenset[Phase] = frozenset(("preparing", "starting", "warming", "accounting", "judging", "sealing"))
 """Phases that may be over in a moment: the run is held still, so that the fault comes within them."""
+ENGINE = ("dockerd", "containerd")
+"""How the names of an engine's processes begin."""
 UNDER_WAY_FRAMES = 8
 """So many are those of two requests and their answers."""
 
@@ -73,9 +75,10 @@ class UnderWay:
         return words in self.log.read_text(errors="replace")
 
     def processes(self) -> list[int]:
-        """It, and all that it or one of them has started on the host."""
+        """It, and all that it or one of them has started on the host, but an engine, which stays."""
         word = f"{MARK}={self.mark}\0"
-        return [pid for pid in process_ids() if word in text_of(PROC / str(pid) / "environ")]
+        pids = [pid for pid in process_ids() if word in text_of(PROC / str(pid) / "environ")]
+        return [pid for pid in pids if not command_name(pid).startswith(ENGINE)]
 
 
 @contextmanager

@@ -33,6 +33,7 @@ ENDED = replace(
     sentence="testbed: interrupted",
     rows={METHODS[0]: REQUESTS, METHODS[1]: 3},
     manifest="interrupted",
+    report=(1, "testbed: RUN was interrupted"),
     faithful=dict.fromkeys(TRUE, False),
     reasons=dict.fromkeys(TRUE, ("it was ended",)),
 )
@@ -116,6 +117,11 @@ def test_what_is_as_it_must_be_is_not_complained_about(name: str, seen: Seen) ->
             "unsaid: its last line does not name 'cloud1'",
         ),
         ("run stands still while replaying", replace(FINISHED, **DOUBTED), "untrue: no reason against lat"),
+        (
+            "SIGINT while replaying",
+            replace(ENDED, report=(0, "")),
+            "unsaid: `testbed report` on a run that is",
+        ),
         ("SIGINT while replaying", replace(ENDED, report_traceback=True), "unsaid: `testbed report`"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import tempfile
@@ -17,9 +16,10 @@ import pyarrow.parquet as pq
 
 from testbed.host.engine import engine
 from testbed.host.processes.proc import command_line
-from testbed.host.processes.run_lock import RUNS
+from testbed.host.processes.run_lock import live_runs, lock_file
 from testbed.host.processes.waiting import wait_until
-from tests.e2e.runs import left_behind, run_command
+from testbed.network.leftovers import find_leftovers
+from tests.e2e.runs import run_command
 from tests.faults.inject import UnderWay, inject, manifest_status, under_way, wait_for_phase
 from tests.faults.matrix import Cell, Seen, may_leave
 
@@ -39,6 +39,8 @@ def try_cell(cell: Cell, scratch: Path) -> Seen:
     disk = _small_disk() if cell.fault.target == "disk" else nullcontext(scratch)
     try:
         with disk as place, under_way(SCENARIO, place / "run", scratch / "log") as run:
+            wait_for_phase(run, "preparing")
+            run_id = next(name for name, pid in live_runs().items() if pid == run.process.pid)
             wait_for_phase(run, cell.phase)
             began_s = inject(run, cell)
             status = run.process.wait(END_TIMEOUT_S)
@@ -47,13 +49,13 @@ def try_cell(cell: Cell, scratch: Path) -> Seen:
                 shutil.copytree(run.out, scratch / "run")
         if cell.fault.target == "engine":
             engine()  # so that its containers can be seen, and removed
-        wait_until(lambda: not _left(run), SETTLE_S, 0.2, possible=lambda: not may_leave(cell.fault))
-        left, left_after_clean = _left(run), []
+        wait_until(lambda: not _left(run, run_id), SETTLE_S, 0.2, possible=lambda: not may_leave(cell.fault))
+        left, left_after_clean = _left(run, run_id), []
         if may_leave(cell.fault):
             cleaned = run_command("clean")
             assert cleaned.returncode == 0, cleaned.stderr
-            wait_until(lambda: not _left(run), SETTLE_S, 0.2)
-            left_after_clean = _left(run)
+            wait_until(lambda: not _left(run, run_id), SETTLE_S, 0.2)
+            left_after_clean = _left(run, run_id)
         return _seen(run, scratch / "run", status, took_s, left, left_after_clean)
     finally:  # the next cell begins on a clean host
         engine()
@@ -70,12 +72,12 @@ def _small_disk() -> Iterator[Path]:
             subprocess.run(["umount", "-l", path], check=True, timeout=10)
 
 
-def _left(run: UnderWay) -> list[str]:
-    """What is there of a run, without the names that only this run had."""
-    found = [line for line in left_behind() if not re.match(r"process \D|live run", line)]
-    found += [f"lock {path.name}" for path in RUNS.glob("????.lock")]
-    found += [f"process {Path((command_line(pid) or ['?'])[0]).name}" for pid in run.processes()]
-    return sorted(set(found))
+def _left(run: UnderWay, run_id: str) -> list[str]:
+    """What is there of a run: in the kernel, in Docker, and as processes."""
+    found = [f"{leftover.kind} {leftover.name}" for leftover in find_leftovers(run_id)]
+    found += [f"lock {run_id}"] * lock_file(run_id).exists()
+    found += [f"process {pid}: {' '.join(command_line(pid)[:3])}" for pid in run.processes()]
+    return found
 
 
 def _seen(
