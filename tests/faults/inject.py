@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -110,6 +110,8 @@ def wait_for_phase(run: UnderWay, phase: Phase) -> None:
     """
     if phase in SAID:
         _wait(run, lambda: run.said(SAID[phase]), f"says {SAID[phase]!r}")
+    if phase == "starting":
+        _wait(run, lambda: _found(run, "link process"), "starts its link process")
     if phase in ("replaying", "accounting"):
         capture = _wait(run, lambda: _found(run, "capture"), "begins to capture")
         before = frames_on_wire(capture)
@@ -159,22 +161,29 @@ def inject(run: UnderWay, cell: Cell) -> float:
         TestbedError: what it would happen to is not there.
     """
     fault = cell.fault
-    if cell.phase not in BRIEF or fault.target == "run":
-        return _happen(run, fault)
-    run.process.send_signal(signal.SIGSTOP)
+    held = cell.phase in BRIEF and fault.target != "run"
+    if held:
+        run.process.send_signal(signal.SIGSTOP)
     try:
-        if cell.phase == "starting" and fault.target in ("tier", "link process"):
+        if cell.phase == "starting" and fault.target == "tier":
             run.process.send_signal(signal.SIGCONT)  # which is there in a moment
-        return _happen(run, fault)
+        pid, began_s = _happen(run, fault)
     finally:
-        run.process.send_signal(signal.SIGCONT)
+        if held:
+            run.process.send_signal(signal.SIGCONT)
+    if fault.act == "stop":
+        time.sleep(STOPPED_S)
+        with suppress(ProcessLookupError):  # the run may have ended it
+            os.kill(pid, signal.SIGCONT)
+    return began_s
 
 
-def _happen(run: UnderWay, fault: Fault) -> float:
+def _happen(run: UnderWay, fault: Fault) -> tuple[int, float]:
+    """Let the fault begin; return the process that it happens to, and when that was."""
     if fault.act == "fill":
         began_s = time.monotonic()
         fill(run.out.parent)
-        return began_s
+        return 0, began_s
     pid = wait_until(
         lambda: pid_of(fault.target, run),
         TARGET_TIMEOUT_S,
@@ -184,13 +193,8 @@ def _happen(run: UnderWay, fault: Fault) -> float:
     )
     assert pid is not None
     began_s = time.monotonic()
-    if fault.act == "stop":
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(STOPPED_S)
-        os.kill(pid, signal.SIGCONT)
-    else:
-        os.kill(pid, fault.number or signal.SIGKILL)
-    return began_s
+    os.kill(pid, signal.SIGSTOP if fault.act == "stop" else fault.number or signal.SIGKILL)
+    return pid, began_s
 
 
 def pid_of(target: Target, run: UnderWay) -> int | None:

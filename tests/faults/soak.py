@@ -37,7 +37,7 @@ MEMORY = "512MiB"
 TABLE = """\
 Resident memory and file descriptors while requests were replayed, as means of the first and the last tenth
 of the time. The slope is that of least squares over all of it. Tiers and the orchestrator remember each
-request until the method's tables are written: that is their slope, in bytes a request.
+request, and the probe its pings, until the method's tables are written: that is their slope.
 
 | process | memory, first tenth | last tenth | slope | a request | descriptors, first | last |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -136,7 +136,7 @@ def chapter(
     verdicts = ", ".join(f"{claim} {str(holds).lower()}" for claim, holds in fidelity["faithful"].items())
     against = [f"- Against {claim}: {why}." for claim, told in fidelity["reasons"].items() for why in told]
     rows = [
-        f"`python -m tests.faults.soak`: {METHOD} for {seconds / 60:.0f} minutes at {rate:.1f} requests/s.",
+        f"`python -m tests.faults.soak`: {METHOD} for {seconds / 60:.1f} minutes at {rate:.1f} requests/s.",
         f"Of {figures['requests']} requests {figures['answered']} were answered. {frames} frames of",
         f"{frame_bytes} bytes crossed the link, {unaccounted} bytes of them unaccounted for.",
         f"Verdicts: {verdicts}.",
