@@ -167,21 +167,29 @@ def _left(cell: Cell, seen: Seen) -> Iterator[str]:
         yield f"left after `testbed clean`: {', '.join(seen.left_after_clean)}"
 
 
-def requests_to_keep(cell: Cell) -> Mapping[str, int]:
-    """How many requests of each method must be in the tables at least, if the run did not end well."""
+def all_measured(cell: Cell, seen: Seen) -> bool:
+    """Whether the run measured all that it was to, however it ended.
+
+    The engine is needed for containers to start, be limited and be removed, and for nothing between.
+    """
+    last_needed: Phase = "measuring" if cell.fault.target == "engine" else "judging"
+    return seen.status == 0 or place(cell.phase) >= place(last_needed)
+
+
+def requests_to_keep(cell: Cell, seen: Seen) -> Mapping[str, int]:
+    """How many requests of each method must be in the tables at least."""
     first, second = METHODS
-    at = place(cell.phase)
-    if at < place("replaying"):
-        return {}
-    if at >= place("judging"):
+    if all_measured(cell, seen):
         return dict.fromkeys(METHODS, REQUESTS)
+    if place(cell.phase) < place("replaying"):
+        return {}
     if cell.fault.name == "SIGKILL" or cell.fault.target == "disk":  # nobody can write the second any more
         return {first: REQUESTS}
     return {first: REQUESTS, second: 1 if cell.phase == "replaying" else REQUESTS}
 
 
 def _lost(cell: Cell, seen: Seen) -> Iterator[str]:
-    wanted = dict.fromkeys(METHODS, REQUESTS) if seen.status == 0 else requests_to_keep(cell)
+    wanted = requests_to_keep(cell, seen)
     for method, least in wanted.items():
         if (kept := (seen.rows or {}).get(method, 0)) < least:
             yield f"lost: {least - kept} of {least} requests of {method}"
@@ -224,11 +232,6 @@ def _untrue(cell: Cell, seen: Seen) -> Iterator[str]:
         for claim in ("bytes", "decisions", "quality"):
             if claim not in wrong and not seen.faithful[claim]:
                 yield f"untrue: {claim} may not be believed, it says: {seen.reasons[claim][0]}"
-
-
-def all_measured(cell: Cell, seen: Seen) -> bool:
-    """Whether the run had measured all that it wanted to when it ended."""
-    return seen.status == 0 or place(cell.phase) >= place("judging")
 
 
 def promised_statuses(cell: Cell) -> tuple[int, ...]:

@@ -12,19 +12,19 @@ from tests.faults.matrix import cell_of, complaints
 from tests.faults.trial import try_cell
 
 TRIED = (
-    "disk full while preparing",
+    "SIGINT while preparing",
     "SIGTERM while starting",
     "engine killed while starting",
     "tier killed while loading",
     "SIGKILL while warming",
     "link process killed while measuring",
+    "tier stands still while measuring",
     "capture killed while replaying",
     "capture stands still while replaying",
     "link process stands still while replaying",
     "SIGHUP while accounting",
-    "tier stands still while accounting",
-    "SIGINT while judging",
-    "run stands still while sealing",
+    "run stands still while judging",
+    "disk full while sealing",
 )
 
 

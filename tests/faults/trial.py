@@ -18,7 +18,7 @@ from testbed.host.engine import engine
 from testbed.host.processes.proc import command_line
 from testbed.host.processes.run_lock import live_runs, lock_file
 from testbed.host.processes.waiting import wait_until
-from testbed.network.leftovers import find_leftovers
+from testbed.network.leftovers import find_leftovers, remove_leftovers
 from tests.e2e.runs import run_command
 from tests.faults.inject import UnderWay, inject, manifest_status, under_way, wait_for_phase
 from tests.faults.matrix import Cell, Seen, may_leave
@@ -59,7 +59,7 @@ def try_cell(cell: Cell, scratch: Path) -> Seen:
         return _seen(run, scratch / "run", status, took_s, left, left_after_clean)
     finally:  # the next cell begins on a clean host
         engine()
-        run_command("clean")
+        remove_leftovers()
 
 
 @contextmanager
