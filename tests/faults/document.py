@@ -34,7 +34,8 @@ found then is below: in the kernel, in Docker and among processes, in the run di
 - *Kept*: every method that had been replayed is whole in the tables, and the seal holds.
 - *Verdicts*: none is true that the fault made wrong. In a run that goes on to its end, bytes, decisions and
   quality are false only where the fault speaks against them. Latency may be false because of the host, too.
-- *Said*: one sentence, an exit status, and no traceback.
+- *Said*: one sentence, an exit status, and no traceback; `report` is the exit status of `testbed report`,
+  0 only of runs that finished.
 
 A cell says `holds`, or what does not: `left`, `lost`, `untrue` or `unsaid`.
 """
@@ -87,8 +88,9 @@ def _verdict(cell: Cell, found: Mapping[Cell, Seen]) -> str:
 
 def _chapter(phase: Phase, found: Mapping[Cell, Seen]) -> Iterator[str]:
     yield f"## While {phase}\n"
-    yield _row("fault", "exit", "left", "kept", *CLAIMS, "said last")
-    yield _row(*["---"] * (5 + len(CLAIMS)))
+    columns = ("fault", "exit", "left", "kept", *CLAIMS, "report", "said last")
+    yield _row(*columns)
+    yield _row(*["---"] * len(columns))
     for fault in FAULTS:
         cell = Cell(fault, phase)
         if cell.lacks_target is None and cell in found:
@@ -109,6 +111,7 @@ def _cells(cell: Cell, seen: Seen) -> Iterator[str]:
     yield _kept(cell, seen)
     for claim in CLAIMS:
         yield "-" if claim not in seen.faithful else "true" if seen.faithful[claim] else "false"
+    yield "-" if seen.report is None else f"{seen.report[0]}"
     yield _shown(seen.sentence) if seen.status > 0 else "-" if seen.status < 0 else "its tables"
 
 

@@ -274,5 +274,6 @@ def _unsaid(cell: Cell, seen: Seen) -> Iterator[str]:
         yield f"unsaid: its last line does not name {culprit!r}: {seen.sentence!r}"
     if seen.report_traceback:
         yield "unsaid: `testbed report` ended with a traceback"
-    if seen.report is not None and (seen.report[0] == 0) != (seen.manifest == "finished"):
+    ended_well = seen.manifest == "finished"
+    if seen.report is not None and seen.status >= 0 and (seen.report[0] == 0) != ended_well:
         yield f"unsaid: `testbed report` on a run that is {seen.manifest} ended with {seen.report[0]}"
