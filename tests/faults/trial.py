@@ -10,7 +10,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -98,21 +100,19 @@ def _seen(
     reported = run_command("report", str(out))
     words = (reported.stderr.strip().splitlines() or [""])[-1].replace(str(out), "RUN")
     fidelity = _fidelity(out)
-    return Seen(
-        **vars(seen)
-        | {
-            "rows": _rows(out),
-            "manifest": manifest_status(out),
-            "sealed": _is_sealed(out),
-            "report": (reported.returncode, words),
-            "report_traceback": "Traceback" in reported.stderr,
-            "faithful": fidelity.get("faithful", {}),
-            "reasons": {claim: tuple(told) for claim, told in fidelity.get("reasons", {}).items()},
-        }
+    return replace(
+        seen,
+        rows=_rows(out),
+        manifest=manifest_status(out),
+        sealed=_is_sealed(out),
+        report=(reported.returncode, words),
+        report_traceback="Traceback" in reported.stderr,
+        faithful=fidelity.get("faithful", {}),
+        reasons={claim: tuple(told) for claim, told in fidelity.get("reasons", {}).items()},
     )
 
 
-def _fidelity(out: Path) -> dict[str, dict[str, bool]]:
+def _fidelity(out: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((out / "fidelity.json").read_text()))
     except (OSError, ValueError):
