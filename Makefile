@@ -5,7 +5,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 PYTHON := .venv/bin/python
 SCENARIO ?= scenarios/quickstart.yaml
 
-.PHONY: help demo test provision prepared lint format docs bench lock clean
+.PHONY: help demo test provision prepared lint format docs bench faults lock clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -36,6 +36,9 @@ docs: ## build the site of docs/ in site/
 
 bench: provision ## print speeds and sizes
 	@$(AS_ROOT) $(PYTHON) -m pytest tests/bench -m bench -s --timeout=1800
+
+faults: provision ## break a run by each fault in each phase; write docs/RELIABILITY.md (ARGS="--seen FILE")
+	@$(AS_ROOT) $(PYTHON) -m tests.faults $(ARGS)
 
 lock: ## write the lock files anew, from what pyproject.toml and tiers/requirements.txt ask for
 	@bash .ci/lock

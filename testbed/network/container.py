@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import LogConfig
 from docker.types import Mount as DockerMount
@@ -21,7 +21,7 @@ from testbed.host.files import write_whole
 from testbed.host.processes.proc import HeldProcess, network_namespace
 from testbed.host.processes.reporting import end_of, last_line
 from testbed.host.processes.waiting import wait_until
-from testbed.network.containers import RUN_LABEL, Containers, held_process
+from testbed.network.containers import ENGINE_ERRORS, RUN_LABEL, Containers, explained, held_process
 from testbed.network.kernel.settings import configure_namespace
 from testbed.network.node import SiteHost
 from testbed.network.wiring import kernel_name
@@ -140,8 +140,8 @@ class TierHost(SiteHost):
             self.container.reload()
         except NotFound as error:
             raise TestbedError(f"{self.called} has been removed from outside") from error
-        except DockerException as error:
-            raise TestbedError(f"the Docker engine does not answer ({error})") from error
+        except ENGINE_ERRORS as error:
+            raise TestbedError(f"{self.called} cannot be looked at: {explained(error)}") from error
         if not self.container.attrs["State"]["Running"] or not self.lives:
             raise TestbedError(f"{self.called} has ended {self._ending(self.container)}")
 
@@ -151,8 +151,8 @@ class TierHost(SiteHost):
         quota = -1 if cpus is None else max(1000, round(cpus * CPU_PERIOD_US))
         try:
             self.container.update(cpu_period=CPU_PERIOD_US, cpu_quota=quota)
-        except DockerException as error:
-            reason = _explained(error)
+        except ENGINE_ERRORS as error:
+            reason = explained(error)
             raise TestbedError(f"{self.name} cannot be limited to {cpus} CPUs: {reason}") from error
 
     def begin_removal(self) -> None:
@@ -181,8 +181,8 @@ class TierHost(SiteHost):
             raise TestbedError(
                 f"image {options['image']} is not in this Docker engine; build it with `make prepared`"
             ) from error
-        except DockerException as error:
-            raise TestbedError(f"{self.called} did not start: {_explained(error)}") from error
+        except ENGINE_ERRORS as error:
+            raise TestbedError(f"{self.called} did not start: {explained(error)}") from error
         self.process = held_process(container)
         if self.process is None:
             raise self._not_found(container)
@@ -222,10 +222,17 @@ class TierHost(SiteHost):
         self._start.cancel()
         with contextlib.suppress(BaseException):  # it is raised where the start is waited for
             self._start.result()
-        if self._container is not None:
-            self.keep_log()
-            with contextlib.suppress(NotFound):
-                self._container.remove(force=True, v=True)
+        if self._container is None:
+            return
+        self.keep_log()
+        try:
+            self._container.remove(force=True, v=True)
+        except NotFound:
+            pass
+        except ENGINE_ERRORS:  # told by Containers, who tries once more; until then nothing of it is to run
+            with contextlib.suppress(ProcessLookupError):
+                if self.process is not None:
+                    self.process.signal(signal.SIGKILL)
 
     def keep_log(self) -> None:
         """Write the end of what the container printed, if it is anything, into the run's directory of logs.
@@ -235,7 +242,7 @@ class TierHost(SiteHost):
         logs = self._containers.logs
         if logs is None or self._container is None:
             return
-        with contextlib.suppress(DockerException, OSError):
+        with contextlib.suppress(*ENGINE_ERRORS, OSError):
             if printed := self._container.logs():
                 logs.mkdir(exist_ok=True)
                 write_whole(logs / self.log_name, end_of(printed))
@@ -247,7 +254,7 @@ class TierHost(SiteHost):
             container.reload()
             return not container.attrs["State"]["Running"]
 
-        with contextlib.suppress(DockerException):
+        with contextlib.suppress(*ENGINE_ERRORS):
             wait_until(has_ended, _ENGINE_NOTICES_S, 0.05)
             state = container.attrs["State"]
             printed = container.logs(tail=_LAST_LINES).strip()
@@ -307,9 +314,3 @@ def container_options(run_id: str, node: str, image: str, spec: ContainerSpec) -
         "pids_limit": spec.pids_limit,
         "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "512k", "max-file": "2"}),
     }
-
-
-def _explained(error: DockerException) -> str:
-    """A Docker error in one line."""
-    reason = error.explanation if isinstance(error, APIError) and error.explanation else str(error)
-    return " ".join(str(reason).split())[:300]

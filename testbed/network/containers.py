@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Self
 
 import docker
-from docker.errors import NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 
+from testbed.errors import TestbedError
 from testbed.host.processes.proc import HeldProcess
 
 RUN_LABEL = "llm-testbed.run"
 """A label of every container; its value is the id of the container's run."""
 STARTS_AT_A_TIME = 8
+ENGINE_ERRORS = (DockerException, OSError)
+"""What calls of Docker's SDK raise; where the engine does not answer, that is requests' own, an OSError."""
 
 
 class Containers:
@@ -55,7 +58,16 @@ class Containers:
         try:
             self.pool.shutdown(wait=True, cancel_futures=True)
         finally:
-            remove_containers(self.client, self.run_id)  # made while an interrupt was on its way
+            self._remove_all()  # some were made while an interrupt was on its way
+
+    def _remove_all(self) -> None:
+        try:
+            remove_containers(self.client, self.run_id)
+        except ENGINE_ERRORS as error:
+            raise TestbedError(
+                f"containers of this run ({self.run_id}) may be left, their processes ended: "
+                f"{explained(error)}; start it, as a run does, and `testbed clean` removes them"
+            ) from error
 
     def start(self, bring_up: Callable[[], Container]) -> Future[Container]:
         """Have a container brought up in a thread of the pool."""
@@ -66,6 +78,14 @@ class Containers:
     def _count(self, future: Future[Container]) -> None:
         if not future.cancelled() and future.exception() is None:
             self._started(next(self._numbers))
+
+
+def explained(error: Exception) -> str:
+    """One of :data:`ENGINE_ERRORS` in one line."""
+    if not isinstance(error, DockerException):
+        return "the Docker engine does not answer any more"
+    reason = error.explanation if isinstance(error, APIError) and error.explanation else str(error)
+    return " ".join(str(reason).split())[:300]
 
 
 def labelled_containers(client: docker.DockerClient | None) -> list[tuple[str, str]]:

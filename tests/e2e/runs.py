@@ -131,10 +131,10 @@ def check_prompt_bytes(out: Path) -> None:
 
 def left_behind() -> list[str]:
     """Containers, namespaces, interfaces, mounts and processes of runs, living ones and others."""
-    left = [str(leftover) for leftover in find_leftovers()]
+    left = [f"{leftover.kind} {leftover.name}" for leftover in find_leftovers()]
     left += [f"live run {name}" for name in live_runs()]
     containers = engine().api.containers(all=True, filters={"label": RUN_LABEL})
-    left += [f"container {container['Names'][0]}" for container in containers]
+    left += [f"container {container['Names'][0].lstrip('/')}" for container in containers]
     namespaces = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout.split()
     left += [f"namespace {name}" for name in namespaces if name.startswith(PREFIX)]
     interfaces = [path.name for path in Path("/sys/class/net").iterdir()]

@@ -6,7 +6,6 @@ import hashlib
 import math
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 from collections import Counter
@@ -317,25 +316,6 @@ def test_decisions_hold_where_many_requests_run_at_the_same_time(tmp_path: Path)
     assert faithful["bytes"]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
-def test_a_signal_ends_it_with_what_was_measured_on_disk(
-    tmp_path: Path, number: signal.Signals, status: int
-) -> None:
-    out = tmp_path / "run"
-    with running(out, "--set", "trace.arrivals.rate=5") as process:
-        wait_for(process, REPLAYING)
-        process.send_signal(number)
-        output = rest_of_output(process)
-        assert process.wait(60) == status
-    *_, where, last = output.strip().splitlines()
-    assert str(out) in where
-    assert last == f"testbed: {'interrupted' if number == signal.SIGINT else 'terminated'}"
-    assert wait_until_nothing_is_left() == []
-    assert read(out, "manifest.json")["status"] in ("interrupted", "terminated")
-    assert {row["method"] for row in read(out, "requests.parquet")} == {"cloud-only"}
-    assert not any(read(out, "fidelity.json")["faithful"].values())
-
-
 def test_after_a_kill_clean_removes_all_of_it_and_nothing_else(tmp_path: Path) -> None:
     foreign = "tb0-not-ours"
     subprocess.run(["ip", "netns", "add", foreign], check=True, timeout=10)
@@ -446,21 +426,6 @@ def test_a_run_works_whatever_its_paths_are_called(tmp_path: Path) -> None:
     audited = run_command("audit", str(out))  # which has no rules for it, and nothing else to say
     assert "1 differences" in audited.stderr
     assert "has no rules here" in audited.stdout
-    assert wait_until_nothing_is_left() == []
-
-
-def test_a_tier_that_is_killed_on_the_way_is_told(tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    with running(out, "--set", "trace.arrivals.rate=4") as process:
-        wait_for(process, REPLAYING)
-        edge = engine().containers.list(filters={"label": RUN_LABEL, "name": "edge1"})[0]
-        edge.kill()
-        output = rest_of_output(process)
-        status = process.wait(120)
-    assert status == 1
-    said = "the container of edge1 has ended (exit status 137, SIGKILL) and said nothing"
-    assert output.strip().splitlines()[-1] == f"testbed: {said}"
-    assert "Traceback" not in output
     assert wait_until_nothing_is_left() == []
 
 

@@ -1,0 +1,1 @@
+"""What becomes of a run that something breaks: each fault at each phase, tried on real runs."""
