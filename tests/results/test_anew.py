@@ -172,7 +172,7 @@ def test_a_verdict_or_evidence_that_was_changed_is_found(
         ("requests.parquet", "sent_at_s", "requests.parquet: {request_id} under {method}: lateness_ms is"),
         ("requests.parquet", "correct", "requests.parquet: {request_id} under {method}: correct is"),
         ("requests.parquet", "reference", "requests.parquet: {request_id} under {method}: correct is"),
-        ("requests.parquet", "prompt_bytes", "requests.parquet: {request_id} under recserve: device, ref"),
+        ("requests.parquet", "prompt_bytes", "requests.parquet: {request_id} under recserve: reference or"),
         ("links.parquet", "frame_bytes", "links.parquet: {link} {direction} under {method}: frame_bytes is"),
         ("links.parquet", "unattributed_bytes", "links.parquet: {link} {direction} under {method}: "),
         ("tiers.parquet", "inferences", "tiers.parquet: {node} under {method}: "),
