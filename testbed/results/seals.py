@@ -11,6 +11,8 @@ from testbed.host.files import write_whole
 
 SUMS = "SHA256SUMS"
 """The file that has them, in the format of sha256sum(1)."""
+MOST_BYTES = 1 << 26
+"""Of it: a run has some files for each link and method."""
 PAGE = "report.html"
 FIGURES = "figures"
 """A directory of figures; it and the page are made later, from what is sealed."""
@@ -51,6 +53,8 @@ def broken(directory: Path, names: Collection[str] | None = None) -> list[str]:
     """
     if not (directory / SUMS).is_file():
         return [f"{SUMS} is missing: the run did not end, or was tampered with"]
+    if (directory / SUMS).stat().st_size > MOST_BYTES:
+        return [f"{SUMS} is not as the run left it (it has more than {MOST_BYTES >> 20} MiB)"]
     sums = sealed(directory)
     present = {str(path.relative_to(directory)): path for path in _files(directory)}
     if names is not None:

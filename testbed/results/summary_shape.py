@@ -152,13 +152,20 @@ class _Figures(Shape):
     offload: dict[str, _Offload] | None = None
     made_up_inferences: dict[str, Count] | None = None
     made_up_answers: dict[str, Count] | None = None
-    theory: _Theory = Field(default=None)
-    cost_unit: str = Field(default=None)
+    theory: _Theory | None = None
+    cost_unit: str | None = None
     cost: Number | None = None
     cost_by_tier: dict[str, Number | None] = Field(default_factory=dict)
     cost_per_request: Number | None = None
     cost_per_request_ci: Ends = None
     cost_reason: str | None = None
+
+    @model_validator(mode="after")
+    def _has_no_null_for_what_may_be_absent(self) -> _Figures:
+        for name in ("theory", "cost_unit"):
+            if name in self.model_fields_set and getattr(self, name) is None:
+                raise mistake("is null", name)
+        return self
 
 
 class Summary(Shape):

@@ -64,11 +64,12 @@ def _impossible(name: str, table: pa.Table, version: int) -> Iterator[str]:
     """Nulls where none may be, and numbers that are none."""
     hints = get_type_hints(ROWS[name])
     for column in table.column_names:
-        values, hint = table[column].combine_chunks(), hints[column]
+        values: Any = table[column].combine_chunks()
+        hint = hints[column]
         if values.null_count and not _may_be_null(hint) and SINCE.get(column, 1) <= version:
             yield f"column {column} has a null"
         if get_origin(hint) is list:
-            values, hint = values.flatten(), get_args(hint)[0]
+            values, hint = pc.list_flatten(values), get_args(hint)[0]
             if values.null_count and not _may_be_null(hint):
                 yield f"column {column} has a null in a list"
         if pa.types.is_floating(values.type):
@@ -82,10 +83,10 @@ def _may_be_null(hint: Any) -> bool:
     return NoneType in get_args(hint)
 
 
-def _beyond(values: pa.Array, least: float, most: float) -> list[Any]:
+def _beyond(values: Any, least: float, most: float) -> list[Any]:
     """Numbers that no run has: NaN is one of them."""
-    fine = pc.and_(pc.greater_equal(values, least), pc.less_equal(values, most))
-    beyond: list[Any] = values.filter(pc.invert(fine)).to_pylist()
+    numbers = values.drop_null().to_numpy(zero_copy_only=False)
+    beyond: list[Any] = numbers[~((numbers >= least) & (numbers <= most))].tolist()
     return beyond
 
 
@@ -115,7 +116,7 @@ def _unknown(table: pa.Table, scenario: Scenario) -> Iterator[str]:
     }
     for column in known.keys() & set(table.column_names):
         values = table[column].combine_chunks()
-        names = values.flatten() if pa.types.is_list(values.type) else values
+        names = pc.list_flatten(values) if pa.types.is_list(values.type) else values
         for name in pc.unique(names).to_pylist():
             if name is not None and name not in known[column]:
                 yield f"column {column} has {name!r}, which is not in the scenario"

@@ -10,7 +10,7 @@ from tests.corpus.grow import hunt, in_time, ways_in
 from tests.corpus.growth import GROWTH
 from tests.corpus.replay import HandIn
 
-EXAMPLES = {"run": 8, "sealed-run": 12}
+EXAMPLES = {"run": 8}
 """By kind; 20 of any other."""
 
 

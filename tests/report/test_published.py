@@ -84,3 +84,11 @@ def test_the_papers_sets_are_those_of_the_hub_and_of_its_scenarios() -> None:
     paths: list[Path] = sorted((SCENARIOS / "paper").glob("*.yaml"))
     assert {load_scenario(path).task.data.name for path in paths} == WHOLE_SETS.keys()
     assert {dataset for dataset, _, _ in PUBLISHED} <= WHOLE_SETS.keys()
+
+
+def test_a_method_whose_turn_did_not_come_has_no_line() -> None:
+    scenario = load_scenario(SCENARIOS / "paper" / "imdb.yaml")
+    figures = {"accuracy": 0.9, "burden_paper_bytes": None, "requests": 100}
+    summary = {"faithful": BELIEVED, "methods": {"cloud-only": figures}}
+    (made,) = published_tables(summary, scenario.model_dump(mode="json"), SCORERS["classification"])
+    assert list(made.columns[0].cells) == ["cloud-only"]

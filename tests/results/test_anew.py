@@ -172,7 +172,9 @@ def test_a_verdict_or_evidence_that_was_changed_is_found(
         ("requests.parquet", "sent_at_s", "requests.parquet: {request_id} under {method}: lateness_ms is"),
         ("requests.parquet", "correct", "requests.parquet: {request_id} under {method}: correct is"),
         ("requests.parquet", "reference", "requests.parquet: {request_id} under {method}: correct is"),
-        ("requests.parquet", "prompt_bytes", "requests.parquet: {request_id} under recserve: device, ref"),
+        ("requests.parquet", "prompt_bytes", "requests.parquet: {request_id} under recserve: reference or"),
+        ("requests.parquet", "cost", "requests.parquet: {request_id} under {method}: cost is"),
+        ("events.parquet", "late_ms", "fidelity.json: its events are not those of events.parquet"),
         ("links.parquet", "frame_bytes", "links.parquet: {link} {direction} under {method}: frame_bytes is"),
         ("links.parquet", "unattributed_bytes", "links.parquet: {link} {direction} under {method}: "),
         ("tiers.parquet", "inferences", "tiers.parquet: {node} under {method}: "),
@@ -197,6 +199,15 @@ def test_what_scales_with_a_whole_table_is_found_too(run: RunDirectory) -> None:
     found = differences(run)
     assert any("which is not what the nodes recorded" in text for text in found)
     assert any(text.startswith("summary.json: methods.recserve.accuracy is") for text in found)
+
+
+def test_in_a_run_of_an_earlier_version_too(tmp_path: Path) -> None:
+    old = RunDirectory(Path(shutil.copytree(ROOT / "tests" / "data" / "run-v1", tmp_path / "old")))
+    summary = old.read_json("summary.json")
+    summary["methods"]["recserve"]["prompt_bytes"] -= 1
+    old.write_json("summary.json", summary)
+    (found,) = differences(old)
+    assert found.startswith("summary.json: methods.recserve.prompt_bytes is")
 
 
 def test_a_run_that_never_ended_lacks_files_and_is_audited_as_far_as_it_came(run: RunDirectory) -> None:

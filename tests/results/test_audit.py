@@ -399,6 +399,13 @@ def test_a_policy_without_a_rule_is_not_audited_and_that_is_said(tmp_path: Path)
     assert re.fullmatch(r"mine: policy .*mine.py:Mine has no rules here, .* not shown: none; .*", difference)
 
 
+def timed(row: Row) -> Row:
+    """A whole row, in which no time passes."""
+    return filled(
+        {**row, "scheduled_at_s": row["sent_at_s"], "done_at_s": row["sent_at_s"], "latency_ms": 0.0}
+    )
+
+
 @pytest.fixture
 def sealed(tmp_path: Path, scenario: Scenario, rows: list[Row]) -> RunDirectory:
     directory = RunDirectory.create(tmp_path / "run", "simulated")
@@ -406,7 +413,7 @@ def sealed(tmp_path: Path, scenario: Scenario, rows: list[Row]) -> RunDirectory:
     directory.write_json("manifest.json", {**manifest, "scenario": scenario.model_dump(mode="json")})
     directory.write_json(CALIBRATION, calibrate(scenario))
     directory.write_json(ANSWERS, answers(scenario, 200))
-    directory.write_table("requests.parquet", list(map(filled, rows)), REQUESTS)
+    directory.write_table("requests.parquet", list(map(timed, rows)), REQUESTS)
     directory.write_table("links.parquet", [], LINKS)
     directory.pcap("recserve", "device1-edge1").write_bytes(b"frames")
     directory.seal()

@@ -113,6 +113,12 @@ def test_a_file_that_is_larger_than_a_run_leaves_is_not_read(old: RunDirectory) 
         old.read_summary()
 
 
+def test_sums_that_are_larger_than_a_run_leaves_are_not_read(old: RunDirectory) -> None:
+    with (old.path / SUMS).open("r+b") as file:
+        file.truncate(1 << 40)
+    assert old.broken_seals() == [f"{SUMS} is not as the run left it (it has more than 64 MiB)"]
+
+
 def test_damaged_files_are_one_sentence(old: RunDirectory) -> None:
     (old.path / "requests.parquet").write_bytes(b"PAR1 and then nothing")
     (old.path / "summary.json").write_text('{"methods": ')
