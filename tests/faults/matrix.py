@@ -193,12 +193,18 @@ def _lost(cell: Cell, seen: Seen) -> Iterator[str]:
     for method, least in wanted.items():
         if (kept := (seen.rows or {}).get(method, 0)) < least:
             yield f"lost: {least - kept} of {least} requests of {method}"
-    if seen.sealed is False and cell.fault.name != "SIGKILL":
+    if seen.sealed is False and cell.fault.name != "SIGKILL" and not _sealed_by_nobody(cell, seen):
         yield "lost: the seal is missing or does not hold"
     if seen.manifest == "running" and cell.fault.name != "SIGKILL":
         yield "lost: the manifest says that the run is still going on"
     if seen.sealed is None and wanted:
         yield "lost: there is no run directory"
+
+
+def _sealed_by_nobody(cell: Cell, seen: Seen) -> bool:
+    """Whether the disk became full under the last files of a whole run, and `testbed report` says so."""
+    told = seen.report is not None and seen.report[0] != 0
+    return cell.fault.target == "disk" and place(cell.phase) >= place("judging") and told
 
 
 WRONG: Mapping[tuple[str, Phase], Mapping[str, str]] = {
@@ -211,6 +217,11 @@ WRONG: Mapping[tuple[str, Phase], Mapping[str, str]] = {
     ("tier stands still", "replaying"): {"latency": TIER},
 }
 """Claims that a fault has made wrong, whatever else is so, each with what a reason against it must name."""
+RIGHT: Mapping[tuple[Act, Target], tuple[str, ...]] = {
+    ("signal", "run"): ("bytes", "decisions"),
+    ("kill", "tier"): ("bytes",),
+}
+"""Claims that hold of what was replayed, although the fault ended the run while it replayed or accounted."""
 
 
 def _untrue(cell: Cell, seen: Seen) -> Iterator[str]:
@@ -228,10 +239,14 @@ def _untrue(cell: Cell, seen: Seen) -> Iterator[str]:
         return
     if not all_measured(cell, seen) and seen.faithful["latency"]:
         yield "untrue: latency may be believed, it says, although the links were not measured again"
-    if seen.status == 0:
-        for claim in ("bytes", "decisions", "quality"):
-            if claim not in wrong and not seen.faithful[claim]:
-                yield f"untrue: {claim} may not be believed, it says: {seen.reasons[claim][0]}"
+    right: tuple[str, ...] = ()
+    if all_measured(cell, seen):
+        right = ("bytes", "decisions", "quality")
+    elif cell.phase in ("replaying", "accounting"):
+        right = RIGHT.get((cell.fault.act, cell.fault.target), ())
+    for claim in right:
+        if claim not in wrong and not seen.faithful[claim]:
+            yield f"untrue: {claim} may not be believed, it says: {[*seen.reasons.get(claim, ()), ''][0]}"
 
 
 def promised_statuses(cell: Cell) -> tuple[int, ...]:
@@ -274,6 +289,6 @@ def _unsaid(cell: Cell, seen: Seen) -> Iterator[str]:
         yield f"unsaid: its last line does not name {culprit!r}: {seen.sentence!r}"
     if seen.report_traceback:
         yield "unsaid: `testbed report` ended with a traceback"
-    ended_well = seen.manifest == "finished"
+    ended_well = seen.manifest == "finished" and seen.sealed is True
     if seen.report is not None and seen.status >= 0 and (seen.report[0] == 0) != ended_well:
         yield f"unsaid: `testbed report` on a run that is {seen.manifest} ended with {seen.report[0]}"

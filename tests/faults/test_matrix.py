@@ -34,8 +34,8 @@ ENDED = replace(
     rows={METHODS[0]: REQUESTS, METHODS[1]: 3},
     manifest="interrupted",
     report=(1, "testbed: RUN was interrupted"),
-    faithful=dict.fromkeys(TRUE, False),
-    reasons=dict.fromkeys(TRUE, ("it was ended",)),
+    faithful=TRUE | {"quality": False, "latency": False},
+    reasons=dict.fromkeys(("quality", "latency"), ("it was ended",)),
 )
 DOUBTED = {"faithful": TRUE | {"latency": False}, "reasons": {"latency": ("cloud1 stood still",)}}
 
@@ -102,7 +102,7 @@ def test_what_is_as_it_must_be_is_not_complained_about(name: str, seen: Seen) ->
         ("tier stands still while replaying", FINISHED, "untrue: latency may be believed"),
         ("capture killed while replaying", FINISHED, "untrue: bytes may be believed"),
         ("SIGINT while replaying", replace(ENDED, faithful=TRUE, reasons={}), "untrue: latency"),
-        ("SIGINT while replaying", replace(ENDED, reasons={}), "untrue: bytes is False with 0 reasons"),
+        ("SIGINT while replaying", replace(ENDED, reasons={}), "untrue: quality is False with 0 reasons"),
         ("SIGINT while replaying", replace(ENDED, status=0), "unsaid: exit status 0 in place of 130"),
         ("SIGINT while replaying", replace(ENDED, traceback=True), "unsaid: it ended with a traceback"),
         ("SIGINT while replaying", replace(ENDED, sentence="Boom"), "unsaid: its last line is no sentence"),
@@ -137,7 +137,7 @@ def test_the_page_has_each_cell_and_says_what_does_not_hold() -> None:
     page = document(found, "No slope.", host="a host", date="2026-01-01", commit="abc")
     grid = [row.split(" | ") for row in page.splitlines() if row.startswith("| SIGINT |")]
     assert grid[0][1:6] == ["holds"] * 5
-    assert grid[0][6:] == ["**left**", "**lost**", "**lost**", "**lost** |"]
+    assert grid[0][6:] == ["**left**", "**lost**", "**lost** **untrue**", "**lost** **untrue** |"]
     assert "| SIGINT | 130 | 2 containers, 1 lock; after `clean` nothing |" in page
     assert "- SIGINT: left: container tb1, container tb2, lock a" in page
     assert page.endswith("## An hour of it\n\nNo slope.\n")
