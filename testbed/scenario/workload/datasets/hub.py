@@ -17,6 +17,7 @@ from typing import Any
 
 from testbed.console import Reporter
 from testbed.errors import TestbedError
+from testbed.host.places import unfit_beside
 from testbed.scenario.reading.parquet_file import read_parquet
 from testbed.scenario.workload.datasets.base import Dataset, Example
 from testbed.scenario.workload.datasets.packaged import SENTIMENT, final_number
@@ -86,6 +87,8 @@ class HubDataset(Dataset):
                 f"{self.folder} has no {self.file}, which {self.name} is read from; "
                 f"copy it from the hub's {self.hub}"
             )
+        if unfit := unfit_beside(path):
+            raise TestbedError(f"{path} {unfit}; copy it from the hub's {self.hub}")
         return path
 
     def source(self) -> dict[str, Any]:
