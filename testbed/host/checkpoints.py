@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 from testbed.errors import TestbedError
 from testbed.host.places import unfit_beside
 
-PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
-"""Names of the files that a model is loaded from: configuration, weights, tokenizer."""
+PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.jinja"]
+"""Names of the files that a model is loaded from: configuration, weights, tokenizer, template of chats."""
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
 MAX_INDEX_BYTES = 64 << 20
@@ -36,8 +37,11 @@ def checkpoint_files(folder: Path) -> list[Path]:
     return [path for path in found if _is_whole(path)]
 
 
+@cache
 def from_hub(name: str) -> Path:
     """The directory of a model of the hub, which is fetched the first time; its name is the commit.
+
+    A process asks once for each name: another commit meanwhile would be another model.
 
     Raises:
         TestbedError: it cannot be had.

@@ -12,6 +12,7 @@ from rich.text import Text
 from testbed.console import widened
 from testbed.report.cells import if_valid, not_valid, number, table, with_interval
 from testbed.report.published import published_tables
+from testbed.report.sources import sources_tables
 from testbed.report.theory import theory_tables, with_theory
 from testbed.report.way import sample_way
 from testbed.results.columns import Row, total
@@ -35,7 +36,8 @@ MAX_REASONS = 5
 def render(directory: RunDirectory) -> RenderableType:
     """All tables of a finished run, a sample request's way, and the verdicts."""
     summary = with_theory(directory, directory.read_json("summary.json"))
-    scenario = directory.read_json("manifest.json")["scenario"]
+    manifest = directory.read_json("manifest.json")
+    scenario = manifest["scenario"]
     scorer = SCORERS[scenario["task"]["kind"]]
     faithful = summary["faithful"]
     parts: list[RenderableType] = [
@@ -53,6 +55,7 @@ def render(directory: RunDirectory) -> RenderableType:
     sample = sample_way(directory.read_table("requests.parquet"), directory.read_trace(), faithful)
     if sample is not None:
         parts.append(sample)
+    parts += sources_tables(manifest)
     return Group(*parts, verdicts(directory.read_json("fidelity.json")))
 
 

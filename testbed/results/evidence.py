@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Literal, Self
 
 from testbed.results.columns import EventRow
 from testbed.results.statistics import nearest_rank
@@ -112,6 +112,26 @@ class Audit:
     decisions: int
     differences: tuple[str, ...] = ()
     not_shown: int = 0
+
+
+@dataclass(frozen=True)
+class ChangedFile:
+    """A file that a key of the scenario, ``field``, names, and that did not stay as the manifest has it.
+
+    ``how`` says what became of it during the run.
+    """
+
+    field: str
+    path: str
+    how: str
+
+    @property
+    def claim(self) -> Literal["decisions", "quality", "latency"]:
+        """The verdict that rests on what is in it: a policy, what links do, or else who answers what."""
+        head = self.field.partition(".")[0]
+        if head in ("links", "graph", "events"):
+            return "latency"
+        return "decisions" if head == "methods" else "quality"
 
 
 @dataclass(frozen=True)
@@ -261,3 +281,4 @@ class Evidence:
     events: Sequence[EventRow] = ()
     overflows: Sequence[Overflow] = ()
     breakers: Sequence[BreakerReport] = ()
+    changed_files: Sequence[ChangedFile] = ()
