@@ -65,6 +65,24 @@ def is_known(path: Path) -> bool:
     return version is not None and (path, version) in _known
 
 
+def code_files(root: Path) -> list[Path]:
+    """All files of ``testbed`` and ``tiers`` below ``root``, in their order."""
+    return [
+        path
+        for package in ("testbed", "tiers")
+        for path in sorted((root / package).rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+    ]
+
+
+def code_sha256(root: Path) -> str:
+    """One SHA-256 of them: of a line with its path and its SHA-256 for each."""
+    whole = hashlib.sha256()
+    for path in code_files(root):
+        whole.update(f"{path.relative_to(root)} {sha256_of(path)}\n".encode())
+    return whole.hexdigest()
+
+
 def sha256_of_all(paths: Iterable[Path], advance: Advance = lambda _bytes: None) -> str:
     """One SHA-256 of several files: of a line with its name and a line with its SHA-256 for each."""
     whole = hashlib.sha256()

@@ -13,7 +13,17 @@ from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.checkpoints import from_hub
 from testbed.host.embedded.revision import embedded_revision
-from testbed.host.fingerprints import Advance, Version, is_known, sha256_of, sha256_of_all, version_of
+from testbed.host.facts import REPOSITORY, commit
+from testbed.host.fingerprints import (
+    Advance,
+    Version,
+    code_files,
+    code_sha256,
+    is_known,
+    sha256_of,
+    sha256_of_all,
+    version_of,
+)
 from testbed.host.ggufs import GGUFS, gguf_file
 from testbed.results.evidence import ChangedFile
 from testbed.scenario.named import Named, named_files, of_directory
@@ -21,6 +31,8 @@ from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.engines import EngineEntry
 from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry
 
+CODE = "code"
+"""In the place of a key: the testbed's own files, which are loaded by the time that a run begins."""
 LARGE_BYTES = 1 << 30
 """Of more than that it is said that their SHA-256 are computed, which takes a second or two for each GiB."""
 
@@ -79,11 +91,11 @@ class Sources:
         self._reporter = reporter
         self._seen: dict[Path, Version | None] = {}
         for scenario in scenarios:
-            with suppress(TestbedError):  # which is raised where it is run
+            with suppress(TestbedError, OSError):  # which is raised where it is run
                 self._look_at(named_files(scenario))
 
     def of(self, scenario: Scenario, models: Path | None) -> list[Source]:
-        """All that the scenario depends on; what was not seen yet is seen now.
+        """The testbed itself, and all that the scenario depends on; what was not seen yet is seen now.
 
         Args:
             models: holds the embedded models' checkpoints, where one is used.
@@ -96,7 +108,7 @@ class Sources:
         unread = {path for named in found for path in named.files if not is_known(path)}
         size_bytes = sum(path.stat().st_size for path in unread)
         if size_bytes < LARGE_BYTES:
-            return [self._source(named, revision, lambda _bytes: None) for named, revision in found.items()]
+            return [_code(), *(self._source(named, revision) for named, revision in found.items())]
         what = f"computing the SHA-256 of {size_bytes / (1 << 30):.1f} GiB of models and files"
         total = size_bytes >> 20
         read_bytes = 0
@@ -107,14 +119,14 @@ class Sources:
                 read_bytes += more_bytes
                 progress(read_bytes >> 20, total)
 
-            return [self._source(named, revision, advance) for named, revision in found.items()]
+            return [_code(), *(self._source(named, revision, advance) for named, revision in found.items())]
 
     def _look_at(self, named: Mapping[Named, object] | Sequence[Named]) -> None:
         for one in named:
             for path in one.files:
                 self._seen.setdefault(path, version_of(path))
 
-    def _source(self, named: Named, revision: str | None, advance: Advance) -> Source:
+    def _source(self, named: Named, revision: str | None, advance: Advance = lambda _bytes: None) -> Source:
         versions = {path: self._seen[path] for path in named.files}
         read_late = any(version_of(path) != version for path, version in versions.items())
         return Source(
@@ -127,6 +139,12 @@ class Sources:
             versions,
             read_late,
         )
+
+
+def _code() -> Source:
+    files, sha256 = code_files(REPOSITORY), code_sha256(REPOSITORY)
+    size_bytes = sum(path.stat().st_size for path in files)
+    return Source(CODE, str(REPOSITORY), sha256, size_bytes, len(files), commit())
 
 
 def _sha256(path: Path, files: tuple[Path, ...], advance: Advance = lambda _bytes: None) -> str:

@@ -27,7 +27,9 @@ def test_it_says_which_files_the_run_was_made_of(tmp_path: Path) -> None:
     sources = Sources([scenario], QUIET).of(scenario, None)
     directory = RunDirectory.create(tmp_path / "run", scenario.name)
     Manifest(directory, "run7", inputs_of(scenario), Parts(ImageRef("tag", "id", 1), None, sources))
-    assert directory.read_json("manifest.json")["files"] == [
+    code, *others = directory.read_json("manifest.json")["files"]
+    assert (code["field"], len(code["sha256"])) == ("code", 64)
+    assert others == [
         {
             "field": "methods.recserve.policy",
             "path": f"{tmp_path}/mine.py",

@@ -16,6 +16,8 @@ from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host import checkpoints, fingerprints
 from testbed.host.embedded.revision import embedded_revision
+from testbed.host.facts import commit
+from testbed.host.fingerprints import code_sha256
 from testbed.host.image import ImageRef
 from testbed.orchestrator import sources
 from testbed.orchestrator.conclude import Measured
@@ -44,7 +46,9 @@ def checkpoint(folder: Path, weights: str = "weights") -> Path:
 
 
 def made_of(scenario: Scenario, models: Path | None = None) -> dict[str, Source]:
-    return {source.field: source for source in Sources([scenario], QUIET).of(scenario, models)}
+    code, *others = Sources([scenario], QUIET).of(scenario, models)
+    assert (code.field, code.sha256, code.revision) == ("code", code_sha256(ROOT), commit())
+    return {source.field: source for source in others}
 
 
 def digest(path: Path) -> str:

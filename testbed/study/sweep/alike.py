@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed.host.facts import PACKAGES, REPOSITORY, commit, package_version
-from testbed.host.fingerprints import sha256_of
+from testbed.host.fingerprints import code_sha256, sha256_of
 from testbed.scenario.named import named_files
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.datasets import Dataset
@@ -44,7 +43,7 @@ def alike_here(files: Iterable[str], datasets: Iterable[Dataset]) -> Alike:
     """
     versions = {name: package_version(name) for name in PACKAGES}
     return Alike(
-        code=_code(REPOSITORY),
+        code=code_sha256(REPOSITORY),
         commit=commit(),
         python=platform.python_version(),
         packages={name: version for name, version in versions.items() if version is not None},
@@ -92,15 +91,6 @@ def files_of(scenario: Scenario) -> set[str]:
 def _source(dataset: Dataset) -> dict[str, Any]:
     """Where a data set's rows come from, without where that lies on a disk."""
     return {key: value for key, value in dataset.source().items() if key != "path"}
-
-
-def _code(root: Path) -> str:
-    total = hashlib.sha256()
-    for package in ("testbed", "tiers"):
-        for path in sorted((root / package).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
-                total.update(f"{path.relative_to(root)} {_sha256(path)}\n".encode())
-    return total.hexdigest()
 
 
 def _sha256(path: Path) -> str | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from testbed.host.fingerprints import code_sha256
 from testbed.scenario.scenario import load_scenario
-from testbed.study.sweep import alike
 from testbed.study.sweep.alike import Alike, alike_here, difference, files_of
 from testbed.study.sweep.machine import Outcome, run_point
 from tests import ROOT
@@ -97,12 +97,12 @@ def test_a_changed_line_of_code_is_noticed(tmp_path: Path) -> None:
     for name in ("testbed/a.py", "tiers/weights.bin", "tiers/__pycache__/a.pyc", "testbed/.a.py.swp"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
-    before = alike._code(tmp_path)
+    before = code_sha256(tmp_path)
     (tmp_path / "tiers/__pycache__/a.pyc").write_text("2")
     (tmp_path / "testbed/.a.py.swp").write_text("2")
-    assert alike._code(tmp_path) == before
+    assert code_sha256(tmp_path) == before
     (tmp_path / "tiers/weights.bin").write_text("2")
-    assert alike._code(tmp_path) != before
+    assert code_sha256(tmp_path) != before
 
 
 def test_a_machine_that_differs_runs_nothing(here: Alike, monkeypatch: pytest.MonkeyPatch) -> None:
