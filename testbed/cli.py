@@ -17,7 +17,7 @@ from testbed.commands import models, network, reports, study
 from testbed.commands.arguments import NATIVELY, RunPath, ScenarioPath, Vm, listed_names, shown
 from testbed.commands.run import run as run_scenario
 from testbed.console import Reporter, widened
-from testbed.errors import TestbedError, needs_extra
+from testbed.errors import TestbedError, needs_extra, one_line
 from testbed.host.processes.program import end, program
 
 if TYPE_CHECKING:
@@ -76,11 +76,15 @@ def audit(
     ] = False,
 ) -> None:
     """Compute every decision of a run again from what the nodes recorded. Exit status 1 if any differs."""
+    from testbed.report.sources import source_lines
     from testbed.results.audit import audit_run
     from testbed.results.directory import RunDirectory
 
     directory = RunDirectory.open(run)
     audited = audit_run(directory)
+    with directory.understood():
+        for line in source_lines(directory.read_json("manifest.json")):
+            typer.echo(one_line(f"made of {line}"))
     failures = []
     for difference in audited.differences:
         typer.echo(difference)

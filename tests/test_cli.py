@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from testbed.cli import main
+from testbed.results.directory import RunDirectory
 from tests import ROOT, SCENARIOS
 
 SMOKE = SCENARIOS / "smoke.yaml"
@@ -222,6 +224,23 @@ def test_a_run_may_be_anywhere(tmp_path: Path) -> None:
         assert (reported.returncode, reported.stderr) == (0, "")
         assert f"run directory: {path}" in reported.stdout
         assert (audited.returncode, audited.stderr) == (0, "")
+
+
+def test_report_and_audit_say_what_a_run_was_made_of(tmp_path: Path) -> None:
+    shutil.copytree(OLDER_RUN, run := tmp_path / "run")
+    manifest = json.loads((run / "manifest.json").read_text())
+    model, rows = "a" * 64, "b" * 64
+    manifest["files"] = [
+        {"field": "tiers.cloud.model.hub", "path": "/cache/[bold]abc", "sha256": model, "revision": "abc"}
+    ]
+    manifest["datasets"] = [{"name": "mine", "source": {"file": "/data/mine.csv", "sha256": rows}}]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    RunDirectory.open(run).seal()
+    reported, audited = command("report", run).stdout, command("audit", run).stdout
+    assert f"tiers.cloud.model.hub │ [bold]abc     │ {model[:16]} │ abc" in reported
+    assert f"task.dataset          │ mine          │ {rows[:16]} │ -" in reported
+    assert f"made of tiers.cloud.model.hub: /cache/[bold]abc, SHA-256 {model}, revision abc" in audited
+    assert f"made of task.dataset: mine, SHA-256 {rows}" in audited
 
 
 @pytest.mark.root

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import stat
+from functools import cache
 from pathlib import Path
 
 from testbed.errors import TestbedError
+from testbed.host.places import unfit_beside
 
-PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
-"""Names of the files that a model is loaded from: configuration, weights, tokenizer."""
+PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.jinja"]
+"""Names of the files that a model is loaded from: configuration, weights, tokenizer, template of chats."""
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
+MAX_INDEX_BYTES = 64 << 20
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -35,8 +37,11 @@ def checkpoint_files(folder: Path) -> list[Path]:
     return [path for path in found if _is_whole(path)]
 
 
+@cache
 def from_hub(name: str) -> Path:
     """The directory of a model of the hub, which is fetched the first time; its name is the commit.
+
+    A process asks once for each name: another commit meanwhile would be another model.
 
     Raises:
         TestbedError: it cannot be had.
@@ -63,7 +68,8 @@ def _weights(folder: Path) -> list[str]:
             "as save_pretrained does (other formats can run code and are not loaded)"
         )
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        with (folder / INDEX).open("rb") as file:
+            index = json.loads(file.read(MAX_INDEX_BYTES))
         return sorted({str(name) for name in index["weight_map"].values()})
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise TestbedError(
@@ -80,8 +86,10 @@ def _is_there(path: Path) -> bool:
 def _is_whole(path: Path) -> bool:
     """Whether this is a file, and not a directory of such a name."""
     try:
-        if stat.S_ISDIR(path.stat().st_mode):
+        if path.is_dir():
             return False
+        if unfit := unfit_beside(path):
+            raise TestbedError(f"{path} {unfit}; bring the file itself")
         with path.open("rb") as file:
             begins = file.read(len(LFS_POINTER))
     except OSError as error:

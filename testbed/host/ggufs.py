@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import cache
 from pathlib import Path
 
 from testbed.errors import TestbedError
@@ -31,13 +29,6 @@ def gguf_file(gguf: str, report: Report = silent) -> Path:
 def gguf_is_there(gguf: str) -> bool:
     """Whether :func:`gguf_file` has it without fetching."""
     return gguf not in GGUFS or fetched_dir(GGUFS[gguf][0]).is_dir()
-
-
-@cache
-def gguf_sha256(file: Path) -> str:
-    """The SHA-256 of a file; of the same one it is computed once."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def require_gguf(path: Path) -> None:

@@ -18,7 +18,7 @@ from testbed.orchestrator.rows.standstill import quotas
 from testbed.results.audit import audit
 from testbed.results.columns import EVENTS, LINKS, REQUESTS, TIERS, total
 from testbed.results.directory import RunDirectory
-from testbed.results.evidence import Evidence, TierLimit
+from testbed.results.evidence import ChangedFile, Evidence, TierLimit
 from testbed.results.fidelity import JUDGED, Fidelity, judge
 from testbed.results.offload import tie_warnings
 from testbed.results.summary import summarise
@@ -30,7 +30,7 @@ class Measured:
     """What a run has measured so far: each method that ended, and the links before and after them.
 
     ``pending``: the links will be measured later, after other runs too. ``inputs`` are in place of the run's
-    where only its end shows who asked what.
+    where only its end shows who asked what. ``changed``: files that did not stay as the manifest has them.
     """
 
     methods: list[MethodResult] = field(default_factory=list)
@@ -38,6 +38,7 @@ class Measured:
     after: Measurement | None = None
     pending: bool = False
     inputs: Inputs | None = None
+    changed: Sequence[ChangedFile] = ()
 
     def rows(self, table: Literal["requests", "links", "tiers"]) -> list[dict[str, Any]]:
         """The rows of a table, of all methods that ended."""
@@ -145,6 +146,7 @@ def _evidence(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Ev
         events=[event for result in results for event in result.observed.events],
         overflows=[overflow for result in results for overflow in result.overflows],
         breakers=[breaker for result in results for breaker in result.breakers],
+        changed_files=measured.changed,
     )
 
 

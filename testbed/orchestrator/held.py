@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -28,6 +29,7 @@ from testbed.orchestrator.nodes.extract import extracted
 from testbed.orchestrator.nodes.tier_specs import container_specs
 from testbed.orchestrator.prepare import Inputs, Parts, make_parts
 from testbed.orchestrator.session import Session
+from testbed.orchestrator.sources import Sources
 from testbed.scenario.requests import build_trace, prompts_for
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sharing import network_key
@@ -68,6 +70,7 @@ class HeldNetwork:
 
     def _reset(self) -> None:
         self._stack = ExitStack()
+        self._sources = Sources(self._scenarios, self.reporter)
         self.run_id: str | None = None
         self.last_answer_ns: int | None = None
         self._made: tuple[Parts, list[ContainerSpec], list[Backend]] | None = None
@@ -112,7 +115,7 @@ class HeldNetwork:
             self.run_id = run_id
 
     def parts(self, inputs: Inputs) -> Parts:
-        """What its containers are made from: got now, if it is not there.
+        """What the run is made from: got now, if it is not there, with the SHA-256 of the run's files.
 
         Raises:
             TestbedError: it cannot be made here.
@@ -125,7 +128,8 @@ class HeldNetwork:
                 specs = container_specs(scenario, inputs.topology, parts.models, recorded)
                 self._stack.enter_context(stack.pop_all())
             self._made = parts, specs, backend_specs(scenario, inputs.topology)
-        return self._made[0]
+        parts = self._made[0]
+        return replace(parts, sources=self._sources.of(inputs.scenario, parts.models))
 
     def _asked(self, inputs: Inputs) -> list[Example]:
         """The prompts of all runs: what recorded tiers serve is in their containers from the start."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from testbed.host.cgroup_limits import container_limits, own_limits
 from testbed.host.facts import host_facts, package_version
-from testbed.host.ggufs import gguf_file, gguf_sha256
+from testbed.host.fingerprints import sha256_of
+from testbed.host.ggufs import gguf_file
 from testbed.orchestrator.prepare import Inputs, Parts
 from testbed.results.columns import SCHEMA_VERSION
 from testbed.results.directory import RunDirectory, utc_now
@@ -28,6 +29,7 @@ class Manifest:
     def __init__(self, directory: RunDirectory, run_id: str, inputs: Inputs, parts: Parts) -> None:
         image, models = parts.image, parts.models
         self.directory, self.run_id = directory, run_id
+        self.sources = parts.sources
         self._replayed = inputs.judged
         self._fields: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
@@ -38,13 +40,14 @@ class Manifest:
             "links": [asdict(link) for link in inputs.topology.links],
             "seed": inputs.scenario.seed,
             "datasets": list(inputs.datasets),
+            "files": [source.to_json() for source in parts.sources],
             "notes": list(inputs.notes),
             "clock_offsets_ns": {},
             "started_ns": {},
             "image": asdict(image),
             "models": None if models is None else models.name,
             "engines": {
-                tier.name: {"gguf": tier.model.gguf, "sha256": gguf_sha256(gguf_file(tier.model.gguf))}
+                tier.name: {"gguf": tier.model.gguf, "sha256": sha256_of(gguf_file(tier.model.gguf))}
                 for tier in inputs.scenario.tiers
                 if isinstance(tier.model, EngineEntry)
             },

@@ -17,6 +17,7 @@ from testbed.host.processes.reporting import Report
 from testbed.network.feasibility import host_lacks
 from testbed.orchestrator.events.flow import require_iperf3
 from testbed.orchestrator.room import require_records, require_room, room_notes
+from testbed.orchestrator.sources import Source
 from testbed.scenario.calibration import Row, calibration_rows, tiers_to_ask
 from testbed.scenario.capacity import capacity_notes
 from testbed.scenario.foreknowledge import Foreknown, foreknow
@@ -146,10 +147,11 @@ def inputs_of(scenario: Scenario, *, unprivileged: bool = False) -> Inputs:
 
 @dataclass(frozen=True)
 class Parts:
-    """What containers are made from: the tiers' image, and the directory of demonstration models if used."""
+    """What a run is made from: the tiers' image, the directory of demonstration models if used, and files."""
 
     image: ImageRef
     models: Path | None
+    sources: Sequence[Source] = ()
 
 
 def make_parts(scenario: Scenario, report: Report) -> Parts:

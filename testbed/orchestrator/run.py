@@ -84,6 +84,7 @@ def concluded(network: HeldNetwork, manifest: Manifest, inputs: Inputs, measured
     finally:
         with undisturbed():  # however impatient the user is
             manifest.end(status)
+            measured.changed = [found for source in manifest.sources if (found := source.changed())]
             measured.pending = measured.pending and status == "finished"
             sealed = conclude(manifest.directory, measured.inputs or inputs, measured)
             if measured.pending:

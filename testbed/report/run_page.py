@@ -12,6 +12,7 @@ import yaml
 from testbed.report.figures.run_data import RunData
 from testbed.report.figures.run_figures import run_subject
 from testbed.report.page import MEANINGS, as_texts, for_script, render, write_page
+from testbed.report.sources import sources_tables
 from testbed.report.tables import cost_tables
 from testbed.report.theory import theory_tables, with_theory
 from testbed.results.directory import RunDirectory
@@ -50,6 +51,7 @@ def render_run_page(run: Run) -> str:
         costs=[as_texts(made) for made in cost_tables(run.summary, data.tiers)],
         theory=[as_texts(made) for made in theory],
         ways_told=_ways_told(data),
+        sources=[as_texts(made) for made in sources_tables(manifest)],
         notes=[*manifest.get("notes", ()), *run.fidelity.get("notes", ())],
         scenario=yaml.safe_dump(manifest["scenario"], sort_keys=False, allow_unicode=True),
         ways=for_script(_ways(data)),

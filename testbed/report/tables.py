@@ -12,6 +12,7 @@ from rich.text import Text
 from testbed.console import widened
 from testbed.report.cells import if_valid, not_valid, number, table, with_interval
 from testbed.report.published import published_tables
+from testbed.report.sources import sources_tables
 from testbed.report.theory import theory_tables, with_theory
 from testbed.report.way import sample_way
 from testbed.results.columns import Row, total
@@ -64,6 +65,8 @@ def render(directory: RunDirectory, *, brief: bool = False) -> RenderableType:
     sample = sample_way(requests, directory.read_trace(requests), faithful)
     if sample is not None:
         parts.append(sample)
+    if not brief:
+        parts += sources_tables(directory.read_manifest())
     return Group(*parts, verdicts(directory.read_fidelity()))
 
 

@@ -35,6 +35,8 @@ class Loaded:
     """By method, the rows by request id, in the order of the trace."""
     asked: Mapping[str, Asked]
     """By request id, the row of a data set that it asks."""
+    files: Mapping[str, Row] | None = None
+    """By the key that names it, what the manifest has of each file; None in a run of an older version."""
 
     @property
     def methods(self) -> list[str]:
@@ -50,7 +52,7 @@ def load(directory: RunDirectory, label: str) -> Loaded:
     directory.require_unchanged(*READ)
     with directory.understood():
         manifest = directory.read_manifest()
-        resolved, files = manifest["scenario"], _files(manifest)
+        resolved, files = manifest["scenario"], _data_files(manifest)
         rows = directory.read_table("requests.parquet")
         asked = {
             entry.id: (entry.dataset, entry.split, entry.row, files.get(entry.dataset, ""))
@@ -66,6 +68,7 @@ def load(directory: RunDirectory, label: str) -> Loaded:
             directory.read_summary(),
             requests,
             asked,
+            files_of(manifest),
         )
 
 
@@ -74,7 +77,15 @@ def labels(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
     return [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
 
 
-def _files(manifest: Row) -> dict[str, str]:
+def files_of(manifest: Row) -> dict[str, Row] | None:
+    """By the key that names it, what a manifest has of each file that the run was made of.
+
+    ``None`` in a manifest of an older version, which has nothing of them.
+    """
+    return {file["field"]: file for file in manifest["files"]} if "files" in manifest else None
+
+
+def _data_files(manifest: Row) -> dict[str, str]:
     """By data set, the SHA-256 of the file that its rows are of; none of packages, which never change."""
     sources = {dataset["name"]: dataset["source"] for dataset in manifest.get("datasets", [])}
     return {
@@ -122,8 +133,21 @@ def notes(first: Loaded, other: Loaded) -> Iterator[str]:
             f"{first.label} has {len(first.asked)} requests and {other.label} {len(other.asked)}; "
             f"compared over the {common} in common, bytes over all of each"
         )
-    changes = named(list(changed(first.resolved, other.resolved)))
+    changes = named([*changed(first.resolved, other.resolved), *other_contents(first, other)])
     yield f"from {first.label} to {other.label}: {changes or 'the same scenario'}"
+
+
+def other_contents(first: Loaded, other: Loaded) -> Iterator[str]:
+    """Files with other contents behind the same keys; that a run does not tell is one, if the other does."""
+    if first.files is None or other.files is None:
+        if first.files or other.files:
+            older = first if first.files is None else other
+            yield f"{older.label} is of an older version and does not tell what its files were"
+        return
+    for key, file in first.files.items():
+        there = other.files.get(key)
+        if there is not None and file["sha256"] != there["sha256"]:
+            yield f"{key}: another content (SHA-256 {file['sha256'][:12]}… → {there['sha256'][:12]}…)"
 
 
 def named(things: Sequence[str]) -> str:

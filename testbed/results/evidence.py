@@ -115,6 +115,26 @@ class Audit:
 
 
 @dataclass(frozen=True)
+class ChangedFile:
+    """A file that a key of the scenario, ``field``, names, and that did not stay as the manifest has it.
+
+    ``how`` says what became of it during the run.
+    """
+
+    field: str
+    path: str
+    how: str
+
+    @property
+    def claim(self) -> Literal["decisions", "quality", "latency"]:
+        """The verdict that rests on what is in it: a policy, what links do, or else who answers what."""
+        head = self.field.partition(".")[0]
+        if head in ("links", "graph", "events"):
+            return "latency"
+        return "decisions" if head == "methods" else "quality"
+
+
+@dataclass(frozen=True)
 class Overflow:
     """What a node had no room for under one method.
 
@@ -303,3 +323,4 @@ class Evidence:
     events: Sequence[EventRow] = ()
     overflows: Sequence[Overflow] = ()
     breakers: Sequence[BreakerReport] = ()
+    changed_files: Sequence[ChangedFile] = ()

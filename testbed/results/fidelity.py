@@ -31,7 +31,7 @@ MAX_ANSWER_CHARACTERS = 40
 """How much of a strange answer a reason shows."""
 SAME_NAMES = (
     "audit", "outcomes", "lateness", "unexplained", "backlog", "cpu", "probes", "tiers", "events",
-    "overflows", "breakers", "link_process", "stood_still", "own_times", "quotas",
+    "overflows", "breakers", "link_process", "stood_still", "own_times", "quotas", "changed_files",
 )  # fmt: skip
 """Evidence whose name is the same in ``fidelity.json``."""
 Claim = Literal["bytes", "decisions", "quality", "latency"]
@@ -100,6 +100,11 @@ def judge(evidence: Evidence, limits: Limits | None = None) -> Fidelity:
         "quality": tuple(against_quality(evidence.outcomes)),
         "latency": tuple(against_latency(evidence, limits)),
     }
+    for file in evidence.changed_files:
+        reasons[file.claim] += (
+            f"{file.field}: {file.path} {file.how} during the run: what was used may not be what the "
+            "manifest's SHA-256 is of",
+        )
     return Fidelity(reasons, tuple(notes(evidence, limits)), evidence, limits)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from testbed.errors import TestbedError
 from testbed.host.checkpoints import checkpoint_files, from_hub
 from testbed.host.embedded.revision import embedded_revision
 from testbed.host.facts import cpu_model, package_version, usable_cpus
+from testbed.host.fingerprints import sha256_of, sha256_of_all
 from testbed.host.processes.reporting import Report
 from testbed.scenario.sections.engines import EngineEntry
 from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry, RecordedEntry
@@ -94,7 +94,7 @@ def host_model(
         word, revision = folder.name, checkpoint_revision(folder)
     elif plugin := external(model.kind):
         word = kind = f"{Path(plugin.where).name}:{plugin.class_name}"
-        revision = "sha256:" + hashlib.sha256(Path(plugin.where).read_bytes()).hexdigest()
+        revision = f"sha256:{sha256_of(Path(plugin.where))}"
     elif engine_model := options.get("model"):
         word = str(engine_model)
     if model.served_as == "transformers":
@@ -115,11 +115,7 @@ def host_model(
 
 def checkpoint_revision(folder: Path) -> str:
     """``sha256:`` and the hash of a checkpoint's files: their names and their contents."""
-    whole = hashlib.sha256()
-    for path in checkpoint_files(folder):
-        with path.open("rb") as file:
-            whole.update(f"{path.name}\n{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return f"sha256:{whole.hexdigest()}"
+    return f"sha256:{sha256_of_all(checkpoint_files(folder))}"
 
 
 def libraries() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from testbed.errors import TestbedError
 from testbed.scenario.scenario import load_scenario
 from tests import ROOT, SCENARIOS
 from tests.corpus.feeds import FEEDS, RUN, command, refusal
@@ -91,6 +93,16 @@ def device_that_is_empty(path: Path) -> None:
     path.symlink_to("/dev/null")
 
 
+def socket_of_a_program(path: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(os.path.relpath(path))  # an absolute one may be longer than an address
+    listener.close()
+
+
+def file_of_the_kernel_without_end(path: Path) -> None:
+    path.symlink_to("/proc/kmsg")
+
+
 STRANGE: list[Callable[[Path], None]] = [
     directory,
     pipe_that_nobody_writes_to,
@@ -98,6 +110,7 @@ STRANGE: list[Callable[[Path], None]] = [
     link_to_itself,
     device_without_end,
     device_that_is_empty,
+    socket_of_a_program,
 ]
 """What may be where a file should be."""
 BY_OVERRIDE = {
@@ -106,6 +119,11 @@ BY_OVERRIDE = {
     "checkpoint": "tiers.cloud.model={{kind: transformers, path: {}}}",
     "model": "tiers.cloud.model={}:Mine",
     "policy": "methods.recserve.policy={}:Mine",
+    "confidence": "tiers.cloud.model={{kind: recorded, service: 5ms, confidence: '{}:Mine'}}",
+    "task": "task.kind={}:Mine",
+    "calibration": "calibration={{file: {}}}",
+    "gguf": "tiers.cloud.model={{kind: engine, engine: llama.cpp, gguf: {}}}",
+    "certificates": "tiers.cloud.model={{kind: openai, url: https://gpu.example/v1, model: m, ca: {}}}",
 }
 """By what a scenario names: what is to be set, with the path."""
 
@@ -120,7 +138,7 @@ def soon(work: Callable[[], str | None]) -> str | None:
     return said[0]
 
 
-@pytest.fixture(params=STRANGE, ids=lambda make: make.__name__)
+@pytest.fixture(params=[*STRANGE, file_of_the_kernel_without_end], ids=lambda make: make.__name__)
 def strange(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / "strange.py"  # what a policy's file is called
     request.param(path)
@@ -136,6 +154,56 @@ def test_what_is_no_file_is_refused_where_a_scenario_names_it(strange: Path, wha
             load_scenario(SCENARIOS / "smoke.yaml", [BY_OVERRIDE[what].format(path)])
 
     assert str(strange) in (soon(lambda: refusal(named, strange)) or "")
+
+
+@pytest.mark.parametrize("value", ["/", "/etc", "/proc/self", "/root", "/var/lib/docker"])
+def test_a_directory_of_the_system_is_no_model_and_no_data_set(value: str) -> None:
+    for key, override in {
+        "tiers.cloud.model.path": f"tiers.cloud.model={{kind: transformers, path: {value}}}",
+        "task.dataset.path": f"task.dataset={{name: sst2, path: {value}}}",
+    }.items():
+        with pytest.raises(TestbedError, match=rf"{key}: '{value}'.* is a directory of the system|no such"):
+            load_scenario(SCENARIOS / "smoke.yaml", [override])
+
+
+def test_a_checkpoint_with_what_is_no_file_in_it_is_refused(strange: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (model / name).write_text("{}")
+    strange.rename(model / "vocab.txt")
+    if (model / "vocab.txt").is_dir():
+        return  # of which nothing is loaded
+
+    def named(path: Path) -> None:
+        load_scenario(SCENARIOS / "smoke.yaml", [f"tiers.cloud.model={path}"])
+
+    assert str(model / "vocab.txt") in (soon(lambda: refusal(named, model)) or "")
+
+
+def test_what_a_class_has_learnt_is_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").touch()
+    (tmp_path / "mine.json").symlink_to("/etc/shadow")
+    with pytest.raises(TestbedError, match=r"policy: .*/mine\.json, which its class is given, leads to"):
+        load_scenario(SCENARIOS / "smoke.yaml", [f"methods.recserve.policy={tmp_path}/mine.py:Mine"])
+
+
+@pytest.mark.parametrize(
+    ("name", "override"),
+    [
+        ("rows.csv", "task.dataset={{file: {}, text: text, reference: label}}"),
+        ("mine.py", "methods.recserve.policy={}:Mine"),
+    ],
+)
+def test_a_file_without_end_in_sight_is_not_read(name: str, override: str, tmp_path: Path) -> None:
+    """8 TB, of which no byte is on a disk, would be read for hours."""
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(8 << 40)
+
+    def named(path: Path) -> None:
+        load_scenario(SCENARIOS / "smoke.yaml", [override.format(path)])
+
+    assert "; cut it" in (soon(lambda: refusal(named, tmp_path / name)) or "")
 
 
 def test_what_is_no_file_is_refused_as_a_scenario(strange: Path) -> None:

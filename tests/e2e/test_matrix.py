@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,20 @@ def test_the_same_bytes_of_text_cross_every_link(runs: dict[str, Path]) -> None:
 
 
 def test_the_manifest_says_what_was_replayed(runs: dict[str, Path]) -> None:
-    matrix = read_matrix(ROOT / "scenarios" / "recorded" / "rotten_tomatoes.parquet")
+    matrix_file = ROOT / "scenarios" / "recorded" / "rotten_tomatoes.parquet"
+    matrix = read_matrix(matrix_file)
     nodes = read(runs["recorded"], "manifest.json")["nodes"]
     for node, tier in (("device1", "device"), ("device2", "device"), ("edge1", "edge"), ("cloud1", "cloud")):
         told = nodes[node]["model"]
         assert told["recordings"] == REQUESTS
         assert (told["recorded"]["sha256"], told["recorded"]["model"]) == (matrix.header.sha256, tier)
         assert nodes[node]["cgroup_anon_bytes"] < 60e6
+    made_of = {name: read(runs[name], "manifest.json")["files"][1:] for name in runs}
+    sha256 = hashlib.sha256(matrix_file.read_bytes()).hexdigest()
+    assert [file["sha256"] for file in made_of["recorded"]] == [sha256] * 3
+    assert [(file["field"], file["revision"]) for file in made_of["quickstart"]] == [
+        (f"tiers.{tier}.model", matrix.header.models[tier].revision) for tier in ("device", "edge", "cloud")
+    ]
     assert left_behind() == []
 
 

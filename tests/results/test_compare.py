@@ -227,3 +227,25 @@ def test_latencies_are_tested_as_their_interval_says(copy: Callable[[str], RunDi
     assert effective_size(later_ms) == 12
     assert one.latency_p == one.latency_adjusted_p == pytest.approx(stats.ttest_1samp(later_ms, 0).pvalue)
     assert one.latency_by == "requests"
+
+
+def made_of(directory: RunDirectory, **digests: str) -> RunDirectory:
+    files = [{"field": field, "path": "/data/it", "sha256": sha256} for field, sha256 in digests.items()]
+    edit(directory, "manifest.json", lambda manifest: manifest.update(files=files))
+    return directory
+
+
+def test_files_with_other_contents_are_told_although_the_scenario_is_the_same(
+    copy: Callable[[str], RunDirectory],
+) -> None:
+    one, other = made_of(copy("one"), trace="a" * 64), made_of(copy("other"), trace="b" * 64)
+    (note,) = compare_runs([one, other]).notes
+    assert note == "from one to other: trace: another content (SHA-256 aaaaaaaaaaaa… → bbbbbbbbbbbb…)"
+    assert compare_runs([one, one]).notes[0].endswith("the same scenario")
+
+
+def test_a_run_that_does_not_tell_its_files_is_not_said_to_have_the_same(
+    copy: Callable[[str], RunDirectory],
+) -> None:
+    (note,) = compare_runs([copy("one"), made_of(copy("other"), trace="b" * 64)]).notes
+    assert note == "from one to other: one is of an older version and does not tell what its files were"

@@ -12,6 +12,7 @@ from testbed.results.evidence import (
     Audit,
     BacklogReport,
     BreakerReport,
+    ChangedFile,
     CpuReport,
     Evidence,
     Lateness,
@@ -76,6 +77,21 @@ def only(claim: Claim, verdict: Fidelity) -> str:
 
 def test_a_sound_run_is_believed_in_everything() -> None:
     assert judge(SOUND).faithful == {"bytes": True, "decisions": True, "quality": True, "latency": True}
+
+
+@pytest.mark.parametrize(
+    ("field", "claim"),
+    [
+        ("tiers.cloud.model.path", "quality"),
+        ("task.dataset.file", "quality"),
+        ("methods.mine.policy", "decisions"),
+        ("links.core.delay.file", "latency"),
+    ],
+)
+def test_a_file_that_changed_speaks_against_what_rests_on_it(field: str, claim: Claim) -> None:
+    changed = ChangedFile(field, "/data/it", "was changed or replaced")
+    said = only(claim, judge(replace(SOUND, changed_files=[changed])))
+    assert said.startswith(f"{field}: /data/it was changed or replaced during the run")
 
 
 def test_nothing_shown_is_nothing_believed() -> None:

@@ -7,6 +7,7 @@ What YAML takes for something else than its author is refused too, with what to 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Hashable
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 
 from testbed.errors import TestbedError
 from testbed.host.files import without_waiting
+from testbed.host.places import unfit_file
 from testbed.scenario.reading.encoding import other_than_utf_8
 
 MAX_FILE_BYTES = 256 * 1024
@@ -36,6 +38,8 @@ def yaml_text(path: Path) -> str:
         TestbedError: it cannot be read, is no text in UTF-8, or is too large.
     """
     try:
+        if os.path.isfile(path) and (unfit := unfit_file(path.resolve())):  # noqa: PTH113  a NUL is no file
+            raise TestbedError(f"{path}: {unfit}; give the path of a YAML file")
         with open(path, "rb", opener=without_waiting) as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:  # a NUL in its name

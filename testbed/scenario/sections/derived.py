@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, create_model
 
 from testbed.scenario.reading.mistakes import mistake
 from testbed.scenario.reading.units import parse_time_ms, parse_time_s, write_time_ms, write_time_s
-from testbed.scenario.sections.section import FOUND, Section, chosen, quantity, written
+from testbed.scenario.sections.section import FOUND_FILE, Section, chosen, quantity, written
 from tiers.parameters import File, Internal, Like, Range, alternatives, is_mapping, mark, parameters, unpack
 
 SectionType = TypeVar("SectionType", bound=Section)
@@ -102,7 +102,7 @@ def _type(kind: Any) -> Any:
         elif isinstance(bound, Like):
             base = Annotated[base, _matches(bound)]
         elif isinstance(bound, File):
-            base = Annotated[base, FOUND]
+            base = Annotated[base, FOUND_FILE]
     return base
 
 

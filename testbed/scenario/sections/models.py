@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -168,6 +169,22 @@ class RecordedEntry(TierModel):
         return options
 
 
+class OpenAIEntry(TierModel):
+    """An engine elsewhere, known by the certificates in ``ca``. Other keys are the constructor's."""
+
+    ca: HostFile | None = None
+
+    @field_validator("ca")
+    @classmethod
+    def _certificates(cls, ca: str | None, info: ValidationInfo) -> str | None:
+        if ca is not None and info.context is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(ca)
+            except OSError:  # of which SSLError is one
+                raise mistake(f"{ca} holds no certificate in PEM form; name a file that does") from None
+        return ca
+
+
 class ExternalModel(TierModel):
     """A model class in a file of the user's, ``FILE.py:CLASS``; its options are its own affair."""
 
@@ -178,6 +195,7 @@ _WRITTEN: dict[str, type[TierModel]] = {
     "embedded": EmbeddedEntry,
     "transformers": CheckpointEntry,
     "recorded": RecordedEntry,
+    "openai": OpenAIEntry,
     "engine": EngineEntry,
 }
 """The kinds that have keys which are no options of their constructors."""

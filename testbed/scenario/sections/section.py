@@ -32,6 +32,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from testbed.errors import TestbedError
+from testbed.host.places import unfit_beside, unfit_file, unfit_folder
 from testbed.scenario.reading.mistakes import mistake, nearest
 from testbed.scenario.reading.units import (
     parse_memory_bytes,
@@ -49,6 +50,7 @@ from testbed.scenario.reading.units import (
 from tiers.plugins import external
 
 LEAST_RATE, MOST_RATE = "1kbit", "100gbit"
+MAX_PLUGIN_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,22 @@ def find_external(name: str, context: FileContext | None, field: str = "") -> st
     place = external(name)
     if place is None or not place.is_file:
         return None
-    return f"{find_file(place.where, context, field)}:{place.class_name}"
+    found = find_file(place.where, context, field)
+    if context is not None:
+        _check_plugin(place.where, Path(found), field)
+    return f"{found}:{place.class_name}"
+
+
+def _check_plugin(value: str, found: Path, field: str) -> None:
+    """A class's file has a name and a size that one has; what it learnt, beside it, is a file too."""
+    if found.suffix != ".py":
+        raise mistake(f"{value!r} leads to {found}, whose name does not end with .py; rename that", field)
+    if (size := found.stat().st_size) > MAX_PLUGIN_BYTES:
+        most = MAX_PLUGIN_BYTES >> 20
+        raise mistake(f"{value!r} has {size >> 20} MiB, and a class's file {most} at most; cut it", field)
+    beside = found.with_suffix(".json")
+    if beside.exists() and (unfit := unfit_beside(beside)):
+        raise mistake(f"{beside}, which its class is given, {unfit}; remove or replace it", field)
 
 
 @dataclass(frozen=True)
@@ -225,22 +242,32 @@ CLASS_IN_FILE = r"\.py:"
 def find_path(value: str, context: FileContext | None, field: str = "") -> str:
     """Absolute path of a file or a directory that a scenario names.
 
-    It is looked for beside the scenario and then in the working directory. Without a context the path stands
-    as it is: a manifest must load on a host that lacks the file.
+    It is looked for beside the scenario and then in the working directory, and is resolved: what it leads to
+    must be a regular file of a disk, or a directory that is not the system's. Without a context the path
+    stands as it is: a manifest must load on a host that lacks the file.
     """
-    if context is None:
-        return value
+    return value if context is None else str(_find(value, context, field))
+
+
+def find_file(value: str, context: FileContext | None, field: str = "") -> str:
+    """The same of a file alone."""
+    return value if context is None else str(_find(value, context, field, file=True))
+
+
+def _find(value: str, context: FileContext, field: str, *, file: bool = False) -> Path:
     for folder in (context.folder, Path.cwd()):
         try:
             found = (folder / Path(value).expanduser()).resolve()
-            there = found.exists()
+            unfit = unfit_folder(found) if found.is_dir() and not file else unfit_file(found)
+        except FileNotFoundError:
+            continue
         except (OSError, RuntimeError, ValueError) as error:  # too long; nobody's home; a NUL
             reason = str(error.strerror if isinstance(error, OSError) else error).rstrip(".")
             raise mistake(f"{value!r} is no path here ({reason}); name a file that is there", field) from None
-        if there and not (found.is_file() or found.is_dir()):
-            raise mistake(f"{value!r} is a pipe or a device, which has no end; name a file", field)
-        if there:
-            return str(found)
+        if unfit:
+            called = f"{value!r}" if str(found) == value else f"{value!r}, which leads to {found},"
+            raise mistake(f"{called} {unfit}; name a file{'' if file else ' or a directory'} of yours", field)
+        return found
     if value.startswith("~"):
         whole = Path(value).expanduser()
         raise mistake(
@@ -252,14 +279,6 @@ def find_path(value: str, context: FileContext | None, field: str = "") -> str:
     )
 
 
-def find_file(value: str, context: FileContext | None, field: str = "") -> str:
-    """The same of a file alone."""
-    found = find_path(value, context, field)
-    if context is not None and Path(found).is_dir():
-        raise mistake(f"{value!r} is a directory; name a file", field)
-    return found
-
-
 def _found(path: str, info: ValidationInfo) -> str:
     return find_path(path, info.context)
 
@@ -268,8 +287,8 @@ def _found_file(path: str, info: ValidationInfo) -> str:
     return find_file(path, info.context)
 
 
-FOUND = AfterValidator(_found)
-HostPath = Annotated[str, FOUND]
+HostPath = Annotated[str, AfterValidator(_found)]
 """A file or a directory that a scenario names; its absolute path once it is loaded."""
-HostFile = Annotated[str, AfterValidator(_found_file)]
+FOUND_FILE = AfterValidator(_found_file)
+HostFile = Annotated[str, FOUND_FILE]
 """The same of a file alone."""

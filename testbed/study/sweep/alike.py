@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from testbed.errors import TestbedError
 from testbed.host.facts import PACKAGES, REPOSITORY, commit, package_version
+from testbed.host.fingerprints import code_sha256, sha256_of
+from testbed.scenario.named import named_files
+from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.datasets import Dataset
-from tiers.plugins import external
-
-_NO_PATHS = ("labels",)
-"""Keys of scenarios whose words are never paths, even if they look like one."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ def alike_here(files: Iterable[str], datasets: Iterable[Dataset]) -> Alike:
     """
     versions = {name: package_version(name) for name in PACKAGES}
     return Alike(
-        code=_code(REPOSITORY),
+        code=code_sha256(REPOSITORY),
         commit=commit(),
         python=platform.python_version(),
         packages={name: version for name, version in versions.items() if version is not None},
@@ -85,39 +80,12 @@ def difference(there: Alike, here: Alike) -> str | None:
     return None
 
 
-def named_files(scenario: Mapping[str, Any]) -> list[str]:
-    """The files that a scenario names, by their absolute paths; of directories all that is in them.
+def files_of(scenario: Scenario) -> set[str]:
+    """The files that a scenario names, by their absolute paths; of models' directories those that are loaded.
 
     A file of learnt figures beside a plug-in is one of them, whether it is there or not.
-
-    Args:
-        scenario: ``model_dump(mode="json")`` of it.
     """
-    found: set[str] = set()
-    for word in _words(scenario):
-        plugin = external(word)
-        path = Path(plugin.where if plugin is not None and plugin.is_file else word)
-        if not path.is_absolute():
-            continue
-        if plugin is not None:
-            found |= {str(path), str(path.with_suffix(".json"))}
-        elif path.is_dir():
-            found |= {str(file) for file in path.rglob("*") if file.is_file()}
-        elif path.is_file():
-            found.add(str(path))
-    return sorted(found)
-
-
-def _words(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            if key not in _NO_PATHS:
-                yield from _words(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _words(inner)
+    return {str(path) for named in named_files(scenario) for path in named.files}
 
 
 def _source(dataset: Dataset) -> dict[str, Any]:
@@ -125,28 +93,5 @@ def _source(dataset: Dataset) -> dict[str, Any]:
     return {key: value for key, value in dataset.source().items() if key != "path"}
 
 
-def _code(root: Path) -> str:
-    total = hashlib.sha256()
-    for package in ("testbed", "tiers"):
-        for path in sorted((root / package).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
-                total.update(f"{path.relative_to(root)} {_sha256(path)}\n".encode())
-    return total.hexdigest()
-
-
 def _sha256(path: Path) -> str | None:
-    try:
-        status = path.stat()
-        return _sha256_once(path, status.st_ino, status.st_size, status.st_mtime_ns)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise TestbedError(f"{path} cannot be read ({error.strerror}); permit it") from error
-
-
-@functools.cache
-def _sha256_once(path: Path, *_version: int) -> str:
-    """The hash of a file, computed once for each version of it; models are large, and points many."""
-    with path.open("rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path) if path.is_file() else None

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.errors import TestbedError
-from testbed.results.comparable import Loaded, changed, labels, load, named, require_comparable
+from testbed.results.comparable import (
+    Loaded,
+    changed,
+    labels,
+    load,
+    named,
+    other_contents,
+    require_comparable,
+)
 from testbed.results.compare import (
     Compared,
     Comparison,
@@ -143,6 +151,7 @@ def _between(first: _Sweep, other: _Sweep, wanted: _Wanted) -> Comparison:
         for pair in runs:
             require_comparable(pair)
             changes |= dict.fromkeys(changed(pair[0].resolved, pair[1].resolved))
+            changes |= dict.fromkeys(other_contents(*pair))
         ours, theirs = ([pair[at] for pair in runs] for at in (0, 1))
         scorer = wanted.scorer(ours, scorer)
         for one, its in pairs_of_runs(ours, theirs, wanted.methods, (first.label, other.label)):

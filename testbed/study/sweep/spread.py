@@ -20,7 +20,7 @@ from testbed.host.processes.signals import undisturbed
 from testbed.scenario.reading.units import duration
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.datasets import Dataset
-from testbed.study.sweep.alike import Alike, alike_here, named_files
+from testbed.study.sweep.alike import Alike, alike_here, files_of
 from testbed.study.sweep.cluster import Cluster, Machine, cannot_run, told
 from testbed.study.sweep.directory import SweepDirectory
 from testbed.study.sweep.machine import LONGEST_END_S, Item, Outcome, run_point
@@ -65,7 +65,7 @@ def run_on_cluster(
     """
     if not waiting:
         return
-    files = sorted({path for _, scenario in waiting for path in named_files(dumped(scenario))})
+    files = sorted({path for _, scenario in waiting for path in files_of(scenario)})
     datasets = list({scenario.task.data.name: scenario.task.data for _, scenario in waiting}.values())
     reporter.say("comparing the machines with this one")
     wanted = alike_here(files, datasets)

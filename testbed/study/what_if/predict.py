@@ -23,6 +23,7 @@ from testbed.study.what_if.matrices import Wanted, study_of_matrices
 from testbed.study.what_if.output import check_out, write_points
 from testbed.study.what_if.scenarios import study_of_scenario
 from testbed.study.what_if.study import Ints, Point, Study
+from testbed.study.what_if.unlike import unlike
 
 __all__ = [
     "Wanted",
@@ -142,6 +143,7 @@ def what_if_scenario(
     study = study_of_scenario(scenario)
     if against is not None:
         check_trace(study, against)
+        study = replace(study, notes=[*study.notes, *unlike(scenario, against)])
     points = [Point(number, method) for number, method in enumerate(scenario.methods, start=1)]
     found = _concluded(study, points, reporter, all_audited)
     if against is not None:

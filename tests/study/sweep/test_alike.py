@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from testbed.host.fingerprints import code_sha256
 from testbed.scenario.scenario import load_scenario
-from testbed.study.sweep import alike
-from testbed.study.sweep.alike import Alike, alike_here, difference, named_files
+from testbed.study.sweep.alike import Alike, alike_here, difference, files_of
 from testbed.study.sweep.machine import Outcome, run_point
 from tests import ROOT
 
@@ -19,7 +19,7 @@ ROWS = "recorded/rotten_tomatoes.parquet"
 
 
 def _files_of(scenario: str) -> list[str]:
-    return named_files(load_scenario(SCENARIOS / scenario).model_dump(mode="json"))
+    return sorted(files_of(load_scenario(SCENARIOS / scenario)))
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +53,10 @@ def test_files_of_links_and_directories_are_found(tmp_path: Path) -> None:
     found = _files_of("rate-file.yaml")
     assert found
     assert all(Path(path).is_file() and Path(path).name in text for path in found)
-    (tmp_path / "model" / "deep").mkdir(parents=True)
-    (tmp_path / "model" / "deep" / "weights").write_text("1")
-    scenario = {"tiers": [{"model": {"path": str(tmp_path / "model")}}], "task": {"labels": ["/", "/etc"]}}
-    assert named_files(scenario) == [str(tmp_path / "model" / "deep" / "weights")]
+    for name in ("config.json", "model.safetensors", "optimizer.pt"):
+        (tmp_path / name).write_text("{}")
+    scenario = load_scenario(SCENARIOS / "smoke.yaml", [f"tiers.cloud.model={tmp_path}"])
+    assert files_of(scenario) == {str(tmp_path / name) for name in ("config.json", "model.safetensors")}
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_a_changed_line_of_code_is_noticed(tmp_path: Path) -> None:
     for name in ("testbed/a.py", "tiers/weights.bin", "tiers/__pycache__/a.pyc", "testbed/.a.py.swp"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
-    before = alike._code(tmp_path)
+    before = code_sha256(tmp_path)
     (tmp_path / "tiers/__pycache__/a.pyc").write_text("2")
     (tmp_path / "testbed/.a.py.swp").write_text("2")
-    assert alike._code(tmp_path) == before
+    assert code_sha256(tmp_path) == before
     (tmp_path / "tiers/weights.bin").write_text("2")
-    assert alike._code(tmp_path) != before
+    assert code_sha256(tmp_path) != before
 
 
 def test_a_machine_that_differs_runs_nothing(here: Alike, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ label numbers are those of each repository's ``main`` branch.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from typing import Any
 
 from testbed.console import Reporter
 from testbed.errors import TestbedError
+from testbed.host.fingerprints import sha256_of
+from testbed.host.places import unfit_beside
 from testbed.scenario.reading.parquet_file import read_parquet
 from testbed.scenario.workload.datasets.base import Dataset, Example
 from testbed.scenario.workload.datasets.packaged import SENTIMENT, final_number
@@ -86,15 +87,16 @@ class HubDataset(Dataset):
                 f"{self.folder} has no {self.file}, which {self.name} is read from; "
                 f"copy it from the hub's {self.hub}"
             )
+        if unfit := unfit_beside(path):
+            raise TestbedError(f"{path} {unfit}; copy it from the hub's {self.hub}")
         return path
 
     def source(self) -> dict[str, Any]:
         path = self.path()
         snapshot = path.parents[len(Path(self.file).parts) - 1]
         revision = snapshot.name if snapshot.parent.name == "snapshots" else None
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"hub": self.hub, "file": self.file, "revision": revision, "path": str(path), "sha256": digest}
+        told = {"hub": self.hub, "file": self.file, "revision": revision, "path": str(path)}
+        return {**told, "sha256": sha256_of(path)}
 
     def notes(self, examples: Sequence[Example]) -> list[str]:
         count = examples[-1].row + 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed.errors import TestbedError
-from testbed.scenario.reading.cells import shown
+from testbed.scenario.reading.cells import MAX_FILE_BYTES, shown
 from testbed.scenario.reading.table_file import Record, read_table
 from testbed.scenario.workload.datasets.base import Dataset, Example
 
@@ -111,9 +111,11 @@ def sha256_of(path: Path) -> str:
     """A file's SHA-256 in hexadecimal.
 
     Raises:
-        TestbedError: it cannot be read.
+        TestbedError: it cannot be read, or is larger than a data set may be.
     """
     try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise TestbedError(f"{path}: is larger than {MAX_FILE_BYTES >> 20} MiB; cut it")
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

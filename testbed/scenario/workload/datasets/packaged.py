@@ -10,6 +10,7 @@ from typing import Any
 from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.assets import GSM8K_TEST, MOVIE_REVIEWS, fetch, fetch_file
+from testbed.host.fingerprints import sha256_of
 from testbed.scenario.workload.datasets.base import Cleaning, Dataset, Example, split_of
 
 SENTIMENT = ("negative", "positive")
@@ -62,7 +63,9 @@ class DebianEnDe(Dataset):
         return [Example(row["number"], row["english"], row["german"]) for row in rows]
 
     def source(self) -> dict[str, Any]:
-        return {"packages": "Debian"}
+        from testbed.host.embedded.translation.heldout import prepare_held_out
+
+        return {"packages": "Debian", "sha256": sha256_of(prepare_held_out(Reporter().say))}
 
 
 @dataclass(frozen=True)
