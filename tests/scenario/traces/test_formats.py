@@ -122,6 +122,14 @@ class TestBadInput:
         assert refusal(path, named()).endswith("it looks like Mooncake: testbed trace import mooncake")
         assert "is not JSON" in refusal(written(tmp_path, AZURE_2023), FORMATS["mooncake"])
 
+    def test_a_file_that_is_cut_off_in_a_line(self, tmp_path: Path) -> None:
+        path = written(tmp_path, MOONCAKE[:-20])
+        assert refusal(path, FORMATS["mooncake"]) == f"{path}:3: is not JSON; write one object a line"
+        path = written(tmp_path, AZURE_2023[:-4])
+        assert f"{path}:5: has 2 fields, and the header has 3; the line may be cut off" in refusal(
+            path, FORMATS["azure"]
+        )
+
     def test_a_pointer_of_git_lfs_is_named(self, tmp_path: Path) -> None:
         text = "version https://git-lfs.github.com/spec/v1\noid sha256:4bb3\nsize 52283111\n"
         assert "is a pointer of Git LFS, not the trace; fetch the file itself" in refusal(
