@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from testbed.commands import models, network, reports, study
-from testbed.commands.arguments import NATIVELY, RunPath, ScenarioPath, Vm, listed_names, shown
+from testbed.commands import models, network, reports, study, traces
+from testbed.commands.arguments import NATIVELY, RunPath, Vm, listed_names, shown
 from testbed.commands.run import run as run_scenario
 from testbed.console import Reporter, widened
 from testbed.errors import TestbedError, needs_extra, one_line
@@ -31,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(models.app, name="models")
+app.add_typer(traces.app, name="trace")
 
 app.command()(run_scenario)
 app.command()(reports.report)
@@ -193,30 +194,6 @@ def clean(
         typer.echo(f"removed {what}")
     if not removed:
         typer.echo("nothing to remove")
-
-
-@app.command()
-def trace(
-    scenario: ScenarioPath,
-    out: Annotated[Path | None, typer.Option(help="File to write; by default standard output.")] = None,
-    requests: Annotated[int | None, typer.Option(help="Number of requests.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the trace.")] = None,
-) -> None:
-    """Write the trace that a scenario would replay, as JSON Lines, and print a summary."""
-    from dataclasses import asdict
-
-    from testbed.scenario.requests import build_trace, summarise
-    from testbed.scenario.scenario import load_scenario
-    from testbed.scenario.workload.trace_file import trace_line, write_trace
-
-    loaded = load_scenario(scenario, requests=requests, seed=seed)
-    built = build_trace(loaded)
-    if out is None:
-        sys.stdout.writelines(map(trace_line, built))
-    else:
-        write_trace(built, out)
-    for name, value in asdict(summarise(built, loaded.task.datasets)).items():
-        typer.echo(f"{name}: {value}", err=True)
 
 
 app.command("what-if")(study.what_if)

@@ -30,6 +30,10 @@ COMMANDS = (
         "doctor",
         "clean",
         "trace",
+        "trace of",
+        "trace build",
+        "trace import",
+        "trace show",
         "what-if",
         "serve",
         "shell",
@@ -121,6 +125,15 @@ def test_a_wrong_scenario_is_told_with_file_field_and_mend(
         (("models", "record", str(SMOKE), "--out", str(SMOKE)), "is there already; name another file"),
         (("models", "record", "--model", "a/b"), "--dataset: is missing"),
         (("models", "record", "--model", "a/b", "--dataset", "imbd"), "did you mean imdb"),
+        (("trace", "scenarios/nowhere.yaml"), "nowhere.yaml"),
+        (("trace", "build", "--requests", "3"), "Missing option '--rate'"),
+        (("trace", "build", "--requests", "3", "--rate", "1"), "--dataset: give it, or --scenario"),
+        (("trace", "import", "asure", "x.csv"), "no format 'asure' of traces; did you mean azure"),
+        (("trace", "import", "azure", "x.csv", "--dataset", "gsm8k"), "x.csv: cannot be read"),
+        (("trace", "import", "azure", "x.csv", "--requests", "0"), "--requests"),
+        (("trace", "show", "/nowhere.jsonl"), "/nowhere.jsonl: cannot be read"),
+        (("trace", "show", "/nowhere.jsonl", "--unit", "h"), "--unit: 'h' is none; give one of s, ms, epoch"),
+        (("trace", "show", str(SMOKE), "--unit", "s"), "--unit, --scenario: are for trace files"),
         (("models", "import", "/nowhere.parquet"), "/nowhere.parquet is no file; name an answer matrix"),
     ],
 )
@@ -165,8 +178,8 @@ def test_a_trace_is_written_line_by_line_and_a_longer_one_begins_with_it(
         with pytest.raises(SystemExit):
             main()
         written.append(capsys.readouterr().out.splitlines())
-    assert [len(lines) for lines in written] == [3, 6]
-    assert written[1][:3] == written[0]
+    assert [len(lines) for lines in written] == [4, 7]  # with the header
+    assert written[1][:4] == written[0]
 
 
 @pytest.mark.root

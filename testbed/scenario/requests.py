@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from testbed.errors import TestbedError
+from testbed.scenario.draws import arrival_times, device_draws, shuffled_forever, stream
 from testbed.scenario.scenario import Scenario
-from testbed.scenario.sections.trace import Arrivals, DrawnTrace
+from testbed.scenario.sections.trace import DrawnTrace
 from testbed.scenario.timeline import late_events
 from testbed.scenario.workload.datasets import DATASETS, Dataset, Example, load
-from testbed.scenario.workload.trace_file import TRACE_SPLIT, Request, read_trace
+from testbed.scenario.workload.trace_file import TRACE_SPLIT, Request, read_trace_file
 from testbed.scenario.workload.trace_time import pauses, require_believable
 
 
@@ -43,14 +42,17 @@ def build_trace(scenario: Scenario) -> list[Request]:
     devices = [f"{lowest.name}{number}" for number in range(1, lowest.nodes + 1)]
     if trace.kind == "file":
         path = Path(trace.file)
-        requests = read_trace(path, devices, scenario.task.trace_labels, trace.unit, scenario.task.datasets)
+        task = scenario.task
+        read = read_trace_file(path, devices, task.trace_labels, trace.unit, task.datasets)
+        requests = read.requests
         if trace.requests is not None and trace.requests > len(requests):
             raise TestbedError(
                 f"{trace.file}: holds {len(requests)} requests, fewer than the {trace.requests} asked for"
             )
         replayed = requests[: trace.requests]
         if scenario.replay.mode == "open":  # in the other modes the trace's times mean nothing
-            require_believable(replayed, path, unit_is_given="unit" in trace.model_fields_set)
+            told = "unit" in trace.model_fields_set or read.header is not None
+            require_believable(replayed, path, unit_is_given=told)
         return replayed
     return draw_trace(trace, scenario.task.data, devices)
 
@@ -65,21 +67,21 @@ def draw_trace(
     random order without replacement; once all have been used, in another random order, so that a prompt
     repeats only when there are more requests than rows (:func:`summarise` counts those).
     """
-    times = _arrivals(trace.arrivals, _stream(trace.seed, "arrivals"))
-    draws = _stream(trace.seed, "devices")
-    order = row_order(dataset, trace.seed, rows)
     name = dataset if isinstance(dataset, str) else dataset.name
-    return [
-        Request(
-            id=f"r{number:06d}",
-            at_s=round(next(times), 6),
-            device=devices[_below(len(devices), draws)],
-            dataset=name,
-            split=TRACE_SPLIT,
-            row=next(order),
-        )
-        for number in range(1, trace.requests + 1)
-    ]
+    named = ((name, row) for row in row_order(dataset, trace.seed, rows))
+    times = arrival_times(trace.arrivals, trace.seed)
+    return list(islice(numbered(times, device_draws(devices, trace.seed), named), trace.requests))
+
+
+def numbered(
+    times: Iterable[float], devices: Iterable[str], rows: Iterable[tuple[str, int]]
+) -> Iterator[Request]:
+    """Requests by what their times, devices and rows (data set and number) are; as many as the shortest has.
+
+    Times are rounded to microseconds.
+    """
+    for number, (at_s, device, (dataset, row)) in enumerate(zip(times, devices, rows, strict=False), start=1):
+        yield Request(f"r{number:06d}", round(at_s, 6), device, dataset, TRACE_SPLIT, row)
 
 
 def prompts_for(trace: Sequence[Request], datasets: Mapping[str, Dataset] = DATASETS) -> dict[str, Example]:
@@ -137,33 +139,4 @@ def row_order(dataset: str | Dataset, seed: int, rows: Sequence[int] | None = No
     """
     if rows is None:
         rows = [example.row for example in load(dataset, TRACE_SPLIT)]
-    return _rows(rows, _stream(seed, "rows"))
-
-
-def _stream(seed: int, name: str) -> random.Random:
-    """A generator whose ``random()`` Python promises to keep, which NumPy's generators do not."""
-    return random.Random(f"{seed}/{name}")
-
-
-def _below(bound: int, draws: random.Random) -> int:
-    """A uniform integer in [0, bound): by ``random()`` alone, for other methods may change."""
-    return int(draws.random() * bound)
-
-
-def _arrivals(arrivals: Arrivals, draws: random.Random) -> Iterator[float]:
-    if arrivals.process == "uniform":
-        yield from (number / arrivals.rate_per_s for number in itertools.count())
-    at_s = 0.0
-    while True:
-        at_s -= math.log1p(-draws.random()) / arrivals.rate_per_s
-        yield at_s
-
-
-def _rows(rows: Sequence[int], draws: random.Random) -> Iterator[int]:
-    """The rows in random order (Fisher and Yates), then in another, without end."""
-    while True:
-        order = list(rows)
-        for last in range(len(order) - 1, 0, -1):
-            chosen = _below(last + 1, draws)
-            order[last], order[chosen] = order[chosen], order[last]
-        yield from order
+    return shuffled_forever(rows, stream(seed, "rows"))

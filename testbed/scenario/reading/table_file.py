@@ -39,19 +39,25 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[Record]:
     Raises:
         TestbedError: with file and row, what is wrong there and how to mend it.
     """
-    if path.suffix not in _READERS:
-        what = "its name does not end with .csv, .jsonl or .parquet"
-        raise TestbedError(f"{path}: {what}; {nearest(path.suffix, _READERS, 'save it as one of these')}")
+    records = read_records(path, columns, path.suffix)
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise TestbedError(f"{path}: is larger than {MAX_FILE_BYTES >> 20} MiB; cut it")
     except OSError as error:
         raise TestbedError(f"{path}: cannot be read ({error.strerror}); name a file that can") from None
     all_bytes = 0
-    for rows, record in enumerate(_READERS[path.suffix](path, columns), 1):
+    for rows, record in enumerate(records, 1):
         all_bytes += sum(len(value) for value in record.values if value)
         require_bounded(path, all_bytes, rows)
         yield record
+
+
+def read_records(path: Path, columns: Sequence[str], ending: str) -> Iterator[Record]:
+    """Yield the rows of a file of any size; ``ending`` says what it is. Raises as :func:`read_table`."""
+    if ending not in _READERS:
+        what = "its name does not end with .csv, .jsonl or .parquet"
+        raise TestbedError(f"{path}: {what}; {nearest(ending, _READERS, 'save it as one of these')}")
+    return _READERS[ending](path, columns)
 
 
 def _csv(path: Path, columns: Sequence[str]) -> Iterator[Record]:
@@ -64,9 +70,11 @@ def _csv(path: Path, columns: Sequence[str]) -> Iterator[Record]:
         at = [header.index(column) for column in columns]
         for fields in filter(None, reader):  # without blank lines
             if len(fields) != len(header):
+                quotes = "put texts that hold commas or line breaks in double quotes"
+                mend = quotes if len(fields) > len(header) else f"the line may be cut off; if not, {quotes}"
                 raise TestbedError(
                     f"{path}:{reader.line_num}: has {len(fields)} fields, and the header has {len(header)}; "
-                    "put texts that hold commas or line breaks in double quotes"
+                    f"{mend}"
                 )
             yield _record(f"{path}:{reader.line_num}", columns, [fields[number] for number in at])
     except csv.Error as error:

@@ -65,7 +65,14 @@ _RATE = _Quantity(
     },
     "500kbit, 20mbit or 1.5 Mbit/s",
 )
-_MILLISECONDS = {"us": "0.001", "\N{GREEK SMALL LETTER MU}s": "0.001", "ms": "1", "s": "1000", "min": "60000"}
+_MILLISECONDS = {
+    "us": "0.001",
+    "\N{GREEK SMALL LETTER MU}s": "0.001",
+    "ms": "1",
+    "s": "1000",
+    "min": "60000",
+    "h": "3600000",
+}
 _TIME_MS = _Quantity("time", {unit: Decimal(ms) for unit, ms in _MILLISECONDS.items()}, "10ms or 1.5s")
 _SHARE = _Quantity("share", {"%": Decimal("0.01")}, "1% or 0.5 %")
 _MEMORY = _Quantity(

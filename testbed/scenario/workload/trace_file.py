@@ -1,4 +1,8 @@
-"""Trace files: JSON Lines, one request each, checked line by line."""
+"""Trace files: JSON Lines, one request each, checked line by line.
+
+The first line may be a header, ``{"trace": {…}}``: it says where the requests come from, and that their times
+are in seconds. What ``testbed trace`` writes has one, a run's own ``trace.jsonl`` has none.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,26 +42,47 @@ class Request:
 
 MAX_LINE_BYTES = 4096
 MAX_LINES = 1_000_000
+"""Requests of a trace."""
 _ID = re.compile(rf"[A-Za-z0-9._-]{{1,{REQUEST_ID_MAX_LENGTH}}}")
 _TYPES = get_type_hints(Request)
 
 
-def write_trace(trace: Sequence[Request], path: Path) -> None:
-    """Write a trace, one line for each request; it reads back equal.
+@dataclass(frozen=True)
+class TraceFile:
+    """What a trace file holds; ``header`` is ``None`` without one."""
+
+    header: dict[str, Any] | None
+    requests: list[Request]
+
+
+HEADER = "trace"
+"""The only key of a header's line."""
+SECONDS = "s"
+
+
+def write_trace(trace: Iterable[Request], path: Path, header: Mapping[str, Any] | None = None) -> None:
+    """Write a trace, one line for each request, after its header; it reads back equal.
 
     Raises:
         TestbedError: the file cannot be written.
     """
     try:
         with path.open("w", encoding="utf-8") as file:
-            file.writelines(map(trace_line, trace))
+            file.writelines(trace_lines(trace, header))
     except OSError as error:
         raise TestbedError(f"{path}: cannot be written ({error.strerror})") from None
 
 
+def trace_lines(trace: Iterable[Request], header: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """The lines of a trace file."""
+    if header is not None:
+        yield json.dumps({HEADER: {"unit": SECONDS, **header}}, ensure_ascii=False) + "\n"
+    yield from map(trace_line, trace)
+
+
 def trace_line(request: Request) -> str:
     """A request as its line in a trace file."""
-    return json.dumps(dataclasses.asdict(request)) + "\n"
+    return json.dumps({key: getattr(request, key) for key in _TYPES}) + "\n"
 
 
 def read_trace(
@@ -67,6 +92,17 @@ def read_trace(
     unit: Unit = "s",
     datasets: Mapping[str, Dataset] = DATASETS,
 ) -> list[Request]:
+    """The requests of :func:`read_trace_file`."""
+    return read_trace_file(path, devices, labels, unit, datasets).requests
+
+
+def read_trace_file(
+    path: Path,
+    devices: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+    unit: Unit = "s",
+    datasets: Mapping[str, Dataset] | None = DATASETS,
+) -> TraceFile:
     """Read and check a trace, in order of time.
 
     Args:
@@ -74,20 +110,27 @@ def read_trace(
         devices: names that requests may have as ``device``; any, if not given.
         labels: the labels that the data sets must have; any, if not given.
         unit: of ``at_s`` in the file. The requests have it in seconds.
-        datasets: by name, those that requests may be of.
+        datasets: by name, those that requests may be of; ``None`` to leave data sets and rows unchecked.
 
     Raises:
         TestbedError: with file and line, what is wrong there and how to mend it.
     """
+    header: dict[str, Any] | None = None
     requests: list[Request] = []
     ids: set[str] = set()
 
     def parse(line: bytes, number: int) -> Request | None:
+        nonlocal header
         if not line.strip():
             return None
-        request = _parse(line, number, unit)
+        entry = _object(line, number)
+        if not requests and header is None and HEADER in entry:
+            header = _header(entry, unit)
+            return None
+        request = _request(entry, unit)
         _check(request, requests[-1].at_s if requests else 0.0, ids, devices)
-        _check_row(request, datasets, labels)
+        if datasets is not None:
+            _check_row(request, datasets, labels)
         return request
 
     for request in read_values(path, parse, "trace file", MAX_LINE_BYTES + 1, "JSON"):
@@ -100,14 +143,32 @@ def read_trace(
         times_s = in_seconds([request.at_s for request in requests], unit)
     except ValueError as error:
         raise TestbedError(f"{path}: {error}") from None
-    return [dataclasses.replace(request, at_s=at_s) for request, at_s in zip(requests, times_s, strict=True)]
+    if unit != SECONDS:
+        requests = [
+            dataclasses.replace(request, at_s=at_s) for request, at_s in zip(requests, times_s, strict=True)
+        ]
+    return TraceFile(header, requests)
 
 
-def _parse(line: bytes, number: int, unit: Unit) -> Request:
+def _header(entry: Mapping[str, Any], unit: Unit) -> dict[str, Any]:
+    """What a header's line says."""
+    said = entry[HEADER]
+    if len(entry) > 1 or not isinstance(said, dict):
+        raise ValueError(f"a header is an object with the key {HEADER} alone, and that is an object")
+    if said.get("unit") != SECONDS:
+        raise ValueError(
+            f"a header's unit must be {SECONDS!r}, not {said.get('unit')!r}; write times in seconds"
+        )
+    if unit != SECONDS:
+        raise ValueError(f"its header says that times are in seconds; remove unit: {unit}")
+    return said
+
+
+def _object(line: bytes, number: int) -> dict[str, Any]:
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"the line is longer than {MAX_LINE_BYTES} bytes; a trace holds no text")
-    if number > MAX_LINES:
-        raise ValueError(f"a trace has {MAX_LINES} lines at most; split it")
+    if number > MAX_LINES + 1:  # one is the header's
+        raise ValueError(f"a trace has {MAX_LINES} requests at most; split it")
     try:
         entry: Any = json.loads(line.decode("utf-8"), object_pairs_hook=_once_each)
     except _GivenTwiceError:
@@ -116,6 +177,10 @@ def _parse(line: bytes, number: int, unit: Unit) -> Request:
         raise ValueError("is not JSON in UTF-8; write one object a line") from None
     if not isinstance(entry, dict):
         raise ValueError(f"must be an object with {', '.join(_TYPES)}")
+    return entry
+
+
+def _request(entry: dict[str, Any], unit: Unit) -> Request:
     for key in entry:
         if key not in _TYPES:
             raise ValueError(f"unknown key {key!r}; {nearest(key, _TYPES)}")

@@ -10,21 +10,28 @@ from testbed.errors import TestbedError
 from testbed.scenario.reading.units import duration
 from testbed.scenario.workload.trace_file import Request
 
-ASKED_ABOVE_S = 2 * 3600
-"""The longest trace whose unit need not be given: in milliseconds it would be one of 7 s."""
+ASKED_ABOVE_S = 60
+"""The longest trace whose unit need not be given: in milliseconds it would be one of 60 ms."""
 MAX_DAYS = 366
 PAUSE_S = 600
 """The longest time without a request that is not noted."""
 _DAY_S = 86_400
 
 
-def require_believable(trace: Sequence[Request], path: Path, *, unit_is_given: bool) -> None:
-    """Ask whether a trace is in milliseconds that would last for hours: a run would sleep for as long.
+IN_A_SCENARIO = ("trace: {file: …, unit: ms}", "unit: s")
+"""How milliseconds are said there, and how seconds."""
+
+
+def require_believable(
+    trace: Sequence[Request], path: Path, *, unit_is_given: bool, mend: tuple[str, str] = IN_A_SCENARIO
+) -> None:
+    """Ask in which unit a trace is whose file does not say so: in milliseconds, a run would sleep for hours.
 
     Args:
         trace: as it is to be replayed, ``at_s`` in seconds.
         path: its file.
-        unit_is_given: the scenario says in which unit it is.
+        unit_is_given: the scenario, or the file's header, says in which unit it is.
+        mend: how to say that times are milliseconds, and how that they are seconds.
 
     Raises:
         TestbedError: it lasts longer than :data:`ASKED_ABOVE_S` and its unit is not given, or for years.
@@ -39,8 +46,8 @@ def require_believable(trace: Sequence[Request], path: Path, *, unit_is_given: b
         gap_s, number = max((gap_s, number) for number, gap_s in enumerate(_gaps_s(trace)))
         most = f", {duration(gap_s)} of it before {trace[number].id}" if gap_s > last_s / 2 else ""
         raise TestbedError(
-            f"{path}: the trace lasts {duration(last_s)}{most}; are these milliseconds? "
-            "write trace: {file: …, unit: ms}, or unit: s if they are seconds"
+            f"{path}: the trace lasts {duration(last_s)}{most}; are these milliseconds? write {mend[0]}, or "
+            f"{mend[1]} if they are seconds"
         )
 
 

@@ -12,7 +12,13 @@ from testbed.errors import TestbedError
 from testbed.scenario.requests import build_trace, prompts_for
 from testbed.scenario.scenario import load_scenario, with_requests
 from testbed.scenario.sections.trace import FileTrace
-from testbed.scenario.workload.trace_file import read_trace, write_trace
+from testbed.scenario.workload.trace_file import (
+    TraceFile,
+    read_trace,
+    read_trace_file,
+    trace_line,
+    write_trace,
+)
 from tests import QUICKSTART
 from tests.scenario.test_requests import DEVICES, HELD_OUT, LEARNT, drawn
 
@@ -50,6 +56,34 @@ class TestFiles:
         assert build_trace(with_requests(scenario, 4)) == trace[:4]
         with pytest.raises(TestbedError, match="holds 10 requests, fewer than the 11 asked for"):
             build_trace(with_requests(scenario, 11))
+
+    def test_a_header_is_kept_apart_from_the_requests(self, tmp_path: Path) -> None:
+        trace = drawn(3)
+        path = tmp_path / "trace.jsonl"
+        write_trace(trace, path, {"made_by": "a tést", "rows": {"kept": 3}})
+        read = read_trace_file(path, DEVICES)
+        assert read == TraceFile({"unit": "s", "made_by": "a tést", "rows": {"kept": 3}}, trace)
+        assert path.read_text().splitlines()[1:] == [trace_line(request).rstrip() for request in trace]
+        write_trace(trace, path)
+        assert read_trace_file(path).header is None
+
+    @pytest.mark.parametrize(
+        ("bad", "words"),
+        [
+            ('{"trace": []}', "a header is an object with the key trace alone, and that is an object"),
+            ('{"trace": {"unit": "s"}, "id": "a"}', "a header is an object with the key trace alone"),
+            ('{"trace": {}}', "a header's unit must be 's', not None; write times in seconds"),
+            ('{"trace": {"unit": "ms"}}', "a header's unit must be 's', not 'ms'; write times in seconds"),
+            (f'{{"trace": {{"unit": "s"}}}}\n{line()}\n{{"trace": {{"unit": "s"}}}}', "unknown key 'trace'"),
+            ('{"trace": {"unit": "s"}}', "holds no request; write one JSON object a line"),
+        ],
+    )
+    def test_a_bad_header_is_told(self, tmp_path: Path, bad: str, words: str) -> None:
+        path = tmp_path / "trace.jsonl"
+        path.write_text(f"{bad}\n")
+        with pytest.raises(TestbedError) as caught:
+            read_trace(path)
+        assert words in str(caught.value)
 
     @pytest.mark.parametrize(
         ("bad", "words"),

@@ -74,8 +74,24 @@ class TestQuestions:
         path = written(tmp_path, [0, 10, 7_200_000])
         assert [request.at_s for request in replayed(path, ", requests: 2")] == [0, 10]
 
-    def test_an_hour_of_seconds_is_no_question(self, tmp_path: Path) -> None:
+    def test_a_minute_of_seconds_is_no_question(self, tmp_path: Path) -> None:
         assert replayed(written(tmp_path, [0, ASKED_ABOVE_S]))[-1].at_s == ASKED_ABOVE_S
+
+    @pytest.mark.parametrize("times", [[0, 250, 6900], [403.69, 1310.078, 6723.48], [10, 20, 100]])
+    def test_a_few_seconds_in_milliseconds_are_asked_about_too(
+        self, tmp_path: Path, times: list[float]
+    ) -> None:
+        path = written(tmp_path, times)
+        assert "are these milliseconds? write trace: {file: …, unit: ms}" in question(path)
+        assert replayed(path, ", unit: ms")[-1].at_s == times[-1] / 1000
+
+    def test_a_header_says_that_they_are_seconds(self, tmp_path: Path) -> None:
+        trace = replayed(written(tmp_path, [0, 7000]), ", unit: s")
+        path = tmp_path / "headed.jsonl"
+        write_trace(trace, path, {"made_by": "a test"})
+        assert replayed(path) == trace
+        with pytest.raises(TestbedError, match=r":1: its header says that times are in seconds; remove unit"):
+            replayed(path, ", unit: ms")
 
     @pytest.mark.parametrize(
         ("times", "words"),
@@ -129,7 +145,7 @@ class TestUnits:
     @given(st.lists(st.integers(0, 6_000_000), min_size=1, max_size=50).map(sorted))
     def test_a_trace_is_the_same_in_each_unit(self, tmp_path: Path, times_ms: list[int]) -> None:
         in_ms = replayed(written(tmp_path, times_ms), ", unit: ms")
-        in_s = replayed(written(tmp_path, [f"{ms // 1000}.{ms % 1000:03}" for ms in times_ms]))
+        in_s = replayed(written(tmp_path, [f"{ms // 1000}.{ms % 1000:03}" for ms in times_ms]), ", unit: s")
         assert in_ms == in_s
         shifted = [f"{ms // 1000 + 1_700_000_000}.{ms % 1000:03}" for ms in times_ms]
         since_1970 = replayed(written(tmp_path, shifted), ", unit: epoch")
@@ -212,7 +228,10 @@ class TestWhatIsSaid:
     def test_of_the_traces_times_is_spoken_where_they_count_alone(self, tmp_path: Path) -> None:
         path = written(tmp_path, [700, 710])
         smoke = SCENARIOS / "smoke.yaml"
-        overrides = [f"trace={{file: {path}}}", "events=[{at: 999s, link: core, down: true, for: 1s}]"]
+        overrides = [
+            f"trace={{file: {path}, unit: s}}",
+            "events=[{at: 999s, link: core, down: true, for: 1s}]",
+        ]
         scenario = load_scenario(smoke, overrides)
         silent, late = time_notes(scenario, build_trace(scenario))
         assert silent == "trace: no request for 12 min before r1"
