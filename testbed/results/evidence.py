@@ -233,13 +233,26 @@ class TierLimit:
 
 
 @dataclass(frozen=True)
+class BrokenOff:
+    """A method that did not come to its end: ``begun`` of its ``requests`` were sent.
+
+    ``lost``: the nodes whose records are lost, since they had ended or did not answer.
+    """
+
+    method: str
+    begun: int
+    requests: int
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that the verdicts rest on. ``None``: it was not looked at; an empty sequence: it was.
 
     ``links_pending``: they are still to be measured after the replay, with a network that other runs share.
     ``lateness`` is ``None`` in lockstep, where no request has a time at which it should be sent.
     ``link_process`` has the link process's report under each method, ``None`` where there is none; it is
-    empty where there are no links.
+    empty where there are no links. ``not_replayed`` are methods that the run did not come to.
     """
 
     accounts: Sequence[LinkAccount] | None = None
@@ -261,3 +274,5 @@ class Evidence:
     events: Sequence[EventRow] = ()
     overflows: Sequence[Overflow] = ()
     breakers: Sequence[BreakerReport] = ()
+    broken_off: Sequence[BrokenOff] = ()
+    not_replayed: Sequence[str] = ()

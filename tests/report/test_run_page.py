@@ -138,7 +138,9 @@ def test_a_run_that_was_broken_off_has_a_page_that_says_so(run: Run) -> None:
         path = run.path / f"{table}.parquet"
         pq.write_table(pq.read_table(path).slice(0, 0), path)
     page = render_run_page(load_run(run.path))
-    assert "The run did not come to its end (its status is interrupted)" in page
+    assert (
+        '<p class="false">the run was ended early: interrupted; not replayed: cloud-only, recserve.' in page
+    )
     assert '<div class="chart' not in page
 
 
