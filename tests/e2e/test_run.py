@@ -40,6 +40,7 @@ from tests.e2e.runs import (
     run_command,
     running,
     wait_for,
+    wait_for_traffic,
     wait_until_nothing_is_left,
 )
 from tests.listeners import check_listeners
@@ -323,6 +324,7 @@ def test_a_signal_ends_it_with_what_was_measured_on_disk(
     out = tmp_path / "run"
     with running(out, "--set", "trace.arrivals.rate=5") as process:
         wait_for(process, REPLAYING)
+        wait_for_traffic(out, "recserve")
         process.send_signal(number)
         output = rest_of_output(process)
         assert process.wait(60) == status
@@ -400,6 +402,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path: Path) -> None
         (small / "others").unlink()
         with running(small / "run") as process:
             wait_for(process, REPLAYING)
+            wait_for_traffic(small / "run", "recserve")
             with pytest.raises(OSError, match="space"):
                 (small / "others").write_bytes(bytes(5_000_000))
             output = rest_of_output(process)
@@ -419,7 +422,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path: Path) -> None
     why = f"{small}/run: no space left on its disk while the run went on; make room and run again"
     assert output.splitlines()[-1] == f"testbed: {why}"
     assert (manifest["status"], manifest["ended_by"]) == ("failed", why)
-    assert "cloud-only" in methods
+    assert methods == {"cloud-only", "recserve"}
     assert not faithful["quality"]
     assert wait_until_nothing_is_left() == []
 
@@ -461,6 +464,7 @@ def test_a_tier_that_is_killed_on_the_way_is_told(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with running(out, "--set", "trace.arrivals.rate=4") as process:
         wait_for(process, REPLAYING)
+        wait_for_traffic(out, "recserve")
         edge = engine().containers.list(filters={"label": RUN_LABEL, "name": "edge1"})[0]
         edge.kill()
         output = rest_of_output(process)
