@@ -172,10 +172,11 @@ def observe(
         at_start, start_offset_ns = _usage(session), _clock_offset_ns()
         with probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
             traffic = asking() if asking else _replay(session, method, spec, progress, ahead, broken)
+        timeout_s = QUIET_TIMEOUT_S
         if broken.error is not None:
-            _wait_for_records(session, traffic.outcomes)
+            timeout_s = 0.0 if network.link_process.has_ended else WAIT_S
+            _wait_for_records(session, traffic.outcomes, timeout_s)
         broken.tried(lambda: on_all(nodes, lambda node: node.disconnect()))
-        timeout_s = QUIET_TIMEOUT_S if broken.error is None else WAIT_S
         closed = not session.inputs.scenario.events or wait_until_connections_closed(
             network, slowest_s, timeout_s
         )
@@ -212,8 +213,8 @@ def observe(
     )
 
 
-def _wait_for_records(session: Session, outcomes: Sequence[Outcome]) -> None:
-    """Wait a while until each device has recorded the requests that were cut off, as it does at their end.
+def _wait_for_records(session: Session, outcomes: Sequence[Outcome], timeout_s: float) -> None:
+    """Wait until each device has recorded the requests that were cut off, as it does at their end.
 
     Then those above have recorded them too.
     """
@@ -225,7 +226,7 @@ def _wait_for_records(session: Session, outcomes: Sequence[Outcome]) -> None:
         return not waiting
 
     with suppress(TestbedError):  # a node that has ended, which is told where its records are asked for
-        wait_until(are_recorded, WAIT_S, RECORDED_POLL_S)
+        wait_until(are_recorded, timeout_s, RECORDED_POLL_S)
 
 
 def _capture(session: Session, method: str, link: WanLink) -> Capture:

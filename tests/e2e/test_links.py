@@ -21,6 +21,7 @@ from tests.e2e.runs import (
     run,
     running,
     wait_for,
+    wait_for_traffic,
     wait_until_nothing_is_left,
 )
 
@@ -122,6 +123,7 @@ def test_a_link_process_that_is_killed_ends_the_run_with_one_sentence(tmp_path: 
     out = tmp_path / "run"
     with running(out, "--set", "trace.arrivals.rate=4") as process:
         wait_for(process, "recserve: replaying")
+        wait_for_traffic(out, "recserve")
         os.kill(link_process_of(process), signal.SIGKILL)
         started = time.monotonic()
         output = rest_of_output(process)
@@ -133,10 +135,13 @@ def test_a_link_process_that_is_killed_ends_the_run_with_one_sentence(tmp_path: 
     assert str(out) in output
     assert took_s < 20
     assert wait_until_nothing_is_left() == []
-    assert read(out, "manifest.json")["status"] == "failed"
-    assert {row["method"] for row in read(out, "requests.parquet")} == {"cloud-only"}
+    manifest = read(out, "manifest.json")
+    assert (manifest["status"], f"testbed: {manifest['ended_by']}") == ("failed", sentence)
+    assert {row["method"] for row in read(out, "requests.parquet")} == {"cloud-only", "recserve"}
     fidelity = read(out, "fidelity.json")
-    assert not any(fidelity["faithful"].values())
+    assert fidelity["notes"][0].startswith("the run was ended early: failed (the link process has ended")
+    assert "recserve: the link process did not say how late it was" in fidelity["reasons"]["latency"]
+    assert not fidelity["faithful"]["quality"]
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=out, check=True)
 
 

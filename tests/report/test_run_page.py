@@ -131,7 +131,8 @@ def test_a_page_or_figures_that_cannot_be_written_are_told_in_one_sentence(run: 
 
 def test_a_run_that_was_broken_off_has_a_page_that_says_so(run: Run) -> None:
     manifest, summary = ({**getattr(run, name)} for name in ("manifest", "summary"))
-    manifest["status"], summary["methods"] = "interrupted", {}
+    manifest |= {"status": "interrupted", "broken_off": []}
+    summary["methods"] = {}
     for name, content in (("manifest", manifest), ("summary", summary)):
         (run.path / f"{name}.json").write_text(json.dumps(content))
     for table in ("requests", "links", "tiers"):
