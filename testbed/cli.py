@@ -15,6 +15,7 @@ from rich.table import Table
 
 from testbed.commands import models, network, reports, study, traces
 from testbed.commands.arguments import NATIVELY, RunPath, Vm, listed_names, shown
+from testbed.commands.ended import told_first
 from testbed.commands.run import run as run_scenario
 from testbed.console import Reporter, widened
 from testbed.errors import TestbedError, needs_extra, one_line
@@ -63,10 +64,11 @@ def packets(
     ways = {str(way): way for way in DIRECTIONS}
     if direction is not None and direction not in ways:
         raise TestbedError(f"--direction: must be up or down, not {direction!r}")
-    capture = find_capture(RunDirectory.open(run), method, link)
     way = None if direction is None else ways[direction]
     console = Console(highlight=False)
-    print_packets(capture, console, Reporter(), request_id=request, direction=way, limit=limit)
+    with told_first(directory := RunDirectory.open(run), needs="requests.parquet"):
+        capture = find_capture(directory, method, link)
+        print_packets(capture, console, Reporter(), request_id=request, direction=way, limit=limit)
 
 
 @app.command()
@@ -76,15 +78,24 @@ def audit(
         bool, typer.Option("--wire", help="Count the captures' bytes again too, as scapy reads them (slow).")
     ] = False,
 ) -> None:
-    """Compute every decision of a run again from what the nodes recorded. Exit status 1 if any differs."""
-    from testbed.report.sources import source_lines
-    from testbed.results.audit import audit_run
+    """Compute every decision of a run again from what the nodes recorded. Exit status 1 if any differs.
+
+    So it is if the run ended early, or no decision was recorded.
+    """
     from testbed.results.directory import RunDirectory
 
-    directory = RunDirectory.open(run)
+    with told_first(directory := RunDirectory.open(run), needs="requests.parquet"):
+        _audit(directory, wire)
+
+
+def _audit(directory: RunDirectory, wire: bool) -> None:
+    from testbed.report.sources import source_lines
+    from testbed.results.audit import audit_run
+    from testbed.results.fidelity import NO_DECISION
+
     audited = audit_run(directory)
     with directory.understood():
-        for line in source_lines(directory.read_json("manifest.json")):
+        for line in source_lines(directory.read_manifest()):
             typer.echo(one_line(f"made of {line}"))
     failures = []
     for difference in audited.differences:
@@ -93,12 +104,14 @@ def audit(
         failures.append(
             f"{len(audited.differences)} differences in {audited.decisions} decisions and the run's files"
         )
+    elif not audited.decisions:
+        failures.append(NO_DECISION)
     else:
         typer.echo(f"{audited.decisions} decisions audited, no difference; every file is as the run left it")
     if wire:
         failures += _audit_wire(directory)
     if failures:
-        raise TestbedError(f"{run}: {'; '.join(failures)}")
+        raise TestbedError(f"{directory.path}: {'; '.join(failures)}")
 
 
 def _audit_wire(directory: RunDirectory) -> list[str]:

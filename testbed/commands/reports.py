@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from testbed.commands.arguments import shown
+from testbed.commands.ended import told_first
 from testbed.commands.expected import Expect, read_expectations, require_expected
 from testbed.errors import TestbedError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from testbed.report.figures.figure import Subject
     from testbed.report.figures.sweep_data import SweepData
     from testbed.results.directory import RunDirectory
+    from testbed.results.expectation import Expectation
     from testbed.results.run import Run
     from testbed.study.sweep.directory import SweepDirectory
 
@@ -46,9 +48,9 @@ def report(
     font_size: FontSize = None,
     expect: Expect = None,
 ) -> None:
-    """Print the tables of a finished run or of a sweep. Exit status 1 if a file has changed since.
+    """Print the tables of a run or of a sweep. Exit status 1 if a file has changed since.
 
-    So it is if the run is not as --expect has it.
+    So it is if a run ended early or is not as --expect has it, or if a point of a sweep failed.
     """
     from testbed.study.sweep.directory import is_sweep
 
@@ -81,11 +83,18 @@ def _report_run(
 
     directory = RunDirectory.open(path)
     expected = read_expectations(expect, Run(directory).scenario) if expect else []
+    with told_first(directory):
+        _print_run(directory, page, style, expected)
+
+
+def _print_run(
+    directory: RunDirectory, page: bool, style: tuple[float, int] | None, expected: Sequence[Expectation]
+) -> None:
     show_run(directory)
     draw_run(directory, page=page, style=style)
     if broken := directory.broken_seals():
         others = f" and {len(broken) - 1} more files" if len(broken) > 1 else ""
-        raise TestbedError(f"{path}: {broken[0]}{others}: do not rely on what is printed above")
+        raise TestbedError(f"{directory.path}: {broken[0]}{others}: do not rely on what is printed above")
     require_expected(expected, directory)
 
 
@@ -127,10 +136,12 @@ def _report_sweep(path: Path, page: bool, style: tuple[float, int] | None) -> No
 
     data = show_sweep(SweepDirectory.open(path))
     draw_sweep(data, page=page, style=style)
-    damaged = list(data.rows.loc[data.rows["status"] == "damaged", "error"])
-    if damaged:
-        of = f"{len(damaged)} of {data.rows['point'].nunique()} points"
-        raise TestbedError(f"{path}: {of} cannot be read, the first because: {damaged[0]}")
+    rows = data.rows[data.rows["error"].notna()].drop_duplicates("point")
+    for status, words in (("damaged", "cannot be read"), ("failed", "failed"), ("waiting", "ended early")):
+        why = list(rows.loc[rows["status"] == status, "error"])
+        if why:
+            of = f"{len(why)} of {data.rows['point'].nunique()} points"
+            raise TestbedError(f"{path}: {of} {words}, the first because: {why[0]}")
 
 
 def show_sweep(directory: SweepDirectory) -> SweepData:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from testbed.commands.arguments import ScenarioPath, listed_names, shown
+from testbed.commands.ended import told_first
 from testbed.commands.reports import FontSize, Width, draw_figures, draw_sweep, show_sweep, style_of
 from testbed.console import Reporter, widened
 from testbed.errors import TestbedError
@@ -130,16 +131,19 @@ def compare(
     Sweeps are compared at each of their settings, all seeds of it together.
     """
     from testbed.report.comparison import compared_rows, print_comparison
+    from testbed.results.directory import RunDirectory
     from testbed.study.sweep.compare import compare as compare_all
+    from testbed.study.sweep.directory import is_sweep
     from testbed.study.what_if.output import check_out, write_points
 
     if out is not None:
         check_out(out)
-    comparison = compare_all(runs, listed_names(methods), score)
-    print_comparison(comparison, Console())
-    if out is not None:
-        write_points(out, compared_rows(comparison))
-        typer.echo(f"all lines: {shown(out)}")
+    with told_first(*(RunDirectory.open(run) for run in runs if not is_sweep(run))):
+        comparison = compare_all(runs, listed_names(methods), score)
+        print_comparison(comparison, Console())
+        if out is not None:
+            write_points(out, compared_rows(comparison))
+            typer.echo(f"all lines: {shown(out)}")
 
 
 def plan(
@@ -163,10 +167,10 @@ def plan(
     loaded = load_scenario(scenario)
     effect = Effect(difference / 100, latency, power / 100)
     if pilot is None:
-        found = needs_of_shares(loaded, effect, discordant / 100)
-    else:
-        found = needs_of_pilot(loaded, effect, RunDirectory.open(pilot))
-    print_plan(found, effect.power, Console())
+        print_plan(needs_of_shares(loaded, effect, discordant / 100), effect.power, Console())
+        return
+    with told_first(directory := RunDirectory.open(pilot)):
+        print_plan(needs_of_pilot(loaded, effect, directory), effect.power, Console())
 
 
 def what_if(
@@ -260,7 +264,17 @@ def what_if(
             loaded = load_scenario(
                 what[0], settings or (), methods=listed_names(methods), requests=requests, seed=seed
             )
-        found = study.what_if_scenario(loaded, reporter, against=measured, all_audited=audit_all)
+        with told_first(*(() if measured is None else (measured,))):
+            found = study.what_if_scenario(loaded, reporter, against=measured, all_audited=audit_all)
+            _tell_what_if(found, out, figures, style)
+        return
+    _tell_what_if(found, out, figures, style)
+
+
+def _tell_what_if(
+    found: WhatIf, out: Path | None, figures: Path | None, style: tuple[float, int] | None
+) -> None:
+    """Print what a what-if says, write and draw it. Raises as :meth:`WhatIf.check`."""
     frontiers = _print_what_if(found, out)
     if figures is not None and style is not None:
         _draw_frontiers(found, frontiers, figures, style)

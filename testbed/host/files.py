@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from testbed.errors import TestbedError
+from testbed.errors import TestbedError, is_disk_full
 
 
 def without_waiting(path: str, flags: int) -> int:
@@ -64,6 +67,25 @@ def nearest_existing(path: Path) -> Path:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that whoever reads it finds the old content or the new one, and never a part."""
+    with written_whole(path) as scratch:
+        scratch.write_bytes(content)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Another path to write to in the block, which takes the place of ``path`` if all goes well.
+
+    Raises:
+        OSError: with ``path``, which an error of writing lacks.
+    """
     scratch = path.with_name(f".{path.name}")
-    scratch.write_bytes(content)
-    scratch.replace(path)
+    try:
+        yield scratch
+        scratch.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
+        number = errno.ENOSPC if is_disk_full(error) else error.errno
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error

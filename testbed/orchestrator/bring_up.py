@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.cgroup import ContainerGroup, NodeGroup
 from testbed.host.engine import engine
+from testbed.host.processes.signals import Terminated, interrupt_main
 from testbed.network.backend import Backend
 from testbed.network.container import ContainerSpec, TierHost
 from testbed.network.measure.paths import LinkPath, probe_path
@@ -179,13 +179,12 @@ def network_alive(network: Network) -> Iterator[None]:
     Where the block fails because a container has ended, that is raised, with why and with its last words.
     """
     process = network.link_process
-    main = threading.main_thread()
-    if threading.current_thread() is main:
-        process.ended = lambda: signal.pthread_kill(int(main.ident or 0), signal.SIGINT)
+    if threading.current_thread() is threading.main_thread():
+        process.ended = interrupt_main
     try:
         process.require_alive()
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         process.require_alive()
         raise
     except (TestbedError, OSError):

@@ -18,7 +18,7 @@ from testbed.orchestrator.rows.standstill import quotas
 from testbed.results.audit import audit
 from testbed.results.columns import EVENTS, LINKS, REQUESTS, TIERS, total
 from testbed.results.directory import RunDirectory
-from testbed.results.evidence import ChangedFile, Evidence, TierLimit
+from testbed.results.evidence import BrokenOff, ChangedFile, Evidence, TierLimit
 from testbed.results.fidelity import JUDGED, Fidelity, judge
 from testbed.results.offload import tie_warnings
 from testbed.results.summary import summarise
@@ -27,7 +27,7 @@ from testbed.scenario.topology import Link
 
 @dataclass
 class Measured:
-    """What a run has measured so far: each method that ended, and the links before and after them.
+    """What a run has measured so far: each method as far as it came, and the links before and after them.
 
     ``pending``: the links will be measured later, after other runs too. ``inputs`` are in place of the run's
     where only its end shows who asked what. ``changed``: files that did not stay as the manifest has them.
@@ -41,8 +41,13 @@ class Measured:
     changed: Sequence[ChangedFile] = ()
 
     def rows(self, table: Literal["requests", "links", "tiers"]) -> list[dict[str, Any]]:
-        """The rows of a table, of all methods that ended."""
+        """The rows of a table, of all methods."""
         return [row for result in self.methods for row in getattr(result, table)]
+
+    @property
+    def broken_off(self) -> list[BrokenOff]:
+        """The methods that did not come to their end."""
+        return [result.broken_off for result in self.methods if result.broken_off is not None]
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Concluded:
 
 
 def save_tables(directory: RunDirectory, inputs: Inputs, measured: Measured) -> None:
-    """Write the tables of all methods that ended."""
+    """Write the tables of all methods."""
     directory.write_table("requests.parquet", measured.rows("requests"), REQUESTS)
     directory.write_table("links.parquet", measured.rows("links"), LINKS)
     directory.write_table("tiers.parquet", measured.rows("tiers"), TIERS)
@@ -65,8 +70,13 @@ def save_tables(directory: RunDirectory, inputs: Inputs, measured: Measured) -> 
         directory.write_table("events.parquet", events, EVENTS)
 
 
-def conclude(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Concluded:
-    """Write tables, verdicts and summary, and seal the directory; what a run lacks counts against it."""
+def conclude(
+    directory: RunDirectory, inputs: Inputs, measured: Measured, early: str | None = None
+) -> Concluded:
+    """Write tables, verdicts and summary, and seal the directory; what a run lacks counts against it.
+
+    ``early`` says what ended the run early, if something did: its first note.
+    """
     save_tables(directory, inputs, measured)
     evidence = _evidence(directory, inputs, measured)
     fidelity = judge(evidence)
@@ -74,7 +84,8 @@ def conclude(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Con
     summary = summarise(
         inputs.scenario, requests, links, fidelity.faithful, measured.rows("tiers"), judged=inputs.judged
     )
-    notes = [text for result in measured.methods for text in result.findings]
+    notes = [] if early is None else [early]
+    notes += [text for result in measured.methods for text in result.findings]
     for name, figures in summary["methods"].items():
         notes += tie_warnings(name, figures["offload"])
     own_links = inputs.topology.links
@@ -111,7 +122,7 @@ def _write(
     directory: RunDirectory, fidelity: Fidelity, notes: Sequence[str], summary: dict[str, Any]
 ) -> None:
     written = fidelity.to_json()
-    written["notes"] += notes
+    written["notes"] = [*notes, *written["notes"]]
     directory.write_json("fidelity.json", written)
     directory.write_json("summary.json", summary)
 
@@ -120,11 +131,14 @@ def _evidence(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Ev
     scenario, results = inputs.scenario, measured.methods
     calibration, answers = directory.read_calibration(), directory.read_answers()
     is_lockstep = scenario.replay.mode == "lockstep"
-    is_whole = len(results) == len(scenario.methods)
+    replayed = {result.method for result in results}
+    not_replayed = [method.name for method in scenario.methods if method.name not in replayed]
+    lost = {broken.method: broken.lost for broken in measured.broken_off}
+    unfinished = {**dict.fromkeys(not_replayed, ()), **lost}
     return Evidence(
-        accounts=[account for result in results for account in result.accounts] if is_whole else None,
-        audit=audit(scenario, measured.rows("requests"), calibration, answers) if is_whole else None,
-        outcomes=[result.outcomes for result in results] if is_whole else None,
+        accounts=[account for result in results for account in result.accounts],
+        audit=audit(scenario, measured.rows("requests"), calibration, answers, unfinished),
+        outcomes=[result.outcomes for result in results],
         links_before=None if measured.before is None else measured.before.findings,
         links_after=None if measured.after is None else measured.after.findings,
         links_pending=measured.pending,
@@ -147,6 +161,8 @@ def _evidence(directory: RunDirectory, inputs: Inputs, measured: Measured) -> Ev
         overflows=[overflow for result in results for overflow in result.overflows],
         breakers=[breaker for result in results for breaker in result.breakers],
         changed_files=measured.changed,
+        broken_off=measured.broken_off,
+        not_replayed=not_replayed,
     )
 
 

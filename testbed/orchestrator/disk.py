@@ -55,12 +55,18 @@ def expected_disk(scenarios: Iterable[Scenario]) -> Disk:
             texts[scenario.task] = sum(_text_bytes(scenario.task, one) for one in examples) / count
         share = {"keep": 1.0, "compress": COMPRESSED, "discard": 0.0}[scenario.captures]
         kept_bytes += RUN_BYTES
+        rows_bytes = ROW_BYTES * count * len(scenario.methods)  # kept free for a second copy
         for method in scenario.methods:
             captured_bytes = _captured_bytes(scenario, method, count, texts[scenario.task])
             kept_bytes += ROW_BYTES * count
-            peak_bytes = max(peak_bytes, kept_bytes + captured_bytes)
+            peak_bytes = max(peak_bytes, kept_bytes + captured_bytes + rows_bytes)
             kept_bytes += share * captured_bytes
     return Disk(kept_bytes, peak_bytes)
+
+
+def last_words_bytes(requests: int, methods: int) -> int:
+    """What a run may still have to write when the disk is full: its tables once more, verdicts and seal."""
+    return RUN_BYTES // 2 + ROW_BYTES * requests * methods
 
 
 def require_disk(out: Path, scenarios: Iterable[Scenario]) -> Disk:

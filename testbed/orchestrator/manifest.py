@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,9 +10,12 @@ from testbed.host.cgroup_limits import container_limits, own_limits
 from testbed.host.facts import host_facts, package_version
 from testbed.host.fingerprints import sha256_of
 from testbed.host.ggufs import gguf_file
+from testbed.orchestrator.observe import Observation
 from testbed.orchestrator.prepare import Inputs, Parts
 from testbed.results.columns import SCHEMA_VERSION
 from testbed.results.directory import RunDirectory, utc_now
+from testbed.results.ended import FINISHED, RUNNING, told
+from testbed.results.evidence import BrokenOff
 from testbed.scenario.scenario import RESOLVED
 from testbed.scenario.sections.engines import EngineEntry
 from testbed.scenario.written import scenario_yaml
@@ -33,7 +37,7 @@ class Manifest:
         self._replayed = inputs.judged
         self._fields: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
-            "status": "running",
+            "status": RUNNING,
             "run_id": run_id,
             "started_at": utc_now(),
             "scenario": inputs.scenario.model_dump(mode="json"),
@@ -74,6 +78,26 @@ class Manifest:
         self._fields |= fields
         self.directory.write_json("manifest.json", self._fields)
 
-    def end(self, status: str) -> None:
-        """Record how the run ended: ``finished``, ``failed``, ``interrupted`` or ``terminated``."""
-        self.add(status=status, ended_at=utc_now())
+    def measured(self, observed: Observation) -> None:
+        """Record by which clocks a method was observed."""
+        for name, value in (
+            ("clock_offsets_ns", observed.clock_offsets_ns),
+            ("started_ns", observed.started_ns),
+        ):
+            self._fields[name] = {**self._fields[name], observed.method: value}
+        self.add()
+
+    def end(self, status: str, ended_by: str | None = None, broken_off: Sequence[BrokenOff] = ()) -> None:
+        """Record how the run ended: ``finished``, ``failed``, ``interrupted`` or ``terminated``.
+
+        Args:
+            ended_by: in a sentence, why it failed.
+            broken_off: the methods that did not come to their end.
+        """
+        early = {"ended_by": ended_by, "broken_off": [asdict(one) for one in broken_off]}
+        self.add(status=status, ended_at=utc_now(), **({} if status == FINISHED else early))
+
+    @property
+    def ended_early(self) -> str | None:
+        """What is to be said first of the run, if it ended early."""
+        return told(self._fields)

@@ -7,6 +7,7 @@ from typing import Any
 
 from testbed.console import Count, Reporter
 from testbed.orchestrator.accounting import account_captures
+from testbed.orchestrator.breaking_off import BreakingOff
 from testbed.orchestrator.estimate import NOTHING_AHEAD, Ahead
 from testbed.orchestrator.observe import Observation, observe
 from testbed.orchestrator.prepare import Inputs
@@ -21,6 +22,7 @@ from testbed.results.directory import RunDirectory
 from testbed.results.evidence import (
     BacklogReport,
     BreakerReport,
+    BrokenOff,
     Lateness,
     LinkAccount,
     Outcomes,
@@ -62,16 +64,37 @@ class MethodResult:
         """The method's name."""
         return self.observed.method
 
+    @property
+    def broken_off(self) -> BrokenOff | None:
+        """How far it came, if it did not come to its end."""
+        if not self.observed.broken_off:
+            return None
+        begun = len(self.observed.outcomes)
+        return BrokenOff(self.method, begun, self.outcomes.requests, tuple(self.observed.lost))
+
 
 def run_method(
-    session: Session, method: Method, progress: Count, ahead: Ahead = NOTHING_AHEAD
+    session: Session,
+    method: Method,
+    progress: Count,
+    ahead: Ahead = NOTHING_AHEAD,
+    broken: BreakingOff | None = None,
 ) -> MethodResult:
     """Replay the trace under ``method``, and account for it; ``ahead`` is for those who watch.
+
+    What breaks it off once requests are sent is noted in ``broken``, if that is given, and what was measured
+    until then returned.
 
     Raises:
         TestbedError: a container has ended, a capture cannot start, the disk is full.
     """
-    observed = observe(session, method, progress, ahead)
+    if broken is None:
+        with BreakingOff() as noted:
+            return run_method(session, method, progress, ahead, noted)
+    observed = observe(session, method, progress, ahead, broken=broken)
+    if broken.error is not None:
+        begun, requests = len(observed.outcomes), len(session.inputs.trace)
+        session.reporter.say(f"{method.name} was broken off; accounting for {begun} of {requests} requests")
     return account(session.inputs, session.directory, observed, session.reporter)
 
 

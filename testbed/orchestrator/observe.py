@@ -10,21 +10,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from testbed.console import Count
 from testbed.errors import TestbedError
 from testbed.host.cgroup import Usage
+from testbed.host.processes.waiting import wait_until
 from testbed.network.link import WanLink
 from testbed.orchestrator.backend_captures import BackendCaptures
+from testbed.orchestrator.breaking_off import BREAKS, WAIT_S, BreakingOff
 from testbed.orchestrator.estimate import NOTHING_AHEAD, Ahead
 from testbed.orchestrator.events.player import EventPlayer
 from testbed.orchestrator.events.stage import Stage
 from testbed.orchestrator.nodes.control import on_all
 from testbed.orchestrator.nodes.tier_specs import policy_spec, round_trips
-from testbed.orchestrator.quiet import read_when_quiet, wait_until_connections_closed
+from testbed.orchestrator.quiet import QUIET_TIMEOUT_S, read_when_quiet, wait_until_connections_closed
 from testbed.orchestrator.replay.closed_loop import draw_closed_loop
 from testbed.orchestrator.replay.going import Going
 from testbed.orchestrator.replay.replay import Outcome, replay
@@ -38,6 +40,7 @@ from testbed.orchestrator.watch.glances import glances
 from testbed.orchestrator.watch.probes import ProbeWatch
 from testbed.orchestrator.watch.run_delay import run_delay_watch
 from testbed.orchestrator.watch.standstill import Seen, StandstillWatch
+from testbed.results.audit import CUT_OFF
 from testbed.results.columns import EventRow
 from testbed.results.evidence import (
     CpuReport,
@@ -66,6 +69,7 @@ class Traffic:
     killed: Mapping[str, Any] = field(default_factory=dict)
 
 
+RECORDED_POLL_S = 0.1
 Asking = Callable[[], Traffic]
 """Asks a network that is up, under a method that has begun."""
 
@@ -86,6 +90,8 @@ class Observation:
         started_ns: the same by the clock that stamps captures: ns since 1970.
         seen: by node, what its container was seen to do; ``behind``: of engines and relays, by name.
         backend_faults: why captures of backend links may lack frames.
+        lost: the nodes whose records are lost, since they have ended or do not answer.
+        broken_off: whether the method did not come to its end.
     """
 
     method: str
@@ -106,6 +112,8 @@ class Observation:
     seen: Mapping[str, Seen]
     behind: Mapping[str, Seen]
     backend_faults: Sequence[str] = ()
+    lost: Sequence[str] = ()
+    broken_off: bool = False
 
 
 def try_policies(session: Session) -> None:
@@ -146,11 +154,15 @@ def observe(
     progress: Count,
     ahead: Ahead = NOTHING_AHEAD,
     asking: Asking | None = None,
+    *,
+    broken: BreakingOff,
 ) -> Observation:
     """Replay the trace under ``method`` on a network that is up, or let ``asking`` do what it does instead.
 
+    What breaks it off once requests are sent is noted in ``broken``, and what was seen until then returned.
+
     Raises:
-        TestbedError: a container has ended, a capture cannot start, the disk is full.
+        TestbedError: a container has ended or a capture cannot start, before a request was sent.
     """
     network, nodes = session.network, session.nodes
     spec = begin(session, method, None if asking is None else MAX_RECORDS)
@@ -166,22 +178,33 @@ def observe(
         at_start, start_offset_ns = _usage(session), _clock_offset_ns()
         standstill = StandstillWatch(session.groups, network.relays)
         with standstill, probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
-            traffic = _replay(session, method, spec, progress, ahead) if asking is None else asking()
-        on_all(nodes, lambda node: node.disconnect())
-        closed = not session.inputs.scenario.events or wait_until_connections_closed(network, slowest_s)
-        after = read_when_quiet(network, slowest_s)
-        used = {name: usage.since(at_start[name]) for name, usage in _usage(session).items()}
-        link_process = network.link_process.report() if network.links else None
+            traffic = asking() if asking else _replay(session, method, spec, progress, ahead, broken)
+        timeout_s = QUIET_TIMEOUT_S
+        if broken.error is not None:
+            timeout_s = 0.0 if network.link_process.has_ended else WAIT_S
+            _wait_for_records(session, traffic.outcomes, timeout_s)
+        broken.tried(lambda: on_all(nodes, lambda node: node.disconnect()))
+        closed = not session.inputs.scenario.events or wait_until_connections_closed(
+            network, slowest_s, timeout_s
+        )
+        after = read_when_quiet(network, slowest_s, timeout_s)
+        used = {
+            name: usage.since(at_start[name])
+            for name, usage in (broken.tried(lambda: _usage(session)) or {}).items()
+        }
+        link_process = broken.tried(network.link_process.report) if network.links else None
         reports = {
             name: capture.stop(frames_between(before, after, name)) for name, capture in captures.items()
         }
         backend_faults = backends.stop()
+    records = on_all(nodes, lambda node: broken.tried(node.records))
+    forgotten = on_all(nodes, lambda node: broken.tried(lambda: int(node.status()["records_forgotten"])))
     return Observation(
         method=method.name,
         outcomes=traffic.outcomes,
         events=traffic.events,
-        records=with_lives(on_all(nodes, lambda node: node.records()), traffic.killed),
-        forgotten=on_all(nodes, lambda node: int(node.status()["records_forgotten"])),
+        records=with_lives({name: found or [] for name, found in records.items()}, traffic.killed),
+        forgotten={name: count or 0 for name, count in forgotten.items()},
         before=before,
         after=replace(after, quiet=after.quiet and closed),
         used=used,
@@ -195,7 +218,25 @@ def observe(
         seen=standstill.seen,
         behind=standstill.behind,
         backend_faults=backend_faults,
+        lost=[name for name, found in records.items() if found is None],
+        broken_off=broken.error is not None,
     )
+
+
+def _wait_for_records(session: Session, outcomes: Sequence[Outcome], timeout_s: float) -> None:
+    """Wait until each device has recorded the requests that were cut off, as it does at their end.
+
+    Then those above have recorded them too.
+    """
+    devices = {node.name: node for node in session.nodes}
+    waiting = [outcome for outcome in outcomes if outcome.outcome == CUT_OFF]
+
+    def are_recorded() -> bool:
+        waiting[:] = [one for one in waiting if not devices[one.device].records(one.request_id)]
+        return not waiting
+
+    with suppress(TestbedError):  # a node that has ended, which is told where its records are asked for
+        wait_until(are_recorded, timeout_s, RECORDED_POLL_S)
 
 
 def _capture(session: Session, method: str, link: WanLink) -> Capture:
@@ -214,9 +255,14 @@ def _clock_offset_ns() -> int:
 
 
 def _replay(
-    session: Session, method: Method, policy: Mapping[str, Any], progress: Count, ahead: Ahead
+    session: Session,
+    method: Method,
+    policy: Mapping[str, Any],
+    progress: Count,
+    ahead: Ahead,
+    broken: BreakingOff,
 ) -> Traffic:
-    """Replay the trace while its events happen."""
+    """Replay the trace while its events happen; if that is broken off, what was asked until then."""
     inputs = session.inputs
     settings = inputs.scenario.replay
     stage = Stage(inputs.scenario.events, session.network, session.nodes, policy)
@@ -229,17 +275,25 @@ def _replay(
 
     windows = SharedWindows(inputs.topology, session.nodes, method.relay) if method.shared else None
     going = Going()
+    ended: dict[str, Outcome] = {}
     with session.reporter.watching(glances(session, going, ahead)), EventPlayer(stage, method.name) as player:
-        outcomes = replay(
-            inputs.trace,
-            {request_id: example.text for request_id, example in inputs.examples.items()},
-            {request.device: session.network.node(request.device).netns_path for request in inputs.trace},
-            mode=settings.mode,
-            deadline_s=settings.deadline_s,
-            closed=draw_closed_loop(settings, len(inputs.trace), inputs.scenario.seed),
-            windows=windows,
-            progress=lambda done: progress(done, len(inputs.trace)),
-            started=started,
-            going=going,
-        )
+        try:
+            replay(
+                inputs.trace,
+                {request_id: example.text for request_id, example in inputs.examples.items()},
+                {request.device: session.network.node(request.device).netns_path for request in inputs.trace},
+                mode=settings.mode,
+                deadline_s=settings.deadline_s,
+                closed=draw_closed_loop(settings, len(inputs.trace), inputs.scenario.seed),
+                windows=windows,
+                progress=lambda done: progress(done, len(inputs.trace)),
+                started=started,
+                going=going,
+                ended=ended,
+            )
+        except BREAKS as error:
+            if not ended:
+                raise
+            broken.by(error)
+    outcomes = [ended[request.id] for request in inputs.trace if request.id in ended]
     return Traffic(outcomes, start_s, player.reports, stage.records)

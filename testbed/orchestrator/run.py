@@ -10,18 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from testbed.console import Reporter
+from testbed.host.processes.program import explained
 from testbed.host.processes.signals import Terminated, undisturbed
+from testbed.orchestrator.breaking_off import BreakingOff
 from testbed.orchestrator.conclude import Measured, conclude, save_tables
-from testbed.orchestrator.disk import require_disk
+from testbed.orchestrator.disk import last_words_bytes, require_disk
 from testbed.orchestrator.estimate import Estimate, estimated_seconds
 from testbed.orchestrator.held import HeldNetwork
 from testbed.orchestrator.manifest import Manifest
 from testbed.orchestrator.method import run_method
 from testbed.orchestrator.observe import try_policies
 from testbed.orchestrator.prepare import Inputs, inputs_of
+from testbed.orchestrator.reserve import Reserve
 from testbed.orchestrator.session import Session
 from testbed.results.captures import put_away
 from testbed.results.directory import RunDirectory
+from testbed.results.ended import FINISHED
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.workload.trace_file import write_trace
 
@@ -56,9 +60,10 @@ def run_on(network: HeldNetwork, scenario: Scenario, out: Path | None = None) ->
     parts = network.parts(inputs)
     directory = RunDirectory.create(out, scenario.name)
     manifest = Manifest(directory, str(network.run_id), inputs, parts)
-    write_trace(inputs.trace, directory.path / "trace.jsonl")
     measured = Measured()
-    with concluded(network, manifest, inputs, measured), network.lent(inputs, manifest) as session:
+    room = Reserve(directory.path, last_words_bytes(len(inputs.trace), len(inputs.scenario.methods)))
+    with concluded(network, manifest, inputs, measured), room, network.lent(inputs, manifest) as session:
+        write_trace(inputs.trace, directory.path / "trace.jsonl")
         try_policies(session)
         measured.before = network.before(session)
         _replay_methods(session, manifest, measured, estimate)
@@ -71,25 +76,28 @@ def run_on(network: HeldNetwork, scenario: Scenario, out: Path | None = None) ->
 @contextmanager
 def concluded(network: HeldNetwork, manifest: Manifest, inputs: Inputs, measured: Measured) -> Iterator[None]:
     """Write to the manifest how the block ended, and conclude with what was measured until then."""
-    status = "failed"
+    status, ended_by = "failed", None
     try:
         yield
-        status = "finished"
+        status = FINISHED
     except KeyboardInterrupt:
         status = "interrupted"
         raise
     except Terminated:
         status = "terminated"
         raise
+    except Exception as error:
+        ended_by = explained(error) or f"a defect of the testbed: {error!r}"
+        raise
     finally:
         with undisturbed():  # however impatient the user is
-            manifest.end(status)
+            manifest.end(status, ended_by, measured.broken_off)
             measured.changed = [found for source in manifest.sources if (found := source.changed())]
-            measured.pending = measured.pending and status == "finished"
-            sealed = conclude(manifest.directory, measured.inputs or inputs, measured)
+            measured.pending = measured.pending and status == FINISHED
+            sealed = conclude(manifest.directory, measured.inputs or inputs, measured, manifest.ended_early)
             if measured.pending:
                 network.await_judgement(sealed)
-        if status != "finished":
+        if status != FINISHED:
             network.reporter.warn(f"what was measured so far is in {manifest.directory.path}")
 
 
@@ -99,12 +107,10 @@ def _replay_methods(session: Session, manifest: Manifest, measured: Measured, es
     methods = inputs.scenario.methods
     for number, method in enumerate(methods, 1):
         what = f"{method.name}: replaying {requests} requests (method {number} of {len(methods)})"
-        with session.reporter.counting(what, requests) as progress:
-            result = run_method(session, method, progress, estimate.ahead(number - 1))
-        measured.methods.append(result)
-        offsets_ns = {result.method: result.observed.clock_offsets_ns for result in measured.methods}
-        starts_ns = {result.method: result.observed.started_ns for result in measured.methods}
-        manifest.add(clock_offsets_ns=offsets_ns, started_ns=starts_ns)
+        with session.reporter.counting(what, requests) as progress, BreakingOff() as broken:
+            result = run_method(session, method, progress, estimate.ahead(number - 1), broken)
+            measured.methods.append(result)
+            manifest.measured(result.observed)
         save_tables(session.directory, inputs, measured)
         put_away(session.directory, method.name, inputs.scenario.captures, session.reporter.say)
         for engine in session.network.engines:  # what ended as `inference` is in the tables by now

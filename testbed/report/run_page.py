@@ -41,7 +41,7 @@ def render_run_page(run: Run) -> str:
     return render(
         "run.html.jinja",
         run_subject(run),
-        status=manifest["status"],
+        early=run.ended_early,
         started_at=manifest["started_at"],
         commit=(manifest.get("host") or {}).get("commit"),
         claims=[(claim, run.summary["faithful"][claim], _why(run, claim)) for claim in CLAIMS],

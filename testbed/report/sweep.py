@@ -35,9 +35,7 @@ def sweep_tables(data: SweepData) -> Table:
             made.add_row(*about, str(row["method"]), *_cells(row, data))
         else:
             made.add_row(*about, Text(row["status"], "" if row["status"] == "waiting" else "bold red"))
-    lines = [f"{NOT_VALID}: a verdict of the run speaks against it, or is yet to come"]
-    lines += [f"{status}: {told}{why and ': '}{why}" for status, told, why in missing_points(data.rows)]
-    made.caption = Text("\n".join(lines))
+    made.caption = Text(f"{NOT_VALID}: a verdict of the run speaks against it, or is yet to come")
     return made
 
 
@@ -86,5 +84,7 @@ def _cells(row: dict[Any, Any], data: SweepData) -> list[str | Text]:
 
 
 def print_sweep(data: SweepData, console: Console) -> None:
-    """Print the table; wide enough for all columns where output is not a terminal."""
+    """Print which points have no figures, and the table; wide enough where output is not a terminal."""
+    for status, told, why in missing_points(data.rows):
+        console.print(Text(f"{status}: {told}{why and ': '}{why}"), soft_wrap=True)
     widened(console, 150).print(sweep_tables(data))

@@ -20,7 +20,7 @@ from testbed.results.columns import SCHEMA_VERSION, Row
 from testbed.results.cost import is_priced, with_costs
 from testbed.results.directory import RunDirectory
 from testbed.results.fidelity import CLAIMS, SAME_NAMES, SCHEMA, evidence_of, judge
-from testbed.results.latency import Limits
+from testbed.results.limits import Limits
 from testbed.results.recorded import TOLERANCE, Recorded, alike
 from testbed.results.shapes import told
 from testbed.results.shown import against_evidence

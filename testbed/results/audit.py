@@ -9,11 +9,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import chain, count
+from types import MappingProxyType
 from typing import Any
 
 from testbed.results.anew import computed_anew
 from testbed.results.columns import Row
 from testbed.results.directory import RunDirectory
+from testbed.results.ended import incomplete
 from testbed.results.evidence import Audit
 from testbed.results.rules import relays, rule_of
 from testbed.results.steps import Case, Step
@@ -23,6 +25,8 @@ from testbed.scenario.sections.kind import right_by
 from testbed.scenario.topology import Topology
 
 MAX_DIFFERENCES = 50
+CUT_OFF = "cut_off"
+"""The outcome of a request that was under way when its method was broken off."""
 
 
 def audit_run(directory: RunDirectory) -> Audit:
@@ -36,7 +40,8 @@ def audit_run(directory: RunDirectory) -> Audit:
     with directory.understood():
         scenario = directory.read_scenario()
         rows = directory.read_table("requests.parquet")
-        audited = audit(scenario, rows, directory.read_calibration(), directory.read_answers())
+        known = directory.read_calibration(), directory.read_answers()
+        audited = audit(scenario, rows, *known, incomplete(directory.read_manifest()))
         otherwise = _first_of(list(computed_anew(directory, scenario, rows, audited.decisions)))
     return replace(audited, differences=(*broken, *audited.differences, *otherwise))
 
@@ -46,14 +51,17 @@ def audit(
     rows: Sequence[Row],
     calibration: Mapping[str, Any] | None = None,
     answers: Mapping[str, Mapping[str, str]] | None = None,
+    unfinished: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Audit:
     """Hold every decision in the rows of ``requests.parquet`` against the scenario's methods.
 
     ``calibration`` is the content of ``calibration.json``, where methods were calibrated; ``answers`` that of
-    ``answers.json``, where a method knew all answers beforehand.
+    ``answers.json``, where a method knew all answers beforehand. ``unfinished`` has each method that the run
+    did not come to or to the end of, with the nodes whose records of it are lost.
 
     A node that an event killed lost the records that it had not handed over yet: the last ones of that life
-    are missing, and from the first gap on its thresholds cannot be shown.
+    are missing, and from the first gap on its thresholds cannot be shown. So it is with the last life of each
+    node under a method in ``unfinished``.
     """
     topology = scenario.topology
     tops = {node.name for node in topology.nodes if node.parent is None}
@@ -68,15 +76,21 @@ def audit(
         steps = shown = [
             Step(row, at, node in tops) for row in method_rows for at, node in enumerate(row["path"])
         ]
+        is_whole = method.name not in unfinished
+        if not is_whole and not method_rows:
+            continue
+        lives = killed if is_whole else Counter({node.name: killed[node.name] + 1 for node in topology.nodes})
+        gone = {*killed, *unfinished.get(method.name, ())}
         case = Case(method, topology, scenario.seed, calibration, answers, right_by(scenario.task.kind))
         rule = rule_of(case)
         if rule.remembers:
-            shown = _without_gaps(steps, killed)
+            windows = {node.name: node.tier if method.shared else node.name for node in topology.nodes}
+            shown = _without_gaps(steps, lives, windows)
         decisions += sum(step.confidence is not None for step in steps)
         not_shown += len(steps) - len(shown)
         sentences = chain(
-            _each_once(method_rows, asked),
-            _paths(method_rows, topology, set(killed)),
+            _each_once(method_rows, asked if is_whole else {row["request_id"] for row in method_rows}),
+            _paths(method_rows, topology, gone),
             _lives(steps, killed),
             relays(case, shown),
             rule.apply(case, [step for step in shown if not case.relays(step)]),
@@ -106,16 +120,19 @@ def _lives(steps: Sequence[Step], killed: Mapping[str, int]) -> Iterator[str]:
             yield f"{step.request} at {step.node}: recorded after {step.life} kills, which were not"
 
 
-def _without_gaps(steps: Sequence[Step], killed: Mapping[str, int]) -> list[Step]:
-    """Leave out, of each life that ended by a kill, what follows the first gap in its window's numbers."""
+def _without_gaps(steps: Sequence[Step], lives: Mapping[str, int], windows: Mapping[str, str]) -> list[Step]:
+    """Leave out what follows the first gap in a window's numbers, of each life whose last ones may be lost.
+
+    ``lives`` has how many of each node's lives those are; nodes with the same of ``windows`` share one.
+    """
     first_gaps: dict[tuple[str, int], int] = {}
-    for node, times in killed.items():
+    for window, times in {windows[node]: times for node, times in lives.items()}.items():
         for life in range(times):
-            numbers = {step.sequence for step in steps if (step.node, step.life) == (node, life)}
-            first_gaps[node, life] = next(number for number in count() if number not in numbers)
+            numbers = {step.sequence for step in steps if (windows[step.node], step.life) == (window, life)}
+            first_gaps[window, life] = next(number for number in count() if number not in numbers)
     shown = []
     for step in steps:
-        gap = first_gaps.get((step.node, step.life))
+        gap = first_gaps.get((windows[step.node], step.life))
         if gap is None or step.sequence is None or step.sequence < gap:
             shown.append(step)
     return shown
@@ -125,8 +142,8 @@ def _paths(rows: Sequence[Row], topology: Topology, killed: Set[str]) -> Iterato
     """Where a request did not go from its device to the parent and so on, or another node answered it."""
     for row in rows:
         name, path = row["request_id"], row["path"]
-        if killed and killed & set(topology.way_up(row["device"])) - set(path):
-            continue  # a killed node may have had a part in it, and its record is lost
+        if row["outcome"] == CUT_OFF or killed & set(topology.way_up(row["device"])) - set(path):
+            continue  # a node that was killed, or asked too early, may have had a part in it
         answered = row["outcome"] == "answered"
         if answered and (not path or path[0] != row["device"]):
             yield f"{name}: answered, and its device {row['device']} has no record of it"

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from testbed.errors import TestbedError
-from testbed.host.files import nearest_existing, require_utf8, write_whole
+from testbed.host.files import nearest_existing, require_utf8, write_whole, written_whole
 from testbed.results import seals
 from testbed.results.columns import SCHEMA_VERSION, TABLES, Row
 from testbed.results.shapes import TRACE, parsed, scenario_of, wrong_json, wrong_summary
@@ -236,9 +236,8 @@ class RunDirectory:
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
-        scratch = self.path / f".{name}"
-        pq.write_table(table, scratch, compression="zstd")
-        scratch.replace(self.path / name)
+        with written_whole(self.path / name) as scratch:
+            pq.write_table(table, scratch, compression="zstd")
 
     def read_table(self, name: str, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Read a table's rows, or these columns of them; one that the table of an older run lacks is null.

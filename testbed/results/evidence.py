@@ -290,6 +290,19 @@ class TierLimit:
 
 
 @dataclass(frozen=True)
+class BrokenOff:
+    """A method that did not come to its end: ``begun`` of its ``requests`` were sent.
+
+    ``lost``: the nodes whose records are lost, since they had ended or did not answer.
+    """
+
+    method: str
+    begun: int
+    requests: int
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that the verdicts rest on. ``None``: it was not looked at; an empty sequence: it was.
 
@@ -298,7 +311,7 @@ class Evidence:
     ``link_process`` has the link process's report under each method, ``None`` where there is none; it is
     empty where there are no links. ``own_times`` has an entry for each method and node that is a container
     and was asked. ``quotas`` are, by the name of each container, the limits of its CPUs that it was seen to
-    have, in order; ``None`` is no limit.
+    have, in order; ``None`` is no limit. ``not_replayed`` are methods that the run did not come to.
     """
 
     accounts: Sequence[LinkAccount] | None = None
@@ -324,3 +337,5 @@ class Evidence:
     overflows: Sequence[Overflow] = ()
     breakers: Sequence[BreakerReport] = ()
     changed_files: Sequence[ChangedFile] = ()
+    broken_off: Sequence[BrokenOff] = ()
+    not_replayed: Sequence[str] = ()

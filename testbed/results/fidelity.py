@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from testbed.results.evidence import Audit, Evidence, Outcomes, Overflow
+from testbed.results.evidence import Evidence, Outcomes
 from testbed.results.latency import (
     PENDING,
     against_latency,
@@ -29,9 +29,12 @@ JUDGED = ("fidelity.json", "summary.json")
 """Files that hold verdicts, and are written again when one that was pending is given."""
 MAX_ANSWER_CHARACTERS = 40
 """How much of a strange answer a reason shows."""
+NO_DECISION = "no decision was recorded, so that there was none to audit"
+NOTHING_REPLAYED = "no method was replayed"
 SAME_NAMES = (
     "audit", "outcomes", "lateness", "unexplained", "backlog", "cpu", "probes", "tiers", "events",
     "overflows", "breakers", "link_process", "stood_still", "own_times", "quotas", "changed_files",
+    "broken_off", "not_replayed",
 )  # fmt: skip
 """Evidence whose name is the same in ``fidelity.json``."""
 Claim = Literal["bytes", "decisions", "quality", "latency"]
@@ -94,10 +97,12 @@ def is_pending(written: Mapping[str, Any]) -> bool:
 def judge(evidence: Evidence, limits: Limits | None = None) -> Fidelity:
     """Hold the evidence against the rules."""
     limits = limits or Limits()
+    if evidence.not_replayed and not evidence.outcomes:
+        return Fidelity(dict.fromkeys(CLAIMS, (NOTHING_REPLAYED,)), (), evidence, limits)
     reasons: dict[Claim, tuple[str, ...]] = {
         "bytes": tuple(against_bytes(evidence)),
-        "decisions": tuple(against_decisions(evidence.audit, evidence.overflows)),
-        "quality": tuple(against_quality(evidence.outcomes)),
+        "decisions": tuple(against_decisions(evidence)),
+        "quality": tuple(against_quality(evidence)),
         "latency": tuple(against_latency(evidence, limits)),
     }
     for file in evidence.changed_files:
@@ -139,13 +144,19 @@ def against_bytes(evidence: Evidence) -> Iterator[str]:
     yield from dropped_frames(evidence)
 
 
-def against_decisions(audit: Audit | None, overflows: Sequence[Overflow] = ()) -> Iterator[str]:
+def against_decisions(evidence: Evidence) -> Iterator[str]:
     """Each threshold and decision that the rules, applied to all the records, give otherwise."""
+    audit = evidence.audit
     if audit is None:
         yield "decisions were not audited"
         return
+    if not audit.decisions and not audit.differences:
+        yield NO_DECISION
     yield from audit.differences
-    for overflow in overflows:
+    for broken in evidence.broken_off:
+        if broken.lost:
+            yield f"{broken.method}: the records of {', '.join(broken.lost)} are lost"
+    for overflow in evidence.overflows:
         if overflow.forgotten:
             yield (
                 f"{overflow.method}: {overflow.node} had no room for {overflow.forgotten} of its records "
@@ -153,14 +164,15 @@ def against_decisions(audit: Audit | None, overflows: Sequence[Overflow] = ()) -
             )
 
 
-def against_quality(outcomes: Sequence[Outcomes] | None) -> Iterator[str]:
+def against_quality(evidence: Evidence) -> Iterator[str]:
     """Each method in which a request has not exactly one outcome, an answer is none of the labels, or a tier
     made answers up because its recordings lack them.
     """
-    if outcomes is None:
+    if evidence.outcomes is None:
         yield "outcomes were not counted"
         return
-    for outcome in outcomes:
+    yield from (f"{method} was not replayed" for method in evidence.not_replayed)
+    for outcome in evidence.outcomes:
         ended = sum(outcome.ended.values())
         if outcome.repeated:
             yield f"{outcome.method}: {outcome.repeated} requests have more than one outcome"
@@ -184,7 +196,7 @@ def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:
     if (audit := evidence.audit) is not None and audit.not_shown:
         yield (
             f"{audit.not_shown} of {audit.decisions} decisions are not audited: they rest on what a killed "
-            "node took with it"
+            "node took with it, or had not told yet when its method was broken off"
         )
     yield from link_process_notes(evidence.link_process or {})
     for when, findings in (("before", evidence.links_before), ("after", evidence.links_after)):

@@ -12,6 +12,7 @@ import pyarrow as pa
 from testbed.errors import TestbedError
 from testbed.results.columns import TABLES
 from testbed.results.directory import RunDirectory
+from testbed.results.ended import ended_early
 from testbed.scenario.scenario import Scenario
 
 _DTYPES = {pa.string(): "str", pa.float64(): "float64", pa.int64(): "Int64", pa.bool_(): "boolean"}
@@ -70,6 +71,11 @@ class Run:
     def manifest(self) -> dict[str, Any]:
         """``manifest.json``: the scenario as it was run, the host, the network, how the run ended."""
         return self._directory.read_manifest()
+
+    @cached_property
+    def ended_early(self) -> str | None:
+        """What ended the run before its end, in a sentence; ``None`` if nothing did."""
+        return ended_early(self._directory)
 
     @cached_property
     def scenario(self) -> Scenario:

@@ -88,6 +88,12 @@ def wait_for(process: subprocess.Popen[str], words: str) -> str:
     raise AssertionError(f"the run ended without {words!r}:\n{output}")
 
 
+def wait_for_traffic(out: Path, method: str) -> None:
+    """Wait until requests of a method are on the links: a capture is written when it has a few KB."""
+    pcaps = out / "captures" / method
+    assert wait_until(lambda: any(pcap.stat().st_size for pcap in pcaps.glob("*.pcap")), 60, 0.1)
+
+
 def rest_of_output(process: subprocess.Popen[str]) -> str:
     """Read the run's output until it ends."""
     assert process.stdout is not None

@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 from collections import Counter
@@ -40,6 +41,7 @@ from tests.e2e.runs import (
     run_command,
     running,
     wait_for,
+    wait_for_traffic,
     wait_until_nothing_is_left,
 )
 from tests.listeners import check_listeners
@@ -316,6 +318,33 @@ def test_decisions_hold_where_many_requests_run_at_the_same_time(tmp_path: Path)
     assert faithful["bytes"]
 
 
+def test_a_run_that_is_interrupted_keeps_and_judges_what_was_measured(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with running(out, "--set", "trace.arrivals.rate=5") as process:
+        wait_for(process, REPLAYING)
+        wait_for_traffic(out, "recserve")
+        process.send_signal(signal.SIGINT)
+        output = rest_of_output(process)
+        assert process.wait(60) == 130
+    *_, where, last = output.strip().splitlines()
+    assert str(out) in where
+    assert last == "testbed: interrupted"
+    assert wait_until_nothing_is_left() == []
+    assert read(out, "manifest.json")["status"] == "interrupted"
+    begun = Counter(row["method"] for row in read(out, "requests.parquet"))
+    assert begun["cloud-only"] == len((out / "trace.jsonl").read_text().splitlines()) > begun["recserve"] > 0
+    check_bytes(out)
+    fidelity = read(out, "fidelity.json")
+    assert fidelity["reasons"]["bytes"] == fidelity["reasons"]["decisions"] == []
+    assert fidelity["reasons"]["quality"] == [
+        f"recserve: {begun['cloud-only']} requests have {begun['recserve']} outcomes"
+    ]
+    assert "the links were not measured after the replay" in fidelity["reasons"]["latency"]
+    reported = run_command("report", str(out), "--page")
+    assert reported.returncode == 1
+    assert f"recserve was broken off after {begun['recserve']} of" in reported.stdout.splitlines()[0]
+
+
 def test_after_a_kill_clean_removes_all_of_it_and_nothing_else(tmp_path: Path) -> None:
     foreign = "tb0-not-ours"
     subprocess.run(["ip", "netns", "add", foreign], check=True, timeout=10)
@@ -332,6 +361,12 @@ def test_after_a_kill_clean_removes_all_of_it_and_nothing_else(tmp_path: Path) -
             process.kill()
             process.wait(10)
         assert left_behind()
+        for command in ("report", "audit"):
+            told = run_command(command, str(tmp_path / "run"))
+            assert told.returncode == 1
+            assert "so it goes on or its process was killed; nothing of it was judged" in (
+                told.stdout + told.stderr
+            )
         done = run_command("clean")
         assert (done.returncode, "removed container" in done.stdout) == (0, True), done.stderr
         assert wait_until_nothing_is_left() == [f"namespace {foreign}"]
@@ -382,17 +417,29 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path: Path) -> None
         refused = run(small / "run")
         (small / "others").unlink()
         with running(small / "run") as process:
-            wait_for(process, "warming up")
+            wait_for(process, REPLAYING)
+            wait_for_traffic(small / "run", "recserve")
             with pytest.raises(OSError, match="space"):
                 (small / "others").write_bytes(bytes(5_000_000))
             output = rest_of_output(process)
             assert process.wait(60) == 1
+        manifest, faithful = (
+            read(small / "run", "manifest.json"),
+            read(small / "run", "fidelity.json")["faithful"],
+        )
+        methods = {row["method"] for row in read(small / "run", "requests.parquet")}
+        sealed = ["sha256sum", "--check", "--quiet", "SHA256SUMS"]
+        subprocess.run(sealed, cwd=small / "run", check=True, timeout=60)
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True, timeout=10)
     assert refused.returncode == 1
     assert "and its disk has 0.2 MB free; make room, name a directory" in refused.stderr.splitlines()[-1]
     assert "Traceback" not in output
-    assert "space" in output.splitlines()[-1] or "disk" in output.splitlines()[-1]
+    why = f"{small}/run: no space left on its disk while the run went on; make room and run again"
+    assert output.splitlines()[-1] == f"testbed: {why}"
+    assert (manifest["status"], manifest["ended_by"]) == ("failed", why)
+    assert methods == {"cloud-only", "recserve"}
+    assert not faithful["quality"]
     assert wait_until_nothing_is_left() == []
 
 
@@ -427,6 +474,26 @@ def test_a_run_works_whatever_its_paths_are_called(tmp_path: Path) -> None:
     assert "1 differences" in audited.stderr
     assert "has no rules here" in audited.stdout
     assert wait_until_nothing_is_left() == []
+
+
+def test_a_tier_that_is_killed_on_the_way_is_told(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with running(out, "--set", "trace.arrivals.rate=4") as process:
+        wait_for(process, REPLAYING)
+        wait_for_traffic(out, "recserve")
+        edge = engine().containers.list(filters={"label": RUN_LABEL, "name": "edge1"})[0]
+        edge.kill()
+        output = rest_of_output(process)
+        status = process.wait(120)
+    assert status == 1
+    assert "edge1" in output.strip().splitlines()[-1]
+    assert "Traceback" not in output
+    assert wait_until_nothing_is_left() == []
+    assert {row["method"] for row in read(out, "requests.parquet")} == {"cloud-only", "recserve"}
+    assert "edge1" in read(out, "manifest.json")["ended_by"]
+    reasons = read(out, "fidelity.json")["reasons"]
+    assert reasons["decisions"] == ["recserve: the records of edge1 are lost"]
+    assert reasons["bytes"] == []
 
 
 def test_lockstep_gives_the_same_decisions_and_prompt_bytes_again(tmp_path: Path) -> None:

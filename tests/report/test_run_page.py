@@ -131,14 +131,17 @@ def test_a_page_or_figures_that_cannot_be_written_are_told_in_one_sentence(run: 
 
 def test_a_run_that_was_broken_off_has_a_page_that_says_so(run: Run) -> None:
     manifest, summary = ({**getattr(run, name)} for name in ("manifest", "summary"))
-    manifest["status"], summary["methods"] = "interrupted", {}
+    manifest |= {"status": "interrupted", "broken_off": []}
+    summary["methods"] = {}
     for name, content in (("manifest", manifest), ("summary", summary)):
         (run.path / f"{name}.json").write_text(json.dumps(content))
     for table in ("requests", "links", "tiers"):
         path = run.path / f"{table}.parquet"
         pq.write_table(pq.read_table(path).slice(0, 0), path)
     page = render_run_page(load_run(run.path))
-    assert "The run did not come to its end (its status is interrupted)" in page
+    assert (
+        '<p class="false">the run was ended early: interrupted; not replayed: cloud-only, recserve.' in page
+    )
     assert '<div class="chart' not in page
 
 

@@ -34,8 +34,19 @@ def terminable() -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Hold SIGINT, SIGTERM and SIGHUP back in the block; the first that came takes effect after it."""
+def handled_by(act: Callable[[int], None]) -> Iterator[None]:
+    """Call ``act`` on SIGTERM and SIGHUP in the block, where an exception would be lost."""
+    with _handled(lambda number, _frame: act(number), signal.SIGTERM, signal.SIGHUP):
+        yield
+
+
+@contextmanager
+def undisturbed(*, forget: bool = False) -> Iterator[list[int]]:
+    """Hold SIGINT, SIGTERM and SIGHUP back in the block; the first that came takes effect after it.
+
+    Args:
+        forget: none does, since what they ask for is under way already. What is given to the block has them.
+    """
     arrived: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
@@ -43,9 +54,9 @@ def undisturbed() -> Iterator[None]:
 
     try:
         with _handled(note, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            yield
+            yield arrived
     finally:
-        for arrival in arrived[:1]:
+        for arrival in [] if forget else arrived[:1]:
             signal.raise_signal(arrival)
 
 
@@ -62,3 +73,15 @@ def _handled(handler: Handler, *numbers: int) -> Iterator[None]:
     finally:
         for number, earlier in before.items():
             signal.signal(number, signal.SIG_DFL if earlier is None else earlier)
+
+
+def interrupt_main() -> None:
+    """Interrupt the main thread from another one, as Ctrl-C does.
+
+    A shell starts programs in the background with SIGINT ignored: then as SIGTERM does, if that is handled.
+    """
+    main = threading.main_thread().ident
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if callable(signal.getsignal(number)) and main is not None:
+            signal.pthread_kill(main, number)
+            return

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,11 +21,13 @@ from typing import Any
 import aiohttp
 
 from testbed.host.processes.priority import all_threads_promptly
+from testbed.host.processes.signals import handled_by
 from testbed.network.kernel.netns import socket_in
 from testbed.orchestrator.replay.closed_loop import ClosedLoop, run_closed
 from testbed.orchestrator.replay.ended import Ended, verdict
 from testbed.orchestrator.replay.going import Going
 from testbed.orchestrator.replay.shared_windows import SharedWindows
+from testbed.results.audit import CUT_OFF
 from testbed.scenario.workload.trace_file import Request
 from tiers.protocol import (
     ANY_MODEL,
@@ -52,6 +55,7 @@ GRACE_S = 2.0
 class Outcome:
     """How one request ended: ``answered`` or a named error; exactly one for each request of the trace.
 
+    One that was under way when the replay was broken off is ``cut_off``; one that was not sent yet has none.
     ``degraded``: the answer says that it stands in for that of a tier which could not be reached.
     ``sent_at_s`` is when its bytes were handed to the kernel; where they were not, when they were to be.
     """
@@ -83,6 +87,7 @@ def replay(
     progress: Progress = lambda _done: None,
     started: Callable[[float], None] = lambda _start_s: None,
     going: Going | None = None,
+    ended: dict[str, Outcome] | None = None,
 ) -> list[Outcome]:
     """Replay ``trace`` and return one outcome for each request, in the trace's order.
 
@@ -97,6 +102,8 @@ def replay(
         progress: called with how many requests are done.
         started: called shortly before time 0 with when that is (``time.monotonic()``).
         going: kept up to date meanwhile.
+        ended: takes each request's outcome, by its id, as soon as it has one; so whoever breaks this off has
+            the outcomes of all that were begun.
     """
     if (mode == "closed") != (closed is not None):
         raise ValueError("a closed loop needs its users, and no other mode has any")
@@ -106,10 +113,45 @@ def replay(
     gc.freeze()  # what set-up left is not walked again while times are taken
     try:
         with all_threads_promptly():
-            replaying = _Replay(prompts, namespaces, deadline_s, progress, started, going or Going())
-            return asyncio.run(replaying.run(trace, mode, closed, windows))
+            replaying = _Replay(
+                prompts,
+                namespaces,
+                deadline_s,
+                progress,
+                started,
+                going or Going(),
+                {} if ended is None else ended,
+            )
+            return _run(replaying.run(trace, mode, closed, windows))
     finally:
         gc.unfreeze()
+
+
+def _run(replaying: Coroutine[Any, Any, list[Outcome]]) -> list[Outcome]:
+    """Run the replay; a signal that ends it is raised when every request under way is cut off.
+
+    An exception out of a signal's handler would end whatever the loop does at that moment, and be lost there.
+    """
+    arrived: list[int] = []
+
+    async def until_signalled() -> list[Outcome]:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def end(number: int) -> None:
+            arrived.append(number)
+            task.cancel()
+            loop.call_soon_threadsafe(lambda: None)  # it may be waiting
+
+        with handled_by(end):
+            return await replaying
+
+    try:
+        return asyncio.run(until_signalled())
+    except asyncio.CancelledError:
+        for number in arrived[:1]:
+            signal.raise_signal(number)
+        raise
 
 
 @dataclass
@@ -122,6 +164,7 @@ class _Replay:
     progress: Progress
     started: Callable[[float], None]
     going: Going
+    ended: dict[str, Outcome]
     sessions: dict[str, aiohttp.ClientSession] = field(default_factory=dict)
     start_s: float = 0.0
 
@@ -149,11 +192,16 @@ class _Replay:
                     return await self._send(trace[index], bodies[trace[index].id], wanted_s)
 
                 return await run_closed(closed, send)
-            tasks = []
-            for request in trace:
-                await self._until(request.at_s)
-                tasks.append(asyncio.create_task(self._send(request, bodies[request.id], request.at_s)))
-            return list(await asyncio.gather(*tasks))
+            tasks: list[asyncio.Task[Outcome]] = []
+            try:
+                for request in trace:
+                    await self._until(request.at_s)
+                    tasks.append(asyncio.create_task(self._send(request, bodies[request.id], request.at_s)))
+                return list(await asyncio.gather(*tasks))
+            finally:  # before their connections go
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _warm(self, session: aiohttp.ClientSession) -> None:
         timeout = aiohttp.ClientTimeout(total=WARM_TIMEOUT_S)
@@ -185,16 +233,20 @@ class _Replay:
         self.going.begun += 1
         remaining_s = scheduled_s + self.deadline_s - begun_s
         sent: list[float] = []
-        reply = "deadline" if remaining_s <= 0 else await self._exchange(request, body, remaining_s, sent)
-        done_s = self._now()
-        sent_s = sent[0] - self.start_s if sent else begun_s
-        ended = Ended(reply) if isinstance(reply, str) else verdict(*reply)
+        ended = Ended(CUT_OFF)
+        try:
+            reply = "deadline" if remaining_s <= 0 else await self._exchange(request, body, remaining_s, sent)
+            ended = Ended(reply) if isinstance(reply, str) else verdict(*reply)
+        finally:
+            done_s = self._now()
+            sent_s = sent[0] - self.start_s if sent else begun_s
+            outcome = self.ended[request.id] = Outcome(
+                request.id, request.device, scheduled_s, sent_s, done_s, (done_s - scheduled_s) * 1000,
+                ended.outcome, ended.answer, ended.tier, ended.degraded,
+            )  # fmt: skip
         self.going.note((sent_s - scheduled_s) * 1000, ended.tier, ended.path)
         self.progress(self.going.done)
-        return Outcome(
-            request.id, request.device, scheduled_s, sent_s, done_s, (done_s - scheduled_s) * 1000,
-            ended.outcome, ended.answer, ended.tier, ended.degraded,
-        )  # fmt: skip
+        return outcome
 
     async def _exchange(
         self, request: Request, body: bytes, remaining_s: float, sent: list[float]

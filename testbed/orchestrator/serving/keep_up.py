@@ -13,13 +13,16 @@ from pathlib import Path
 
 from testbed.console import Reporter
 from testbed.errors import TestbedError
+from testbed.orchestrator.breaking_off import BreakingOff
 from testbed.orchestrator.conclude import Measured
+from testbed.orchestrator.disk import last_words_bytes
 from testbed.orchestrator.held import HeldNetwork
 from testbed.orchestrator.manifest import Manifest
 from testbed.orchestrator.method import account
 from testbed.orchestrator.observe import Traffic, begin, observe, try_policies
 from testbed.orchestrator.prepare import Inputs, inputs_of
 from testbed.orchestrator.replay.replay import Outcome
+from testbed.orchestrator.reserve import Reserve
 from testbed.orchestrator.run import concluded
 from testbed.orchestrator.session import Session
 from testbed.results.captures import put_away
@@ -36,6 +39,10 @@ ASKED = "asked"
 """Stands for the data set in the trace of a record, whose prompts are of none; the split is its run's id, so
 that no two records are taken for the same prompts.
 """
+
+
+MAX_ASKED = 10_000
+"""Requests for whose rows room is kept on the disk."""
 
 
 @dataclass(frozen=True)
@@ -153,30 +160,31 @@ def _use_and_record(
     directory = RunDirectory.create(out, inputs.scenario.name)
     manifest = Manifest(directory, str(network.run_id), inputs, parts)
     manifest.add(made_by=use.command)
-    write_trace([], directory.path / "trace.jsonl")
     measured = Measured(inputs=_as_asked(inputs, Asked(0.0), manifest.run_id))
     with (
         concluded(network, manifest, inputs, measured),
+        Reserve(directory.path, last_words_bytes(MAX_ASKED, 1)),
         network.lent(inputs, manifest, probed=False) as session,
     ):
+        write_trace([], directory.path / "trace.jsonl")
         try_policies(session)
         asked = Asked(0.0)
 
         def asking() -> Traffic:
             nonlocal asked
             asked = use.run(session)
+            if isinstance(asked.ended_by, TestbedError):
+                broken.by(asked.ended_by)
             network.reporter.say("accounting for what crossed the links")
             return Traffic(asked.outcomes, asked.start_s)
 
-        observed = observe(session, method, lambda _done, _of: None, asking=asking)
-        measured.inputs = inputs = _as_asked(inputs, asked, manifest.run_id)
-        write_trace(inputs.trace, directory.path / "trace.jsonl")
-        measured.methods.append(account(inputs, directory, observed, network.reporter))
-        manifest.add(
-            clock_offsets_ns={method.name: observed.clock_offsets_ns},
-            started_ns={method.name: observed.started_ns},
-        )
-        put_away(directory, method.name, inputs.scenario.captures, network.reporter.say)
+        with BreakingOff() as broken:
+            observed = observe(session, method, lambda _done, _of: None, asking=asking, broken=broken)
+            measured.inputs = inputs = _as_asked(inputs, asked, manifest.run_id)
+            write_trace(inputs.trace, directory.path / "trace.jsonl")
+            measured.methods.append(account(inputs, directory, observed, network.reporter))
+            manifest.measured(observed)
+            put_away(directory, method.name, inputs.scenario.captures, network.reporter.say)
     return directory, asked
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -14,7 +14,6 @@ from typing import Any
 from testbed.console import Reporter
 from testbed.errors import TestbedError
 from testbed.host.processes.signals import Terminated
-from testbed.network.backend import EngineHost
 from testbed.orchestrator.nodes.control import NodeControl, on_all
 from testbed.orchestrator.prepare import Inputs
 from testbed.orchestrator.serving.address import LOOPBACK, bind, url_of
@@ -59,6 +58,7 @@ class Serve(Use):
         url = url_of(self._listening)
         about = describe(session.inputs, self._devices, url, recorded=self._keep_all)
         front = Front(self._listening, sessions, self._devices, ways, wires, about, self._host)
+        ended_by = None
         try:
             with front:
                 asked = ", ".join(self._devices)
@@ -66,9 +66,12 @@ class Serve(Use):
                 self._reporter.say("Ctrl-C ends it")
                 self._wait(session, front)
         except (KeyboardInterrupt, Terminated):
-            network.link_process.require_alive()  # whose end interrupts us too
+            ended_by = _failure(network.link_process.require_alive)  # whose end interrupts us too
+        except TestbedError as error:
+            ended_by = error
         self._reporter.say(f"{ways.done} request{' was' if ways.done == 1 else 's were'} served")
-        return Asked(ways.start_s, ways.outcomes, ways.prompts, ended_by=_end_of(network.engines))
+        ended_by = ended_by or _failure(*(engine.require_running for engine in network.engines))
+        return Asked(ways.start_s, ways.outcomes, ways.prompts, ended_by)
 
     def _wait(self, session: Session, front: Front) -> None:
         """Wait for a signal, or until an engine has ended: what was asked can then still be told.
@@ -87,11 +90,11 @@ class Serve(Use):
         raise RuntimeError("the front door has closed by itself")
 
 
-def _end_of(engines: Sequence[EngineHost]) -> TestbedError | None:
-    """Why an engine has ended, if one has."""
+def _failure(*required: Callable[[], None]) -> TestbedError | None:
+    """Why the first of these that is not met is not."""
     try:
-        for engine in engines:
-            engine.require_running()
+        for require in required:
+            require()
     except TestbedError as error:
         return error
     return None

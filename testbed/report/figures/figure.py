@@ -76,6 +76,7 @@ class Subject:
         name: its scenario's.
         words: what tells it from others, for a line beside a figure.
         faithful: the verdicts on all figures; each holds for a sweep, whose runs have verdicts of their own.
+        early: what ended a run early, in a sentence.
     """
 
     path: Path
@@ -84,6 +85,7 @@ class Subject:
     words: str
     figures: Sequence[Figure]
     faithful: Mapping[str, bool]
+    early: str = ""
 
 
 def tooltip(name: str, figures: Sequence[tuple[str, str]]) -> list[Any]:

@@ -22,8 +22,9 @@ SECONDS = "s since the start"
 def run_subject(run: Run) -> Subject:
     """A run with its figures."""
     words = f"run {run.manifest['run_id']} of {run.scenario.name}, {run.manifest['started_at']}"
+    early = run.ended_early or ""
     return Subject(
-        run.path, "run", run.scenario.name, words, run_figures(run), faithful=run.summary["faithful"]
+        run.path, "run", run.scenario.name, words, run_figures(run), run.summary["faithful"], early
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 from testbed.errors import TestbedError
 from testbed.host.files import write_whole
 from testbed.results.directory import RunDirectory
+from testbed.results.ended import ended_early
 from testbed.results.fidelity import CLAIMS
 from testbed.results.scorers import SCORERS
 from testbed.results.seals import SUMS
@@ -58,7 +60,14 @@ def _rows(sweep: SweepDirectory, point: Point) -> Iterator[dict[str, Any]]:
     elif (why := sweep.failure(point)) is not None:
         yield {**about, "status": "failed", "error": why}
     else:
-        yield about
+        yield {**about, "error": _broken_off(sweep.run_path(point))}
+
+
+def _broken_off(run: Path) -> str | None:
+    """What ended a run that waits to be run again, if it was begun."""
+    with suppress(TestbedError):
+        return ended_early(RunDirectory.open(run))
+    return None
 
 
 def _versions(run: Path) -> tuple[tuple[int, int, int], ...]:

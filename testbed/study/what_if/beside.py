@@ -8,6 +8,7 @@ from typing import Any
 from testbed.errors import TestbedError
 from testbed.results.columns import Row
 from testbed.results.directory import RunDirectory
+from testbed.results.ended import incomplete
 from testbed.scenario.topology import Topology
 from testbed.study.what_if.figures import Figures
 from testbed.study.what_if.replay import replay
@@ -35,22 +36,22 @@ def check_trace(study: Study, directory: RunDirectory) -> None:
 def beside(
     study: Study, points: Sequence[Point], predicted: Sequence[Figures], directory: RunDirectory
 ) -> list[tuple[Figures, Figures]]:
-    """Figures of each method that both have: as predicted, and as measured.
+    """Figures of each method that both have, the run to its end: as predicted, and as measured.
 
     A measured figure that the run's verdicts do not vouch for is ``None``, and among those of ``not_valid``.
     ``elsewhere`` counts the requests that the run did not answer where it was predicted.
 
     Raises:
-        TestbedError: the run has none of the methods, or lacks a file.
+        TestbedError: the run came to the end of none of the methods, or lacks a file.
     """
     with directory.understood():
-        summary = directory.read_summary()
-        scenario = directory.read_scenario()
+        summary, scenario = directory.read_summary(), directory.read_scenario()
+        unfinished = incomplete(directory.read_manifest())
         requests, links = (directory.read_table(f"{name}.parquet") for name in ("requests", "links"))
     pairs = []
     for point, figures in zip(points, predicted, strict=True):
         name = point.method.name
-        if name in summary["methods"]:
+        if name in summary["methods"] and name not in unfinished:
             rows = [row for row in requests if row["method"] == name]
             crossed = _by_tier([row for row in links if row["method"] == name], scenario.topology)
             measured = _measured(study, summary, name, crossed)
@@ -58,7 +59,7 @@ def beside(
             pairs.append((scored, {**measured, "elsewhere": _elsewhere(study, point, rows)}))
     if not pairs:
         names = ", ".join(point.method.name for point in points)
-        raise TestbedError(f"{directory.path}: has none of the methods {names}")
+        raise TestbedError(f"{directory.path}: came to the end of none of the methods {names}")
     return pairs
 
 
