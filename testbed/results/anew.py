@@ -9,7 +9,7 @@ nothing to be held against.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -25,7 +25,7 @@ from testbed.results.recorded import TOLERANCE, Recorded, alike
 from testbed.results.shapes import told
 from testbed.results.shown import against_evidence
 from testbed.results.summary import summarise
-from testbed.results.times import HOP_COLUMNS, NODE_COLUMNS
+from testbed.results.times import HOP_COLUMNS, NODE_COLUMNS, work_ms
 from testbed.scenario.scenario import Scenario
 
 TOLERANCE_MS = 1e-6
@@ -104,27 +104,26 @@ def _links(run: Recorded) -> Iterator[str]:
 
 
 def _tiers(run: Recorded) -> Iterator[str]:
-    """A node that a request reached twice, or that died, has more inferences than the requests show."""
-    shown: Counter[tuple[str, str]] = Counter()
+    """A node that a request reached twice, or that died, did more than the requests show."""
+    shown: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for row in run.requests:
-        inferred = (node for node, of in zip(row["path"], row["confidences"], strict=True) if of is not None)
-        shown.update((row["method"], node) for node in inferred)
-    smooth = {
-        method
-        for method, rows in run.by_method.items()
-        if all(
-            row["outcome"] == "answered"
-            and not any((*row["forward_errors"], *row["repeats"], *(row["skipped"] or ())))
-            for row in rows
-        )
-    }
+        for at, node in enumerate(row["path"]):
+            if row["confidences"][at] is not None:
+                did = {"inferences": 1, "inference_ms": work_ms(row, at), "kept": int(row["kept"][at])}
+                shown[row["method"], node].update(did)
+    smooth = {method for method, rows in run.by_method.items() if all(map(_is_smooth, rows))}
     for row in run.tiers or ():
-        count = shown[row["method"], row["node"]]
-        if row["inferences"] < count or (row["inferences"] > count and row["method"] in smooth):
-            yield (
-                f"{row['node']} under {row['method']}: {row['inferences']} inferences, and requests.parquet "
-                f"has {count}"
-            )
+        for name in ("inferences", "inference_ms", "kept"):
+            told, there = row[name], shown[row["method"], row["node"]][name]
+            if not alike(told, there) and (told < there or row["method"] in smooth):
+                where = f"{row['node']} under {row['method']}"
+                yield f"{where}: {name} is {told:.6g}, and requests.parquet has {there:.6g}"
+
+
+def _is_smooth(row: Row) -> bool:
+    """Whether each node met the request once: it was answered, and no way up failed."""
+    again = (*row["forward_errors"], *row["repeats"], *(row["skipped"] or ()))
+    return bool(row["outcome"] == "answered") and not any(again)
 
 
 def _summary(run: Recorded) -> Iterator[str]:

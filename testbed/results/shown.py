@@ -27,7 +27,7 @@ def against_evidence(run: Recorded, evidence: Evidence) -> Iterator[str]:
     for outcomes in evidence.outcomes or ():
         yield from _outcomes(run, outcomes)
     yield from _times(run, evidence)
-    yield from _throttling(run, evidence)
+    yield from _nodes(run, evidence)
     if run.events is not None and run.events != [asdict(event) for event in evidence.events]:
         yield "its events are not those of events.parquet"
 
@@ -87,7 +87,7 @@ def _as_shown(name: str, told: Lateness | Unexplained, shown: Lateness | Unexpla
             yield f"{name} of {told.method}: {key} is {there[key]}, and requests.parquet gives {value}"
 
 
-def _throttling(run: Recorded, evidence: Evidence) -> Iterator[str]:
+def _nodes(run: Recorded, evidence: Evidence) -> Iterator[str]:
     if run.tiers is None:
         return
     for limit in evidence.tiers or ():
@@ -95,3 +95,13 @@ def _throttling(run: Recorded, evidence: Evidence) -> Iterator[str]:
         for name in ("periods", "throttled_periods", "throttled_s"):
             if not alike(told[name], total(rows, name)):
                 yield f"{name} of {limit.node} is {told[name]}, and in tiers.parquet {total(rows, name)}"
+        for name, column in (("ran_s", "cpu_seconds"), ("waited_s", "waited_s")):
+            if told[name] != (there := {row["method"]: row[column] for row in rows}):
+                yield f"{name} of {limit.node} is {told[name]}, and in tiers.parquet {there}"
+    opened = {
+        (row["method"], row["node"]): (row["breaker_opened"], row["breaker_refused"])
+        for row in run.tiers
+        if row["breaker_opened"]
+    }
+    if opened != {(one.method, one.node): (one.opened, one.refused) for one in evidence.breakers}:
+        yield "its breakers are not those of tiers.parquet"

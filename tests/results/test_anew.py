@@ -178,6 +178,10 @@ def test_a_verdict_or_evidence_that_was_changed_is_found(
         ("links.parquet", "frame_bytes", "links.parquet: {link} {direction} under {method}: frame_bytes is"),
         ("links.parquet", "unattributed_bytes", "links.parquet: {link} {direction} under {method}: "),
         ("tiers.parquet", "inferences", "tiers.parquet: {node} under {method}: "),
+        ("tiers.parquet", "inference_ms", "tiers.parquet: {node} under {method}: inference_ms is "),
+        ("tiers.parquet", "kept", "tiers.parquet: {node} under {method}: kept is "),
+        ("tiers.parquet", "cpu_seconds", "fidelity.json: ran_s of {node} is "),
+        ("tiers.parquet", "breaker_opened", "fidelity.json: its breakers are not those of tiers.parquet"),
         ("tiers.parquet", "throttled_s", "fidelity.json: throttled_s of {node} is "),
     ],
 )
