@@ -114,6 +114,7 @@ def wait_for_phase(run: UnderWay, phase: Phase) -> None:
         _wait(run, lambda: _found(run, "link process"), "starts its link process")
     if phase in ("replaying", "accounting"):
         capture = _wait(run, lambda: _found(run, "capture"), "begins to capture")
+        assert capture is not None
         before = frames_on_wire(capture)
         _wait(run, lambda: frames_on_wire(capture) >= before + UNDER_WAY_FRAMES, "puts frames on the wire")
         if phase == "accounting":

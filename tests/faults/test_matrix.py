@@ -37,7 +37,7 @@ ENDED = replace(
     faithful=TRUE | {"quality": False, "latency": False},
     reasons=dict.fromkeys(("quality", "latency"), ("it was ended",)),
 )
-DOUBTED = {"faithful": TRUE | {"latency": False}, "reasons": {"latency": ("cloud1 stood still",)}}
+DOUBTED = replace(FINISHED, faithful=TRUE | {"latency": False}, reasons={"latency": ("cloud1 stood still",)})
 
 
 def test_the_scenario_is_the_one_that_the_matrix_speaks_of() -> None:
@@ -71,7 +71,7 @@ def test_parts_of_a_run_have_their_time() -> None:
             "SIGKILL while loading",
             replace(ENDED, status=-9, left=("container",), sealed=False, manifest="running"),
         ),
-        ("tier stands still while replaying", replace(FINISHED, **DOUBTED)),
+        ("tier stands still while replaying", DOUBTED),
         ("capture stands still while replaying", FINISHED),
         ("tier stands still while loading", FINISHED),
     ],
@@ -116,7 +116,7 @@ def test_what_is_as_it_must_be_is_not_complained_about(name: str, seen: Seen) ->
             replace(ENDED, status=1),
             "unsaid: its last line does not name 'cloud1'",
         ),
-        ("run stands still while replaying", replace(FINISHED, **DOUBTED), "untrue: no reason against lat"),
+        ("run stands still while replaying", DOUBTED, "untrue: no reason against lat"),
         (
             "SIGINT while replaying",
             replace(ENDED, report=(0, "")),
