@@ -19,7 +19,7 @@ from testbed.host.cgroup_limits import container_limits
 from testbed.host.processes.proc import HeldProcess, network_namespace
 from testbed.host.processes.reporting import last_line
 from testbed.host.processes.waiting import wait_until
-from testbed.network.containers import RUN_LABEL, Containers, held_process
+from testbed.network.containers import OWN_NETWORK, RUN_LABEL, Containers, held_process
 from testbed.network.kernel.settings import configure_namespace
 from testbed.network.node import SiteHost
 from testbed.network.wiring import kernel_name
@@ -260,7 +260,7 @@ def container_options(run_id: str, node: str, image: str, spec: ContainerSpec) -
             DockerMount(target=inside, source=outside, type="bind", read_only=True)
             for outside, inside in spec.mounts.items()
         ],
-        "network_mode": "none",
+        "network_mode": OWN_NETWORK,
         "user": f"{USER_ID}:{USER_ID}",
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
