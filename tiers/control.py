@@ -18,6 +18,7 @@ from tiers.api.asked import require_unicode
 from tiers.config import of_reset
 from tiers.errors import ConfigError, RequestError, invalid
 from tiers.protocol import CONTROL_PREFIX, encode_json
+from tiers.records import told_in_lines
 from tiers.service import Service
 from tiers.wsgi import MAX_BODY_BYTES
 
@@ -37,7 +38,10 @@ def add_control(app: Flask, service: Service) -> None:
             if request.remote_addr != LOOPBACK:
                 raise RequestError(403, "forbidden", f"control is for this node's own {LOOPBACK} alone")
             request.max_content_length = MAX_BODY_BYTES  # a policy may be told something of each request
-            return Response(encode_json(answer()), content_type="application/json")
+            found = answer()
+            if isinstance(found, Response):
+                return found
+            return Response(encode_json(found), content_type="application/json")
 
         app.add_url_rule(f"{CONTROL_PREFIX}/{path}", path, guarded, methods=[verb])
 
@@ -80,7 +84,8 @@ def add_control(app: Flask, service: Service) -> None:
 
     def records() -> Any:
         found, asked = service.method.records, request.args.get("id")
-        return [record.as_json() for record in (found.all() if asked is None else found.of(asked))]
+        told = told_in_lines(found.all() if asked is None else found.of(asked))
+        return Response(told, content_type="application/x-ndjson")
 
     control("reset", "POST", reset)
     control("warmup", "POST", warmup)
