@@ -11,7 +11,7 @@ import pytest
 from tests.corpus.served import serving
 from tests.tiers.nodes import HOST, ask, begin, node_config, records, records_at, running
 from tests.tiers.parents import Behaviour, answer, parent
-from tiers.upstream import MAX_ANSWER_BYTES
+from tiers.protocol import MAX_ANSWER_BYTES
 
 SLOW_SENDERS = 200
 BEGINNINGS = {

@@ -33,6 +33,7 @@ from tiers.protocol import (
     DEADLINE_HEADER,
     DEGRADED_KEY,
     INSTRUMENTATION_KEY,
+    MAX_ANSWER_BYTES,
     REQUEST_ID_HEADER,
     TIER_PORT,
     encode_deadline,
@@ -212,7 +213,13 @@ class _Replay:
                 timeout=aiohttp.ClientTimeout(total=remaining_s + GRACE_S),
                 trace_request_ctx=sent,
             ) as response:
-                return response.status, await response.read()
+                body = bytearray()
+                async for piece in response.content.iter_any():
+                    body += piece
+                    if len(body) > MAX_ANSWER_BYTES:
+                        response.close()  # what is unread must not be taken for the next answer
+                        return "malformed"
+                return response.status, bytes(body)
         except TimeoutError:
             return "timeout"
         except (aiohttp.ClientError, OSError):
@@ -242,7 +249,7 @@ def verdict(status: int, body: bytes) -> Ended:
         answer, told = reply["choices"][0]["message"]["content"], reply[INSTRUMENTATION_KEY]
         degraded = told.get(DEGRADED_KEY, False) is True
         return Ended(ANSWERED, answer, told["tier"], degraded, told.get("path") or ())
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         return Ended(f"http_{status}" if status != 200 else "malformed")
 
 
@@ -270,6 +277,7 @@ def _session(netns_path: str) -> aiohttp.ClientSession:
         f"http://127.0.0.1:{TIER_PORT}",
         connector=connector_in(netns_path),
         headers={"Content-Type": "application/json"},
+        auto_decompress=False,  # a compressed answer, which is of any length, is no answer
         trace_configs=[trace],
         trust_env=False,
     )
