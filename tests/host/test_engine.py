@@ -36,9 +36,9 @@ def test_a_record_of_a_process_that_is_another_one_now_ends_nobody(tmp_path: Pat
 def test_another_containerd_that_has_the_id_of_ours_by_now_is_left_alone(tmp_path: Path) -> None:
     paths = Paths(state=tmp_path, run=tmp_path / "run", pidfile=tmp_path / "docker.pid")
     paths.containerd_pidfile.parent.mkdir(parents=True)
-    command = [tmp_path / "containerd", "600"]
-    command[0].symlink_to("/usr/bin/sleep")
-    with subprocess.Popen(command) as innocent:
+    program = tmp_path / "containerd"
+    program.symlink_to("/usr/bin/sleep")
+    with subprocess.Popen([program, "600"]) as innocent:
         wait_until(lambda: command_name(innocent.pid) == "containerd", 10, 0.01, or_raise="it is another")
         paths.containerd_pidfile.write_text(str(innocent.pid))
         paths.record.write_text(json.dumps({"pid": innocent.pid, "starttime": 1}))

@@ -213,13 +213,13 @@ class _Replay:
                 timeout=aiohttp.ClientTimeout(total=remaining_s + GRACE_S),
                 trace_request_ctx=sent,
             ) as response:
-                body = bytearray()
+                came = bytearray()
                 async for piece in response.content.iter_any():
-                    body += piece
-                    if len(body) > MAX_ANSWER_BYTES:
+                    came += piece
+                    if len(came) > MAX_ANSWER_BYTES:
                         response.close()  # what is unread must not be taken for the next answer
                         return "malformed"
-                return response.status, bytes(body)
+                return response.status, bytes(came)
         except TimeoutError:
             return "timeout"
         except (aiohttp.ClientError, OSError):
