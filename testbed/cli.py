@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -189,15 +190,17 @@ def clean(
     """Remove what killed runs and earlier versions left on this host. What a living run uses stays."""
     from testbed.host.engine import end_engine
     from testbed.host.older import remove_older
-    from testbed.host.processes.run_lock import live_runs
+    from testbed.host.processes.run_lock import gate, live_runs
     from testbed.network.leftovers import remove_leftovers
     from testbed.orchestrator.nodes.mounts import remove_copies
 
-    runs = live_runs()
-    removed = remove_older(runs)
-    if not runs:
-        removed += remove_copies()
-    if os.geteuid() == 0:
+    is_root = os.geteuid() == 0
+    with gate() if is_root else nullcontext():  # no run begins meanwhile
+        runs = live_runs()
+        removed = remove_older(runs)
+        if not runs:
+            removed += remove_copies()
+    if is_root:
         removed += [f"{leftover.kind} {leftover.name}" for leftover in remove_leftovers()]
         if engine and end_engine():
             removed.append("engine dockerd")

@@ -371,7 +371,7 @@ def test_a_dry_run_tells_engines_batches_and_prices() -> None:
     for words in (
         "× device: embedded/device, 0.25 CPUs, 1024MiB, batches of 8 at most after 2ms, cpu at 0.04 $/h\n",
         "1 × cloud: llama.cpp with smollm2-135m-instruct, 1 CPU, 512MiB, the engine in a container of its "
-        "own; 0.1 CPU and 64MiB on top for the server, cpu at 0.04 $/h\n",
+        "own; 0.1 CPU and 256MiB on top for the server, cpu at 0.04 $/h\n",
         "  smollm2-135m-instruct: ",
     ):
         assert words in done.stdout

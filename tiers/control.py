@@ -19,6 +19,7 @@ from tiers.api.asked import require_unicode
 from tiers.config import of_reset
 from tiers.errors import ConfigError, RequestError, invalid
 from tiers.protocol import CONTROL_PREFIX, encode_json
+from tiers.records import told_in_lines
 from tiers.service import Service
 from tiers.wsgi import MAX_BODY_BYTES
 
@@ -44,6 +45,8 @@ def add_control(app: Flask, service: Service) -> None:
                 told = answer()
             except (KeyboardInterrupt, SystemExit, GeneratorExit) as error:  # a plug-in's: it ends no thread
                 raise RuntimeError("a plug-in wants to end the tier") from error
+            if isinstance(told, Response):
+                return told
             return Response(encode_json(told), content_type="application/json")
 
         app.add_url_rule(f"{CONTROL_PREFIX}/{path}", path, guarded, methods=[verb])
@@ -88,7 +91,8 @@ def add_control(app: Flask, service: Service) -> None:
 
     def records() -> Any:
         found, asked = service.method.records, request.args.get("id")
-        return [record.as_json() for record in (found.all() if asked is None else found.of(asked))]
+        told = told_in_lines(found.all() if asked is None else found.of(asked))
+        return Response(told, content_type="application/x-ndjson")
 
     control("reset", "POST", reset)
     control("warmup", "POST", warmup)

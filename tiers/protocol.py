@@ -15,6 +15,11 @@ method lets answer."""
 CONTROL_PREFIX = "/control"
 """Answered to the node's own loopback address alone."""
 
+MAX_ANSWER_BYTES = 8 << 20
+"""What is read of a tier's answer, by the tier below or by the orchestrator."""
+COUNT_KEY = "records"
+"""The one key of the last line that a node tells of its records: how many lines came before it."""
+
 REQUEST_ID_HEADER = "X-Request-Id"
 REQUEST_ID_MAX_LENGTH = 12
 DEADLINE_HEADER = "X-Deadline-Ms"

@@ -6,18 +6,20 @@ import hashlib
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from tiers.api.asked import Stream
 from tiers.errors import RequestError, deadline_passed
+from tiers.protocol import COUNT_KEY, encode_json
 
 MAX_RECORDS = 200_000
 """What a method may have of them at a node, a KiB each."""
 KEPT = 10_000
 """What a node remembers of each kind, unless it is told how many requests a method has."""
+TOLD_AT_A_TIME = 100
 MAX_REPLIES = 4096
 MAX_REPLIES_BYTES = 16 << 20
 """Of their bodies in all: one with log-probabilities may take hundreds of KiB, and a tier has tens of MiB."""
@@ -90,7 +92,22 @@ class Record:
         return total_ms - math.fsum((self.queue_ms, self.inference_ms, self.upstream_ms or 0.0))
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "own_ms": self.own_ms}
+        return {name: getattr(self, name) for name in _FIELDS} | {"own_ms": self.own_ms}
+
+
+_FIELDS = tuple(each.name for each in fields(Record))
+
+
+def told_in_lines(records: Sequence[Record]) -> Iterator[bytes]:
+    """Records as lines of JSON, some at a time, and a last line that says how many there are.
+
+    So as many as there may be take no memory beside their own, here or where they are read, and who misses
+    some notices it.
+    """
+    for start in range(0, len(records), TOLD_AT_A_TIME):
+        some = records[start : start + TOLD_AT_A_TIME]
+        yield b"".join(encode_json(record.as_json()) + b"\n" for record in some)
+    yield encode_json({COUNT_KEY: len(records)}) + b"\n"
 
 
 class Bounded(OrderedDict[K, V]):

@@ -20,6 +20,7 @@ from tiers.errors import RequestError, deadline_passed
 from tiers.protocol import (
     COMPLETIONS_PATH,
     DEADLINE_HEADER,
+    MAX_ANSWER_BYTES,
     REQUEST_ID_HEADER,
     TIER_PORT,
     ErrorKind,
@@ -34,7 +35,6 @@ HANDOVER_S = 0.1
 """What a node keeps of the time for a request to hand its own answer over, and again to hear the tier above;
 of a short time a 20th.
 """
-MAX_ANSWER_BYTES = 8 << 20
 _WAITING = "while the tier above was waited for"
 
 

@@ -23,7 +23,7 @@ from testbed.errors import TestbedError
 from testbed.host.commands import command_path, search_path
 from testbed.host.engine_place import SOCKET, engine_url, named_engine, require_here
 from testbed.host.processes.locking import exclusive
-from testbed.host.processes.proc import Process, command_name
+from testbed.host.processes.proc import Process, command_line, command_name
 from testbed.host.processes.program import program
 from testbed.host.processes.reporting import Report, last_line, silent
 from testbed.host.processes.run_lock import RUNS, run_lock
@@ -116,7 +116,7 @@ def stop_engine_if_ours(paths: Paths = HOST) -> bool:
         return False
     lived = ours.lives
     # Looked up now: dockerd removes the file that names it before it has ended.
-    containerd = _named_in(paths.containerd_pidfile, "containerd")
+    containerd = _containerd(paths)
     _end(ours)
     if containerd is not None and _named_in(paths.pidfile, "dockerd") is None:
         _end(containerd)  # dockerd was killed before it could end it
@@ -247,8 +247,16 @@ def _end(process: Process) -> None:
     """End a process: asked first, then killed."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if process.lives:
-            os.kill(process.pid, number)
+            process.signal(number)
             wait_until(lambda: not process.lives, STOP_TIMEOUT_S, _POLL_S)
+
+
+def _containerd(paths: Paths) -> Process | None:
+    """The live containerd that a dockerd with these files has started, and no other of the host's."""
+    found = _named_in(paths.containerd_pidfile, "containerd")
+    settings = (paths.run / "containerd" / "containerd.toml").resolve()
+    arguments = command_line(found.pid) if found else []
+    return found if any(Path(argument).resolve() == settings for argument in arguments) else None
 
 
 def _named_in(pidfile: Path, name: str) -> Process | None:

@@ -26,6 +26,7 @@ MANAGERS_FILES = {
 }
 COMMAND_TIMEOUT_S = 20.0
 _MACHINE = re.compile(r"tbvm[0-9a-f]{8}")
+_DISK = re.compile(r"[0-9a-f]{12}\.(img|used)")
 _BRIDGE = re.compile(r"tb([a-z0-9]{4})[a-z]\d+")
 
 
@@ -44,35 +45,47 @@ def _machines() -> Iterator[str]:
     """Remove machines whose owner has ended, and the disks if no machine is left that may use them."""
     home, in_use = cache_dir() / "machines", False
     processes = _processes()
-    for machine in sorted({*processes, *home.glob("tbvm*")}):
+    directories = (path for path in home.glob("tbvm*") if _MACHINE.fullmatch(path.name))
+    for machine in sorted({*processes, *directories}):
         if _owned(machine):
             in_use = True
             continue
-        for pid in processes.get(machine, ()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for process in processes.get(machine, ()):
+            process.signal(signal.SIGKILL)
         shutil.rmtree(machine, ignore_errors=True)
         if not machine.exists():
             yield f"machine {machine.name}"
-    disks = cache_dir() / "disks"
-    if disks.is_dir() and not in_use:
-        shutil.rmtree(disks, ignore_errors=True)
-        if not disks.exists():
-            yield f"disks {disks}"
+    if not in_use and _removed_disks(cache_dir() / "disks"):
+        yield f"disks {cache_dir() / 'disks'}"
     with contextlib.suppress(OSError):
         home.rmdir()
 
 
-def _processes() -> dict[Path, list[int]]:
+def _removed_disks(home: Path) -> bool:
+    """Remove the disks in ``home``, and whether there were any; a user's cache may have other files there."""
+    disks = [path for path in home.glob("*") if _DISK.fullmatch(path.name) and path.is_file()]
+    if disks:
+        shutil.rmtree(home / "build", ignore_errors=True)
+        for path in (*disks, home / "lock"):
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        home.rmdir()
+    return bool(disks)
+
+
+def _processes() -> dict[Path, list[Process]]:
     """This user's processes of machines, by the machine's directory, which is in their command lines."""
-    processes: dict[Path, list[int]] = {}
-    for pid in proc.process_ids():
+    processes: dict[Path, list[Process]] = {}
+    for process in filter(None, map(Process.of, proc.process_ids())):
+        pid = process.pid
         program, *arguments = proc.command_line(pid) or [""]
         option = next((argument for argument in arguments if argument.startswith("uml_dir=")), "")
         machine = Path(option.removeprefix("uml_dir="))
-        named = _MACHINE.fullmatch(machine.name) and f"umid={machine.name}" in arguments
+        named = (
+            machine.is_absolute() and _MACHINE.fullmatch(machine.name) and f"umid={machine.name}" in arguments
+        )
         if named and Path(program).name == "linux.uml" and proc.user_id(pid) == os.geteuid():
-            processes.setdefault(machine, []).append(pid)
+            processes.setdefault(machine, []).append(process)
     return processes
 
 

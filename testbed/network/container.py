@@ -21,7 +21,14 @@ from testbed.host.files import write_whole
 from testbed.host.processes.proc import HeldProcess, network_namespace
 from testbed.host.processes.reporting import end_of, last_line
 from testbed.host.processes.waiting import wait_until
-from testbed.network.containers import ENGINE_ERRORS, RUN_LABEL, Containers, explained, held_process
+from testbed.network.containers import (
+    ENGINE_ERRORS,
+    OWN_NETWORK,
+    RUN_LABEL,
+    Containers,
+    explained,
+    held_process,
+)
 from testbed.network.kernel.settings import configure_namespace
 from testbed.network.node import SiteHost
 from testbed.network.wiring import kernel_name
@@ -302,7 +309,7 @@ def container_options(run_id: str, node: str, image: str, spec: ContainerSpec) -
             DockerMount(target=inside, source=outside, type="bind", read_only=True)
             for outside, inside in spec.mounts.items()
         ],
-        "network_mode": "none",
+        "network_mode": OWN_NETWORK,
         "user": f"{USER_ID}:{USER_ID}",
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],

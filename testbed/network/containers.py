@@ -19,6 +19,8 @@ from testbed.host.processes.proc import HeldProcess
 
 RUN_LABEL = "llm-testbed.run"
 """A label of every container; its value is the id of the container's run."""
+OWN_NETWORK = "none"
+"""Docker's name for a network namespace that the container has for itself, with nothing in it."""
 STARTS_AT_A_TIME = 8
 ENGINE_ERRORS = (DockerException, OSError)
 """What calls of Docker's SDK raise; where the engine does not answer, that is requests' own, an OSError."""
@@ -100,9 +102,12 @@ def held_process(container: Container) -> HeldProcess | None:
     """The first process of a container that runs, which the caller closes.
 
     ``None`` where no process here is shown to be it: it must be in a control group that bears the container's
-    id, and in another network namespace than ours. The engine's process ids alone show nothing: they are
-    another namespace's if the engine is, and used again when a container has ended.
+    id, and in a network namespace of its own, which a run's container has: neither ours, nor the host's, nor
+    another container's. The engine's process ids alone show nothing: they are another namespace's if the
+    engine is, and used again when a container has ended.
     """
+    if container.attrs["HostConfig"]["NetworkMode"] != OWN_NETWORK:
+        return None
     try:
         process = HeldProcess(container.attrs["State"]["Pid"])  # 0 if it has ended
     except ProcessLookupError:

@@ -6,7 +6,6 @@ entered the node's network namespace, and no other namespace of it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -62,13 +61,12 @@ class LazyShell(Node):
     def terminate(self) -> None:
         """End the shell and what it runs."""
         if self.shell is not None:
-            with contextlib.suppress(ProcessLookupError):
+            if self.shell.poll() is None:  # else its id may be another's
                 os.killpg(self.shell.pid, signal.SIGHUP)
             try:
                 self.shell.wait(_SHELL_EXIT_TIMEOUT_S)
             except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self.shell.pid, signal.SIGKILL)
+                os.killpg(self.shell.pid, signal.SIGKILL)
             self.outToNode.pop(self.stdout.fileno(), None)
             self.inToNode.pop(self.stdin.fileno(), None)
             self.cleanup()

@@ -7,7 +7,6 @@ that was killed stays, unlocked: what carries that run's prefix or label is then
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import signal
 from collections.abc import Iterator
@@ -19,8 +18,8 @@ import docker
 
 from testbed.errors import TestbedError
 from testbed.host.engine import engine_if_up
-from testbed.host.processes import proc
-from testbed.host.processes.run_lock import gate, known_runs, lock_file
+from testbed.host.processes.proc import Process, in_network_namespaces
+from testbed.host.processes.run_lock import gate, is_run_id, known_runs, lock_file
 from testbed.network.containers import RUN_LABEL, held_process, labelled_containers, remove_containers
 from testbed.network.kernel.netns import HERE, NAMED, delete_namespaces, named, run_in
 from testbed.network.wiring import KIND_LETTERS, kernel_name
@@ -30,11 +29,15 @@ Kind = Literal["process", "container", "namespace", "interface", "lock"]
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something that a run which has ended left: a process, by its id, or another thing, by its name."""
+    """Something that a run which has ended left: a process, by its id, or another thing, by its name.
+
+    ``process``: that process, and no later one with its id.
+    """
 
     kind: Kind
     name: str
     run_id: str
+    process: Process | None = None
 
 
 def find_leftovers(run_id: str | None = None) -> list[Leftover]:
@@ -44,7 +47,8 @@ def find_leftovers(run_id: str | None = None) -> list[Leftover]:
         TestbedError: the user is not root.
     """
     client = engine_if_up()
-    containers = labelled_containers(client)
+    # Others' labels may say anything, and names and paths are made of an id.
+    containers = [found for found in labelled_containers(client) if is_run_id(found[0])]
     with gate():
         runs = known_runs()
     dead = {name for name, (alive, _) in runs.items() if not alive}
@@ -73,27 +77,18 @@ def remove_leftovers(run_id: str | None = None) -> list[Leftover]:
 
 
 def _in_kernel(run_id: str, client: docker.DockerClient | None) -> list[Leftover]:
-    """Namespaces, interfaces and processes of a run."""
+    """Namespaces and interfaces of a run, and the processes in its namespaces."""
     prefix = kernel_name(run_id)
     interface = re.compile(rf"{prefix}[{KIND_LETTERS}]\d+[cp]?")
     namespaces = [path.name for path in NAMED.glob(f"{prefix}*") if re.match(rf"{prefix}(-|$)", path.name)]
     interfaces = [path.name for path in Path("/sys/class/net").iterdir() if interface.fullmatch(path.name)]
     with _container_namespaces(run_id, client) as entered:
-        inside = proc.in_network_namespaces([*map(named, namespaces), *entered])
-    processes = sorted({*inside, *_captures(interface)})
+        processes = in_network_namespaces([*map(named, namespaces), *entered])
     return [
         *(Leftover("namespace", name, run_id) for name in namespaces),
         *(Leftover("interface", name, run_id) for name in sorted(interfaces)),
-        *(Leftover("process", str(pid), run_id) for pid in processes),
+        *(Leftover("process", str(process.pid), run_id, process) for process in processes),
     ]
-
-
-def _captures(interface: re.Pattern[str]) -> Iterator[int]:
-    """Processes that capture on one of the run's interfaces, whose name is one of their arguments."""
-    for pid in proc.process_ids():
-        program, *arguments = proc.command_line(pid) or [""]
-        if Path(program).name in ("tcpdump", "dumpcap") and any(map(interface.fullmatch, arguments)):
-            yield pid
 
 
 @contextlib.contextmanager
@@ -110,9 +105,8 @@ def _container_namespaces(run_id: str, client: docker.DockerClient | None) -> It
 
 
 def _remove(leftover: Leftover) -> None:
-    if leftover.kind == "process":
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(leftover.name), signal.SIGKILL)
+    if leftover.process is not None:
+        leftover.process.signal(signal.SIGKILL)
     elif leftover.kind == "container":
         remove_containers(engine_if_up(), leftover.run_id, leftover.name)
     elif leftover.kind == "interface":
@@ -121,4 +115,7 @@ def _remove(leftover: Leftover) -> None:
     elif leftover.kind == "namespace":
         delete_namespaces([leftover.name])
     else:
-        lock_file(leftover.run_id).unlink(missing_ok=True)
+        with gate():
+            alive, _ = known_runs().get(leftover.run_id, (False, 0))
+            if not alive:  # a new run may have taken the id, and the file, meanwhile
+                lock_file(leftover.run_id).unlink(missing_ok=True)

@@ -16,6 +16,8 @@ import threading
 NOBODY = 65534
 CHUNK_BYTES = 1 << 16
 CONNECT_TIMEOUT_S = 10.0
+LEFT_S = 60.0
+"""How long the engine may take to end what nobody sends to any longer: a request that was given up, say."""
 
 
 async def _pass_on(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
@@ -34,7 +36,9 @@ async def _relay(listener: socket.socket, host: str, port: int) -> None:
                 asyncio.open_connection(host, port), CONNECT_TIMEOUT_S
             )
             with contextlib.closing(to_there):
-                await asyncio.gather(_pass_on(reader, to_there), _pass_on(from_there, writer))
+                answering = asyncio.create_task(_pass_on(from_there, writer))
+                await _pass_on(reader, to_there)
+                await asyncio.wait_for(answering, LEFT_S)
 
     async with await asyncio.start_server(serve, sock=listener) as server:
         await server.serve_forever()

@@ -31,7 +31,6 @@ from testbed.orchestrator.replay.closed_loop import draw_closed_loop
 from testbed.orchestrator.replay.going import Going
 from testbed.orchestrator.replay.replay import Outcome, replay
 from testbed.orchestrator.replay.shared_windows import SharedWindows
-from testbed.orchestrator.room import RECORDS_MOST
 from testbed.orchestrator.rows.links import Reading, frames_between
 from testbed.orchestrator.rows.requests import NodeRecords, with_lives
 from testbed.orchestrator.session import Session
@@ -49,7 +48,6 @@ from testbed.results.evidence import (
 from testbed.scenario.patience import round_trip_s
 from testbed.scenario.reports import ProcessReport
 from testbed.scenario.sections.methods import Method
-from testbed.scenario.sections.tiers import Tier
 from testbed.wire.capture import Capture, CaptureReport
 from tiers.records import MAX_RECORDS
 
@@ -138,14 +136,8 @@ def begin(session: Session, method: Method, requests: int | None = None) -> dict
     spec = policy_spec(method, inputs.scenario.seed, session.calibrated.get(method.name))
     longest = {node.name: round_trips(node, inputs.under_events) for node in inputs.topology.nodes}
     kept = requests or len(inputs.trace) or None
-    of_each = {node.name: _kept(kept, inputs.scenario.tier(node.tier)) for node in inputs.topology.nodes}
-    on_all(session.nodes, lambda node: node.reset(method.name, spec, longest[node.name], of_each[node.name]))
+    on_all(session.nodes, lambda node: node.reset(method.name, spec, longest[node.name], kept))
     return spec
-
-
-def _kept(requests: int | None, tier: Tier) -> int | None:
-    """Of how many requests a node of the tier keeps records: of few, where an engine has its memory."""
-    return min(requests, RECORDS_MOST) if requests and tier.has_engine else requests
 
 
 def observe(

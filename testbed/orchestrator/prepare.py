@@ -16,7 +16,7 @@ from testbed.host.image import ImageRef, ensure_image
 from testbed.host.processes.reporting import Report
 from testbed.network.feasibility import host_lacks
 from testbed.orchestrator.events.flow import require_iperf3
-from testbed.orchestrator.room import require_records, require_room, room_notes
+from testbed.orchestrator.room import require_room, room_notes
 from testbed.orchestrator.sources import Source
 from testbed.scenario.calibration import Row, calibration_rows, tiers_to_ask
 from testbed.scenario.capacity import capacity_notes
@@ -117,7 +117,6 @@ def inputs_of(scenario: Scenario, *, unprivileged: bool = False) -> Inputs:
     require_room(scenario, own)
     notes += room_notes(scenario, own, containers)
     trace = build_trace(scenario)
-    require_records(scenario, [request.device for request in trace])
     datasets = scenario.task.datasets
     examples = prompts_for(trace, datasets)
     rows = calibration_rows(scenario, trace)

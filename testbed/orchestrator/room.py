@@ -6,8 +6,7 @@ containers (:mod:`testbed.host.cgroup_limits`).
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from testbed.errors import TestbedError
 from testbed.host.cgroup_limits import Limits, leaves, mend, mib, require_memory
@@ -21,8 +20,6 @@ RUN_BYTES, LINK_BYTES = 150 << 20, 6 << 20
 RUN_TASKS, LINK_TASKS, NODE_TASKS = 40, 2, 2
 """Processes and threads: with pools of threads for the nodes."""
 LEAST_CPUS = 1.0
-RECORDS_MOST = 10_000
-"""Requests of which a server of 64 MiB can tell: 45 MB then, and 63 MB of 20,000."""
 
 
 def require_room(scenario: Scenario, own: Limits) -> None:
@@ -52,29 +49,6 @@ def require_own_room(what: str, own: Limits, links: int, nodes: int, frames_byte
             f"{what} has about {tasks} processes and threads beside its tiers, and "
             f"{leaves(own.processes)} {own.processes.free:.0f} to this shell; {mend(own.processes)}"
         )
-
-
-def require_records(scenario: Scenario, devices: Iterable[str]) -> None:
-    """Refuse a run in which the server of a node with an engine would have too many records for its memory.
-
-    Args:
-        devices: of each request, the one that is asked.
-
-    Raises:
-        TestbedError: a node may have to remember more requests than that.
-    """
-    topology = scenario.topology
-    reaching: Counter[str] = Counter()
-    for device, requests in Counter(devices).items():
-        reaching.update(dict.fromkeys(topology.way_up(device), requests))
-    for node, requests in reaching.items():
-        tier = topology.node(node).tier
-        if scenario.tier(tier).has_engine and requests > RECORDS_MOST:
-            raise TestbedError(
-                f"tiers.{tier}: {node} may get {requests:,} requests, and its server, of 64 MiB in front of "
-                f"an engine, has the memory to tell of {RECORDS_MOST:,}; ask for fewer, or serve the model "
-                "yourself (kind: openai)"
-            )
 
 
 def room_notes(scenario: Scenario, own: Limits, containers: Limits) -> Iterator[str]:

@@ -33,7 +33,17 @@ from testbed.console import Reporter
 from testbed.host.embedded.prepare import prepare
 from testbed.scenario.workload.datasets import load
 from tests import ROOT
-from tests.tiers.nodes import HOST, LABELS, call, free_port, is_ready, node_config, prompt_body, wait_until
+from tests.tiers.nodes import (
+    HOST,
+    LABELS,
+    call,
+    free_port,
+    is_ready,
+    node_config,
+    prompt_body,
+    records_at,
+    wait_until,
+)
 from tiers.config import NODE_VARIABLE
 from tiers.protocol import COMPLETIONS_PATH, REQUEST_ID_HEADER, encode_json
 
@@ -160,7 +170,7 @@ def batches(name: str, path: Path, texts: Sequence[str], options: argparse.Names
             for clients, (which, node) in itertools.product(CLIENTS, nodes.items()):
                 served = ask_for(node, texts, clients, passes * len(texts))
                 best[which, clients] = max(best.get((which, clients), served), served, key=_rate)
-        records = call(on.port, "GET", "/control/records").json[-passes * len(texts) :]
+        records = records_at(on.port)[-passes * len(texts) :]
     print(f"{name}:")
     for rate, threads in sorted(authors)[-1:]:
         print(f"  the authors' way: {rate:.1f}/s with {threads} torch threads", flush=True)
@@ -206,7 +216,7 @@ def own_time(texts: Sequence[str]) -> float:
     with serving({"kind": "recorded", "default": {"service_ms": 0}}) as node:
         ask_for(node, texts, 1, 500)
         served = ask_for(node, texts, 1, 3000)
-        records = call(node.port, "GET", "/control/records").json[-3000:]
+        records = records_at(node.port)[-3000:]
     own, inside = (
         statistics.median(record["own_ms"] + sum(record[name] for name in names) for record in records)
         for names in ((), ("queue_ms", "inference_ms"))

@@ -10,9 +10,9 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from tests.corpus.served import serving
-from tests.tiers.nodes import HOST, ask, begin, call, node_config, records, running
+from tests.tiers.nodes import HOST, ask, begin, node_config, records, records_at, running
 from tests.tiers.parents import Behaviour, answer, parent
-from tiers.upstream import MAX_ANSWER_BYTES
+from tiers.protocol import MAX_ANSWER_BYTES
 
 SLOW_SENDERS = 200
 BEGINNINGS = {
@@ -129,7 +129,7 @@ def test_what_a_tier_above_sends_takes_bounded_memory(name: str) -> None:
         before = edge.memory_bytes()
         for number in range(3):
             assert ask(edge.port, f"n {number}").json["recserve"]["tier"] == "edge"
-        found = call(edge.port, "GET", "/control/records").json
+        found = records_at(edge.port)
         assert [record["forward_error"] for record in found] == ["upstream"] * 3
         assert seen.connections == 3  # what it had not read was not taken for the next answer
         assert edge.memory_bytes("VmHWM") - before < 6 * MAX_ANSWER_BYTES

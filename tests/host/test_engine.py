@@ -18,7 +18,9 @@ import pytest
 
 from testbed.errors import TestbedError
 from testbed.host.engine import HOST, Paths, end_engine, engine, stop_engine_if_ours
+from testbed.host.processes.proc import command_name
 from testbed.host.processes.run_lock import AnotherRun, run_lock
+from testbed.host.processes.waiting import wait_until
 from tests.host.engines import own_engine
 
 
@@ -28,6 +30,21 @@ def test_a_record_of_a_process_that_is_another_one_now_ends_nobody(tmp_path: Pat
         paths.record.write_text(json.dumps({"pid": innocent.pid, "starttime": 1}))
         assert not stop_engine_if_ours(paths)
         assert innocent.poll() is None
+        innocent.kill()
+
+
+def test_another_containerd_that_has_the_id_of_ours_by_now_is_left_alone(tmp_path: Path) -> None:
+    paths = Paths(state=tmp_path, run=tmp_path / "run", pidfile=tmp_path / "docker.pid")
+    paths.containerd_pidfile.parent.mkdir(parents=True)
+    program = tmp_path / "containerd"
+    program.symlink_to("/usr/bin/sleep")
+    with subprocess.Popen([program, "600"]) as innocent:
+        wait_until(lambda: command_name(innocent.pid) == "containerd", 10, 0.01, or_raise="it is another")
+        paths.containerd_pidfile.write_text(str(innocent.pid))
+        paths.record.write_text(json.dumps({"pid": innocent.pid, "starttime": 1}))
+        assert not stop_engine_if_ours(paths)
+        with pytest.raises(subprocess.TimeoutExpired):
+            innocent.wait(0.2)
         innocent.kill()
 
 

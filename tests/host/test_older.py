@@ -62,7 +62,7 @@ def test_a_host_without_anything_of_theirs_is_left_alone(cache: Path) -> None:
 def test_a_machine_whose_owner_is_gone_is_ended_and_the_disks_go_with_it(cache: Path) -> None:
     machine(cache, os.getpid(), started(os.getpid()) - 1)  # that process id has come round to us
     (cache / "disks").mkdir()
-    (cache / "disks" / "0123.img").touch()
+    (cache / "disks" / "0123456789ab.img").touch()
     with kernel(cache) as process, kernel(cache, "somebody-elses") as other:
         time.sleep(0.2)  # until they are what they will be
         assert remove_older() == [f"machine {NAME}", f"disks {cache}/disks"]
@@ -70,6 +70,18 @@ def test_a_machine_whose_owner_is_gone_is_ended_and_the_disks_go_with_it(cache: 
         assert other.poll() is None
     assert not (cache / "machines").exists()
     assert not (cache / "disks").exists()
+
+
+def test_what_else_is_in_a_folder_of_that_name_stays(cache: Path) -> None:
+    """The cache may be a directory that has other things than ours."""
+    kept = [cache / "disks" / "holidays.img", cache / "machines" / "tbvm-notes" / "notes.txt"]
+    for path in kept:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert remove_older() == []
+    (cache / "disks" / "0123456789ab.img").touch()
+    assert remove_older() == [f"disks {cache}/disks"]
+    assert [path for path in kept if not path.exists()] == []
 
 
 def test_a_machine_that_an_older_version_runs_now_is_left_with_its_disk(cache: Path) -> None:

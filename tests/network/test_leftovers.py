@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
 
 from testbed.errors import TestbedError
 from testbed.network.container import ContainerSpec
+from testbed.network.containers import RUN_LABEL
 from testbed.network.kernel.netns import HERE, add_namespaces, delete_namespaces, run_in
 from testbed.network.leftovers import find_leftovers, remove_leftovers
 from testbed.network.network import Network
@@ -135,6 +137,74 @@ def test_what_a_killed_run_left_is_removed_and_nothing_else() -> None:
 @pytest.mark.docker
 def test_containers_of_a_killed_run_are_removed(image: str) -> None:
     kill_and_clean(image)
+
+
+@contextlib.contextmanager
+def bystanders(run: str) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Processes in the host's network, in one of their own, and one that looks as a capture of the run."""
+    waiting = "import time; time.sleep(600)"
+    started = [
+        subprocess.Popen(["sleep", "600"]),
+        subprocess.Popen(["unshare", "--net", "sleep", "600"]),
+        subprocess.Popen(["tcpdump", "-c", waiting, f"tb{run}w1"], executable=sys.executable),
+    ]
+    try:
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.wait(timeout=30)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("mode", ["host", "container"])
+def test_processes_outside_a_labelled_containers_own_network_are_not_ended(
+    image: str, engine: docker.DockerClient, mode: str
+) -> None:
+    """The container is in the host's network, or in that of another that belongs to no run."""
+    run = run_id()
+    asleep: dict[str, Any] = {"entrypoint": ["sleep"], "command": ["600"], "detach": True}
+    with bystanders(run) as others:
+        other = engine.containers.run(image, network_mode="none", **asleep)
+        network = "host" if mode == "host" else f"container:{other.id}"
+        try:
+            engine.containers.run(image, network_mode=network, labels={RUN_LABEL: run}, **asleep)
+            removed = {leftover.kind for leftover in remove_leftovers() if leftover.run_id == run}
+            assert removed == {"container"}
+            other.reload()
+            assert other.status == "running"
+            assert [process.poll() for process in others] == [None] * len(others)
+        finally:
+            other.remove(force=True)
+
+
+@pytest.mark.docker
+def test_a_label_that_is_no_runs_id_leads_to_nothing(
+    image: str, engine: docker.DockerClient, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.lock"
+    mine.touch()
+    labels = {RUN_LABEL: f"../..{tmp_path}/mine"}
+    container = engine.containers.create(image, network_mode="none", labels=labels)
+    try:
+        assert labels[RUN_LABEL] not in {leftover.run_id for leftover in remove_leftovers()}
+        assert mine.exists()
+    finally:
+        container.remove(force=True)
+
+
+@pytest.mark.root
+def test_who_has_the_id_of_a_nodes_shell_that_has_ended_is_left_alone() -> None:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as stranger:
+        with up(tree()) as network:
+            node = network.net["device1"]
+            node.cmd("true")
+            node.shell.kill()
+            node.shell.wait(timeout=30)
+            node.shell.pid = stranger.pid  # it has come round
+        with pytest.raises(subprocess.TimeoutExpired):
+            stranger.wait(0.2)
+        stranger.kill()
 
 
 @pytest.mark.root

@@ -13,7 +13,7 @@ from testbed.host.processes import proc
 from testbed.network import relay_process
 from testbed.network.kernel.netns import HERE
 from testbed.network.relay import Relay
-from tests.tiers.nodes import free_port
+from tests.tiers.nodes import free_port, wait_until
 
 pytestmark = pytest.mark.root
 
@@ -48,6 +48,34 @@ def test_a_clone_that_root_alone_may_read_has_a_relay_as_nobody(
     assert int(fields["CapPrm"], 16) == int(fields["CapEff"], 16) == int(fields["CapInh"], 16) == 0
     assert fields["NoNewPrivs"] == "1"
     assert relays() == []
+
+
+def test_a_request_that_was_given_up_is_not_held_for_an_engine_that_never_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Path(relay_process.__file__).read_text()
+    hasty = tmp_path / "relay_process.py"
+    hasty.write_text(source.replace(f"LEFT_S = {relay_process.LEFT_S}", "LEFT_S = 0.3"))
+    monkeypatch.setattr(relay_process, "__file__", str(hasty))
+    here = ("127.0.0.1", free_port())
+    with socket.create_server(("127.0.0.1", 0)) as engine, Relay(HERE, here, engine.getsockname(), "cloud1"):
+        engine.accept()[0].close()  # who looked whether somebody is there
+        wait_until(lambda: len(relays()) == 1, 10)
+        (pid,) = relays()
+        with socket.create_connection(here, 10) as client:
+            client.sendall(b"prompt")
+            asked, _ = engine.accept()
+            held = sockets(pid)
+        with asked:
+            asked.settimeout(10)
+            assert asked.recv(64) == b"prompt"
+            assert asked.recv(64) == b""  # no more is to come, and yet it does not answer
+            wait_until(lambda: sockets(pid) == held - 2, 10)
+
+
+def sockets(pid: int) -> int:
+    """How many a process has open."""
+    return sum(str(entry.readlink()).startswith("socket:") for entry in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def answer(engine: socket.socket) -> None:

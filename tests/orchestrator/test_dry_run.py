@@ -13,7 +13,7 @@ pytestmark = pytest.mark.root
 
 def test_an_engine_is_told_with_its_file_and_what_its_node_has_beside_it() -> None:
     told = list(look_ahead(load_scenario(SCENARIOS / "engine.yaml", ["tiers.edge.batch=8"])))
-    own = "the engine in a container of its own; 0.1 CPU and 64MiB on top for the server"
+    own = "the engine in a container of its own; 0.1 CPU and 256MiB on top for the server"
     assert ("nodes", f"1 × cloud: llama.cpp with smollm2-135m-instruct, 1 CPU, 512MiB, {own}") in told
     (edge,) = (line for heading, line in told if heading == "nodes" and "× edge" in line)
     assert edge.startswith("1 × edge: embedded/edge, 0.4 CPUs, 1536MiB, batches of 8 at most")

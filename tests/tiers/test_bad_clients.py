@@ -126,6 +126,11 @@ def test_who_asks_on_and_on_and_takes_no_answer_is_no_longer_read(server: Served
         assert server.memory_bytes() - before < SLACK_BYTES
 
 
+def test_a_deadline_of_15_nines_is_as_long_as_any_can_be(server: Served) -> None:
+    assert ask(server.port, "good", deadline_ms=10**15 - 1, timeout_s=30).status == 200
+    server.check_well()
+
+
 def test_a_head_without_end_is_refused(server: Served) -> None:
     with connected(server.port) as client:
         client.sendall(b"GET /health HTTP/1.1\r\n" + b"X: y\r\n" * MAX_HEADER_BYTES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,53 @@ def test_an_engine_that_closed_an_idle_connection_is_asked_once_more() -> None:
         with pytest.raises(EngineError, match="Connection aborted"):
             engine_model(port).infer("x")
         assert len(seen.requests) == 2
+
+
+def in_chunks(_number: int, connection: socket.socket) -> bool:
+    """An answer without end."""
+    connection.sendall(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n")
+    with suppress(OSError):
+        while True:
+            connection.sendall(b"100000\r\n" + b" " * (1 << 20) + b"\r\n")
+    return False
+
+
+def dripping(_number: int, connection: socket.socket) -> bool:
+    connection.sendall(b"HTTP/1.1 200 X\r\nContent-Length: 1000\r\n\r\n")
+    with suppress(OSError):
+        for _ in range(100):
+            connection.sendall(b" ")
+            time.sleep(0.1)
+    return False
+
+
+PACKED = gzip.compress(b" " * (20 << 20), 1)
+
+
+def packed(_number: int, connection: socket.socket) -> bool:
+    head = b"HTTP/1.1 200 X\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    with suppress(OSError):
+        connection.sendall(head % len(PACKED) + PACKED)
+    return False
+
+
+def nested(_number: int, connection: socket.socket) -> bool:
+    connection.sendall(b"HTTP/1.1 200 X\r\nContent-Length: 100000\r\n\r\n" + b"[" * 100_000)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        (in_chunks, "sent an answer of more than 4194304 bytes"),
+        (dripping, "had not ended its answer after 0.5 s"),
+        (packed, "compressed its answer, which nobody asked it to"),
+        (nested, r"sent no answer with token log-probabilities \(RecursionError"),
+    ],
+)
+def test_what_an_engine_sends_is_bounded_in_bytes_and_time(behaviour: Behaviour, said: str) -> None:
+    with parent(behaviour) as (port, _), pytest.raises(EngineError, match=said):
+        engine_model(port, timeout_s=0.5).infer("x")
 
 
 def test_through_a_relay_an_engine_is_asked_by_the_host_of_its_url() -> None:

@@ -28,6 +28,7 @@ from tiers.protocol import encode_json
 from tiers.tasks import Template, fill
 
 MAX_ANSWER_BYTES = 4 << 20
+CHUNK_BYTES = 1 << 16
 MAX_TOGETHER = 256
 """Prompts that an engine is asked at the same time."""
 Url = Annotated[
@@ -85,6 +86,7 @@ class OpenAIModel(Model):
             **(params or {}),
         }
         self._headers = {"Content-Type": "application/json", **_authorization(api_key_env)}
+        self._timeout_s = timeout_s
         self._pool, self._path = _pool(self._url, via, ca, timeout_s)
         if via is not None:
             self._headers["Host"] = urllib3.util.parse_url(self._url).netloc or ""
@@ -133,10 +135,9 @@ class OpenAIModel(Model):
     def _ask(self, request: Mapping[str, Any]) -> bytes:
         body = encode_json(request)
         try:
+            give_up_s = time.monotonic() + self._timeout_s
             answer = self._post(body)
-            raw = answer.read(MAX_ANSWER_BYTES)
-            if len(raw) == MAX_ANSWER_BYTES:
-                answer.close()  # what is unread must not be taken for the next answer
+            raw = self._read(answer, give_up_s)
             answer.release_conn()
         except urllib3.exceptions.HTTPError as error:
             raise EngineError(f"engine {self._url}: {type(error).__name__}: {error}") from error
@@ -144,6 +145,26 @@ class OpenAIModel(Model):
             raise EngineError(
                 f"engine {self._url} answered {answer.status}: {raw[:200].decode(errors='replace')}"
             )
+        return raw
+
+    def _read(self, answer: urllib3.BaseHTTPResponse, give_up_s: float) -> bytes:
+        """The body of an answer. One that is not wanted is not read on: its connection is closed.
+
+        Raises:
+            EngineError: it is compressed, too long, or comes too slowly.
+        """
+        raw = bytearray()
+        coding = answer.headers.get("Content-Encoding", "identity").lower()
+        problem = None if coding == "identity" else "compressed its answer, which nobody asked it to"
+        while not problem and (piece := answer.read1(CHUNK_BYTES, decode_content=False)):
+            raw += piece
+            if len(raw) > MAX_ANSWER_BYTES:
+                problem = f"sent an answer of more than {MAX_ANSWER_BYTES} bytes"
+            elif time.monotonic() > give_up_s:
+                problem = f"had not ended its answer after {self._timeout_s:g} s"
+        if problem:
+            answer.close()
+            raise EngineError(f"engine {self._url} {problem}")
         return bytes(raw)
 
     def _post(self, body: bytes) -> urllib3.BaseHTTPResponse:
@@ -182,7 +203,7 @@ class OpenAIModel(Model):
             logprobs = _logprobs(choice["logprobs"])
             entries = None if top_logprobs is None else _entries(choice["logprobs"], top_logprobs)
             cut_off = choice.get("finish_reason") == "length"
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
             raise EngineError(
                 f"engine {self._url} sent no answer with token log-probabilities "
                 f"({type(error).__name__}: {error}); does it support logprobs?"

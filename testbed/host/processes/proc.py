@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,12 @@ class Process:
     @property
     def lives(self) -> bool:
         return self.of(self.pid) == self
+
+    def signal(self, number: int) -> None:
+        """Send it a signal. Once it has ended nobody gets one, whoever has its id by then."""
+        with suppress(ProcessLookupError), closing(HeldProcess(self.pid)) as held:
+            if self.lives:  # then it is the one that is held, too: it was there before
+                held.signal(number)
 
 
 class HeldProcess:
@@ -134,11 +141,15 @@ def network_namespace(pid: int) -> str:
     return f"{PROC}/{pid}/ns/net"
 
 
-def in_network_namespaces(paths: Iterable[str]) -> list[int]:
-    """The ids of the processes in the network namespaces at ``paths`` that exist, this process excepted."""
-    wanted = {_identity(path) for path in paths} - {None}
-    others = sorted(set(process_ids()) - {os.getpid()}) if wanted else []
-    return [pid for pid in others if _identity(network_namespace(pid)) in wanted]
+def in_network_namespaces(paths: Iterable[str]) -> list[Process]:
+    """The processes in the network namespaces at ``paths`` that exist.
+
+    None of the host's network, nor of this process's, whatever leads there.
+    """
+    ours = {_identity(network_namespace(pid)) for pid in (1, os.getpid())}
+    wanted = {_identity(path) for path in paths} - {None} - ours
+    processes = map(Process.of, sorted(process_ids())) if wanted else ()
+    return [found for found in processes if found and _identity(network_namespace(found.pid)) in wanted]
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -38,7 +38,7 @@ def run_lock(run_id: str, *, allow_others: bool = False) -> Iterator[None]:
             does already in another process.
         TestbedError: the user is not root.
     """
-    if not _RUN_ID.fullmatch(run_id):
+    if not is_run_id(run_id):
         raise TestbedError(f"run id {run_id!r} is not four letters or digits")
     with _holding:
         is_outermost = run_id not in _held
@@ -92,7 +92,7 @@ def known_runs() -> dict[str, tuple[bool, int]]:
     """Each run that has a lock file: whether it lives, and its process id."""
     runs = {}
     for path in sorted(RUNS.glob("*.lock")):
-        if not _RUN_ID.fullmatch(path.stem):
+        if not is_run_id(path.stem):
             continue
         with contextlib.suppress(OSError, ValueError), path.open() as file:
             pid = int(file.readline() or 0)
@@ -107,6 +107,11 @@ def known_runs() -> dict[str, tuple[bool, int]]:
 def lock_file(run_id: str) -> Path:
     """The file of a run, locked while the run lives."""
     return RUNS / f"{run_id}.lock"
+
+
+def is_run_id(text: str) -> bool:
+    """Whether a run may have this id: it becomes part of names, and of a path."""
+    return _RUN_ID.fullmatch(text) is not None
 
 
 def new_run_id() -> str:

@@ -170,10 +170,9 @@ def named(name: str) -> str:
 
 
 def kill_processes_in(*paths: str) -> None:
-    """Kill what still runs in the namespaces at ``paths``, this process excepted."""
-    for pid in in_network_namespaces(paths):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    """Kill what still runs in the namespaces at ``paths``; nothing of the host's, or of this process's."""
+    for process in in_network_namespaces(paths):
+        process.signal(signal.SIGKILL)
 
 
 def disable_ipv6(path: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import threading
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from testbed.errors import TestbedError
-from testbed.host.processes.proc import HeldProcess, children
+from testbed.host.processes.proc import HeldProcess, Process, children
 from testbed.host.processes.waiting import wait_until
 from testbed.network.link import WanLink
 from testbed.network.live_link import LiveLink
@@ -126,8 +125,9 @@ class StillContainer(Effect):
     def _signal(self, number: signal.Signals) -> None:
         first = _first_process(self._node)
         first.signal(number)
-        for pid in children(first.pid):
-            os.kill(pid, number)
+        for child in filter(None, map(Process.of, children(first.pid))):
+            if child.pid in children(first.pid):  # and so is not another that has its id by now
+                child.signal(number)
 
 
 class KilledTier(Effect):

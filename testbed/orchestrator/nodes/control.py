@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -17,25 +19,35 @@ from testbed.host.cgroup import ContainerGroup
 from testbed.host.processes.waiting import wait_until
 from testbed.network.container import TierHost
 from testbed.network.kernel.netns import socket_in
-from tiers.protocol import CONTROL_PREFIX, TIER_PORT, encode_json
+from tiers.protocol import CONTROL_PREFIX, COUNT_KEY, TIER_PORT, encode_json
 from tiers.records import MAX_RECORDS
+from tiers.stamped import StampedSocket
 
 CONTROL_TIMEOUT_S = 60.0
 WARMUP_TIMEOUT_S = 300.0
 READY_POLL_S = 0.5
+MAX_ANSWER_BYTES = 64 << 20
+"""Of what a node says at once: the answers to thousands of texts, at most."""
+MAX_RECORD_BYTES = 16 << 20
+"""Its answer may be long."""
+
+Read = Callable[[http.client.HTTPResponse], Any]
+"""Reads an answer to its end."""
 
 
 class _LoopbackConnection(http.client.HTTPConnection):
-    """HTTP to 127.0.0.1 inside another network namespace."""
+    """HTTP to 127.0.0.1 inside another network namespace, for ``timeout_s`` in all, byte by byte or not."""
 
     def __init__(self, netns_path: str, timeout_s: float) -> None:
         super().__init__("127.0.0.1", TIER_PORT, timeout=timeout_s)
         self._netns_path = netns_path
 
     def connect(self) -> None:
-        self.sock = socket_in(self._netns_path, socket.AF_INET, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect((self.host, self.port))
+        sock = StampedSocket.of(socket_in(self._netns_path, socket.AF_INET, socket.SOCK_STREAM))
+        sock.settimeout(self.timeout)
+        sock.give_up_s = time.monotonic() + (self.timeout or 0.0)
+        self.sock = sock
+        sock.connect((self.host, self.port))
 
 
 class NodeControl:
@@ -99,7 +111,7 @@ class NodeControl:
     def records(self, request_id: str | None = None) -> list[dict[str, Any]]:
         """What the node recorded of each request since the reset, or of this one."""
         query = "" if request_id is None else f"?id={quote(request_id, safe='')}"
-        return list(self._ask(f"records{query}", timeout_s=WARMUP_TIMEOUT_S))
+        return list(self._ask(f"records{query}", timeout_s=WARMUP_TIMEOUT_S, read=_records))
 
     def status(self) -> dict[str, Any]:
         """The node's model, its method, how many records it had no room for, and more."""
@@ -114,10 +126,12 @@ class NodeControl:
             self.host.require_running()
             raise TestbedError(f"{self.host.called} does not say what it serves ({error!r})") from error
 
-    def _ask(self, path: str, body: Any = None, timeout_s: float = CONTROL_TIMEOUT_S) -> Any:
-        """Post ``body``, or get what is there without one; return the answer's JSON."""
+    def _ask(
+        self, path: str, body: Any = None, timeout_s: float = CONTROL_TIMEOUT_S, read: Read | None = None
+    ) -> Any:
+        """Post ``body``, or get what is there without one; return the answer's JSON, or what is ``read``."""
         try:
-            status, answer = self._exchange(f"{CONTROL_PREFIX}/{path}", body, timeout_s)
+            status, answer = self._exchange(f"{CONTROL_PREFIX}/{path}", body, timeout_s, read)
         except (OSError, http.client.HTTPException, TestbedError) as error:
             self.host.require_running()
             raise TestbedError(f"node {self.name} does not answer {path} ({error})") from error
@@ -126,16 +140,44 @@ class NodeControl:
             raise TestbedError(f"node {self.name} refused {path}: {message or f'status {status}'}")
         return answer
 
-    def _exchange(self, path: str, body: Any, timeout_s: float) -> tuple[int, Any]:
+    def _exchange(self, path: str, body: Any, timeout_s: float, read: Read | None = None) -> tuple[int, Any]:
         with closing(_LoopbackConnection(self.host.netns_path, timeout_s)) as connection:
             verb, payload = ("GET", None) if body is None else ("POST", encode_json(body))
             connection.request(verb, path, payload, {"Content-Type": "application/json"})
             response = connection.getresponse()
-            raw = response.read()
-        try:
-            return response.status, json.loads(raw)
-        except ValueError:
-            return response.status, None
+            return response.status, (read if read and response.status == 200 else _json)(response)
+
+
+def _json(response: http.client.HTTPResponse) -> Any:
+    """An answer's JSON; ``None`` where it is none."""
+    raw = response.read(MAX_ANSWER_BYTES + 1)
+    if len(raw) > MAX_ANSWER_BYTES:
+        raise http.client.HTTPException(f"its answer has more than {MAX_ANSWER_BYTES:,} bytes")
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _records(response: http.client.HTTPResponse) -> list[dict[str, Any]]:
+    """The records that a node tells in lines (:func:`tiers.records.told_in_lines`), to the last of them."""
+    found: list[dict[str, Any]] = []
+    try:
+        while line := response.readline(MAX_RECORD_BYTES):
+            told = json.loads(line, object_pairs_hook=_with_known_keys)
+            if told.keys() == {COUNT_KEY}:
+                if told[COUNT_KEY] != len(found):
+                    break
+                return found
+            found.append(told)
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise http.client.HTTPException(f"line {len(found) + 1} is no record") from error
+    raise http.client.HTTPException(f"it told of {len(found):,} records, and these are not all")
+
+
+def _with_known_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are the same strings as those of all others."""
+    return {sys.intern(name): value for name, value in pairs}
 
 
 def wait_ready(nodes: Sequence[NodeControl], timeout_s: float, progress: Callable[[int, int], None]) -> None:

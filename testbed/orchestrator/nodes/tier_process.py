@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from testbed.errors import TestbedError
@@ -59,7 +59,7 @@ class TierProcess:
             raise TestbedError(f"the tier {self.name} has ended: {last_line(self._errors.read())}")
 
     def end(self) -> None:
-        with suppress(ProcessLookupError):
+        if self._started.poll() is None:  # else its id may be another's
             os.killpg(self._started.pid, signal.SIGKILL)
         self._started.wait(_END_TIMEOUT_S)
         self.process.close()

@@ -31,7 +31,7 @@ PLUGIN_MOUNT = "/plugins"
 PIDS_LIMIT = REQUEST_THREADS + 256
 """Processes and threads of a node: one for each request, and what model and supervisor need."""
 ENGINE_REQUEST_THREADS = 500
-"""Of a server of 64 MiB, which has 41 then, and 60 with a thousand."""
+"""Of a server with 0.1 CPU, each a thread that waits for the engine."""
 
 
 def container_specs(

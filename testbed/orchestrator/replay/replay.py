@@ -33,6 +33,7 @@ from tiers.protocol import (
     ANY_MODEL,
     COMPLETIONS_PATH,
     DEADLINE_HEADER,
+    MAX_ANSWER_BYTES,
     REQUEST_ID_HEADER,
     TIER_PORT,
     encode_deadline,
@@ -261,7 +262,13 @@ class _Replay:
                 timeout=aiohttp.ClientTimeout(total=remaining_s + GRACE_S),
                 trace_request_ctx=sent,
             ) as response:
-                return response.status, await response.read()
+                came = bytearray()
+                async for piece in response.content.iter_any():
+                    came += piece
+                    if len(came) > MAX_ANSWER_BYTES:
+                        response.close()  # what is unread must not be taken for the next answer
+                        return "malformed"
+                return response.status, bytes(came)
         except TimeoutError:
             return "timeout"
         except (aiohttp.ClientError, OSError):
@@ -297,6 +304,7 @@ def _session(netns_path: str) -> aiohttp.ClientSession:
         f"http://127.0.0.1:{TIER_PORT}",
         connector=connector_in(netns_path),
         headers={"Content-Type": "application/json"},
+        auto_decompress=False,  # a compressed answer, which is of any length, is no answer
         trace_configs=[trace],
         trust_env=False,
     )

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from testbed.orchestrator.serving.callers import LOOK_EVERY_S, Callers
 from testbed.orchestrator.serving.guard import guard
 from testbed.orchestrator.serving.proxy import MAX_BODY_BYTES, Proxy
 from testbed.orchestrator.serving.ways import Ways
@@ -36,14 +37,17 @@ LAST_ANSWERS_S = 2.0
 """How long answers that are on their way when all ends may take."""
 
 
-def make_app(proxy: Proxy, wires: Wires, about: Mapping[str, Any], name: str) -> web.Application:
+def make_app(
+    proxy: Proxy, wires: Wires, about: Mapping[str, Any], name: str, callers: Callers
+) -> web.Application:
     """The application: ``/v1/*`` passed on, the page, and its figures.
 
     Args:
         about: what the page is told once of scenario, method and network.
         name: by which it was told to listen.
+        callers: is told who asks.
     """
-    app = web.Application(middlewares=[guard(name)], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[callers.middleware, guard(name)], client_max_size=MAX_BODY_BYTES)
     ways = proxy.ways
 
     async def live(_request: web.Request) -> web.Response:
@@ -179,7 +183,8 @@ class Front:
                 if device in self._devices
             }
             proxy = Proxy(sessions, itertools.cycle(self._devices), self.ways)
-            app = make_app(proxy, self._wires, self._about, self._name)
+            callers = Callers(proxy.limits.head_s)
+            app = make_app(proxy, self._wires, self._about, self._name, callers)
             runner = web.AppRunner(
                 app,
                 access_log=None,
@@ -192,4 +197,8 @@ class Front:
             stack.push_async_callback(runner.cleanup)
             await web.SockSite(runner, self._listening).start()
             self._opened.set_result(None)
-            await self._closing.wait()
+            while not self._closing.is_set():
+                assert runner.server is not None, "it was set up"
+                callers.look(runner.server.connections)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), LOOK_EVERY_S)

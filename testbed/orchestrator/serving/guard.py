@@ -29,7 +29,8 @@ HEADERS = {
 
 def refusal(status: int, message: str) -> web.Response:
     """An error of the front door itself, as a tier writes it."""
-    kind = {403: "forbidden", 404: "not_found", 502: "unreachable"}.get(status, "invalid_request")
+    kinds = {403: "forbidden", 404: "not_found", 502: "unreachable", 503: "not_ready"}
+    kind = kinds.get(status, "invalid_request")
     body = error_body(kind, message)  # type: ignore[arg-type]
     return web.Response(status=status, body=body, content_type="application/json")
 

@@ -5,6 +5,7 @@ A device is asked over its own loopback, as its user would: no WAN link carries 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from testbed.orchestrator.replay.ended import MALFORMED, Ended, answered, failed
 from testbed.orchestrator.replay.replay import connector_in
 from testbed.orchestrator.serving.guard import refusal
 from testbed.orchestrator.serving.ways import Flight, Ways
+from tiers.connections import Limits
 from tiers.errors import RequestError
 from tiers.ids import ShortIds
 from tiers.protocol import (
@@ -31,6 +33,8 @@ from tiers.protocol import (
 
 MAX_BODY_BYTES = 2 << 20
 """As much as a node reads (:mod:`tiers.wsgi`); it refuses less than that by itself."""
+LIMITS = Limits()
+"""What a node's server allows its clients, and so this one."""
 MAX_HEARD_BYTES = 4 << 20
 """Of an answer, to know what it says; longer ones pass all the same."""
 CONNECT_S = 10.0
@@ -68,10 +72,45 @@ class Proxy:
     turns: Iterator[str]
     ways: Ways
     ids: ShortIds = field(default_factory=ShortIds)
+    limits: Limits = field(default_factory=lambda: LIMITS)
+    held_bytes: int = 0
+    """Of bodies in all."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Ask the device whose turn it is; a chat request's way is noted."""
-        body = await request.read()
+        body = await self._body(request)
+        try:
+            return await self._handle(request, body)
+        finally:
+            self.held_bytes -= len(body)
+
+    async def _body(self, request: web.Request) -> bytes:
+        """The request's body, which counts as held from then on.
+
+        Raises:
+            web.HTTPException: it is too long, does not come, or there is no room for it.
+        """
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self.limits.whole_s):
+                while True:
+                    async with asyncio.timeout(self.limits.pause_s):
+                        piece = await request.content.readany()
+                    if not piece:
+                        return bytes(body)
+                    body += piece
+                    self.held_bytes += len(piece)
+                    if len(body) > MAX_BODY_BYTES:
+                        raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, len(body))
+                    if self.held_bytes > self.limits.held_bytes:
+                        raise web.HTTPServiceUnavailable
+        except BaseException as error:
+            self.held_bytes -= len(body)
+            if isinstance(error, TimeoutError):
+                raise web.HTTPRequestTimeout from error
+            raise
+
+    async def _handle(self, request: web.Request, body: bytes) -> web.StreamResponse:
         device = next(self.turns)
         headers = _passed_on(request.headers)
         headers.popall("Host", None)

@@ -13,6 +13,7 @@ import pytest
 
 from testbed.host.processes import proc
 from testbed.host.processes.proc import HeldProcess, Process
+from testbed.host.processes.waiting import wait_until
 
 
 @pytest.fixture
@@ -33,11 +34,35 @@ def test_a_child_is_seen_as_it_is(sleeper: subprocess.Popen[bytes]) -> None:
     assert (proc.cpu_time_ns(os.getpid()) or 0) > 0
 
 
+def test_none_are_found_in_the_network_of_the_host_or_of_this_process(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    here = [proc.network_namespace(pid) for pid in (os.getpid(), sleeper.pid, 1)]
+    assert proc.in_network_namespaces([*here, "/no/such/namespace"]) == []
+
+
+@pytest.mark.root
 def test_processes_are_found_by_their_network_namespace(sleeper: subprocess.Popen[bytes]) -> None:
-    here = proc.network_namespace(os.getpid())
-    assert sleeper.pid in proc.in_network_namespaces([here, "/no/such/namespace"])
-    assert os.getpid() not in proc.in_network_namespaces([here])
-    assert proc.in_network_namespaces(["/no/such/namespace"]) == []
+    with subprocess.Popen(["unshare", "--net", "sleep", "600"]) as apart:
+        there = proc.network_namespace(apart.pid)
+        here = Path(proc.network_namespace(os.getpid())).readlink()
+        wait_until(lambda: Path(there).readlink() != here, 10, 0.01, or_raise="it has no network of its own")
+        found = proc.in_network_namespaces([there, proc.network_namespace(sleeper.pid)])
+        apart.kill()
+    assert [process.pid for process in found] == [apart.pid]
+
+
+def test_a_signal_reaches_the_process_that_it_is_for_and_no_later_one(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    process = Process.of(sleeper.pid)
+    assert process is not None
+    Process(process.pid, process.starttime - 1).signal(signal.SIGKILL)  # whose id has come round
+    with pytest.raises(subprocess.TimeoutExpired):
+        sleeper.wait(0.2)
+    process.signal(signal.SIGTERM)
+    assert sleeper.wait(10) == -signal.SIGTERM
+    process.signal(signal.SIGTERM)  # to nobody
 
 
 def test_a_zombie_does_not_live_and_is_no_other_process(sleeper: subprocess.Popen[bytes]) -> None:

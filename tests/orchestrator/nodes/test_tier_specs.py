@@ -146,9 +146,9 @@ def test_an_engine_has_the_tiers_cpus_and_memory_and_the_server_little_on_top(tm
     (backend,) = backend_specs(scenario, scenario.topology)
     assert backend.engine is not None
     assert (backend.engine.cpus, backend.engine.memory_bytes) == (tier.cpus, tier.memory_bytes)
-    assert (spec.cpus, spec.memory_bytes) == (0.1, 64 << 20)
+    assert (spec.cpus, spec.memory_bytes) == (0.1, 256 << 20)
     assert tier.node_cpus == pytest.approx(tier.cpus + 0.1)
-    assert tier.node_memory_bytes == tier.memory_bytes + (64 << 20)
+    assert tier.node_memory_bytes == tier.memory_bytes + (256 << 20)
     assert read_config(spec.env).request_threads == 500
     engine = read_engine(backend.engine.env)
     assert backend.engine.mounts == {str(tmp_path / "mine.gguf"): engine.gguf}

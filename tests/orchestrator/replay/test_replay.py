@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
+import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from testbed.host.processes.proc import HeldProcess
-from testbed.network.kernel.netns import add_namespaces, delete_namespaces, named, run_in
+from testbed.network.kernel.netns import add_namespaces, delete_namespaces, named, run_in, socket_in
 from testbed.orchestrator.nodes.tier_process import environment, tier_processes
 from testbed.orchestrator.replay.closed_loop import ClosedLoop
 from testbed.orchestrator.replay.replay import GRACE_S, Outcome, replay
 from testbed.scenario.workload.trace_file import Request
 from tests.tiers.nodes import LABELS, TIERS
-from tiers.protocol import ANSWERED
+from tiers.protocol import ANSWERED, TIER_PORT
 
 pytestmark = pytest.mark.root
 NAMESPACE = f"tbreplay{os.getpid()}"
@@ -95,6 +97,60 @@ def test_requests_are_sent_at_their_times_however_long_answers_take() -> None:
     # One inference at a time: the last waits for all before it, and its latency says so.
     assert outcomes[-1].latency_ms > 4_000
     assert all(earlier.done_at_s < later.done_at_s for earlier, later in pairwise(outcomes))
+
+
+def endless(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        connection.sendall(b"100000\r\n" + b" " * (1 << 20) + b"\r\n")
+
+
+def whole(body: bytes, fields: bytes = b"") -> Callable[[socket.socket], None]:
+    head = b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n" % (fields, len(body))
+    return lambda connection: connection.sendall(head + body)
+
+
+@contextmanager
+def strange(answer: Callable[[socket.socket], None]) -> Iterator[None]:
+    """A tier that answers each request so."""
+    ended = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            while connection.recv(1 << 16):
+                answer(connection)
+
+    def accept() -> None:
+        while not ended.is_set():
+            with suppress(TimeoutError):
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket_in(named(NAMESPACE)) as listener:
+        listener.bind(("127.0.0.1", TIER_PORT))
+        listener.listen()
+        listener.settimeout(0.1)
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            accepting.join()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        endless,
+        whole(b"[" * 100_000),
+        whole(gzip.compress(b" " * (200 << 20), 1), b"Content-Encoding: gzip\r\n"),
+    ],
+    ids=["endless", "nested", "gzip of 200 MB"],
+)
+def test_what_is_no_answer_costs_its_request_alone(answer: Callable[[socket.socket], None]) -> None:
+    with strange(answer):
+        outcomes = send(uniform(3, rate_per_s=20), deadline_s=5)
+    assert [outcome.outcome for outcome in outcomes] == ["malformed"] * 3
 
 
 def test_a_tier_that_stalls_for_2_s_is_felt_by_all_who_came_meanwhile() -> None:

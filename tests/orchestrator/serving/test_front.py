@@ -6,10 +6,11 @@ import gzip
 import json
 import logging
 import re
+import select
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse
@@ -18,7 +19,10 @@ from typing import Any
 
 import pytest
 
+from testbed.orchestrator.replay.replay import Ended
+from testbed.orchestrator.serving import proxy
 from testbed.orchestrator.serving.address import bind
+from testbed.orchestrator.serving.callers import MOST_SILENT
 from testbed.orchestrator.serving.front import FILES, PAGE, Front
 from testbed.orchestrator.serving.proxy import MAX_BODY_BYTES, node_session, prompt_of
 from testbed.orchestrator.serving.ways import Ways
@@ -27,11 +31,13 @@ from testbed.scenario.scenario import load_scenario
 from testbed.scenario.topology import Topology
 from tests import SCENARIOS
 from tests.tiers.nodes import node_config, running
+from tiers.connections import Limits
 from tiers.protocol import COMPLETIONS_PATH, REQUEST_ID_HEADER
 from tiers.server import Node
 
 Answer = tuple[int, dict[str, str], bytes]
 HOST = "127.0.0.1"
+CHAT_HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
 @dataclass
@@ -154,7 +160,60 @@ def test_a_compressed_body_is_the_nodes_to_refuse(node: Node, front: int) -> Non
         assert through[2] == direct[2]
 
 
-CHAT_HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+def answer_to(peer: socket.socket) -> bytes:
+    return b"".join(iter(partial(peer.recv, 65536), b""))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"POST /v1/ch", CHAT_HEAD + b"Content-Length: 100\r\n\r\n{"],
+    ids=["nothing", "head", "body"],
+)
+def test_who_does_not_end_a_request_is_not_waited_for(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(proxy, "LIMITS", Limits(head_s=0.4, pause_s=0.4))
+    with (
+        opened([node.port], one_tier(tmp_path), {}) as (port, _),
+        socket.create_connection((HOST, port), timeout=20) as peer,
+    ):
+        peer.sendall(sent)
+        assert ask(port, "POST", COMPLETIONS_PATH, chat("meanwhile"))[0] == 200
+        answer = answer_to(peer)
+    assert answer.startswith(b"HTTP/1.1 408 " if sent.startswith(CHAT_HEAD) else b"")
+    assert bool(answer) == sent.startswith(CHAT_HEAD)
+
+
+def test_bodies_take_so_much_in_all(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy, "LIMITS", Limits(held_bytes=1 << 20))
+    with opened([node.port], one_tier(tmp_path), {}) as (port, _), ExitStack() as stack:
+        peers = [stack.enter_context(socket.create_connection((HOST, port), timeout=20)) for _ in range(3)]
+        for peer in peers:
+            peer.sendall(CHAT_HEAD + b"Content-Length: 500000\r\n\r\n" + b" " * 499_999)
+        ready, _, _ = select.select(peers, [], [], 20)
+        (refused,) = ready
+        assert refused.recv(1 << 16).startswith(b"HTTP/1.1 503 ")
+        for peer in set(peers) - {refused}:  # the others' are held, and may end
+            peer.sendall(b" ")
+            assert peer.recv(1 << 16).startswith(b"HTTP/1.1 400 ")
+        assert ask(port, "POST", COMPLETIONS_PATH, chat("and it goes on"))[0] == 200
+
+
+def test_many_who_ask_nothing_make_room_for_others(front: int) -> None:
+    with ExitStack() as stack:
+        peers = [
+            stack.enter_context(socket.create_connection((HOST, front), timeout=20))
+            for _ in range(MOST_SILENT + 20)
+        ]
+        assert peers[0].recv(1) == b""
+        assert ask(front, "POST", COMPLETIONS_PATH, chat("a film"))[0] == 200
+
+
+def test_an_answer_that_is_too_deep_to_be_read_is_malformed() -> None:
+    deep = b"[" * 100_000
+    for kind, body in (("application/json", deep), ("text/event-stream", b"data: " + deep + b"\n\n")):
+        heard = proxy.Heard(200, kind, bytearray(body), whole=True)
+        assert heard.verdict() == Ended("malformed")
 
 
 @pytest.mark.parametrize(
