@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from testbed.commands.study import compare, plan
 from testbed.errors import TestbedError
 from testbed.report.export import MADE_BY
 from testbed.results.audit import CUT_OFF
-from testbed.results.columns import REQUESTS
+from testbed.results.columns import LINKS, REQUESTS, Row
 from testbed.results.directory import RunDirectory
 from testbed.results.run import Run
 from testbed.results.seals import FIGURES, PAGE, SUMS
@@ -36,11 +36,16 @@ def ended(tmp_path: Path) -> RunDirectory:
     scenario = Run(directory).scenario
     rows = directory.read_table("requests.parquet")
     others = [row for row in rows if row["method"] != "recserve"]
-    begun = [row for row in rows if row["method"] == "recserve"][:BEGUN]
-    begun[-1] |= {"outcome": CUT_OFF, "answer": None, "tier": None}
+    asked = [row for row in rows if row["method"] == "recserve"]
+    begun, never_asked = asked[:BEGUN], asked[BEGUN:]
+    begun[-1] |= {"outcome": CUT_OFF, "answer": None, "tier": None, "correct": False}
     directory.write_table("requests.parquet", [*others, *begun], REQUESTS)
     faithful = Run(directory).summary["faithful"]
     links, tiers = (directory.read_table(f"{name}.parquet") for name in ("links", "tiers"))
+    for row in links:
+        if row["method"] == "recserve":
+            row["unattributed_bytes"] += text_bytes(never_asked, row["link"], row["direction"])
+    directory.write_table("links.parquet", links, LINKS)
     summary = summarise(scenario, [*others, *begun], links, faithful, tiers)
     directory.write_json("summary.json", summary)
     manifest = directory.read_json("manifest.json")
@@ -53,6 +58,12 @@ def ended(tmp_path: Path) -> RunDirectory:
     directory.write_json("manifest.json", manifest)
     directory.seal()
     return directory
+
+
+def text_bytes(rows: Sequence[Row], link: str, direction: str) -> int:
+    """The bytes of prompts or answers of these requests on a link."""
+    column = "hop_prompt_bytes" if direction == "up" else "hop_answer_bytes"
+    return sum(row[column][row["hops"].index(link)] for row in rows if link in row["hops"])
 
 
 def compared(run: Path) -> None:
@@ -130,6 +141,8 @@ def test_an_audit_of_no_decision_says_so_and_fails(
     ended: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ended.write_table("requests.parquet", [], REQUESTS)
+    ended.write_table("links.parquet", [], LINKS)
+    (ended.path / "summary.json").unlink()
     manifest = ended.read_json("manifest.json")
     ended.write_json("manifest.json", manifest | {"status": "finished"})
     ended.seal()
