@@ -14,6 +14,7 @@ from rich.console import Console
 
 from testbed.console import Glance, Reporter
 from testbed.host.processes.proc import command_line, process_ids
+from testbed.orchestrator.breaking_off import BreakingOff
 from testbed.orchestrator.estimate import Ahead
 from testbed.orchestrator.method import MethodResult, run_method
 from testbed.orchestrator.method import account as account_for
@@ -76,7 +77,7 @@ def run_all(session: Session) -> list[MethodResult]:
 
 def test_a_method_is_accounted_for_again_from_files_alone(session: Session) -> None:
     method = session.inputs.scenario.methods[1]
-    observed = observe(session, method, no_progress)
+    observed = observe(session, method, no_progress, broken=BreakingOff())
     first = account_for(session.inputs, session.directory, observed, quiet_reporter())
     put_away(session.directory, method.name, "compress", pytest.fail)
     again = account_for(session.inputs, session.directory, observed, quiet_reporter())
