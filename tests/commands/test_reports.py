@@ -10,6 +10,7 @@ import pytest
 from testbed.commands.reports import report
 from testbed.errors import TestbedError
 from testbed.report.export import MADE_BY
+from testbed.results.directory import RunDirectory
 from testbed.results.seals import FIGURES, PAGE
 from tests.study.sweep.made import RUN, made_sweep
 
@@ -39,6 +40,22 @@ def test_a_damaged_point_fails_and_loses_no_other(tmp_path: Path, capsys: pytest
     assert "0.667 [0.391, 0.862]" in shown
     assert "damaged: point 1: " in shown
     assert (sweep.path / PAGE).is_file()
+
+
+def test_a_point_that_failed_or_was_broken_off_is_told_first_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = made_sweep(tmp_path / "sweep", GIVEN)
+    ended = RunDirectory(sweep.run_path(sweep.points[0]))
+    manifest = ended.read_json("manifest.json")
+    ended.write_json("manifest.json", manifest | {"status": "interrupted", "broken_off": []})
+    with pytest.raises(TestbedError, match="1 of 2 points ended early, the first because: the run was ended"):
+        report(sweep.path)
+    assert capsys.readouterr().out.startswith("waiting: point 1: the run was ended early: interrupted")
+    sweep.fail(sweep.points[0], "no room")
+    with pytest.raises(TestbedError, match="1 of 2 points failed, the first because: no room"):
+        report(sweep.path)
+    assert capsys.readouterr().out.startswith("failed: point 1: no room")
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,7 @@ def test_a_link_process_that_ends_costs_no_outcome_record_or_count(tmp_path: Pat
 
 def test_a_tier_that_ends_costs_its_own_records_alone(tmp_path: Path) -> None:
     with emulated(scenario_of(SLOW, tmp_path), tmp_path / "run", quiet_reporter()) as session:
-        cloud = next(node for node in session.nodes if node.name == "cloud1")
-        process = cloud.host.process
+        process = next(node for node in session.nodes if node.name == "cloud1").host.process
         assert process is not None
         part, error = broken_off(session, 1, lambda: process.signal(signal.SIGKILL))
         reasons = judged(session, part)

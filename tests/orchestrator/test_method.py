@@ -77,8 +77,7 @@ def run_all(session: Session) -> list[MethodResult]:
 
 def test_a_method_is_accounted_for_again_from_files_alone(session: Session) -> None:
     method = session.inputs.scenario.methods[1]
-    with BreakingOff() as broken:
-        observed = observe(session, method, no_progress, broken=broken)
+    observed = observe(session, method, no_progress, broken=BreakingOff())
     first = account_for(session.inputs, session.directory, observed, quiet_reporter())
     put_away(session.directory, method.name, "compress", pytest.fail)
     again = account_for(session.inputs, session.directory, observed, quiet_reporter())

@@ -1,4 +1,4 @@
-"""The audit of nodes that were killed and came back."""
+"""The audit of nodes that were killed and came back, and of methods that were broken off."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from testbed.results.audit import CUT_OFF
+from testbed.results.audit import audit as audit_rows
 from testbed.results.evidence import Audit
 from testbed.scenario.scenario import Scenario, load_scenario, with_methods
 from testbed.scenario.sections.events import NodeEvent
-from tests.results.simulated import TEXT, audit, simulate
+from tests.results.simulated import TEXT, answers, audit, calibrate, simulate
 from tiers.policies.base import ANSWERS
 
 
@@ -69,3 +71,26 @@ def test_the_audit_asks_nothing_of_a_request_whose_node_was_killed_before_it_tol
     rows[at] = untold(rows[at])
     assert audit(killed, rows).differences == ()
     assert audit(simulated, rows).differences
+
+
+def test_the_audit_asks_of_a_method_that_was_broken_off_what_its_nodes_had_told(tmp_path: Path) -> None:
+    path = tmp_path / "simulated.yaml"
+    path.write_text(TEXT)
+    scenario = load_scenario(path)
+    methods = [method.name for method in scenario.methods if ANSWERS not in method.knows]
+    scenario = with_methods(scenario, methods)
+    rows = lived(simulate(scenario), 0)
+    begun = [row for row in rows if row["method"] != methods[0]]
+    for name in methods[1:]:
+        of_method = [row for row in begun if row["method"] == name]
+        for row in of_method[150:]:
+            begun.remove(row)
+        begun[begun.index(of_method[140])] = {**untold(of_method[140]), "outcome": CUT_OFF}
+    known = calibrate(scenario), answers(scenario, 200)
+    assert any("requests have no row" in text for text in audit_rows(scenario, begun, *known).differences)
+    found = audit_rows(scenario, begun, *known, dict.fromkeys(methods, ()))
+    assert found.differences == ()
+    assert 0 < found.not_shown < found.decisions
+    wrong = next(row for row in begun if row["method"] == "recserve")
+    wrong["kept"][0] = not wrong["kept"][0]
+    assert audit_rows(scenario, begun, *known, dict.fromkeys(methods, ())).differences
