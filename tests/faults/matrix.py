@@ -129,7 +129,7 @@ class Seen:
         left_after_clean: the same after ``testbed clean``, which is tried where something may be left.
         rows: requests in the tables, by method; ``None`` without a table.
         manifest: its status in ``manifest.json``; ``None`` without one.
-        sealed: whether the seal is there and holds; ``None`` without a run directory.
+        sealed: whether the seal is there and holds; ``None`` without a manifest, which is no run directory.
         report: exit status of ``testbed report`` on it, and the last line.
         faithful: each verdict; empty without verdicts.
         reasons: against each verdict.
@@ -272,6 +272,9 @@ NAMED: Mapping[Target, str] = {
 """What the sentence must name that a run ends with, by what has failed."""
 
 
+ENDED_EARLY = ("failed", "interrupted", "terminated")
+
+
 def _unsaid(cell: Cell, seen: Seen) -> Iterator[str]:
     promised = promised_statuses(cell)
     if seen.status not in promised:
@@ -292,3 +295,5 @@ def _unsaid(cell: Cell, seen: Seen) -> Iterator[str]:
     ended_well = seen.manifest == "finished" and seen.sealed is True
     if seen.report is not None and seen.status >= 0 and (seen.report[0] == 0) != ended_well:
         yield f"unsaid: `testbed report` on a run that is {seen.manifest} ended with {seen.report[0]}"
+    if seen.report is not None and seen.manifest in ENDED_EARLY and "ended early" not in seen.report[1]:
+        yield f"unsaid: `testbed report` does not say that the run ended early: {seen.report[1]!r}"

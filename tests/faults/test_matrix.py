@@ -33,7 +33,7 @@ ENDED = replace(
     sentence="testbed: interrupted",
     rows={METHODS[0]: REQUESTS, METHODS[1]: 3},
     manifest="interrupted",
-    report=(1, "testbed: RUN was interrupted"),
+    report=(1, "testbed: RUN: the run ended early"),
     faithful=TRUE | {"quality": False, "latency": False},
     reasons=dict.fromkeys(("quality", "latency"), ("it was ended",)),
 )
@@ -117,11 +117,8 @@ def test_what_is_as_it_must_be_is_not_complained_about(name: str, seen: Seen) ->
             "unsaid: its last line does not name 'cloud1'",
         ),
         ("run stands still while replaying", DOUBTED, "untrue: no reason against lat"),
-        (
-            "SIGINT while replaying",
-            replace(ENDED, report=(0, "")),
-            "unsaid: `testbed report` on a run that is",
-        ),
+        ("SIGINT while replaying", replace(ENDED, report=(0, "")), "unsaid: `testbed report` on a run"),
+        ("SIGINT while replaying", replace(ENDED, report=(1, "a.json")), "unsaid: `testbed report` does not"),
         ("SIGINT while replaying", replace(ENDED, report_traceback=True), "unsaid: `testbed report`"),
     ],
 )

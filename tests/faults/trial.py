@@ -99,12 +99,12 @@ def _seen(
         return seen
     reported = run_command("report", str(out))
     words = (reported.stderr.strip().splitlines() or [""])[-1].replace(str(out), "RUN")
-    fidelity = _fidelity(out)
+    fidelity, manifest = _fidelity(out), manifest_status(out)
     return replace(
         seen,
         rows=_rows(out),
-        manifest=manifest_status(out),
-        sealed=_is_sealed(out),
+        manifest=manifest,
+        sealed=None if manifest is None else _is_sealed(out),
         report=(reported.returncode, words),
         report_traceback="Traceback" in reported.stderr,
         faithful=fidelity.get("faithful", {}),
