@@ -59,7 +59,8 @@ def add_control(app: Flask, service: Service) -> None:
         try:
             service.reset(body["method"], policy, **of_reset(body))
         except ConfigError as error:
-            log.warning("method %s", body["method"], exc_info=error)  # with what a plug-in raised
+            if error.__cause__ is not None:  # what a plug-in raised
+                log.warning("method %s", body["method"], exc_info=error)
             raise invalid(str(error)) from error
         return {"method": body["method"]}
 

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -94,9 +95,9 @@ def device_that_is_empty(path: Path) -> None:
 
 
 def socket_of_a_program(path: Path) -> None:
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(os.path.relpath(path))  # an absolute one may be longer than an address
-    listener.close()
+    with socket.socket(socket.AF_UNIX) as listener, tempfile.TemporaryDirectory() as short:
+        listener.bind(f"{short}/socket")  # an address holds fewer letters than a path
+        Path(short, "socket").rename(path)
 
 
 def file_of_the_kernel_without_end(path: Path) -> None:

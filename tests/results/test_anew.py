@@ -138,7 +138,7 @@ def _no_evidence(fidelity: dict[str, Any]) -> None:
     ("change", "sentence"),
     [
         (_reasons, "decisions is false, and nothing in its evidence speaks against it"),
-        (_verdict, "latency is true, and its evidence speaks against it: cloud-only: the link process"),
+        (_verdict, "latency is true, and its evidence speaks against it: cloud-only: "),
         (_alone, "latency is true, and its reasons say otherwise"),
         (_measured, "device1-cloud1: round trip 1000 ms, expected 5.0784 to 7.0784: is called right"),
         (
