@@ -37,6 +37,15 @@ class BreakingOff:
             self.error = error
             self._stack.enter_context(undisturbed(forget=True))
 
+    def hold_signals(self, told: Callable[[], None]) -> None:
+        """Hold signals back until the end of the block: all is asked and answered, and would be lost.
+
+        Args:
+            told: called when the first comes, to say what is waited for.
+        """
+        if self.error is None:
+            self._stack.enter_context(undisturbed(told=told))
+
     def tried(self, act: Callable[[], _T]) -> _T | None:
         """What ``act`` returns; ``None`` where it fails, which breaks the method off."""
         try:

@@ -171,6 +171,7 @@ def observe(
         standstill = StandstillWatch(session.groups, network.relays)
         with standstill, probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
             traffic = asking() if asking else _replay(session, method, spec, progress, ahead, broken)
+            broken.hold_signals(lambda: session.reporter.say(f"{method.name} is accounted for first"))
         timeout_s = QUIET_TIMEOUT_S
         if broken.error is not None:
             timeout_s = 0.0 if network.link_process.has_ended else WAIT_S

@@ -62,14 +62,15 @@ def run_on(network: HeldNetwork, scenario: Scenario, out: Path | None = None) ->
     manifest = Manifest(directory, str(network.run_id), inputs, parts)
     measured = Measured()
     room = Reserve(directory.path, last_words_bytes(len(inputs.trace), len(inputs.scenario.methods)))
-    with concluded(network, manifest, inputs, measured), room, network.lent(inputs, manifest) as session:
+    with concluded(network, manifest, inputs, measured), room:
         write_trace(inputs.trace, directory.path / "trace.jsonl")
-        try_policies(session)
-        measured.before = network.before(session)
-        _replay_methods(session, manifest, measured, estimate)
-        _tell_gap(network, measured)
-        measured.after = network.after(session)
-        measured.pending = measured.after is None
+        with network.lent(inputs, manifest) as session:
+            try_policies(session)
+            measured.before = network.before(session)
+            _replay_methods(session, manifest, measured, estimate)
+            _tell_gap(network, measured)
+            measured.after = network.after(session)
+            measured.pending = measured.after is None
     return directory
 
 

@@ -46,7 +46,7 @@ class Served:
         assert call(self.port, "GET", "/health", timeout_s=ANSWER_S).status == 200
         self._log.seek(logged)
         said = self._log.read().decode(errors="replace")
-        warned = said.partition(" tiers ")[2].startswith("WARNING method ")  # of a policy that cannot be loaded
+        warned = said.partition(" tiers ")[2].startswith("WARNING method ")  # a policy cannot be loaded
         assert not said or warned, f"the server's log: {said}"
         return refused
 

@@ -49,6 +49,8 @@ def judged(session: Session, *results: MethodResult) -> dict[str, list[str]]:
     manifest = {
         "schema_version": 1,
         "status": "interrupted",
+        "run_id": "brkn",
+        "started_at": "2026-01-01T00:00:00+00:00",
         "scenario": session.inputs.scenario.model_dump(mode="json"),
         "started_ns": {result.method: 0 for result in results},
         "broken_off": [asdict(broken) for broken in measured.broken_off],

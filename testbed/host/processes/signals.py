@@ -41,16 +41,19 @@ def handled_by(act: Callable[[int], None]) -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed(*, forget: bool = False) -> Iterator[list[int]]:
+def undisturbed(*, forget: bool = False, told: Callable[[], None] | None = None) -> Iterator[list[int]]:
     """Hold SIGINT, SIGTERM and SIGHUP back in the block; the first that came takes effect after it.
 
     Args:
         forget: none does, since what they ask for is under way already. What is given to the block has them.
+        told: called when the first comes.
     """
     arrived: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
         arrived.append(number)
+        if told is not None and len(arrived) == 1:
+            told()
 
     try:
         with _handled(note, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from testbed.orchestrator.replay.replay import Ended
+from testbed.orchestrator.replay.ended import Ended
 from testbed.orchestrator.serving import proxy
 from testbed.orchestrator.serving.address import bind
 from testbed.orchestrator.serving.callers import MOST_SILENT
