@@ -108,15 +108,20 @@ class ContainerGroup:
         delays_s = thread_delays(map(int, text_of(self._threads).split()))
         self._run_delay.add(Look(at_s, delays_s, before_s or 0.0, self._throttled_s() or 0.0))
 
-    def glance(self) -> Glance:
-        """Look whether its processes stand still, and what it has done so far; quick enough for often."""
+    def glance(self) -> Glance | None:
+        """Look whether its processes stand still, and what it has done so far; quick enough for often.
+
+        ``None`` once the container has ended.
+        """
         how: How | None = None
         if any(is_frozen(group, unified=unified) for group, unified in self._freezers):
             how = "frozen"
         elif any_is_stopped(quick_text_of(self._processes).split()):
             how = "stopped"
-        ran_s, throttled_s = self._cpu_seconds() or 0.0, self._throttled_s() or 0.0
-        return Glance(time.monotonic(), how, ran_s, throttled_s, self._cpus())
+        found = Glance(
+            time.monotonic(), how, self._cpu_seconds() or 0.0, self._throttled_s() or 0.0, self._cpus()
+        )
+        return None if self._has_ended() else found  # asked last: no figure is of a group that went
 
     def usage(self) -> Usage:
         """Read the usage so far.
@@ -124,7 +129,7 @@ class ContainerGroup:
         Raises:
             TestbedError: the container has ended.
         """
-        if not all(directory.is_dir() for directory, _ in self._directories.values()):
+        if self._has_ended():
             raise TestbedError(f"container {self.container_id[:12]} has ended; its control group is gone")
         self.look()
         cpu, _ = self._table("cpu", "cpu.stat")
@@ -136,6 +141,9 @@ class ContainerGroup:
             self._throttled_s(),
             None if self._run_delay is None else self._run_delay.waited_s,
         )
+
+    def _has_ended(self) -> bool:
+        return not all(directory.is_dir() for directory, _ in self._directories.values())
 
     def _cpus(self) -> float | None:
         """How many CPUs its quota allows; ``None`` without one."""

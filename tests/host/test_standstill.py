@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,12 +53,23 @@ def test_on_a_hybrid_host_either_version_may_freeze_and_version_1_counts(tmp_pat
     (tmp_path / "mountinfo").write_text("".join(lines))
     group = ContainerGroup(ID, tmp_path / "mountinfo")
     glance = group.glance()
+    assert glance is not None
     assert (glance.how, glance.ran_s, glance.throttled_s, glance.cpus) == (None, 1.5, 0.5, 0.25)
     (tmp_path / "freezer" / "docker" / ID / "freezer.state").write_text("FROZEN\n")
-    assert group.glance().how == "frozen"
+    assert how(group) == "frozen"
     (tmp_path / "freezer" / "docker" / ID / "freezer.state").write_text("THAWED\n")
     (unified / "cgroup.freeze").write_text("1\n")
-    assert group.glance().how == "frozen"
+    assert how(group) == "frozen"
+    for name in ("freezer", "cpu", "cpuacct"):
+        shutil.rmtree(tmp_path / name / "docker" / ID)
+    assert group.glance() is None  # and not one whose limit of CPUs was taken away
+
+
+def how(group: ContainerGroup) -> str | None:
+    """How a container that has not ended stands still."""
+    glance = group.glance()
+    assert glance is not None
+    return glance.how
 
 
 @contextmanager
@@ -126,14 +138,14 @@ def test_a_group_that_this_kernel_freezes_is_seen_to_stand_still_and_to_go_on() 
     with frozen_at_will() as (name, file, freeze, thaw), sleeping() as pid:
         (file.parent / "cgroup.procs").write_text(str(pid))
         group, seen = ContainerGroup(name), Seen()
-        assert group.glance().how is None
+        assert how(group) is None
         try:
             file.write_text(freeze)
-            assert becomes(lambda: group.glance().how, "frozen")
+            assert becomes(lambda: how(group), "frozen")
             seen.add(group.glance())
         finally:
             file.write_text(thaw)
-        assert becomes(lambda: group.glance().how, None)
+        assert becomes(lambda: how(group), None)
         seen.add(group.glance())
         (stretch,) = seen.still
         assert stretch.how == "frozen"

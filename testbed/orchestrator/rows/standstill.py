@@ -57,12 +57,18 @@ def stood_still(
 
 
 def _unasked_s(stretch: Stretch, asked: Sequence[Span]) -> float | None:
-    """How long a container stood still beyond what events asked for; ``None`` if they asked for all of it."""
-    whole = Span(stretch.since_s, stretch.until_s)
+    """How long a container stood still beyond what events asked for; ``None`` if they asked for all of it.
+
+    Of what they asked for is what was seen: of many containers, the next look comes seconds later.
+    """
     widened = [Span(still.since_s - SLACK_S, still.until_s + SLACK_S) for still in asked]
-    left_s = whole.seconds - sum(whole.within(still).seconds for still in widened)
-    began_asked = any(still.since_s <= whole.since_s <= still.until_s for still in widened)
-    return max(0.0, left_s) if left_s > 0 or not began_asked else None
+    whole, seen = Span(stretch.since_s, stretch.until_s), Span(stretch.since_s, stretch.seen_s)
+    left_s, seen_left_s = (
+        max(0.0, span.seconds - sum(span.within(still).seconds for still in widened))
+        for span in (whole, seen)
+    )
+    began_asked = any(still.since_s <= seen.since_s <= still.until_s for still in widened)
+    return left_s if seen_left_s > 0 or not began_asked else None
 
 
 def own_times(

@@ -22,10 +22,14 @@ that was overdrawn is paid back for some periods of 100 ms."""
 
 
 class Stretch(NamedTuple):
-    """A time in which a container stood still, on ``time.monotonic()``'s clock, to within an interval."""
+    """A time in which a container stood still, on ``time.monotonic()``'s clock.
+
+    It was seen to from ``since_s`` to ``seen_s``, and not any more at ``until_s``, the next look.
+    """
 
     how: How
     since_s: float
+    seen_s: float
     until_s: float
 
 
@@ -45,12 +49,16 @@ class Seen:
     _throttled_s: array[float] = field(default_factory=lambda: array("d"))
     _how: How | None = None
 
-    def add(self, glance: Glance) -> None:
-        """Take in one look."""
+    def add(self, glance: Glance | None) -> None:
+        """Take in one look; nothing is seen of a container that has ended."""
+        if glance is None:
+            return
         if self._how is not None:  # it lasted until now, or ended since
-            self.still[-1] = self.still[-1]._replace(until_s=glance.at_s)
+            last = self.still[-1]
+            seen_s = glance.at_s if glance.how == self._how else last.seen_s
+            self.still[-1] = last._replace(seen_s=seen_s, until_s=glance.at_s)
         if glance.how is not None and glance.how != self._how:
-            self.still.append(Stretch(glance.how, glance.at_s, glance.at_s))
+            self.still.append(Stretch(glance.how, glance.at_s, glance.at_s, glance.at_s))
         self._how = glance.how
         if self.cpus[-1:] != [glance.cpus]:
             self.cpus.append(glance.cpus)
@@ -109,7 +117,7 @@ class StandstillWatch:
             self._watch(self.behind, f"{node}'s relay", partial(_glance, str(pid)))
         self._ending = ExitStack()
 
-    def _watch(self, into: dict[str, Seen], name: str, glance: Callable[[], Glance]) -> None:
+    def _watch(self, into: dict[str, Seen], name: str, glance: Callable[[], Glance | None]) -> None:
         seen = into[name] = Seen()
         self._looks.append(lambda: seen.add(glance()))
 

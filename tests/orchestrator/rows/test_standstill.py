@@ -159,3 +159,24 @@ def test_a_container_that_does_nothing_for_long_takes_no_memory() -> None:
     idle, busy = seen(seconds=1000), seen(seconds=1000, busy=0.5)
     assert (len(idle._at_s), len(busy._at_s)) == (2, 10_001)
     assert busy.busy_s(START_S + 500, START_S + 501) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("still_until", "seconds"), [(4.0, None), (5.0, 1.0)])
+def test_looks_that_are_seconds_apart_are_not_held_against_an_event(
+    still_until: float, seconds: float | None
+) -> None:
+    """As with more than a hundred containers: a look every second, and an event that ends between two."""
+    found = Seen()
+    for number in range(20):
+        is_still = 2.02 <= number / 1.5 < still_until
+        found.add(Glance(START_S + number / 1.5, "stopped" if is_still else None, 1.0, 0.0))
+    told = stood_still("m", {"edge1": found}, {}, [PAUSE], START_S)
+    assert [one.seconds for one in told] == ([] if seconds is None else [pytest.approx(seconds, abs=0.2)])
+
+
+def test_of_a_container_that_has_ended_nothing_is_seen() -> None:
+    found = Seen()
+    for glance in (Glance(START_S, None, 1.0, 0.0, 0.5), None):
+        found.add(glance)
+    assert quotas([{"edge1": found}]) == {"edge1": [0.5]}
+    assert found.busy_s(START_S - 1, START_S + 1) == 0
