@@ -80,7 +80,9 @@ class Reporter:
     def say(self, text: str) -> None:
         """Print one line, with the time since the start."""
         elapsed_s = time.monotonic() - self._started_s
-        with suppress(OSError):  # the terminal may be gone, and the run must still clean up
+        # The terminal may be gone, and the run must still clean up. A line that a signal's handler says while
+        # one is being written is a RuntimeError, which would end what the signal is held back from.
+        with suppress(OSError, RuntimeError):
             self.console.print(f"[dim]{elapsed_s:6.1f} s[/dim]  {escape(text)}", soft_wrap=True)
 
     @contextmanager

@@ -29,6 +29,7 @@ class BreakingOff:
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
+        self._holds = False
         self._stack = ExitStack()
 
     def by(self, error: BaseException) -> None:
@@ -43,7 +44,8 @@ class BreakingOff:
         Args:
             told: called when the first comes, to say what is waited for.
         """
-        if self.error is None:
+        if self.error is None and not self._holds:
+            self._holds = True
             self._stack.enter_context(undisturbed(told=told))
 
     def tried(self, act: Callable[[], _T]) -> _T | None:

@@ -171,7 +171,7 @@ def observe(
         standstill = StandstillWatch(session.groups, network.relays)
         with standstill, probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
             traffic = asking() if asking else _replay(session, method, spec, progress, ahead, broken)
-            broken.hold_signals(lambda: session.reporter.say(f"{method.name} is accounted for first"))
+            _hold_signals(session, method, broken)
         timeout_s = QUIET_TIMEOUT_S
         if broken.error is not None:
             timeout_s = 0.0 if network.link_process.has_ended else WAIT_S
@@ -214,6 +214,10 @@ def observe(
         lost=[name for name, found in records.items() if found is None],
         broken_off=broken.error is not None,
     )
+
+
+def _hold_signals(session: Session, method: Method, broken: BreakingOff) -> None:
+    broken.hold_signals(lambda: session.reporter.say(f"{method.name} is accounted for first"))
 
 
 def _wait_for_records(session: Session, outcomes: Sequence[Outcome], timeout_s: float) -> None:
@@ -288,5 +292,6 @@ def _replay(
             if not ended:
                 raise
             broken.by(error)
+        _hold_signals(session, method, broken)  # what events did is put back first, which may take seconds
     outcomes = [ended[request.id] for request in inputs.trace if request.id in ended]
     return Traffic(outcomes, start_s, player.reports, stage.records)

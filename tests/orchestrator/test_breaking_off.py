@@ -163,3 +163,15 @@ def test_a_disk_that_becomes_full_ends_it_at_once_and_all_is_written(
     assert result.outcomes.ended[CUT_OFF] >= 1
     assert reasons["decisions"] == []
     assert session.directory.broken_seals() == []
+
+
+def test_signals_that_are_held_back_take_effect_once_and_at_the_end() -> None:
+    """They are held back when the last answer is there, and would be again when events have been put back."""
+    heard: list[str] = []
+    with pytest.raises(KeyboardInterrupt), BreakingOff() as broken:
+        for _ in range(2):
+            broken.hold_signals(lambda: heard.append("accounted for first"))
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        heard.append("accounted for")
+    assert heard == ["accounted for first", "accounted for"]

@@ -149,10 +149,9 @@ def _run(replaying: Coroutine[Any, Any, list[Outcome]]) -> list[Outcome]:
 
     try:
         return asyncio.run(until_signalled())
-    except asyncio.CancelledError:
+    finally:  # also where it came too late to cancel anything
         for number in arrived[:1]:
             signal.raise_signal(number)
-        raise
 
 
 @dataclass
