@@ -17,7 +17,7 @@ def ended_early(directory: RunDirectory) -> str | None:
     Raises:
         TestbedError: its manifest is damaged.
     """
-    manifest = directory.read_json("manifest.json")
+    manifest = directory.read_manifest()
     if manifest.get("status") == RUNNING:
         return (
             "the run did not come to its end: its manifest says that it is running, so it goes on or its "
@@ -25,8 +25,8 @@ def ended_early(directory: RunDirectory) -> str | None:
         )
     if not (directory.path / SUMS).is_file() and not (directory.path / "fidelity.json").is_file():
         return "the run was not judged to the end: its process was killed meanwhile, or files were removed"
-    with directory.understood():
-        return told(manifest)
+    directory.read_scenario()  # whose methods are told
+    return told(manifest)
 
 
 def told(manifest: Mapping[str, Any]) -> str | None:

@@ -31,6 +31,7 @@ class _Source(Shape):
     file: str | None = None
     package: str | None = None
     sha256: str | None = None
+    revision: str | None = None
 
     @model_validator(mode="after")
     def _has_a_sum(self) -> _Source:
@@ -48,7 +49,18 @@ class _Host(Shape):
     commit: str | None = None
 
 
-_Two = Annotated[list[int], Field(min_length=2, max_length=2)]
+class _File(Shape):
+    field: str
+    path: str
+    sha256: str
+    revision: str | None = None
+
+
+class _BrokenOff(Shape):
+    method: str
+    begun: Count
+    requests: Count
+    lost: list[str]
 
 
 class _Manifest(Shape):
@@ -59,6 +71,9 @@ class _Manifest(Shape):
     host: _Host | None = None
     notes: list[str] = Field(default_factory=list)
     datasets: list[_Dataset] = Field(default_factory=list)
+    files: list[_File] = Field(default_factory=list)
+    ended_by: str | None = None
+    broken_off: list[_BrokenOff] = Field(default_factory=list)
     started_ns: dict[str, int] = Field(default_factory=dict)
     clock_offsets_ns: dict[str, Annotated[list[int], Field(min_length=2, max_length=2)]] = Field(
         default_factory=dict
