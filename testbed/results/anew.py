@@ -175,7 +175,10 @@ def _fidelity(run: Recorded) -> Iterator[str]:
     if isinstance(schema, bool) or not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
         yield f"schema is {schema!r}, and no version up to {SCHEMA}"
         return
-    if schema < SCHEMA or not fidelity.keys() >= set(SAME_NAMES):  # an earlier version's rules were others
+    if schema < SCHEMA:  # its rules were others
+        return
+    if lacking := [name for name in SAME_NAMES if name not in fidelity]:
+        yield f"it lacks {', '.join(lacking)}, on which its verdicts rest"
         return
     limits = asdict(Limits())
     if fidelity.get("limits", {}) != {name: limits.get(name) for name in fidelity.get("limits", {})}:

@@ -65,8 +65,8 @@ def _outcomes(run: Recorded, outcomes: Outcomes) -> Iterator[str]:
     )
     if (outcomes.ended, outcomes.degraded, outcomes.made_up) != shown:
         yield f"outcomes of {outcomes.method} are not those of requests.parquet"
-    answers = [row["answer"] for row in rows if row["outcome"] == "answered" and row["answer"] is not None]
-    strange = sum(answer not in labels for answer in answers) if labels else 0
+    answers = [row["answer"] for row in rows if row["outcome"] == "answered"]
+    strange = sum(answer is None or bool(labels and answer not in labels) for answer in answers)
     if strange > outcomes.strange_answers:
         yield f"{outcomes.strange_answers} answers of {outcomes.method} are no labels, and {strange} are none"
 

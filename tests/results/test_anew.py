@@ -130,6 +130,10 @@ def _of_no_schema(fidelity: dict[str, Any]) -> None:
     fidelity["schema"] = 99
 
 
+def _lacking(fidelity: dict[str, Any]) -> None:
+    del fidelity["quotas"]
+
+
 def _no_evidence(fidelity: dict[str, Any]) -> None:
     fidelity["probes"] = {"recserve": [{"link": 3}]}
 
@@ -150,6 +154,7 @@ def _no_evidence(fidelity: dict[str, Any]) -> None:
         (_outcomes, "outcomes of cloud-only are not those of requests.parquet"),
         (_frames, "device1-cloud1 up under cloud-only: frames is "),
         (_of_no_schema, "schema is 99, and no version up to "),
+        (_lacking, "it lacks quotas, on which its verdicts rest"),
         (_no_evidence, "its evidence is none: probes.recserve.1.link must be a"),
     ],
     ids=lambda value: getattr(value, "__name__", "")[1:] or None,
