@@ -5,7 +5,7 @@ No code of the tiers takes part; the rules are in :mod:`testbed.results.rules`.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import chain, count
@@ -125,11 +125,14 @@ def _without_gaps(steps: Sequence[Step], lives: Mapping[str, int], windows: Mapp
 
     ``lives`` has how many of each node's lives those are; nodes with the same of ``windows`` share one.
     """
-    first_gaps: dict[tuple[str, int], int] = {}
-    for window, times in {windows[node]: times for node, times in lives.items()}.items():
-        for life in range(times):
-            numbers = {step.sequence for step in steps if (windows[step.node], step.life) == (window, life)}
-            first_gaps[window, life] = next(number for number in count() if number not in numbers)
+    numbers: defaultdict[tuple[str, int], set[int | None]] = defaultdict(set)
+    for step in steps:
+        numbers[windows[step.node], step.life].add(step.sequence)
+    first_gaps = {
+        (window, life): next(number for number in count() if number not in numbers[window, life])
+        for window, times in {windows[node]: times for node, times in lives.items()}.items()
+        for life in range(times)
+    }
     shown = []
     for step in steps:
         gap = first_gaps.get((windows[step.node], step.life))
