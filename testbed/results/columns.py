@@ -256,6 +256,11 @@ class EventRow:
     flow_attempts: int | None = None
     """How often it was begun: more than once where a loss kept it from sending."""
 
+    @property
+    def has_node_still(self) -> bool:
+        """Whether its target, a node, stood still from then on until it ended."""
+        return self.kind in ("pause", "kill") and self.took_effect_at_s is not None
+
     def __str__(self) -> str:
         return f"event {self.number} ({self.kind} of {self.target} at {self.at_s:g} s)"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
+from testbed.results.columns import EventRow
 from testbed.results.evidence import Evidence, OwnTime, StoodStill
 from testbed.results.limits import Limits
 
@@ -42,8 +44,21 @@ def _once(evidence: Evidence, limits: Limits) -> Iterator[str]:
             yield f"{lateness.method}: a request was sent {lateness.max_ms:.0f} ms late, {allowed}"
     for spread in evidence.unexplained or ():
         p99_ms, max_ms = spread.p99_ms or 0.0, spread.max_ms or 0.0
-        if p99_ms <= limits.unexplained_p99_ms and max_ms > still_ms:
-            yield f"{spread.method}: {max_ms:.0f} ms of a latency are no tier's and no link's, {allowed}"
+        most_ms = still_ms + _asked_ms(evidence.events, spread.method)
+        if p99_ms <= limits.unexplained_p99_ms and max_ms > most_ms:
+            yield (
+                f"{spread.method}: {max_ms:.0f} ms of a latency are no tier's and no link's, "
+                f"with {most_ms:.0f} ms allowed at most"
+            )
+
+
+def _asked_ms(events: Sequence[EventRow], method: str) -> float:
+    """How long events had nodes stand still in all: so long may a device not have read a request."""
+    return 1000 * math.fsum(
+        math.inf if event.ended_at_s is None else event.ended_at_s - event.at_s
+        for event in events
+        if event.method == method and event.has_node_still
+    )
 
 
 def _quota(cpus: float | None) -> str:

@@ -168,10 +168,15 @@ def test_a_disk_that_becomes_full_ends_it_at_once_and_all_is_written(
 def test_signals_that_are_held_back_take_effect_once_and_at_the_end() -> None:
     """They are held back when the last answer is there, and would be again when events have been put back."""
     heard: list[str] = []
-    with pytest.raises(KeyboardInterrupt), BreakingOff() as broken:
-        for _ in range(2):
-            broken.hold_signals(lambda: heard.append("accounted for first"))
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-        heard.append("accounted for")
+
+    def hold() -> None:
+        with BreakingOff() as broken:
+            for _ in range(2):
+                broken.hold_signals(lambda: heard.append("accounted for first"))
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            heard.append("accounted for")
+
+    with pytest.raises(KeyboardInterrupt):
+        hold()
     assert heard == ["accounted for first", "accounted for"]

@@ -231,6 +231,17 @@ def test_what_stood_still_once_is_named_where_percentiles_do_not_show_it(
     assert reason.endswith("with 250 ms allowed at most")
 
 
+def test_a_device_that_an_event_had_stand_still_may_be_late_by_so_much_and_no_more() -> None:
+    pause = EventRow("m", 1, "pause", "device1", 2.0, 3.0, took_effect_at_s=2.0, ended_at_s=5.0)
+    spread = Unexplained("m", 500, 500, 0.1, 0.2, 0.3, 3200.0)
+    late = replace(SOUND, unexplained=[spread], events=[pause])
+    assert judge(late).faithful["latency"]
+    reason = only("latency", judge(replace(late, unexplained=[replace(spread, max_ms=3300.0)])))
+    assert reason.endswith("3300 ms of a latency are no tier's and no link's, with 3250 ms allowed at most")
+    other = replace(pause, took_effect_at_s=None, ended_at_s=None, skipped=True)
+    assert "with 250 ms" in only("latency", judge(replace(late, events=[other])))
+
+
 @pytest.mark.parametrize(
     ("report", "words"),
     [

@@ -17,7 +17,6 @@ from testbed.results.evidence import OwnTime, StoodStill
 
 SLACK_S = 0.25
 """Before and after an event's time in which its effect may still be seen."""
-_STILL_BY_EVENT = ("pause", "kill")
 
 
 class Span(NamedTuple):
@@ -142,5 +141,5 @@ def _asked(node: str, events: Iterable[EventRow], start_s: float) -> list[Span]:
     return [
         Span(start_s + event.at_s, start_s + (math.inf if event.ended_at_s is None else event.ended_at_s))
         for event in events
-        if event.kind in _STILL_BY_EVENT and event.target == node and event.took_effect_at_s is not None
+        if event.target == node and event.has_node_still
     ]
