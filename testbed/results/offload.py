@@ -53,6 +53,8 @@ def offload_figures(method: Method, rows: Sequence[Row], topology: Topology) -> 
         for node in topology.nodes
         if node.parent is not None and node.tier not in method.relay
     }
+    shared = method.shared  # asked once: it looks for the policy's class
+    windows = {node: tier if shared else node for node, tier in deciding.items()}
     by_tier: dict[str, dict[tuple[str, int], list[_Decision]]] = {
         tier: defaultdict(list) for tier in deciding.values()
     }
@@ -61,8 +63,7 @@ def offload_figures(method: Method, rows: Sequence[Row], topology: Topology) -> 
         lives = row.get("lives") or [0] * len(row["path"])
         for at, node in enumerate(row["path"]):
             if node in deciding and row["confidences"][at] is not None:
-                window = deciding[node] if method.shared else node
-                by_tier[deciding[node]][window, lives[at]].append(_decision(row, at))
+                by_tier[deciding[node]][windows[node], lives[at]].append(_decision(row, at))
             elif node in deciding:
                 passed_on[deciding[node]] += _passed_on(row, at)
     return {
