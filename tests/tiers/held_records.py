@@ -23,7 +23,7 @@ SHAPE = Record(
 )  # fmt: skip
 """Of a request that was inferred here and went up, by a policy with a window."""
 FIGURES = (
-    "arrived_s", "forward_began_s", "forward_answered_s", "handed_over_s",
+    "arrived_s", "inferred_s", "forward_began_s", "forward_answered_s", "handed_over_s",
     "queue_ms", "inference_ms", "upstream_ms", "backend_ms",
 )  # fmt: skip
 
