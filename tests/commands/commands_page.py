@@ -14,8 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 from testbed.cli import app
 from tests import ROOT
 
-_LESS = "\\<"
-"""Not the beginning of a tag."""
+_LESS = "&lt;"
+"""Not the beginning of a tag, nor a backslash on the site, whose Markdown keeps it."""
 KEPT = ROOT / "docs" / "COMMANDS.md"
 _HEAD = """\
 # Commands
