@@ -101,9 +101,10 @@ def _audit(directory: RunDirectory, wire: bool) -> None:
     failures = []
     for difference in audited.differences:
         typer.echo(difference)
-    if audited.differences:
+    if differ := len(audited.differences):
         failures.append(
-            f"{len(audited.differences)} differences in {audited.decisions} decisions and the run's files"
+            f"{differ} difference{'s' if differ > 1 else ''} "
+            f"in {audited.decisions} decisions and the run's files"
         )
     elif not audited.decisions:
         failures.append(NO_DECISION)
@@ -122,9 +123,10 @@ def _audit_wire(directory: RunDirectory) -> list[str]:
     audited = audit_wire(directory, Reporter())
     for line in (*audited.differences, *audited.lacks):
         typer.echo(line)
-    if audited.differences:
+    if differ := len(audited.differences):
         return [
-            f"{len(audited.differences)} differences between its tables and scapy's reading of its captures"
+            f"{differ} difference{'s' if differ > 1 else ''} "
+            "between its tables and scapy's reading of its captures"
         ]
     if audited.lacks:
         what = f"{audited.texts} prompts and answers compared, no difference; {len(audited.lacks)} incomplete"

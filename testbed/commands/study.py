@@ -91,7 +91,7 @@ def _finish(directory: SweepDirectory) -> None:
 
 def merge(
     shards: Annotated[
-        list[Path], typer.Argument(metavar="SHARD…", help="Directories of sweeps.", show_default=False)
+        list[Path], typer.Argument(metavar="SHARD", help="Directories of sweeps.", show_default=False)
     ],
     out: Annotated[
         Path, typer.Option(help="Directory of the whole sweep: a new one, or that of an earlier merge.")
@@ -116,9 +116,7 @@ def merge(
 def compare(
     runs: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="RUN… | SWEEP…", help="Directories of runs, or of sweeps.", show_default=False
-        ),
+        typer.Argument(metavar="RUN | SWEEP", help="Directories of runs, or of sweeps.", show_default=False),
     ],
     methods: Annotated[str | None, typer.Option(help="Compare only these methods: a,b")] = None,
     score: Annotated[

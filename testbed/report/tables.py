@@ -135,8 +135,11 @@ def comparison_table(summary: Row, scorer: Scorer) -> Table:
             if_valid(better, faithful["quality"]),
             if_valid(later, faithful["latency"]),
         )
-    note = "-: too few answered requests, or nothing to compare with; Δ mean ms: of those that both answered"
-    comparison.caption = "\n".join([note, *not_valid(faithful, "quality", "latency")])
+    notes = [
+        "-: too few answered requests, or nothing to compare with; those that queue together count for less",
+        "Δ mean ms: of those that both answered",
+    ]
+    comparison.caption = "\n".join([*notes, *not_valid(faithful, "quality", "latency")])
     return comparison
 
 

@@ -14,8 +14,6 @@ from typer.core import TyperCommand, TyperGroup
 from testbed.cli import app
 from tests import ROOT
 
-_LESS = "\\<"
-"""Not the beginning of a tag."""
 KEPT = ROOT / "docs" / "COMMANDS.md"
 _HEAD = """\
 # Commands
@@ -44,13 +42,18 @@ def _command(words: str, command: TyperCommand) -> str:
     context = typer.Context(command, info_name=words)
     usage = " ".join([words, *command.collect_usage_pieces(context)]).replace("{", "").replace("}", "")
     records = [record for parameter in command.params if (record := parameter.get_help_record(context))]
-    rows = [f"| `{_cell(name)}` | {_cell(meaning).replace('<', _LESS)} |" for name, meaning in records]
+    rows = [f"| {_code(name)} | {_cell(meaning)} |" for name, meaning in records]
     table = ["| argument or option | meaning |", "|---|---|", *rows, ""] if rows else []
     return "\n".join(["", f"## {words}", "", f"`{usage}`", "", cleandoc(command.help or ""), "", *table])
 
 
+def _code(text: str) -> str:
+    return f"<code>{_cell(text)}</code>" if "|" in text else f"`{' '.join(text.split())}`"
+
+
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    """Neither a tag nor the next cell; by entities, for the site's Markdown would show a backslash."""
+    return " ".join(text.split()).replace("<", "&lt;").replace("|", "&#124;")
 
 
 if __name__ == "__main__":

@@ -91,9 +91,9 @@ class OwnDataset(Section):
         if not isinstance(data, dict) or "name" in data or not isinstance(file := data.get("file"), str):
             return data
         name = Path(file).stem
-        if not re.fullmatch(_NAME, name, re.ASCII):
+        if name and not re.fullmatch(_NAME, name, re.ASCII):
             raise mistake(f"{name!r} is no name of a data set; add one of {_NAME_WORDS}", "name")
-        return {**data, "name": name}
+        return {**data, "name": name} if name else data  # no path of a file, as which it is refused
 
     @field_validator("name")
     @classmethod

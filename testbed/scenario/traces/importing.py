@@ -10,6 +10,7 @@ from typing import Any
 
 from testbed.console import Count
 from testbed.errors import TestbedError
+from testbed.host.places import unfit_file
 from testbed.scenario.requests import numbered
 from testbed.scenario.traces.columns import Columns
 from testbed.scenario.traces.formats import Format, read_arrivals
@@ -77,9 +78,9 @@ def import_trace(wanted: Wanted, progress: Count = lambda _done, _total: None) -
         TestbedError: the file is not as it must be, or nothing or too much is left of it.
     """
     path, ground = wanted.path, wanted.ground
-    sha256 = sha256_of(path)
+    rows, sha256 = estimated_rows(path), sha256_of(path)
     taking, columns = Taking(wanted.scaling), Columns()
-    _read(wanted, taking, columns, progress)
+    _read(wanted, taking, columns, rows, progress)
     longest_bytes = _choose_rows(columns, ground, wanted.lengths.wanted_per_token)
     near = nearness(columns, wanted.lengths, longest_bytes)
     header = {
@@ -94,11 +95,11 @@ def import_trace(wanted: Wanted, progress: Count = lambda _done, _total: None) -
     return Imported(header, _requests(columns, ground), notes(path, near, len(columns)))
 
 
-def _read(wanted: Wanted, taking: Taking, columns: Columns, progress: Count) -> None:
+def _read(wanted: Wanted, taking: Taking, columns: Columns, rows: int, progress: Count) -> None:
     """Read what is wanted into columns."""
     path, devices = wanted.path, wanted.ground.devices
     places = {device: place for place, device in enumerate(devices)}
-    lots, rows = wanted.ground.draw_devices(), estimated_rows(path)
+    lots = wanted.ground.draw_devices()
     most = MAX_LINES + 1 if wanted.most is None else min(wanted.most, MAX_LINES + 1)
     for taken in islice(taking.take(read_arrivals(path, wanted.kind, wanted.device_column)), most):
         device = places[next(lots)]
@@ -120,9 +121,11 @@ def estimated_rows(path: Path) -> int:
     """About how many lines a file has, from its first ones; for progress.
 
     Raises:
-        TestbedError: it cannot be read.
+        TestbedError: it cannot be read, or not twice, as a pipe.
     """
     try:
+        if unfit := unfit_file(path):
+            raise TestbedError(f"{path}: {unfit}; name a file, for it is read twice")
         with path.open("rb") as file:
             start = file.read(1 << 16)
         return start.count(b"\n") * path.stat().st_size // max(1, len(start))

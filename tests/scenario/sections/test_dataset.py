@@ -139,6 +139,10 @@ def test_a_name_that_traces_cannot_have_is_refused(tmp_path: Path) -> None:
     assert loaded(tmp_path, dataset={**dataset, "name": "mine"}).task.data.name == "mine"
 
 
+def test_a_path_without_a_name_is_refused_as_a_path(tmp_path: Path) -> None:
+    assert "task.dataset.file: '/' is a directory" in refusal(tmp_path, dataset=MINE | {"file": "/"})
+
+
 def test_a_set_of_the_hub_is_read_from_a_directory(tmp_path: Path) -> None:
     write_layout("sst2", tmp_path / "glue")
     scenario = loaded(tmp_path, dataset={"name": "sst2", "path": "glue"})

@@ -119,6 +119,12 @@ class TestImport:
         assert set(names[300:]) == {"imdb"}
         assert 60 < names[100:300].count("imdb") < 140
 
+    def test_what_cannot_be_read_twice_is_refused_and_not_waited_for(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path / "pipe", Path("/dev/zero")):
+            with pytest.raises(TestbedError, match="is a pipe, a socket or a device"):
+                made(path, "azure")
+
 
 class TestHowNear:
     def test_it_is_told_in_bytes_and_percent(self, tmp_path: Path) -> None:
