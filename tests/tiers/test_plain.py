@@ -169,7 +169,7 @@ def node() -> Iterator[Node]:
 def test_scalars_of_other_libraries_are_recorded_as_numbers(node: Node, prompt: str) -> None:
     begin({"policy": POLICY}, node)
     assert ask(node.port, prompt, "s1").text == "positive"
-    (record,) = call(node.port, "GET", "/control/records").json
+    (record,) = records(node)
     assert (record["outcome"], record["confidence"], record["answer"]) == ("answered", 0.5, "positive")
     assert record["kept"] is True
     if prompt == "keep":
