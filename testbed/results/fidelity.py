@@ -97,20 +97,22 @@ def is_pending(written: Mapping[str, Any]) -> bool:
 def judge(evidence: Evidence, limits: Limits | None = None) -> Fidelity:
     """Hold the evidence against the rules."""
     limits = limits or Limits()
-    if evidence.not_replayed and not evidence.outcomes:
-        return Fidelity(dict.fromkeys(CLAIMS, (NOTHING_REPLAYED,)), (), evidence, limits)
-    reasons: dict[Claim, tuple[str, ...]] = {
-        "bytes": tuple(against_bytes(evidence)),
-        "decisions": tuple(against_decisions(evidence)),
-        "quality": tuple(against_quality(evidence)),
-        "latency": tuple(against_latency(evidence, limits)),
-    }
+    reasons: dict[Claim, tuple[str, ...]] = dict.fromkeys(CLAIMS, (NOTHING_REPLAYED,))
+    noted: tuple[str, ...] = ()
+    if evidence.outcomes or not evidence.not_replayed:
+        reasons = {
+            "bytes": tuple(against_bytes(evidence)),
+            "decisions": tuple(against_decisions(evidence)),
+            "quality": tuple(against_quality(evidence)),
+            "latency": tuple(against_latency(evidence, limits)),
+        }
+        noted = tuple(notes(evidence, limits))
     for file in evidence.changed_files:
         reasons[file.claim] += (
             f"{file.field}: {file.path} {file.how} during the run: what was used may not be what the "
             "manifest's SHA-256 is of",
         )
-    return Fidelity(reasons, tuple(notes(evidence, limits)), evidence, limits)
+    return Fidelity(reasons, noted, evidence, limits)
 
 
 def against_bytes(evidence: Evidence) -> Iterator[str]:

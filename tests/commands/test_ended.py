@@ -78,11 +78,7 @@ def shown(run: Path) -> None:
     packets(run, "recserve", "edge1-cloud1", limit=1)
 
 
-def drawn(run: Path) -> None:
-    report(run, page=True, figures=True, width=4.0)
-
-
-@pytest.mark.parametrize("command", [report, audit, compared, shown, drawn])
+@pytest.mark.parametrize("command", [report, audit, compared, shown])
 def test_what_ended_it_stands_first_and_the_command_fails(
     command: Callable[[Path], None], ended: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,9 +89,12 @@ def test_what_ended_it_stands_first_and_the_command_fails(
     assert others
 
 
-def test_so_it_does_on_the_page_and_beside_figures(ended: RunDirectory) -> None:
-    with pytest.raises(TestbedError):
-        drawn(ended.path)
+def test_so_it_does_on_the_page_and_beside_figures(
+    ended: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(TestbedError, match="the run ended early"):
+        report(ended.path, page=True, figures=True, width=4.0)
+    assert capsys.readouterr().out.startswith(f"{ended.path}: {SAID}")
     page = (ended.path / PAGE).read_text()
     assert page.index(f'<p class="false">{SAID}.') < page.index("<h2>")
     assert (ended.path / FIGURES / MADE_BY).read_text().startswith(SAID)

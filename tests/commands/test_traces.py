@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import sys
@@ -14,12 +13,10 @@ import pytest
 from testbed.cli import main
 from testbed.scenario.workload.trace_file import read_trace_file
 from tests import ROOT, SCENARIOS
-from tests.scenario.traces.samples import AZURE_2023, BURSTGPT, MOONCAKE, NAMED, written
+from tests.scenario.traces.samples import AZURE, AZURE_2023, AZURE_MISSING, BURSTGPT, MOONCAKE, NAMED, written
 
 TRACES = ROOT / "traces"
 MADE_BY = re.findall(r"^testbed trace .*$", (TRACES / "README.md").read_text(), re.MULTILINE)
-AZURE = os.environ.get("TESTBED_AZURE_TRACE", "")
-"""The conversation trace of 2023 as Azure publishes it; a test needs the file."""
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
@@ -45,7 +42,7 @@ def test_the_repositorys_traces_are_made_again_by_their_commands(
     *words, out = shlex.split(line)[2:]
     if words[0] == "import":
         if not AZURE:
-            pytest.skip("needs TESTBED_AZURE_TRACE, the file as Azure publishes it")
+            pytest.skip(AZURE_MISSING)
         words[2] = AZURE
     monkeypatch.chdir(ROOT)
     assert run(monkeypatch, *words, tmp_path / "again.jsonl") == 0

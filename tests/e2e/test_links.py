@@ -149,8 +149,8 @@ def test_links_and_tiers_that_stand_still_for_seconds_are_named_against_latency(
     reasons = fidelity["reasons"]["latency"]
     for words in (
         "the link process was late",
-        r"edge1 stood still for [12]\.\d s from \d+\.\d s on, frozen",
-        r"cloud1 stood still for [01]\.\d s from \d+\.\d s on, stopped",
+        r"edge1 stood still for \d+\.\d s from \d+\.\d s on, frozen",
+        r"cloud1 stood still for \d+\.\d s from \d+\.\d s on, stopped",
         r"edge1 took \d+ ms of its own for request",
         "cloud1's limit of CPUs was changed from outside: 0.5, then 0.4",
     ):

@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import docker
@@ -15,7 +17,7 @@ import pytest
 
 from testbed.errors import TestbedError
 from testbed.host.processes.waiting import wait_until
-from testbed.network.container import ContainerSpec
+from testbed.network.container import ContainerSpec, TierHost
 from testbed.network.containers import held_process
 from testbed.network.kernel.netns import socket_in
 from testbed.network.kernel.settings import HOST_SYSCTLS, namespace_settings
@@ -179,30 +181,42 @@ def test_settings_that_change_what_tcp_sends_are_fixed_and_told(network: Network
 
 
 GREEDY = """
-import time
+import signal
+signal.signal(signal.SIGUSR1, lambda *_: b"x" * (1 << 30))
 print("x" * 200 + "\\n" * 1000)
 print("I take \\x1b[31m all", flush=True)
-held = bytes(10 << 20)
-time.sleep(4)
-held = b"x" * (1 << 30)
+while True: signal.pause()
 """
+CRASH = """
+import ctypes, signal
+signal.signal(signal.SIGUSR1, lambda *_: ctypes.string_at(0))
+while True: signal.pause()
+"""
+
+
+def ends_when_told(node: TierHost) -> bool:
+    """Whether the node's process has ended, which is told to; it takes no signal before it waits for one."""
+    with suppress(docker.errors.APIError):  # it has ended
+        node.container.kill("SIGUSR1")
+    return not node.lives
 
 
 def test_a_container_that_ends_is_told_with_why_and_its_last_words_which_are_kept(
     image: str, engine: docker.DockerClient, tmp_path: Path
 ) -> None:
     greedy = ContainerSpec("edge1", memory_bytes=32 << 20, command=["python3", "-c", GREEDY])
-    crash = ["python3", "-X", "faulthandler", "-c", "import ctypes, time; time.sleep(3); ctypes.string_at(0)"]
-    specs = asleep(tree(), greedy, ContainerSpec("device1", command=crash))
+    crash = ContainerSpec("device1", command=["python3", "-X", "faulthandler", "-c", CRASH])
+    specs = asleep(tree(), greedy, crash)
     first, later = tmp_path / "first", tmp_path / "later"
     with Network(tree(), run_id(), image=image, containers=specs, client=engine, logs=first) as network:
         edge, device = network.node("edge1"), network.node("device1")
-        wait_until(lambda: b"I take" in edge.container.logs(), 10, 0.05)
+        assert wait_until(lambda: b"I take" in edge.container.logs(), 30, 0.05)
         with pytest.raises(TestbedError, match=r"edge1 .* after 0 s \(edge1 uses \d+ MiB of its 32 MiB\)"):
             wait_ready([NodeControl(edge)], 0, lambda *_: None)
         network.log_to(later)
         assert [path.name for path in first.iterdir()] == ["edge1.log"]
-        wait_until(lambda: not edge.lives and not device.lives, 30, 0.05)
+        for node in (edge, device):
+            assert wait_until(partial(ends_when_told, node), 30, 0.05)
         with pytest.raises(TestbedError) as ended:
             edge.require_running()
         assert str(ended.value) == (

@@ -8,14 +8,14 @@ from typing import Any, get_args, get_origin, get_type_hints
 from testbed.results.columns import RequestRow
 from testbed.results.table_shapes import PER_HOP
 
+_HINTS = get_type_hints(RequestRow)
 _NOTHING: dict[type, Any] = {str: "", float: 0.0, int: 0, bool: False}
 
 
 def filled(row: dict[str, Any]) -> dict[str, Any]:
     """The row with nulls, zeros and empty texts for what it lacks, lists as long as they must be."""
     row = {"path": [], "hops": [], **row}
-    hints = get_type_hints(RequestRow)
-    return {name: row[name] if name in row else _nothing(name, hints[name], row) for name in hints}
+    return {name: row[name] if name in row else _nothing(name, hint, row) for name, hint in _HINTS.items()}
 
 
 def _nothing(name: str, hint: Any, row: dict[str, Any]) -> Any:

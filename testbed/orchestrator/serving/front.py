@@ -191,6 +191,7 @@ class Front:
                 auto_decompress=False,
                 logger=_logger(),
                 handler_cancellation=True,
+                lingering_time=proxy.limits.linger_s,
                 shutdown_timeout=LAST_ANSWERS_S,
             )
             await runner.setup()

@@ -172,7 +172,7 @@ def answer_to(peer: socket.socket) -> bytes:
 def test_who_does_not_end_a_request_is_not_waited_for(
     node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(proxy, "LIMITS", Limits(head_s=0.4, pause_s=0.4))
+    monkeypatch.setattr(proxy, "LIMITS", Limits(head_s=0.4, pause_s=0.4, linger_s=0.4))
     with (
         opened([node.port], one_tier(tmp_path), {}) as (port, _),
         socket.create_connection((HOST, port), timeout=20) as peer,

@@ -17,6 +17,7 @@ from testbed.report.figures.style import Style
 from testbed.report.figures.sweep_chart import DOUBTED
 from testbed.report.figures.sweep_data import SweepData
 from testbed.report.figures.sweep_figures import MAX_MARKS, sweep_subject
+from testbed.results.columns import TABLES
 from testbed.results.directory import RunDirectory
 from testbed.results.fidelity import CLAIMS
 from testbed.study.sweep.points import Point
@@ -102,8 +103,13 @@ def test_names_without_room_for_them_leave_the_plots_their_width(tmp_path: Path)
     sweep = made_sweep(tmp_path / "sweep", given, change=renamed)
     for run in (RunDirectory(sweep.run_path(point)) for point in sweep.points):
         manifest, names = run.read_json("manifest.json"), list(run.read_json("summary.json")["methods"])
+        longer = {}
         for method, name in zip(manifest["scenario"]["methods"], names, strict=True):
+            longer[method["name"]] = name
             method["name"] = name
+        for table in ("requests.parquet", "links.parquet", "tiers.parquet"):
+            rows = [row | {"method": longer[row["method"]]} for row in run.read_table(table)]
+            run.write_table(table, rows, TABLES[table])
         run.write_json("manifest.json", manifest)
         run.seal()
     (figure,) = [

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from tests import ROOT
+
+
+def published() -> str:
+    """The path of Azure's conversation trace of 2023 as it is published; empty where it is not there."""
+    beside = ROOT.parent / "shared" / "data" / "AzureLLMInferenceTrace_conv.csv"
+    return os.environ.get("TESTBED_AZURE_TRACE") or (str(beside) if beside.is_file() else "")
+
+
+AZURE = published()
+AZURE_MISSING = "needs TESTBED_AZURE_TRACE, Azure's conversation trace of 2023 as it is published"
 AZURE_2023 = (
     "TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
     "2023-11-16 18:00:00.5000000,30,44\r\n"

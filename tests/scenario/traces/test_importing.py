@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,16 @@ from testbed.scenario.traces.scaling import Part, Scaling
 from testbed.scenario.workload.datasets import DATASETS, load
 from testbed.scenario.workload.trace_file import MAX_LINE_BYTES, read_trace_file, trace_lines, write_trace
 from tests import QUICKSTART
-from tests.scenario.traces.samples import AZURE_2023, BURSTGPT, BURSTGPT_SESSIONS, MOONCAKE, written
+from tests.scenario.traces.samples import (
+    AZURE,
+    AZURE_2023,
+    AZURE_MISSING,
+    BURSTGPT,
+    BURSTGPT_SESSIONS,
+    MOONCAKE,
+    written,
+)
 
-AZURE = os.environ.get("TESTBED_AZURE_TRACE", "")
-"""The conversation trace of 2023 as Azure publishes it; some tests need the file."""
 BYTES = {example.row: len(example.text.encode()) for example in load("rotten_tomatoes", "test")}
 
 
@@ -167,7 +172,7 @@ class TestHowNear:
         assert len({near.draw(111)[0] for _ in range(200)}) > 100
 
 
-@pytest.mark.skipif(not AZURE, reason="needs TESTBED_AZURE_TRACE, the file as Azure publishes it")
+@pytest.mark.skipif(not AZURE, reason=AZURE_MISSING)
 class TestAzure:
     def test_all_of_it_is_read(self) -> None:
         header = made(Path(AZURE), "azure", ground("imdb", None, 2, 1, 0.0, None)).header
