@@ -98,7 +98,10 @@ def methods_table(summary: Row, tiers: Sequence[str], scorer: Scorer) -> Table:
             if_valid(number(figures["burden_vs_cloud_only"], ".3f"), faithful["bytes"]),
             if_valid(number(figures["burden_vs_direct_cloud"], ".3f"), faithful["bytes"]),
         )
-    notes = ["burden: prompt bytes on all links over cloud-only's; vs direct: over cloud-only's counted once"]
+    notes = [
+        "burden: prompt bytes on all links over cloud-only's, of requests that both answered",
+        "vs direct: over cloud-only's counted once",
+    ]
     reasons = [figures.get("vs_cloud_only_reason") for figures in summary["methods"].values()]
     notes += [f"-: {reason}" for reason in dict.fromkeys(filter(None, reasons))]
     for name, figures in summary["methods"].items():

@@ -93,7 +93,8 @@ class RunDirectory:
         except OSError as error:  # a name that is too long, a directory of somebody else's
             raise TestbedError(f"{path} cannot be looked into ({error.strerror})") from error
         if not there:
-            raise TestbedError(f"{path} is no run directory: it has no manifest.json")
+            lack = "it has no manifest.json" if path.is_dir() else "there is no such directory"
+            raise TestbedError(f"{path} is no run directory: {lack}")
         directory = cls(path)
         directory.schema_version()
         return directory

@@ -117,7 +117,7 @@ def test_the_audit_holds_what_was_decided_against_the_rules(
     manifest = ended.read_json("manifest.json")
     ended.write_json("manifest.json", manifest | {"status": "finished"})
     ended.seal()
-    with pytest.raises(TestbedError, match="1 differences"):
+    with pytest.raises(TestbedError, match="1 difference in"):
         audit(ended.path)
     assert "recserve: 3 of 12 requests have no row" in capsys.readouterr().out
 

@@ -471,7 +471,7 @@ def test_a_run_works_whatever_its_paths_are_called(tmp_path: Path) -> None:
     assert list((odd / "tmp").iterdir()) == []
     assert run_command("report", str(out)).returncode == 0
     audited = run_command("audit", str(out))  # which has no rules for it, and nothing else to say
-    assert "1 differences" in audited.stderr
+    assert "1 difference in" in audited.stderr
     assert "has no rules here" in audited.stdout
     assert wait_until_nothing_is_left() == []
 

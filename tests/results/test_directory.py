@@ -44,6 +44,8 @@ def test_a_directory_whose_captures_would_have_too_long_a_path_is_refused_before
 
 
 def test_what_is_no_run_is_said(tmp_path: Path) -> None:
+    with pytest.raises(TestbedError, match=r"no run directory: there is no such directory"):
+        RunDirectory.open(tmp_path / "none")
     with pytest.raises(TestbedError, match=r"no run directory: it has no manifest\.json"):
         RunDirectory.open(tmp_path)
 
