@@ -416,7 +416,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path: Path) -> None
         (small / "others").write_bytes(bytes(4_000_000))
         refused = run(small / "run")
         (small / "others").unlink()
-        with running(small / "run") as process:
+        with running(small / "run", "--set", "trace.arrivals.rate=4") as process:
             wait_for(process, REPLAYING)
             wait_for_traffic(small / "run", "recserve")
             with pytest.raises(OSError, match="space"):

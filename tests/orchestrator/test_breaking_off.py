@@ -84,7 +84,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     [
         ("open", signal.SIGINT, KeyboardInterrupt),
         ("lockstep", signal.SIGTERM, Terminated),
-        ("closed, users: 3, think: 1ms", signal.SIGINT, KeyboardInterrupt),
+        ("closed, users: 7, think: 1ms", signal.SIGINT, KeyboardInterrupt),
     ],
 )
 def test_a_signal_keeps_what_was_replayed_with_every_byte_and_decision(
