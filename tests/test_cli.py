@@ -291,6 +291,7 @@ def test_an_ordinary_users_cache_is_cleaned_of_machines_and_runs_are_left_to_roo
         for path in (Path(home), *(part for one in left for part in (one.parent, one))):
             path.mkdir(exist_ok=True)
             os.chown(path, 65534, 65534)
+        (Path(home) / "disks" / "0123456789ab.img").touch()
         clean = ["env", f"TESTBED_CACHE={home}", sys.executable, "-m", "testbed.cli", "clean"]
         done = as_nobody(clean, Path(home))
         said = f"removed machine tbvm00000000\nremoved disks {home}/disks\n"
