@@ -13,6 +13,7 @@ import pytest
 
 from testbed.errors import TestbedError
 from testbed.host.cgroup import ContainerGroup, Usage
+from tests.host.control_groups import remove_group
 
 ID = "4f0c" * 16
 
@@ -90,12 +91,7 @@ def groups() -> Iterator[list[Path]]:
             made.append(directory)
     yield made
     for directory in made:
-        for _ in range(50):
-            try:
-                directory.rmdir()
-                break
-            except OSError:  # its process is not reaped yet
-                time.sleep(0.1)
+        remove_group(directory)
 
 
 @pytest.mark.root

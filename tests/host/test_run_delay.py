@@ -16,6 +16,7 @@ from testbed.host.cgroup import ContainerGroup, Usage
 from testbed.host.facts import usable_cpus
 from testbed.host.run_delay import Look, RunDelay, kernel_tells, thread_delays
 from testbed.orchestrator.watch.run_delay import run_delay_watch
+from tests.host.control_groups import remove_group
 
 SPIN = [sys.executable, "-I", "-S", "-c", "while True: pass"]
 
@@ -103,12 +104,7 @@ def limited(cpus: float) -> Iterator[Path]:
             (group / "cpu.max").write_text(f"{cpus * 100_000:.0f} 100000")
         yield group
     finally:
-        for _ in range(50):
-            try:
-                group.rmdir()
-                break
-            except OSError:  # its process is not reaped yet
-                time.sleep(0.1)
+        remove_group(group)
 
 
 @contextmanager

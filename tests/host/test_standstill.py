@@ -17,6 +17,7 @@ import pytest
 from testbed.host.cgroup import ContainerGroup
 from testbed.host.standstill import any_is_stopped, is_frozen
 from testbed.orchestrator.watch.standstill import Seen, StandstillWatch
+from tests.host.control_groups import remove_group
 from tests.host.test_cgroup import ID, write
 
 
@@ -125,12 +126,7 @@ def frozen_at_will() -> Iterator[tuple[str, Path, str, str]]:
         else:
             yield name, group / "cgroup.freeze", "1", "0"
     finally:
-        for _ in range(50):
-            try:
-                group.rmdir()
-                break
-            except OSError:  # its process is not reaped yet
-                time.sleep(0.1)
+        remove_group(group)
 
 
 @pytest.mark.root
