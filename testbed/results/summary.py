@@ -24,6 +24,7 @@ from testbed.scenario.sections.methods import Method
 
 NO_CLOUD_ONLY = "the run has no method in which the top tier alone serves"
 NONE_IN_COMMON = "no request was answered under both"
+NOT_THE_SAME = "the two did not replay the same requests, and frames are not told apart by request"
 NOTHING_CROSSED = "no prompt of theirs crossed a link under it"
 PERCENTILES = (50, 95, 99)
 BURDENS = (
@@ -198,12 +199,19 @@ def _against_cloud_only(
     paper, direct = (burden_paper_bytes(made.method, tiers, made.rows, both) for made in (method, cloud_only))
     if paper is not None and direct:
         figures["burden_paper_vs_cloud_only"] = paper / direct
-    if frame_bytes := cloud_only.figures["frame_bytes"]:
+    if not _same_requests(cloud_only.rows, method.rows):
+        figures.setdefault("vs_cloud_only_reason", NOT_THE_SAME)
+    elif frame_bytes := cloud_only.figures["frame_bytes"]:
         figures["frame_bytes_vs_cloud_only"] = method.figures["frame_bytes"] / frame_bytes
     if method is not cloud_only:
         figures[scorer.difference_key] = _quality_difference(scorer, cloud_only.rows, method.rows)
         figures["latency_vs_cloud_only"] = _latency_difference(cloud_only.rows, method.rows, both)
     return figures
+
+
+def _same_requests(one: Sequence[Row], other: Sequence[Row]) -> bool:
+    """Whether two methods replayed the same requests; in a run that ended early they may not have."""
+    return {row["request_id"] for row in one} == {row["request_id"] for row in other}
 
 
 def _answered(rows: Iterable[Row]) -> set[str]:
@@ -219,9 +227,9 @@ def _quality_difference(
     scorer: Scorer, cloud_only: Sequence[Row], rows: Sequence[Row]
 ) -> dict[str, Any] | None:
     """Difference in quality on the same requests; ``None`` where one is missing, as in a run cut off."""
-    by_request = {row["request_id"]: row for row in rows}
-    if by_request.keys() != {row["request_id"] for row in cloud_only}:
+    if not _same_requests(cloud_only, rows):
         return None
+    by_request = {row["request_id"]: row for row in rows}
     paired = [by_request[row["request_id"]] for row in cloud_only]
     both = _judged(scorer, cloud_only), _judged(scorer, paired)
     return scorer.difference(*both, _references(cloud_only))

@@ -73,6 +73,18 @@ def test_only_requests_that_both_answered_count_in_a_burden(scenario: Scenario) 
     assert found["cloud-only"]["errors"] == {"deadline": 1}
 
 
+def test_frames_of_unequal_numbers_of_requests_are_not_divided(scenario: Scenario) -> None:
+    """As of a run that ended early: 2 requests of one method weigh less than 4 of the other."""
+    rows = [row("cloud-only", n, "cloud", hop_prompt_bytes=[100, 100]) for n in range(4)]
+    rows += [row("recserve", n, hop_prompt_bytes=[100]) for n in range(2)]
+    figures = summarise(scenario, rows, [link("cloud-only"), link("recserve")], FAITHFUL)["methods"][
+        "recserve"
+    ]
+    assert figures["frame_bytes_vs_cloud_only"] is None
+    assert "did not replay the same requests" in figures["vs_cloud_only_reason"]
+    assert figures["burden_vs_cloud_only"] == 0.5
+
+
 def test_the_papers_burden_counts_answers_too_and_cloud_only_as_one_hop(scenario: Scenario) -> None:
     lost: dict[str, Any] = {"outcome": "deadline", "answer": None, "tier": None, "correct": False}
     rows = [row("cloud-only", n, "cloud", prompt_bytes=92, answer="yes") for n in range(3)]
