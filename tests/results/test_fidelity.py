@@ -163,6 +163,15 @@ def test_quality_falls_by_a_request_without_one_outcome_and_an_answer_that_canno
     assert words in only("quality", judge(replace(SOUND, outcomes=[outcomes])))
 
 
+def test_requests_that_failed_while_a_tier_stood_still_speak_against_quality_by_its_name() -> None:
+    verdict = judge(replace(SOUND, stood_still=[replace(FROZEN, failed=3)]))
+    assert verdict.reasons["quality"] == (
+        "recserve: 3 requests failed, or got a stand-in answer, that were under way while edge1 stood still, "
+        "and no event of the scenario asked for that",
+    )
+    assert judge(replace(SOUND, stood_still=[FROZEN])).faithful["quality"]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
