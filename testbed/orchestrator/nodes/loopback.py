@@ -77,7 +77,7 @@ class Patience:
             waited_s = time.monotonic() - began_s
             if waited_s > timeout_s:
                 return
-            if waited_s > LONG_S and not told:
+            if waited_s > LONG_S and not told and self._still_since_s is None:
                 told = True
                 self.tell(f"waiting for {self.name} to answer {what}: for {timeout_s:.0f} s at most")
         self._still_since_s = None
