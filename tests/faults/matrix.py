@@ -205,7 +205,7 @@ WRONG: Mapping[tuple[str, Phase], Mapping[str, str]] = {
     ("capture killed", "replaying"): {"bytes": "tcpdump"},
     ("disk full", "replaying"): {"bytes": "", "latency": ""},
     ("link process killed", "replaying"): {"bytes": "", "latency": ""},
-    ("tier killed", "replaying"): {"latency": ""},
+    ("tier killed", "replaying"): {"quality": TIER, "latency": ""},
     ("run stands still", "replaying"): {"latency": "requests were sent late"},
     ("link process stands still", "replaying"): {"latency": "the link process was late"},
     ("tier stands still", "replaying"): {"latency": TIER},
