@@ -48,6 +48,7 @@ from testbed.results.evidence import (
 )
 from testbed.scenario.patience import round_trip_s
 from testbed.scenario.reports import ProcessReport
+from testbed.scenario.sections.events import NodeEvent
 from testbed.scenario.sections.methods import Method
 from testbed.wire.capture import Capture, CaptureReport
 from tiers.records import MAX_RECORDS
@@ -170,7 +171,8 @@ def observe(
             before = read_when_quiet(network, slowest_s)
         probe_watch, cpu_watch = ProbeWatch(session.probes), CpuWatch()
         at_start, start_offset_ns = _usage(session), _clock_offset_ns()
-        standstill = StandstillWatch(session.groups, network.relays)
+        asked = {event.target for event in session.inputs.scenario.events if isinstance(event, NodeEvent)}
+        standstill = StandstillWatch(session.groups, network.relays, tell=session.reporter.say, asked=asked)
         with standstill, probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
             traffic = asking() if asking else _replay(session, method, spec, progress, ahead, broken)
             _hold_signals(session, method, broken)

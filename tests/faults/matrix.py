@@ -133,6 +133,7 @@ class Seen:
         report: exit status of ``testbed report`` on it, and the last line.
         faithful: each verdict; empty without verdicts.
         reasons: against each verdict.
+        commit: of the testbed that was tried.
     """
 
     status: int
@@ -148,6 +149,7 @@ class Seen:
     report_traceback: bool = False
     faithful: Mapping[str, bool] = field(default_factory=dict)
     reasons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    commit: str = ""
 
 
 def complaints(cell: Cell, seen: Seen) -> list[str]:

@@ -46,6 +46,7 @@ def test_a_tier_that_stays_paused_is_named_and_waited_for_once(tmp_path: Path) -
     status, took_s, printed = paused("replaying", tmp_path)
     assert status == 1, printed
     assert took_s < DEADLINE_S + STILL_PATIENCE_S + ELSE_S
+    assert f"{TIER} has stood still for 4 s by now, {FROZEN}" in printed
     assert f"{TIER} stands still, {FROZEN}: waiting for it to answer disconnect, for 20 s at most" in printed
     last = printed.strip().splitlines()[-1]
     said = rf"testbed: node {TIER} does not answer disconnect \(it has stood still for 20 s, {FROZEN}\)"
