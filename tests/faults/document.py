@@ -34,7 +34,7 @@ say what of that to believe.
 | --- | --- | --- | --- | --- |
 {summary}
 
-A tier that is paused for good (`docker pause`, a debugger) is waited for 20 s after its requests'
+A tier that is paused for good (`docker pause`, a debugger) is waited for 10 s after its requests'
 deadlines, which the run says while it waits. Then the run ends with status 1 and names the tier; latency
 and quality are false and name it, too.
 

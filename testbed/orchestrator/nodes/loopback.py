@@ -21,7 +21,7 @@ from testbed.results.standstill import HOW
 from tiers.protocol import TIER_PORT
 from tiers.stamped import StampedSocket
 
-STILL_PATIENCE_S = 20.0
+STILL_PATIENCE_S = 10.0
 """How long a node that stands still is waited for: it may be about to go on."""
 LONG_S = 10.0
 """From then on it is said that a node is waited for that is at work."""
