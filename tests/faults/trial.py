@@ -31,15 +31,15 @@ SETTLE_S = 10.0
 DISK = "12m"
 
 
-def try_cell(cell: Cell, scratch: Path) -> Seen:
-    """Run the scenario, let the fault happen in the phase, and look at what is left, kept and said.
+def try_cell(cell: Cell, scratch: Path, scenario: Path = SCENARIO) -> Seen:
+    """Run a scenario like the matrix's, let the fault happen in the phase; see what is left, kept and said.
 
     Raises:
         TestbedError: the run did not come so far, or what the fault would happen to is not there.
     """
     disk = disk_of(DISK) if cell.fault.target == "disk" else nullcontext(scratch)
     try:
-        with disk as place, under_way(SCENARIO, place / "run", scratch / "log") as run:
+        with disk as place, under_way(scenario, place / "run", scratch / "log") as run:
             wait_for_phase(run, "preparing")
             run_id = next(name for name, pid in live_runs().items() if pid == run.process.pid)
             wait_for_phase(run, cell.phase)
