@@ -122,7 +122,12 @@ def test_a_tier_that_ends_costs_its_own_records_alone(tmp_path: Path) -> None:
     assert {path for row in part.requests for path in row["path"]} == {"device1"}
     assert reasons["bytes"] == []
     assert reasons["decisions"] == ["recserve: the records of cloud1 are lost"]
-    assert reasons["quality"] == ["cloud-only was not replayed"]
+    not_replayed, failed = reasons["quality"]
+    assert not_replayed == "cloud-only was not replayed"
+    assert failed.startswith("recserve: ")
+    assert failed.endswith(
+        " requests failed, or got a stand-in answer, and cloud1 had ended or did not answer"
+    )
     assert "the records of cloud1 under recserve are lost" in str(ended_early(session.directory))
 
 
