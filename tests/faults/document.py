@@ -52,7 +52,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     (
         "`kill -9` of the run, also by the kernel for want of memory",
         ("SIGKILL",),
-        "the tables of each method that had ended, not judged; the manifest says `running`",
+        "the tables of each method that had ended, not sealed and mostly not judged",
         "`testbed clean`, and run again",
     ),
     (
@@ -76,7 +76,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     (
         "the disk becomes full",
         ("disk full",),
-        "what was measured until then, judged and sealed in room that is kept for it",
+        "what was measured until then, judged and sealed in room that is kept for it; the whole run, if all was",
         "make room, and run again",
     ),
     (
@@ -114,14 +114,15 @@ A cell says `holds`, or what does not: `left`, `lost`, `untrue` or `unsaid`.
 GRID_HEAD = "## All faults in all phases"
 TARGETS = f"""\
 *Killed* is SIGKILL. *Stands still* is SIGSTOP for {STOPPED_S:g} s, then SIGCONT. A full disk is the run
-directory's own, filled to the last byte. The phases:
+directory's own, filled to the last byte. In cells that say *not yet* or *ended*, there is nothing that the
+fault could happen to. The phases:
 """
 
 
 def document(found: Mapping[Cell, Seen], soak: str, *, host: str, date: str) -> str:
     """The page. ``soak`` is its last chapter's text, in Markdown; without one there is no such chapter."""
-    commits = dict.fromkeys(seen.commit for seen in found.values() if seen.commit)
-    when = ", ".join([date, *(f"commit {commit}" for commit in commits)])
+    commits = list(dict.fromkeys(seen.commit for seen in found.values() if seen.commit))
+    when = f"{date}, commit {' to '.join(dict.fromkeys([*commits[:1], *commits[-1:]]))}"
     parts = [
         HEAD.format(tried=len(found), host=host, when=when, summary="\n".join(_summary(found))),
         TERMS.format(methods=" and ".join(METHODS), requests=REQUESTS),
@@ -140,7 +141,7 @@ def _summary(found: Mapping[Cell, Seen]) -> Iterator[str]:
         seen = [found[cell] for cell in CELLS if cell.fault.name in faults and cell in found]
         statuses = dict.fromkeys(_status(one) for one in seen)
         left = sorted({thing.split()[0] for one in seen for thing in one.left})
-        stays = f"{', '.join(left)}, until `testbed clean`" if left else "nothing"
+        stays = f"{', '.join(map(_several, left))}, until `testbed clean`" if left else "nothing"
         yield _row(what, " or ".join(statuses) or "-", stays if seen else "-", kept, mend)
 
 
@@ -208,16 +209,18 @@ def _kept(cell: Cell, seen: Seen) -> str:
 def kinds(left: Collection[str]) -> str:
     """What is left in a few words: ``2 containers, 1 lock``."""
     counted = Counter(found.split()[0] for found in left)
-    words = [
-        f"{count} {kind}{('es' if kind == 'process' else 's') * (count > 1)}"
-        for kind, count in counted.items()
-    ]
+    words = [f"{count} {_several(kind) if count > 1 else kind}" for kind, count in counted.items()]
     return ", ".join(words) or "nothing"
+
+
+def _several(kind: str) -> str:
+    return f"{kind}{'es' if kind == 'process' else 's'}"
 
 
 def _shown(sentence: str) -> str:
     """A sentence of a run, without what is this run's alone."""
     sentence = re.sub(r"\btb[a-z0-9]{4}(?=[a-z-])", "tb", sentence.removeprefix("testbed: "))
+    sentence = re.sub(r"this run \([a-z0-9]{4}\)", "this run (…)", sentence)
     sentence = re.sub(r"/tmp/[^\s:;,]*", "/tmp/…", sentence)
     return sentence.replace("|", "\\|")[:200]
 

@@ -97,8 +97,8 @@ class Cell:
         """Why there is nothing that the fault could happen to; ``None`` if there is."""
         first, last = (place(phase) for phase in _LIVES.get(self.fault.target, ("preparing", "sealing")))
         if place(self.phase) < first:
-            return "does not exist yet"
-        return "has ended" if place(self.phase) > last else None
+            return "not yet"
+        return "ended" if place(self.phase) > last else None
 
 
 def place(phase: Phase) -> int:
