@@ -5,6 +5,7 @@ Progress goes to standard error; standard output is for results.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +22,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+LONG_S = 5.0
+"""From then on it is said what is waited for."""
 Count = Callable[[int, int], None]
 """Called with how many are done, and of how many."""
 
@@ -103,6 +106,17 @@ class Reporter:
             task = progress.add_task(what, total=total)
             yield lambda done, of: progress.update(task, completed=done, total=of)
         self.say(what)
+
+    @contextmanager
+    def waiting(self, what: str, timeout_s: float) -> Iterator[None]:
+        """Say what the block waits for, and how long at most, if that takes more than :data:`LONG_S`."""
+        timer = threading.Timer(LONG_S, self.say, [f"waiting for {what}: for {timeout_s:.0f} s at most"])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     @contextmanager
     def watching(self, look: Callable[[], Glance]) -> Iterator[None]:

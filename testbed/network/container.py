@@ -16,11 +16,13 @@ from docker.types import LogConfig
 from docker.types import Mount as DockerMount
 
 from testbed.errors import TestbedError
+from testbed.host.cgroup import ContainerGroup
 from testbed.host.cgroup_limits import container_limits
 from testbed.host.files import write_whole
 from testbed.host.processes.proc import HeldProcess, network_namespace
 from testbed.host.processes.reporting import end_of, last_line
 from testbed.host.processes.waiting import wait_until
+from testbed.host.standstill import How
 from testbed.network.containers import (
     ENGINE_ERRORS,
     OWN_NETWORK,
@@ -115,6 +117,14 @@ class TierHost(SiteHost):
     def lives(self) -> bool:
         """Whether the container's first process has not ended."""
         return self.process is not None and self.process.lives
+
+    def stands_still(self) -> How | None:
+        """Why the container's processes do nothing at this moment; ``None`` if they may, or have ended."""
+        try:
+            glance = ContainerGroup(str(self.container.id)).glance()
+        except TestbedError:  # it has ended
+            return None
+        return None if glance is None else glance.how
 
     @property
     def pid(self) -> int | None:

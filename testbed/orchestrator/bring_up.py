@@ -132,8 +132,8 @@ def bring_up(
         )
     for lack in network.link_process.lacks:
         reporter.say(lack)
-    nodes = [NodeControl(host) for host in network.hosts if isinstance(host, TierHost)]
-    behind = {host.spec.node: NodeControl(host) for host in network.engines}
+    nodes = [NodeControl(host, reporter.say) for host in network.hosts if isinstance(host, TierHost)]
+    behind = {host.spec.node: NodeControl(host, reporter.say) for host in network.engines}
     with network_alive(network):
         calibrated = _warm_up(nodes, list(behind.values()), inputs, manifest.directory, reporter)
         groups = {node.name: _group(node, behind.get(node.name)) for node in nodes}

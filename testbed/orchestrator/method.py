@@ -151,7 +151,9 @@ def account(
         backlog=backlogs(observed.after, topology),
         overflows=overflows(method, observed.records, observed.forgotten),
         breakers=breakers(method, observed.records),
-        stood_still=stood_still(method, observed.seen, observed.behind, observed.events, observed.start_s),
+        stood_still=stood_still(
+            method, observed.seen, observed.behind, observed.events, observed.start_s, observed.outcomes
+        ),
         own_times=own_times(method, observed.records, observed.seen, observed.events, observed.start_s),
         findings=[
             *(f"{method}: {link}: {text}" for link, account in captured.items() for text in account.findings),

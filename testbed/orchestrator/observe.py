@@ -19,6 +19,7 @@ from testbed.errors import TestbedError
 from testbed.host.cgroup import Usage
 from testbed.host.processes.waiting import wait_until
 from testbed.network.link import WanLink
+from testbed.network.network import Network
 from testbed.orchestrator.backend_captures import BackendCaptures
 from testbed.orchestrator.breaking_off import BREAKS, WAIT_S, BreakingOff
 from testbed.orchestrator.estimate import NOTHING_AHEAD, Ahead
@@ -47,6 +48,7 @@ from testbed.results.evidence import (
 )
 from testbed.scenario.patience import round_trip_s
 from testbed.scenario.reports import ProcessReport
+from testbed.scenario.sections.events import NodeEvent
 from testbed.scenario.sections.methods import Method
 from testbed.wire.capture import Capture, CaptureReport
 from tiers.records import MAX_RECORDS
@@ -165,22 +167,24 @@ def observe(
         backends = stack.enter_context(BackendCaptures(network.backends, session.directory, method.name))
         network.link_process.begin(session.inputs.scenario.seed, method.name)
         slowest_s = round_trip_s(session.inputs.under_events.links)
-        before = read_when_quiet(network, slowest_s)
+        with session.reporter.waiting("the links to come to rest", QUIET_TIMEOUT_S):
+            before = read_when_quiet(network, slowest_s)
         probe_watch, cpu_watch = ProbeWatch(session.probes), CpuWatch()
         at_start, start_offset_ns = _usage(session), _clock_offset_ns()
-        standstill = StandstillWatch(session.groups, network.relays)
+        asked = {event.target for event in session.inputs.scenario.events if isinstance(event, NodeEvent)}
+        standstill = StandstillWatch(session.groups, network.relays, tell=session.reporter.say, asked=asked)
         with standstill, probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
             traffic = asking() if asking else _replay(session, method, spec, progress, ahead, broken)
             _hold_signals(session, method, broken)
-        timeout_s = QUIET_TIMEOUT_S
         if broken.error is not None:
-            timeout_s = 0.0 if network.link_process.has_ended else WAIT_S
-            _wait_for_records(session, traffic.outcomes, timeout_s)
+            _wait_for_records(session, traffic.outcomes, _rest_s(network, broken))
         broken.tried(lambda: on_all(nodes, lambda node: node.disconnect()))
-        closed = not session.inputs.scenario.events or wait_until_connections_closed(
-            network, slowest_s, timeout_s
-        )
-        after = read_when_quiet(network, slowest_s, timeout_s)
+        timeout_s = _rest_s(network, broken)
+        with session.reporter.waiting("connections to close, and the links to come to rest", timeout_s):
+            closed = not session.inputs.scenario.events or wait_until_connections_closed(
+                network, slowest_s, timeout_s
+            )
+            after = read_when_quiet(network, slowest_s, timeout_s)
         used = {
             name: usage.since(at_start[name])
             for name, usage in (broken.tried(lambda: _usage(session)) or {}).items()
@@ -218,6 +222,13 @@ def observe(
 
 def _hold_signals(session: Session, method: Method, broken: BreakingOff) -> None:
     broken.hold_signals(lambda: session.reporter.say(f"{method.name} is accounted for first"))
+
+
+def _rest_s(network: Network, broken: BreakingOff) -> float:
+    """How long the links may take to come to rest; not long where something has gone that they need."""
+    if broken.error is None:
+        return QUIET_TIMEOUT_S
+    return 0.0 if network.link_process.has_ended else WAIT_S
 
 
 def _wait_for_records(session: Session, outcomes: Sequence[Outcome], timeout_s: float) -> None:

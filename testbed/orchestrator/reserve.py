@@ -9,23 +9,29 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from testbed.errors import TestbedError
+from testbed.errors import TestbedError, is_disk_full
 from testbed.host.processes.signals import interrupt_main, undisturbed
 
 RESERVE = ".reserve"
 """The file that takes up the room; no name of a sealed file begins with a dot."""
 LEAST_FREE_BYTES = 256 << 10
 LOOKED_EVERY_S = 0.2
+T = TypeVar("T")
 
 
 class Reserve:
-    """Room in a directory while the block runs; freed at its end, for what is to be written then.
+    """Room in a directory from the block's begin until :meth:`close`, for what is to be written after it.
 
-    If the disk becomes full, the main thread is interrupted.
+    If the disk becomes full in the block, the main thread is interrupted; and later, :meth:`write` uses the
+    room.
+
+    Attributes:
+        was_needed: whether :meth:`write` used it.
 
     Raises:
         TestbedError: on entering: there is no such room. On leaving: the disk became full meanwhile, whatever
@@ -36,6 +42,7 @@ class Reserve:
         self._directory, self._size_bytes = directory, size_bytes
         self._ended = threading.Event()
         self._is_full = False
+        self.was_needed = False
         self._thread = threading.Thread(target=self._watch, name="disk-watch", daemon=True)
         self._interrupts = threading.current_thread() is threading.main_thread()
 
@@ -56,13 +63,32 @@ class Reserve:
         with undisturbed(forget=True) as arrived:
             self._ended.set()
             self._thread.join()
-            (self._directory / RESERVE).unlink(missing_ok=True)
         if self._is_full:
+            self.close()
             raise TestbedError(
                 f"{self._directory}: no space left on its disk while the run went on; make room and run again"
             ) from error
         for number in arrived[:1]:  # none of ours
             signal.raise_signal(number)
+
+    def write(self, act: Callable[[], T]) -> T:
+        """Do what writes whole files; where the disk is full, once more with the room that was kept.
+
+        Raises:
+            OSError: that was not enough.
+        """
+        try:
+            return act()
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            self.was_needed = True
+            self.close()
+            return act()
+
+    def close(self) -> None:
+        """Free the room."""
+        (self._directory / RESERVE).unlink(missing_ok=True)
 
     def _watch(self) -> None:
         while not self._ended.wait(LOOKED_EVERY_S):

@@ -6,7 +6,7 @@ Whatever ends it, all that it made in the kernel and in Docker is removed, and w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from testbed.console import Reporter
@@ -62,7 +62,7 @@ def run_on(network: HeldNetwork, scenario: Scenario, out: Path | None = None) ->
     manifest = Manifest(directory, str(network.run_id), inputs, parts)
     measured = Measured()
     room = Reserve(directory.path, last_words_bytes(len(inputs.trace), len(inputs.scenario.methods)))
-    with concluded(network, manifest, inputs, measured), room:
+    with concluded(network, manifest, inputs, measured, room):
         write_trace(inputs.trace, directory.path / "trace.jsonl")
         with network.lent(inputs, manifest) as session:
             try_policies(session)
@@ -75,11 +75,17 @@ def run_on(network: HeldNetwork, scenario: Scenario, out: Path | None = None) ->
 
 
 @contextmanager
-def concluded(network: HeldNetwork, manifest: Manifest, inputs: Inputs, measured: Measured) -> Iterator[None]:
-    """Write to the manifest how the block ended, and conclude with what was measured until then."""
+def concluded(
+    network: HeldNetwork, manifest: Manifest, inputs: Inputs, measured: Measured, room: Reserve
+) -> Iterator[None]:
+    """Write to the manifest how the block ended, and conclude with what was measured until then.
+
+    ``room`` is kept on the disk for that.
+    """
     status, ended_by = "failed", None
     try:
-        yield
+        with room:
+            yield
         status = FINISHED
     except KeyboardInterrupt:
         status = "interrupted"
@@ -91,13 +97,18 @@ def concluded(network: HeldNetwork, manifest: Manifest, inputs: Inputs, measured
         ended_by = explained(error) or f"a defect of the testbed: {error!r}"
         raise
     finally:
-        with undisturbed():  # however impatient the user is
-            manifest.end(status, ended_by, measured.broken_off)
+        with undisturbed(), closing(room):  # however impatient the user is
+            room.write(lambda: manifest.end(status, ended_by, measured.broken_off))
             measured.changed = [found for source in manifest.sources if (found := source.changed())]
             measured.pending = measured.pending and status == FINISHED
-            sealed = conclude(manifest.directory, measured.inputs or inputs, measured, manifest.ended_early)
+            judged, early = measured.inputs or inputs, manifest.ended_early
+            sealed = room.write(lambda: conclude(manifest.directory, judged, measured, early))
             if measured.pending:
                 network.await_judgement(sealed)
+        if room.was_needed:
+            network.reporter.warn(
+                f"the disk of {manifest.directory.path} is full; make room before the next run"
+            )
         if status != FINISHED:
             network.reporter.warn(f"what was measured so far is in {manifest.directory.path}")
 

@@ -166,6 +166,8 @@ class StoodStill:
     ``frozen``: by its control group's freezer, as ``docker pause`` does it; ``stopped``: by a signal or a
     debugger. ``node`` is a node, or what is behind one: ``edge1's engine``, or ``edge1's relay`` to one
     outside. To within the time between two looks: a tenth of a second, or more with many containers.
+
+    ``failed``: requests that were under way meanwhile and ended in an error, or with a stand-in answer.
     """
 
     method: str
@@ -173,6 +175,7 @@ class StoodStill:
     how: Literal["frozen", "stopped"]
     at_s: float
     seconds: float
+    failed: int = 0
 
 
 @dataclass(frozen=True)

@@ -167,8 +167,9 @@ def against_decisions(evidence: Evidence) -> Iterator[str]:
 
 
 def against_quality(evidence: Evidence) -> Iterator[str]:
-    """Each method in which a request has not exactly one outcome, an answer is none of the labels, or a tier
-    made answers up because its recordings lack them.
+    """Each method in which a request has not exactly one outcome, an answer is none of the labels, a tier
+    made answers up because its recordings lack them, or requests failed for one that stood still or ended
+    unasked.
     """
     if evidence.outcomes is None:
         yield "outcomes were not counted"
@@ -191,6 +192,20 @@ def against_quality(evidence: Evidence) -> Iterator[str]:
         for tier, times in outcome.made_up.items():
             if times and tier not in outcome.tiers_made_up:
                 yield f"{outcome.method}: {tier} made up {times} answers that its recordings lack"
+    lost = {broken.method: broken.lost for broken in evidence.broken_off if broken.lost}
+    for outcome in evidence.outcomes:
+        failed = sum(outcome.ended.values()) - outcome.ended.get("answered", 0) + outcome.degraded
+        if failed and outcome.method in lost:
+            yield (
+                f"{outcome.method}: {failed} requests failed, or got a stand-in answer, and "
+                f"{', '.join(lost[outcome.method])} had ended or did not answer"
+            )
+    for stood in evidence.stood_still or ():
+        if stood.failed:
+            yield (
+                f"{stood.method}: {stood.failed} requests failed, or got a stand-in answer, that were under "
+                f"way while {stood.node} stood still, and no event of the scenario asked for that"
+            )
 
 
 def notes(evidence: Evidence, limits: Limits) -> Iterator[str]:

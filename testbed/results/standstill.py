@@ -9,7 +9,7 @@ from testbed.results.columns import EventRow
 from testbed.results.evidence import Evidence, OwnTime, StoodStill
 from testbed.results.limits import Limits
 
-_HOW = {"frozen": "frozen by its control group, as docker pause does", "stopped": "stopped by a signal"}
+HOW = {"frozen": "frozen by its control group, as docker pause does", "stopped": "stopped by a signal"}
 
 
 def against_standstill(evidence: Evidence, limits: Limits) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _quota(cpus: float | None) -> str:
 def _stood(stood: StoodStill) -> str:
     return (
         f"{stood.method}: {stood.node} stood still for {stood.seconds:.1f} s from {stood.at_s:.1f} s on, "
-        f"{_HOW[stood.how]}, and no event of the scenario asked for it"
+        f"{HOW[stood.how]}, and no event of the scenario asked for it"
     )
 
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--soak", type=Path, help="what `python -m tests.faults.soak` printed")
     parser.add_argument("--out", type=Path, default=DOCUMENT, help="the document")
     given = parser.parse_args(arguments)
+    commit = str(host_facts()["commit"])[:12]
     found = read_seen(given.seen) if given.seen else {}
     engine()
     if own_engine() is None:
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> int:
             continue
         with tempfile.TemporaryDirectory(prefix="testbed-faults-") as scratch:
             try:
-                seen = try_cell(cell, Path(scratch))
+                seen = replace(try_cell(cell, Path(scratch)), commit=commit)
             except (TestbedError, subprocess.TimeoutExpired) as error:
                 print(f"{time.monotonic() - began_s:6.0f} s  {cell}: not tried: {error}", flush=True)
                 continue
@@ -61,18 +62,16 @@ def main(arguments: list[str]) -> int:
         print(f"{time.monotonic() - began_s:6.0f} s  {cell}: {seen.status}; {told}", flush=True)
     if not given.cells:
         soak = given.soak.read_text() if given.soak else ""
-        given.out.write_text(document(found, soak, **place()))
+        given.out.write_text(document(found, soak, host=host(), date=f"{datetime.now(UTC):%Y-%m-%d}"))
         print(f"written: {given.out}")
     return 0 if holds(found, given.cells or CELLS) else 1
 
 
-def place() -> dict[str, str]:
-    """Where and when the cells were tried, for the document's head."""
+def host() -> str:
+    """Where the cells were tried, for the document's head."""
     facts = host_facts()
-    host = (
-        f"{facts['distribution']}, kernel {facts['kernel']}, {facts['cpus']} CPUs, {facts['tools']['docker']}"
-    )
-    return {"host": host, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": str(facts["commit"])[:12]}
+    kernel, cpus, docker = facts["kernel"], facts["cpus"], facts["tools"]["docker"]
+    return f"{facts['distribution']}, kernel {kernel}, {cpus} CPUs, {docker}"
 
 
 def read_seen(path: Path) -> dict[Cell, Seen]:

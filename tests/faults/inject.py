@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
+from docker.models.containers import Container
+
 from testbed.host.engine import HOST, engine
 from testbed.host.files import text_of
 from testbed.host.processes.proc import PROC, Process, command_line, command_name, process_ids
@@ -46,6 +48,8 @@ BRIEF: frozenset[Phase] = frozenset(("preparing", "starting", "warming", "accoun
 """Phases that may be over in a moment: the run is held still, so that the fault comes within them."""
 ENGINE = ("dockerd", "containerd")
 """How the names of an engine's processes begin."""
+OWN_SIGNALS = ("env", "--default-signal=INT,HUP")
+"""Begins a command whose process is to be ended by these, even if they are ignored here, as by ``nohup``."""
 UNDER_WAY_FRAMES = 8
 """So many are those of two requests and their answers."""
 
@@ -87,7 +91,7 @@ def under_way(scenario: Path, out: Path, log: Path, *arguments: str) -> Iterator
     mark = uuid4().hex
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [*COMMAND, "run", str(scenario), "--out", str(out), *arguments],
+            [*OWN_SIGNALS, *COMMAND, "run", str(scenario), "--out", str(out), *arguments],
             cwd=ROOT,
             env=os.environ | {MARK: mark},
             stdin=subprocess.DEVNULL,
@@ -205,7 +209,8 @@ def pid_of(target: Target, run: UnderWay) -> int | None:
     if target == "engine":
         return own_engine()
     if target == "tier":
-        return _tier()
+        container = tier()
+        return None if container is None else container.attrs["State"]["Pid"] or None
     return _found(run, target)
 
 
@@ -218,9 +223,10 @@ def _found(run: UnderWay, target: Target) -> int | None:
     return None
 
 
-def _tier() -> int | None:
+def tier() -> Container | None:
+    """The container that faults of a tier happen to."""
     found = engine().containers.list(filters={"label": RUN_LABEL, "name": TIER}, ignore_removed=True)
-    return found[0].attrs["State"]["Pid"] or None if found else None
+    return found[0] if found else None
 
 
 def own_engine() -> int | None:

@@ -97,8 +97,8 @@ class Cell:
         """Why there is nothing that the fault could happen to; ``None`` if there is."""
         first, last = (place(phase) for phase in _LIVES.get(self.fault.target, ("preparing", "sealing")))
         if place(self.phase) < first:
-            return "does not exist yet"
-        return "has ended" if place(self.phase) > last else None
+            return "not yet"
+        return "ended" if place(self.phase) > last else None
 
 
 def place(phase: Phase) -> int:
@@ -133,6 +133,7 @@ class Seen:
         report: exit status of ``testbed report`` on it, and the last line.
         faithful: each verdict; empty without verdicts.
         reasons: against each verdict.
+        commit: of the testbed that was tried.
     """
 
     status: int
@@ -148,6 +149,7 @@ class Seen:
     report_traceback: bool = False
     faithful: Mapping[str, bool] = field(default_factory=dict)
     reasons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    commit: str = ""
 
 
 def complaints(cell: Cell, seen: Seen) -> list[str]:
@@ -193,7 +195,7 @@ def _lost(cell: Cell, seen: Seen) -> Iterator[str]:
     for method, least in wanted.items():
         if (kept := (seen.rows or {}).get(method, 0)) < least:
             yield f"lost: {least - kept} of {least} requests of {method}"
-    if seen.sealed is False and cell.fault.name != "SIGKILL" and not _sealed_by_nobody(cell, seen):
+    if seen.sealed is False and cell.fault.name != "SIGKILL":
         yield "lost: the seal is missing or does not hold"
     if seen.manifest == "running" and cell.fault.name != "SIGKILL":
         yield "lost: the manifest says that the run is still going on"
@@ -201,17 +203,11 @@ def _lost(cell: Cell, seen: Seen) -> Iterator[str]:
         yield "lost: there is no run directory"
 
 
-def _sealed_by_nobody(cell: Cell, seen: Seen) -> bool:
-    """Whether the disk became full under the last files of a whole run, and `testbed report` says so."""
-    told = seen.report is not None and seen.report[0] != 0
-    return cell.fault.target == "disk" and place(cell.phase) >= place("judging") and told
-
-
 WRONG: Mapping[tuple[str, Phase], Mapping[str, str]] = {
     ("capture killed", "replaying"): {"bytes": "tcpdump"},
     ("disk full", "replaying"): {"bytes": "", "latency": ""},
     ("link process killed", "replaying"): {"bytes": "", "latency": ""},
-    ("tier killed", "replaying"): {"latency": ""},
+    ("tier killed", "replaying"): {"quality": TIER, "latency": ""},
     ("run stands still", "replaying"): {"latency": "requests were sent late"},
     ("link process stands still", "replaying"): {"latency": "the link process was late"},
     ("tier stands still", "replaying"): {"latency": TIER},
@@ -260,6 +256,8 @@ def promised_statuses(cell: Cell) -> tuple[int, ...]:
         return (0,)
     if fault.target == "engine":  # which a run starts anew before it has containers, and needs no more after
         return (0,) if at < place("starting") or at >= place("judging") else (1,)
+    if fault.target == "disk" and at >= place("judging"):  # its last words have their room, its page may not
+        return (0, 1)
     return (1,)
 
 

@@ -36,6 +36,7 @@ ENDED = replace(
     report=(1, "testbed: RUN: the run ended early"),
     faithful=TRUE | {"quality": False, "latency": False},
     reasons=dict.fromkeys(("quality", "latency"), ("it was ended",)),
+    commit="abc",
 )
 DOUBTED = replace(FINISHED, faithful=TRUE | {"latency": False}, reasons={"latency": ("cloud1 stood still",)})
 
@@ -57,8 +58,8 @@ def test_the_subset_has_each_phase_and_each_fault() -> None:
 def test_parts_of_a_run_have_their_time() -> None:
     lacking = {str(cell): cell.lacks_target for cell in CELLS if cell.lacks_target}
     assert len(lacking) == 28
-    assert lacking["capture killed while measuring"] == "does not exist yet"
-    assert lacking["tier killed while sealing"] == "has ended"
+    assert lacking["capture killed while measuring"] == "not yet"
+    assert lacking["tier killed while sealing"] == "ended"
     assert "engine killed while sealing" not in lacking
 
 
@@ -131,12 +132,14 @@ def test_the_page_has_each_cell_and_says_what_does_not_hold() -> None:
     found[cell_of("SIGINT while replaying")] = replace(
         ENDED, left=("container tb1", "container tb2", "lock a")
     )
-    page = document(found, "No slope.", host="a host", date="2026-01-01", commit="abc")
+    page = document(found, "No slope.", host="a host", date="2026-01-01")
     grid = [row.split(" | ") for row in page.splitlines() if row.startswith("| SIGINT |")]
     assert grid[0][1:6] == ["holds"] * 5
     assert grid[0][6:] == ["**left**", "**lost**", "**lost** **untrue**", "**lost** **untrue** |"]
     assert "| SIGINT | 130 | 2 containers, 1 lock; after `clean` nothing |" in page
     assert "- SIGINT: left: container tb1, container tb2, lock a" in page
+    assert "from 89 real runs on a host (2026-01-01, commit abc)" in " ".join(page.split())
+    assert "| `kill -9` of the run, also by the kernel for want of memory | 130 | nothing |" in page
     assert page.endswith("## An hour of it\n\nNo slope.\n")
     assert not holds(found)
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from testbed.host.processes.proc import command_line
 from testbed.host.processes.run_lock import live_runs, lock_file
 from testbed.host.processes.waiting import wait_until
 from testbed.network.leftovers import find_leftovers, remove_leftovers
+from tests.disks import disk_of
 from tests.e2e.runs import run_command
 from tests.faults.inject import UnderWay, inject, manifest_status, under_way, wait_for_phase
 from tests.faults.matrix import Cell, Seen, may_leave
@@ -32,15 +31,15 @@ SETTLE_S = 10.0
 DISK = "12m"
 
 
-def try_cell(cell: Cell, scratch: Path) -> Seen:
-    """Run the scenario, let the fault happen in the phase, and look at what is left, kept and said.
+def try_cell(cell: Cell, scratch: Path, scenario: Path = SCENARIO) -> Seen:
+    """Run a scenario like the matrix's, let the fault happen in the phase; see what is left, kept and said.
 
     Raises:
         TestbedError: the run did not come so far, or what the fault would happen to is not there.
     """
-    disk = _small_disk() if cell.fault.target == "disk" else nullcontext(scratch)
+    disk = disk_of(DISK) if cell.fault.target == "disk" else nullcontext(scratch)
     try:
-        with disk as place, under_way(SCENARIO, place / "run", scratch / "log") as run:
+        with disk as place, under_way(scenario, place / "run", scratch / "log") as run:
             wait_for_phase(run, "preparing")
             run_id = next(name for name, pid in live_runs().items() if pid == run.process.pid)
             wait_for_phase(run, cell.phase)
@@ -62,16 +61,6 @@ def try_cell(cell: Cell, scratch: Path) -> Seen:
     finally:  # the next cell begins on a clean host
         engine()
         remove_leftovers()
-
-
-@contextmanager
-def _small_disk() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as path:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", path], check=True, timeout=10)
-        try:
-            yield Path(path)
-        finally:
-            subprocess.run(["umount", "-l", path], check=True, timeout=10)
 
 
 def _left(run: UnderWay, run_id: str) -> list[str]:

@@ -16,6 +16,7 @@ import pytest
 
 from testbed.host.cgroup import ContainerGroup
 from testbed.host.standstill import any_is_stopped, is_frozen
+from testbed.orchestrator.watch import standstill
 from testbed.orchestrator.watch.standstill import Seen, StandstillWatch
 from tests.host.control_groups import remove_group
 from tests.host.test_cgroup import ID, write
@@ -111,6 +112,31 @@ def test_a_relay_that_was_stopped_is_seen_and_what_was_seen_has_its_name() -> No
         assert becomes(lambda: bool(watch.behind["edge1's relay"].still), True)
         os.kill(pid, signal.SIGCONT)
     assert [stretch.how for stretch in watch.behind["edge1's relay"].still] == ["stopped"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ((), ["edge1's relay has stood still for 0.05 s by now, stopped by a signal"]),
+        (("edge1's relay",), []),
+    ],
+)
+def test_what_stands_still_unasked_is_said_once(
+    asked: tuple[str, ...], said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standstill, "TOLD_S", 0.05)
+    told: list[str] = []
+    with sleeping() as pid:
+        os.kill(pid, signal.SIGSTOP)
+        with StandstillWatch({}, {"edge1": pid}, interval_s=0.01, tell=told.append, asked=asked) as watch:
+            assert becomes(
+                lambda: (
+                    [one.until_s - one.since_s > 0.3 for one in watch.behind["edge1's relay"].still] == [True]
+                ),
+                True,
+            )
+        os.kill(pid, signal.SIGCONT)
+    assert told == said
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from testbed.orchestrator.conclude import Measured
 from testbed.orchestrator.held import HeldNetwork
 from testbed.orchestrator.manifest import Manifest
 from testbed.orchestrator.prepare import Parts, inputs_of
+from testbed.orchestrator.reserve import RESERVE, Reserve
 from testbed.orchestrator.run import concluded
 from testbed.orchestrator.sources import Source, Sources
 from testbed.results.directory import RunDirectory
@@ -232,8 +233,10 @@ def test_a_run_whose_file_changed_says_so_in_its_verdicts(tmp_path: Path) -> Non
     inputs, network = inputs_of(scenario), HeldNetwork([scenario], QUIET)
     parts = Parts(ImageRef("tag", "id", 1), None, Sources([scenario], QUIET).of(scenario, None))
     directory = RunDirectory.create(tmp_path / "run", scenario.name)
-    with concluded(network, Manifest(directory, "run7", inputs, parts), inputs, Measured()):
+    manifest, room = Manifest(directory, "run7", inputs, parts), Reserve(directory.path, 1 << 20)
+    with concluded(network, manifest, inputs, Measured(), room):
         written_to(said)
+    assert not (directory.path / RESERVE).exists()
     reasons: dict[str, Any] = directory.read_json("fidelity.json")["reasons"]
     wanted = f"methods.recserve.policy: {said} was changed or replaced"
     assert any(reason.startswith(wanted) for reason in reasons["decisions"])

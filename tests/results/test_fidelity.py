@@ -12,6 +12,7 @@ from testbed.results.evidence import (
     Audit,
     BacklogReport,
     BreakerReport,
+    BrokenOff,
     ChangedFile,
     CpuReport,
     Evidence,
@@ -161,6 +162,32 @@ def test_quality_falls_by_a_request_without_one_outcome_and_an_answer_that_canno
     outcomes: Outcomes, words: str
 ) -> None:
     assert words in only("quality", judge(replace(SOUND, outcomes=[outcomes])))
+
+
+def test_requests_that_failed_while_a_tier_stood_still_speak_against_quality_by_its_name() -> None:
+    verdict = judge(replace(SOUND, stood_still=[replace(FROZEN, failed=3)]))
+    assert verdict.reasons["quality"] == (
+        "recserve: 3 requests failed, or got a stand-in answer, that were under way while edge1 stood still, "
+        "and no event of the scenario asked for that",
+    )
+    assert judge(replace(SOUND, stood_still=[FROZEN])).faithful["quality"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "degraded", "failed"),
+    [({"answered": 190, "connection": 10}, 0, 10), ({"answered": 200}, 7, 7), ({"answered": 200}, 0, 0)],
+)
+def test_requests_that_failed_for_a_tier_that_ended_speak_against_quality_by_its_name(
+    ended: dict[str, int], degraded: int, failed: int
+) -> None:
+    outcomes, broken = (
+        Outcomes("recserve", 200, ended, degraded=degraded),
+        BrokenOff("recserve", 200, 200, ("edge1",)),
+    )
+    reasons = judge(replace(SOUND, outcomes=[outcomes], broken_off=[broken])).reasons["quality"]
+    said = "requests failed, or got a stand-in answer, and edge1 had ended or did not answer"
+    assert reasons == ((f"recserve: {failed} {said}",) if failed else ())
+    assert judge(replace(SOUND, outcomes=[outcomes])).faithful["quality"]
 
 
 @pytest.mark.parametrize(

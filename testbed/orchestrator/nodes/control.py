@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,12 +14,12 @@ from urllib.parse import quote
 
 from testbed.errors import TestbedError
 from testbed.host.cgroup import ContainerGroup
+from testbed.host.processes.reporting import Report, silent
 from testbed.host.processes.waiting import wait_until
 from testbed.network.container import TierHost
-from testbed.network.kernel.netns import socket_in
-from tiers.protocol import CONTROL_PREFIX, COUNT_KEY, TIER_PORT, encode_json
+from testbed.orchestrator.nodes.loopback import LoopbackConnection, Patience, StandsStill
+from tiers.protocol import CONTROL_PREFIX, COUNT_KEY, encode_json
 from tiers.records import MAX_RECORDS
-from tiers.stamped import StampedSocket
 
 CONTROL_TIMEOUT_S = 60.0
 WARMUP_TIMEOUT_S = 300.0
@@ -35,36 +33,24 @@ Read = Callable[[http.client.HTTPResponse], Any]
 """Reads an answer to its end."""
 
 
-class _LoopbackConnection(http.client.HTTPConnection):
-    """HTTP to 127.0.0.1 inside another network namespace, for ``timeout_s`` in all, byte by byte or not."""
-
-    def __init__(self, netns_path: str, timeout_s: float) -> None:
-        super().__init__("127.0.0.1", TIER_PORT, timeout=timeout_s)
-        self._netns_path = netns_path
-
-    def connect(self) -> None:
-        sock = StampedSocket.of(socket_in(self._netns_path, socket.AF_INET, socket.SOCK_STREAM))
-        sock.settimeout(self.timeout)
-        sock.give_up_s = time.monotonic() + (self.timeout or 0.0)
-        self.sock = sock
-        sock.connect((self.host, self.port))
-
-
 class NodeControl:
-    """Control of one node (:mod:`tiers.server`)."""
+    """Control of one node (:mod:`tiers.server`); ``tell`` is told if it is waited for."""
 
-    def __init__(self, host: TierHost) -> None:
+    def __init__(self, host: TierHost, tell: Report = silent) -> None:
         self.host = host
         self.name: str = host.name
+        self._patience = Patience(self.name, host.stands_still, tell)
 
     def ready(self) -> bool:
         """Whether the node's model is loaded.
 
         Raises:
-            TestbedError: its container has ended; with the last line of its log.
+            TestbedError: its container has ended, with the last line of its log; or stands still.
         """
         try:
             status, _ = self._exchange("/health", None, CONTROL_TIMEOUT_S)
+        except StandsStill as error:
+            raise TestbedError(f"node {self.name} does not say whether it is ready ({error})") from error
         except (OSError, http.client.HTTPException, TestbedError):  # its namespace goes with a container
             self.host.require_running()
             return False
@@ -141,7 +127,9 @@ class NodeControl:
         return answer
 
     def _exchange(self, path: str, body: Any, timeout_s: float, read: Read | None = None) -> tuple[int, Any]:
-        with closing(_LoopbackConnection(self.host.netns_path, timeout_s)) as connection:
+        self._patience.require_going_on()
+        what = path.removeprefix(f"{CONTROL_PREFIX}/").partition("?")[0]
+        with closing(LoopbackConnection(self.host.netns_path, timeout_s, self._patience, what)) as connection:
             verb, payload = ("GET", None) if body is None else ("POST", encode_json(body))
             connection.request(verb, path, payload, {"Content-Type": "application/json"})
             response = connection.getresponse()

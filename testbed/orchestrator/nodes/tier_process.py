@@ -19,6 +19,7 @@ from testbed.host.facts import REPOSITORY
 from testbed.host.processes.proc import HeldProcess
 from testbed.host.processes.reporting import last_line
 from testbed.host.processes.waiting import wait_until
+from testbed.host.standstill import How, any_is_stopped
 from testbed.network.kernel.netns import Popen_in
 from testbed.orchestrator.nodes.control import NodeControl
 from tiers.config import NODE_VARIABLE
@@ -57,6 +58,10 @@ class TierProcess:
         if self._started.poll() is not None:
             self._errors.seek(0)
             raise TestbedError(f"the tier {self.name} has ended: {last_line(self._errors.read())}")
+
+    def stands_still(self) -> How | None:
+        """Whether it has been stopped."""
+        return "stopped" if any_is_stopped([str(self._started.pid)]) else None
 
     def end(self) -> None:
         if self._started.poll() is None:  # else its id may be another's

@@ -11,9 +11,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from testbed.orchestrator.replay.replay import Outcome
 from testbed.orchestrator.watch.standstill import Seen, Stretch
 from testbed.results.columns import EventRow
 from testbed.results.evidence import OwnTime, StoodStill
+from tiers.protocol import ANSWERED
 
 SLACK_S = 0.25
 """Before and after an event's time in which its effect may still be seen."""
@@ -40,15 +42,29 @@ def stood_still(
     behind: Mapping[str, Seen],
     events: Sequence[EventRow],
     start_s: float,
+    outcomes: Sequence[Outcome] = (),
 ) -> list[StoodStill]:
     """Each time in which a container was seen to stand still, and no event of the scenario had it do so.
 
     Args:
         seen: by node, what was seen of its container; ``behind``: by its name, of an engine or a relay.
         start_s: the method's time 0, on the clock of what was seen.
+        outcomes: how the method's requests ended, whichever nodes they needed.
     """
+    failed = [
+        Span(start_s + one.scheduled_at_s, start_s + one.done_at_s)
+        for one in outcomes
+        if one.outcome != ANSWERED or one.degraded
+    ]
     return [
-        StoodStill(method, name, stretch.how, stretch.since_s - start_s, left_s)
+        StoodStill(
+            method,
+            name,
+            stretch.how,
+            stretch.since_s - start_s,
+            left_s,
+            sum(span.within(Span(stretch.since_s, stretch.until_s)).seconds > 0 for span in failed),
+        )
         for name, one in (*seen.items(), *behind.items())
         for stretch in one.still
         if (left_s := _unasked_s(stretch, _asked(name, events, start_s))) is not None

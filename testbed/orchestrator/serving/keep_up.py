@@ -162,8 +162,9 @@ def _use_and_record(
     manifest.add(made_by=use.command)
     measured = Measured(inputs=_as_asked(inputs, Asked(0.0), manifest.run_id))
     with (
-        concluded(network, manifest, inputs, measured),
-        Reserve(directory.path, last_words_bytes(MAX_ASKED, 1)),
+        concluded(
+            network, manifest, inputs, measured, Reserve(directory.path, last_words_bytes(MAX_ASKED, 1))
+        ),
         network.lent(inputs, manifest, probed=False) as session,
     ):
         write_trace([], directory.path / "trace.jsonl")

@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 
 _SO_TIMESTAMPNS = 35
 
@@ -109,7 +110,9 @@ def main() -> None:
     ]
     print("probing", flush=True)
     watch(probes, settings["interval_s"], settings["drain_s"])
-    print(json.dumps([probe.result() for probe in probes]), flush=True)
+    # Whoever asked may have been killed; then nobody is there to be told, not even of that.
+    with suppress(BrokenPipeError), open(sys.stdout.fileno(), "w", closefd=False) as asked:
+        asked.write(json.dumps([probe.result() for probe in probes]) + "\n")
 
 
 if __name__ == "__main__":

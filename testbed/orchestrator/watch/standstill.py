@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Self
 
 from testbed.host.cgroup import NodeGroup
+from testbed.host.processes.reporting import Report, silent
 from testbed.host.standstill import Glance, How, any_is_stopped
 from testbed.orchestrator.watch.turns import in_turns
+from testbed.results.standstill import HOW
 
 INTERVAL_S = 0.1
+TOLD_S = 4.0
 THROTTLING_S = 0.3
 """How much later throttling may be counted than it was: the kernel counts it when it is over, and a quota
 that was overdrawn is paid back for some periods of 100 ms."""
@@ -102,9 +105,21 @@ class StandstillWatch:
     """
 
     def __init__(
-        self, groups: Mapping[str, NodeGroup], relays: Mapping[str, int], interval_s: float = INTERVAL_S
+        self,
+        groups: Mapping[str, NodeGroup],
+        relays: Mapping[str, int],
+        interval_s: float = INTERVAL_S,
+        *,
+        tell: Report = silent,
+        asked: Collection[str] = (),
     ) -> None:
-        """``relays`` has the process ids of relays, by node."""
+        """
+        Args:
+            relays: the process ids of relays, by node.
+            tell: is told of a container that has stood still for :data:`TOLD_S`, unless events ask for it.
+            asked: the nodes of which events ask for it.
+        """
+        self._tell, self._asked = tell, asked
         self.seen: dict[str, Seen] = {}
         self.behind: dict[str, Seen] = {}
         self._interval_s = interval_s
@@ -119,7 +134,17 @@ class StandstillWatch:
 
     def _watch(self, into: dict[str, Seen], name: str, glance: Callable[[], Glance | None]) -> None:
         seen = into[name] = Seen()
-        self._looks.append(lambda: seen.add(glance()))
+        told: list[float] = []
+
+        def look() -> None:
+            seen.add(glance())
+            last = seen.still[-1] if seen.still else None
+            if last and last.until_s - last.since_s > TOLD_S and last.since_s not in told:
+                told.append(last.since_s)
+                if name not in self._asked:
+                    self._tell(f"{name} has stood still for {TOLD_S:g} s by now, {HOW[last.how]}")
+
+        self._looks.append(look)
 
     def __enter__(self) -> Self:
         self._look_at_all()

@@ -12,8 +12,11 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from testbed.errors import TestbedError
+from testbed.host.processes.reporting import Report, silent
+from testbed.host.processes.waiting import wait_until
+from testbed.host.standstill import How
 from testbed.network.kernel.netns import add_namespaces, delete_namespaces, named, run_in, socket_in
-from testbed.orchestrator.nodes import control
+from testbed.orchestrator.nodes import control, loopback
 from testbed.orchestrator.nodes.control import NodeControl
 from tests.network.lab import run_id
 from tests.tiers.held_records import record
@@ -30,15 +33,19 @@ class Host:
     """What a NodeControl knows of its node, which has not ended."""
 
     name = "edge1"
+    how: How | None = None
 
     def __init__(self, netns_path: str) -> None:
         self.netns_path = netns_path
+
+    def stands_still(self) -> How | None:
+        return self.how
 
     def require_running(self) -> None: ...
 
 
 @contextmanager
-def node(answer: Answer) -> Iterator[NodeControl]:
+def node(answer: Answer, tell: Report = silent) -> Iterator[NodeControl]:
     """The control of a node that answers its first request so, and then closes."""
     name = f"tb{run_id()}"
     add_namespaces([name])
@@ -56,7 +63,7 @@ def node(answer: Answer) -> Iterator[NodeControl]:
 
             serving = threading.Thread(target=serve)
             serving.start()
-            yield NodeControl(Host(named(name)))  # type: ignore[arg-type]
+            yield NodeControl(Host(named(name)), tell)  # type: ignore[arg-type]
             serving.join(20)
     finally:
         delete_namespaces([name])
@@ -127,3 +134,62 @@ def test_a_node_has_so_long_for_all_of_its_answer(answer: Answer, monkeypatch: p
         pytest.raises(TestbedError, match=r"edge1 does not answer records \(timed out"),
     ):
         edge.records()
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loopback, "STILL_PATIENCE_S", 0.4)
+    monkeypatch.setattr(loopback, "LONG_S", 0.4)
+    monkeypatch.setattr(loopback, "LOOKED_EVERY_S", 0.05)
+
+
+@pytest.mark.usefixtures("impatience")
+def test_a_node_that_stands_still_is_waited_for_once_and_not_for_the_time_of_an_answer() -> None:
+    said: list[str] = []
+    with node(lambda _: time.sleep(1.5), said.append) as edge:
+        edge.host.how = "frozen"
+        began_s = time.monotonic()
+        with pytest.raises(
+            TestbedError, match=r"edge1 does not answer records \(it has stood still for 0.4 s, "
+        ):
+            edge.records()
+        with pytest.raises(TestbedError, match=r"edge1 does not answer status \(it stands still, frozen by"):
+            edge.status()
+        assert time.monotonic() - began_s < 1.2
+    assert said == [
+        "edge1 stands still, frozen by its control group, as docker pause does: waiting for it to answer "
+        "records, for 0.4 s at most"
+    ]
+
+
+@pytest.mark.usefixtures("impatience")
+def test_a_node_that_goes_on_is_asked_as_if_nothing_had_been() -> None:
+    def answer(connection: socket.socket) -> None:
+        time.sleep(0.2)
+        edge.host.how = None
+        time.sleep(0.6)
+        sending(b'{"model": "m"}')(connection)
+
+    said: list[str] = []
+    with node(answer, said.append) as edge:
+        edge.host.how = "stopped"
+        assert edge.status() == {"model": "m"}
+    assert said[1] == "waiting for edge1 to answer status: for 60 s at most"
+
+
+@pytest.mark.usefixtures("impatience")
+def test_a_node_that_stands_still_before_it_listens_is_none_that_loads() -> None:
+    name = f"tb{run_id()}"
+    add_namespaces([name])
+    run_in(named(name), ["ip", "link", "set", "lo", "up"])
+    try:
+        host = Host(named(name))
+        edge = NodeControl(host)  # type: ignore[arg-type]
+        assert not edge.ready()
+        host.how = "frozen"
+        with pytest.raises(
+            TestbedError, match=r"edge1 does not say whether it is ready \(it has stood still"
+        ):
+            wait_until(edge.ready, 5, 0.1)
+    finally:
+        delete_namespaces([name])

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from testbed.host.standstill import Glance, How
+from testbed.orchestrator.replay.replay import Outcome
 from testbed.orchestrator.rows.standstill import own_spans, own_times, quotas, stood_still
 from testbed.orchestrator.watch.standstill import Seen
 from testbed.results.columns import EventRow
 from testbed.results.evidence import OwnTime, StoodStill
+from tiers.protocol import ANSWERED
 
 START_S = 1000.0
 """The method's time 0 on the clock of looks and records."""
@@ -132,6 +134,26 @@ def test_a_container_that_stood_still_is_told_unless_an_event_asked_for_it(
     for still, (_, at_s, seconds) in zip(found, expected, strict=True):
         assert still.at_s == pytest.approx(at_s)
         assert still.seconds == pytest.approx(seconds)
+
+
+def outcome(scheduled_at_s: float, done_at_s: float, ended: str, *, degraded: bool = False) -> Outcome:
+    return Outcome("r", "device1", scheduled_at_s, scheduled_at_s, done_at_s, 0.0, ended, degraded=degraded)
+
+
+@pytest.mark.parametrize(
+    ("one", "failed"),
+    [
+        (outcome(1.0, 11.0, "deadline"), 1),
+        (outcome(5.9, 15.9, "connection"), 1),
+        (outcome(3.0, 3.5, ANSWERED, degraded=True), 1),
+        (outcome(3.0, 7.0, ANSWERED), 0),
+        (outcome(0.0, 1.9, "deadline"), 0),
+        (outcome(6.1, 7.0, "deadline"), 0),
+    ],
+)
+def test_requests_that_failed_while_it_stood_still_are_counted(one: Outcome, failed: int) -> None:
+    (found,) = stood_still("m", {"edge1": seen(still=(2, 6))}, {}, (), START_S, [one])
+    assert found.failed == failed
 
 
 def test_an_engine_that_stood_still_is_told_by_its_node() -> None:
