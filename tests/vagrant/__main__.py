@@ -34,6 +34,8 @@ NEEDED = {
     "ssh": "openssh-client", "ssh-keygen": "openssh-client", "rsync": "rsync",
 }  # fmt: skip
 DEMO = 'make demo ARGS="--requests 5"'
+DEMO_LINES = 30
+"""So many of its last lines have the chief tables and the verdicts."""
 
 
 class StepFailed(Exception):
@@ -75,7 +77,7 @@ class Trial:
         finally:
             known["minutes"] = float(str(known["minutes"])) + (time.monotonic() - began) / 60
             self.record.write_text(json.dumps(self.steps, indent=1))
-        print(f"    {known['minutes']:.1f} min  {known['said']}", flush=True)
+        print(f"{known['said']}\n    {known['minutes']:.1f} min", flush=True)
 
 
 def main(arguments: list[str]) -> int:
@@ -135,13 +137,18 @@ def take_steps(trial: Trial, asked: Asked, options: argparse.Namespace) -> None:
         trial.step("copy", lambda: copy(machine, asked))
 
         def provision() -> str:
-            return carried_out(trial, machine, "root", f"{exported(asked.passed_on)} {asked.provision}")
+            said = carried_out(trial, machine, "root", f"{exported(asked.passed_on)} {asked.provision}")
+            return "\n".join(line for line in said if line.startswith(("==>", "    done")))
 
         def demo() -> str:
-            return carried_out(trial, machine, USER, f"cd {asked.copied_to} && sudo {DEMO}")
+            said = carried_out(trial, machine, USER, f"cd {asked.copied_to} && sudo {DEMO}")
+            return "\n".join(said[-DEMO_LINES:])
 
-        trial.step("provision", provision)
-        trial.step("demo", demo)
+        try:
+            trial.step("provision", provision)
+            trial.step("demo", demo)
+        finally:
+            print(machine.answer("df -h --output=used,size / | tail -n 1"), "of the disk used", flush=True)
 
 
 def copy(machine: Machine, asked: Asked) -> str:
@@ -160,8 +167,8 @@ def copy(machine: Machine, asked: Asked) -> str:
     return machine.answer(f"du -sh {asked.copied_to}")
 
 
-def carried_out(trial: Trial, machine: Machine, user: str, command: str) -> str:
-    """Run a command in the machine with a log; how far the disk is filled then.
+def carried_out(trial: Trial, machine: Machine, user: str, command: str) -> list[str]:
+    """The lines that a command in the machine printed; they are in the log as it goes.
 
     Raises:
         StepFailed: its exit status is not 0, or there was no time left.
@@ -169,11 +176,13 @@ def carried_out(trial: Trial, machine: Machine, user: str, command: str) -> str:
     log = trial.kept / "log.txt"
     with log.open("a") as header:
         header.write(f"\n=== {user}: {command}\n")
+    start = log.stat().st_size
     status = machine.run(user, command, log, trial.left_s())
+    said = log.read_bytes()[start:].decode(errors="replace").splitlines()
     if status != 0:
-        last = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise StepFailed(f"{command}: {'no time left' if status == 124 else f'status {status}'}\n{last}")
-    return machine.answer("df -h --output=used,size / | tail -n 1") + " of the disk"
+        why = "no time left" if status == 124 else f"status {status}"
+        raise StepFailed("\n".join([f"{command}: {why}; it said last:", *said[-15:]]))
+    return said
 
 
 def taken(kept: Path) -> str:
