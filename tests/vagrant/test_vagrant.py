@@ -17,8 +17,18 @@ def test_the_vagrantfile_is_read() -> None:
     assert (asked.release, asked.hostname, asked.copied_to) == ("bookworm", "llm-testbed", "/testbed")
     assert (asked.cpus, asked.memory_mb) == (2, 8192)
     assert asked.provision == "exec bash /testbed/testbed/provision.sh --prepared"
-    assert {".venv", "results/"} <= set(asked.excluded)
+    assert {"/.venv", "/results/"} <= set(asked.excluded)
     assert {"TORCH_INDEX_URL", "https_proxy"} <= set(asked.passed_on)
+
+
+def test_nothing_that_the_repository_has_is_left_out() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    assert "testbed/results/directory.py" in tracked
+    for name in read_vagrantfile().excluded:
+        assert name.startswith("/"), f"rsync would leave out {name} in every directory"
+        assert [path for path in tracked if f"/{path}".startswith(name)] == []
 
 
 def test_what_pip_needs_of_the_host_is_found_in_its_settings(tmp_path: Path) -> None:
