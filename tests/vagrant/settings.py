@@ -31,8 +31,13 @@ def pip_settings() -> dict[str, str]:
 
 
 def pip_file(settings: dict[str, str]) -> str:
-    """The same as a pip.conf; a value's words on lines of their own, as pip reads lists."""
-    lines = [f"{key} =\n    " + "\n    ".join(value.split()) for key, value in settings.items()]
+    """The same as a pip.conf; several words on lines of their own, as pip reads lists and nothing else."""
+    lists = {key: value.split() for key, value in settings.items()}
+    lines = [
+        f"{key} = " + "".join(f"\n    {word}" for word in words) if words[1:] else f"{key} = {words[0]}"
+        for key, words in lists.items()
+        if words
+    ]
     return "\n".join(["[global]", *lines, ""])
 
 

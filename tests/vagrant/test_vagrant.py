@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import configparser
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -44,11 +44,15 @@ def test_what_pip_needs_of_the_host_is_found_in_its_settings(tmp_path: Path) -> 
     }
     assert directories(settings) == [index.parent, wheels]
     assert files(settings) == [constraints]
-    read = configparser.ConfigParser()
-    read.read_string(pip_file(settings))
-    assert {key: value.split() for key, value in read["global"].items()} == {
-        key: value.split() for key, value in settings.items()
-    }
+    written = tmp_path / "pip.conf"
+    written.write_text(pip_file(settings | {"find-links": f"{wheels} {index}"}))
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"],
+        env={"PATH": os.environ["PATH"], "PIP_CONFIG_FILE": str(written)},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert f"global.find-links='\\n{wheels}\\n{index}'" in listed
+    assert "global.timeout='60'" in listed  # pip takes no line break in what is no list
 
 
 def test_the_trial_tells_what_it_needs_without_doing_anything() -> None:
