@@ -69,6 +69,7 @@ def booted(kept: Path, cpus: int, memory_mb: int, limit_s: float) -> Iterator[Ma
     for accelerator in ("kvm", "tcg"):
         if accelerator == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
             continue
+        (kept / "console.log").unlink(missing_ok=True)
         port = _free_port()
         process = subprocess.Popen(
             _qemu(kept, cpus, memory_mb, accelerator, port), stdin=subprocess.DEVNULL, start_new_session=True
@@ -80,7 +81,9 @@ def booted(kept: Path, cpus: int, memory_mb: int, limit_s: float) -> Iterator[Ma
                 continue
             while machine.answer("true; echo up") != "up":
                 if process.poll() is not None or time.monotonic() > until:
-                    raise TimeoutError(f"the machine did not boot in {limit_s:.0f} s: see {kept}/console.log")
+                    raise TimeoutError(
+                        f"the machine ended or did not boot in {limit_s:.0f} s: {kept}/console.log"
+                    )
                 time.sleep(2)
             yield machine
             return
