@@ -45,8 +45,10 @@ LIMITS = Limits()
 SPARE_FILES = 64
 """Which a process has open beside its connections."""
 THREADS_AT_START = 64
-STACK_BYTES = 1 << 20
-"""Of a thread that handles requests; 8 MiB, the usual, may be given huge pages and then cost memory."""
+STACK_BYTES = (1 if sys.version_info < (3, 12) else 4) << 20
+"""Of a thread that handles requests; 8 MiB, the usual, may be given huge pages and then cost memory. Since
+Python 3.12 the json module follows 10,000 brackets on this stack before it gives up: objects take 3 MiB.
+"""
 
 
 class RequestThreads(ThreadedTaskDispatcher):

@@ -31,6 +31,9 @@ OWN_CPUS_WANTED, OWN_TASKS_WANTED = 1.0, 500
 ENGINE_TIMEOUT_S = 10
 """A busy engine may answer late."""
 AS_ROOT = "run it with sudo"
+NO_MOUNT_POINT = "cannot change root filesystem propagation"
+"""What unshare says in a chroot whose directory is part of a file system and not one of its own."""
+A_MOUNT_POINT = "mount --bind DIR DIR before chroot DIR"
 
 _REAL_TIME = """
 import ctypes, os
@@ -73,7 +76,8 @@ def _kernel_capabilities(tried: Kernel) -> Iterator[Capability]:
         if not tried.has("network namespaces") and os.geteuid() != 0:
             return Capability(name, False, needed_for, "not tried: this user may make no namespace", AS_ROOT)
         mend = f"modprobe {module}" if _module_file(module) else "another kernel"
-        return Capability(name, False, needed_for, tried.reasons.get(name, "missing"), mend)
+        why = tried.reasons.get(name, "missing")
+        return Capability(name, False, needed_for, why, A_MOUNT_POINT if NO_MOUNT_POINT in why else mend)
 
     yield part("network namespaces", "every network")
     yield part("veth", "wires, and what joins containers to sites", "veth")

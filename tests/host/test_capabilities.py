@@ -21,6 +21,7 @@ from testbed.host.facts import host_facts
 from testbed.host.kernel import PARTS, kernel, parse_tries
 from testbed.host.packages import package_mend
 from testbed.scenario.topology import Node, Topology
+from tests import ROOT
 
 ALONE = Topology((Node("device1", "device", 0, 1, "10.77.0.2", "02:77:00:00:00:01", None),), ())
 
@@ -123,6 +124,33 @@ def test_a_package_is_named_as_the_distribution_names_it(monkeypatch: pytest.Mon
         assert package_mend("ip") == mend
     monkeypatch.setattr(packages, "distribution", lambda: {"id": "void", "like": "", "name": "Void"})
     assert package_mend("ip") == "install the package that holds ip (Debian: iproute2)"
+
+
+IN_A_CHROOT = """
+cd "$0"
+for entry in /*; do
+    if [ -L "$entry" ]; then cp -P "$entry" .; elif [ -d "$entry" ]; then
+        mkdir -p "$PWD$entry" && mount --rbind "$entry" "$PWD$entry"
+    fi
+done
+exec chroot . "$@"
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("bound", [False, True])
+def test_in_a_chroot_that_is_no_mount_point_this_is_said_and_how_to_mend_it(
+    tmp_path: Path, bound: bool
+) -> None:
+    lines = f'mount --bind "$0" "$0"\n{IN_A_CHROOT}' if bound else IN_A_CHROOT
+    asked = f"cd {ROOT} && exec {sys.executable} -m testbed.cli doctor --json"
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation=private", "sh", "-ec", lines, tmp_path, "sh", "-c", asked],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    found = {need["name"]: need for need in json.loads(done.stdout)["capabilities"]}
+    assert found["veth"]["ok"] == bound
+    assert found["veth"]["mend"] == ("" if bound else "mount --bind DIR DIR before chroot DIR")
 
 
 @pytest.mark.root

@@ -135,6 +135,7 @@ def test_an_answer_is_the_nodes_to_the_byte(node: Node, front: int) -> None:
         ("POST", COMPLETIONS_PATH, b""),
         ("POST", COMPLETIONS_PATH, json.dumps({"messages": []}).encode()),
         ("POST", COMPLETIONS_PATH, b"[" * 100_000),
+        ("POST", COMPLETIONS_PATH, b'{"a":' * 9_900 + b'"\\u0061"' + b"}" * 9_900),
     ],
 )
 def test_errors_and_models_are_the_nodes_too(
