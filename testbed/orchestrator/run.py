@@ -71,6 +71,7 @@ def run_on(network: HeldNetwork, scenario: Scenario, out: Path | None = None) ->
             _tell_gap(network, measured)
             measured.after = network.after(session)
             measured.pending = measured.after is None
+    reporter.say(str(manifest.phases))
     return directory
 
 
@@ -95,7 +96,10 @@ def concluded(network: HeldNetwork, manifest: Manifest, inputs: Inputs, measured
             manifest.end(status, ended_by, measured.broken_off)
             measured.changed = [found for source in manifest.sources if (found := source.changed())]
             measured.pending = measured.pending and status == FINISHED
-            sealed = conclude(manifest.directory, measured.inputs or inputs, measured, manifest.ended_early)
+            with manifest.phases.timed("judging"):
+                sealed = conclude(
+                    manifest.directory, measured.inputs or inputs, measured, manifest.ended_early
+                )
             if measured.pending:
                 network.await_judgement(sealed)
         if status != FINISHED:
@@ -112,8 +116,9 @@ def _replay_methods(session: Session, manifest: Manifest, measured: Measured, es
             result = run_method(session, method, progress, estimate.ahead(number - 1), broken)
             measured.methods.append(result)
             manifest.measured(result.observed)
-        save_tables(session.directory, inputs, measured)
-        put_away(session.directory, method.name, inputs.scenario.captures, session.reporter.say)
+        with session.phases.timed("accounting"):
+            save_tables(session.directory, inputs, measured)
+            put_away(session.directory, method.name, inputs.scenario.captures, session.reporter.say)
         for engine in session.network.engines:  # what ended as `inference` is in the tables by now
             engine.require_running()
 

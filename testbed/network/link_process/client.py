@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -153,12 +153,16 @@ class LinkProcess:
         """From now on lose every frame of a link after its wire, in both directions; or no longer."""
         self._command("cut", link=link, cut=cut)
 
-    def begin(self, seed: int, method: str) -> None:
+    def begin(self, seed: int, method: str, own: Mapping[str, Mapping[Direction, str]] | None = None) -> None:
         """Begin a method: draw fates by ``seed`` and ``method``, the next frame on each wire being the first.
 
         Lateness and the fullest queues are counted anew.
+
+        Args:
+            own: by link and direction, names to draw by in place of ``method``.
         """
-        self._command("begin", seed=seed, method=method)
+        names = None if own is None else {link: dict(by) for link, by in own.items()}
+        self._command("begin", seed=seed, method=method, own=names)
         self._socket_drops_before = self._block.socket_dropped_frames
         self._jumps_before = self._block.clock_jumps
         self._cpu.restart()

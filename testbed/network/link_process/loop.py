@@ -235,10 +235,14 @@ class Loop:
             line.link.is_cut = cut
             self._schedule(line)
 
-    def _begin(self, seed: Any, method: str) -> None:
-        """Begin a method: draw other fates, and count lateness and the fullest queues anew."""
+    def _begin(self, seed: Any, method: str, own: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        """Begin a method: draw other fates, and count lateness and the fullest queues anew.
+
+        ``own`` has, by link and direction, other names to draw by.
+        """
         for line in self._lines.values():
-            line.link.begin(Fates(seed, method, line.name, line.direction))
+            name = (own or {}).get(line.name, {}).get(line.direction, method)
+            line.link.begin(Fates(seed, name, line.name, line.direction))
             self._changed.add(line)
         for histogram in self._late:
             histogram.clear()

@@ -38,9 +38,8 @@ def measure(
     """
     effort = effort or Effort()
     findings = []
-    for start in range(0, len(paths), effort.timed_together):
-        report("round trips, delay and jitter")
-        findings += measure_times(paths[start : start + effort.timed_together])
+    report("round trips, delay and jitter")
+    findings += measure_times(paths, effort)
     report("loss")
     findings += measure_loss(paths, process, seed, method, effort)
     for group in rate_groups(paths, effort.rate_budget_bps, effort.rate_seconds):
