@@ -1,0 +1,149 @@
+"""What a large network costs: ``python -m tests.bench.scale_bench [RUN] [--devices 100]``.
+
+Runs ``scenarios/city.yaml`` with so many devices and a tenth as many edges, and prints the time by phase, the
+most memory by kind of process, the frames, how late the link process was, and the verdicts. Of a finished run's
+directory it prints all but the memory of processes outside containers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+SCENARIO = "scenarios/city.yaml"
+LOOK_S = 1.0
+KINDS = {
+    "link_process": "link process",
+    "tcpdump": "captures",
+    "probe_process": "probes",
+    "run_delay": "probes",
+    "testbed.cli": "orchestrator",
+    "containerd-shim": "engine's shims",
+    "dockerd": "engine",
+    "containerd": "engine",
+}
+"""What a process is, by the first word that its command line has."""
+
+
+class MemoryWatch(threading.Thread):
+    """The most memory that each process had, by a look every second; what is gone sooner is not seen.
+
+    Attributes:
+        most_bytes: by process id, with its kind.
+    """
+
+    def __init__(self, ancestor: int) -> None:
+        super().__init__(daemon=True)
+        self.most_bytes: dict[int, tuple[str, int]] = {}
+        self._ancestor, self._ended = ancestor, threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(LOOK_S):
+            for pid, kind in _kinds(self._ancestor):
+                with suppress(OSError, StopIteration, ValueError):
+                    status = Path(f"/proc/{pid}/status").read_text()
+                    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+                    self.most_bytes[pid] = kind, int(line.split()[1]) << 10
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join()
+
+    def by_kind(self) -> dict[str, tuple[int, int]]:
+        """By kind, how many processes there were, and what they had together."""
+        found: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+        for kind, most_bytes in self.most_bytes.values():
+            count, sum_bytes = found[kind]
+            found[kind] = count + 1, sum_bytes + most_bytes
+        return dict(found)
+
+
+def _kinds(ancestor: int) -> Iterator[tuple[int, str]]:
+    """Processes below ``ancestor``, and the engine's."""
+    parents, commands = {}, {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            commands[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+    for pid, command in commands.items():
+        kind = next((kind for word, kind in KINDS.items() if word in command), None)
+        if kind is None:
+            continue
+        if kind.startswith("engine"):
+            yield pid, kind
+            continue
+        above = pid
+        while above not in (0, ancestor):
+            above = parents.get(above, 0)
+        if above == ancestor:
+            yield pid, kind
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", nargs="?", type=Path)
+    parser.add_argument("--devices", type=int, default=100)
+    parser.add_argument("--requests", type=int, default=2000)
+    options = parser.parse_args(arguments)
+    if options.run is not None:
+        show(options.run)
+        return
+    with tempfile.TemporaryDirectory(prefix="testbed-bench-") as scratch:
+        out = Path(scratch) / "run"
+        command = [sys.executable, "-m", "testbed.cli", "run", SCENARIO, "--out", str(out)]
+        command += ["--set", f"tiers.device.nodes={options.devices}", "--requests", str(options.requests)]
+        command += ["--set", f"tiers.edge.nodes={max(1, options.devices // 10)}"]
+        began_s = time.monotonic()
+        with subprocess.Popen(command) as process:
+            watch = MemoryWatch(process.pid)
+            watch.start()
+            try:
+                status = process.wait(timeout=3600)
+            finally:
+                watch.stop()
+        assert status == 0, f"the run ended with {status}"
+        print(f"\n{time.monotonic() - began_s:.0f} s in all, from the command to its page")
+        show(out)
+        for kind, (count, sum_bytes) in sorted(watch.by_kind().items()):
+            print(f"memory: {count} × {kind}, {sum_bytes / 1e6:.0f} MB resident, shared pages in each")
+
+
+def show(run: Path) -> None:
+    """Print what a run's directory says of it."""
+    manifest: dict[str, Any] = json.loads((run / "manifest.json").read_text())
+    fidelity: dict[str, Any] = json.loads((run / "fidelity.json").read_text())
+    phases_s = manifest["phases_s"]
+    print(f"{len(manifest['nodes'])} nodes, {len(manifest['links'])} links")
+    print("time: " + ", ".join(f"{phase.replace('_', ' ')} {s:.1f} s" for phase, s in phases_s.items()))
+    nodes = [node["cgroup_anon_bytes"] / 1e6 for node in manifest["nodes"].values()]
+    print(f"memory: {len(nodes)} × container, {sum(nodes):.0f} MB anonymous, {max(nodes):.0f} MB at most")
+    columns = ["method", "frames", "frame_bytes", "lost_frames"]
+    rows = pq.read_table(run / "links.parquet", columns=columns).to_pylist()
+    for method, report in fidelity["link_process"].items():
+        frames, size, lost = (
+            sum(row[column] for row in rows if row["method"] == method) for column in columns[1:]
+        )
+        cpu = statistics.fmean(report["cpu_by_second"])
+        late_ms = max(report[act]["p99_ms"] for act in ("put_on_wire", "handed_on"))
+        print(f"{method}: {frames:,} frames, {size / 1e6:.1f} MB, {lost:,} lost")
+        print(f"{method}: link process at {cpu:.1%} of a CPU, {late_ms:.2f} ms late at p99")
+    for claim, holds in fidelity["faithful"].items():
+        why = "".join(f"; {reason}" for reason in fidelity["reasons"][claim][:3])
+        print(f"{claim}: {holds}{why}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
