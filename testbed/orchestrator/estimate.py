@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from testbed.network.measure.loss import (
     CASES,
     LEAST_DATAGRAMS,
     MOST_DATAGRAMS,
+    MOST_PER_S,
     MOST_SENDING_S,
     TELLING_DATAGRAMS,
 )
@@ -192,7 +194,7 @@ def _loss_s(shapes: Sequence[Shape], effort: Effort) -> float:
         for shape in shapes
     ]
     slowest_s = max(
-        count * 4 * 8 * SMALL_FRAME_BYTES / (shape.rate_bps or effort.rate_budget_bps)
+        max(count / MOST_PER_S, count * 4 * 8 * SMALL_FRAME_BYTES / (shape.rate_bps or math.inf))
         for count, shape in zip(wanted, shapes, strict=True)
     )
     sending_s = max(sum(wanted) / effort.datagrams_per_s, min(MOST_SENDING_S, slowest_s))

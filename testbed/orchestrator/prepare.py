@@ -114,7 +114,7 @@ def inputs_of(scenario: Scenario, *, unprivileged: bool = False) -> Inputs:
     topology = scenario.topology
     if not unprivileged and (reasons := host_lacks(topology)):
         raise TestbedError(f"{reasons[0]}; see `testbed doctor`")
-    require_room(scenario, own)
+    require_room(scenario, own, containers)
     notes += room_notes(scenario, own, containers)
     trace = build_trace(scenario)
     datasets = scenario.task.datasets

@@ -1,8 +1,8 @@
 """What a large network costs: ``python -m tests.bench.scale_bench [RUN] [--devices 100]``.
 
 Runs ``scenarios/city.yaml`` with so many devices and a tenth as many edges, and prints the time by phase, the
-most memory by kind of process, the frames, how late the link process was, and the verdicts. Of a finished run's
-directory it prints all but the memory of processes outside containers.
+most memory by kind of process, the frames, how late the link process was, and the verdicts. With a finished
+run's directory it prints all but the memory of processes outside containers.
 """
 
 from __future__ import annotations

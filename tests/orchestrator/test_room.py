@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from testbed.errors import TestbedError
 from testbed.host.cgroup_limits import Bound, Limits
+from testbed.host.facts import free_tasks
 from testbed.orchestrator.room import require_room, room_notes
 from testbed.scenario.scenario import load_scenario
 from tests import SCENARIOS
@@ -23,25 +26,25 @@ def memory(free_mib: float) -> Limits:
 
 def test_a_run_needs_memory_for_itself_and_for_the_frames_of_its_links() -> None:
     smoke = load_scenario(SMOKE)
-    require_room(smoke, Limits())
-    require_room(smoke, memory(256))
+    require_room(smoke, Limits(), Limits())
+    require_room(smoke, memory(256), Limits())
     said = (
         r"^beside its tiers, a run of this scenario needs about 1\d\d MiB of memory, and the control group "
         r"/groups/lab leaves 128 MiB to this shell; raise that group's limit, or start it from a shell out"
     )
     with pytest.raises(TestbedError, match=said):
-        require_room(smoke, memory(128))
+        require_room(smoke, memory(128), Limits())
     far = load_scenario(SMOKE, ["links.core.rate=1gbit", "links.core.delay=500ms"])
     with pytest.raises(TestbedError, match=r"needs about [3-6]\d\d MiB"):
-        require_room(far, memory(256))
+        require_room(far, memory(256), Limits())
 
 
 def test_a_run_of_many_links_needs_more_processes() -> None:
     smoke = load_scenario(SMOKE)
     room = Limits(processes=Bound(70, 70, GROUP))
-    require_room(smoke, room)
+    require_room(smoke, room, Limits())
     with pytest.raises(TestbedError, match="leaves 70 to this shell; raise that group's limit, or start"):
-        require_room(load_scenario(SMOKE, ["tiers.device.nodes=40"]), room)
+        require_room(load_scenario(SMOKE, ["tiers.device.nodes=40"]), room, Limits())
 
 
 def test_tiers_that_may_use_more_than_all_containers_have_are_named() -> None:
@@ -77,3 +80,36 @@ def test_a_quota_of_the_shell_below_a_cpu_is_named_and_one_of_the_containers_low
     assert list(room_notes(smoke, Limits(cpus=Bound(1.0, 1.0, GROUP)), Limits())) == []
     assert quota.usable_cpus == 0.5
     assert Limits(cpus=Bound(10_000, 10_000, GROUP)).usable_cpus == Limits().usable_cpus
+
+
+def test_more_containers_than_there_is_memory_for_are_refused_with_what_is_missing() -> None:
+    many = load_scenario(SMOKE, ["tiers.device.nodes=300"])
+    said = (
+        r"^302 containers need at least 9,664 MiB of memory, and the control group /groups/lab leaves 4,000 "
+        r"MiB to them; take fewer nodes"
+    )
+    with pytest.raises(TestbedError, match=said):
+        require_room(many, Limits(), memory(4000))
+
+
+def test_more_containers_than_the_kernel_has_process_ids_for_are_refused_with_what_is_missing() -> None:
+    few = Limits(processes=Bound(2000, 1000, GROUP))
+    with pytest.raises(TestbedError, match="about 1,120 processes and threads from the start, and the co"):
+        require_room(load_scenario(SMOKE, ["tiers.device.nodes=12"]), Limits(), few)
+    assert 0 < free_tasks() < 1 << 22
+
+
+FILES = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, int(sys.argv[1])))
+from testbed.host.processes.open_files import allow_open_files
+allow_open_files(400, "a run needs")
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+@pytest.mark.parametrize(("hard", "told"), [(1000, "400"), (300, "allows 300; raise its hard limit")])
+def test_the_limit_on_open_files_is_raised_as_far_as_a_run_needs_or_named(hard: int, told: str) -> None:
+    command = [sys.executable, "-c", FILES, str(hard)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert told in done.stdout + done.stderr

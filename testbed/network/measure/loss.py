@@ -31,6 +31,8 @@ CASES = 5
 """So many losses and so many second copies are wanted among them."""
 MOST_SENDING_S = 20.0
 """How long datagrams are sent at most, even if a slow link needs longer."""
+MOST_PER_S = 2000.0
+"""In one direction."""
 PAUSE_S = 0.004
 """Between bursts."""
 SENDING_SLACK_S = 10.0
@@ -247,7 +249,7 @@ def planned(path: LinkPath, direction: Direction, wanted: int, share_per_s: floa
         share_per_s: which share of that the host sends in a second.
     """
     rate_bps = path.shape(direction).rate_bps
-    most_per_s = 2000.0
+    most_per_s = MOST_PER_S
     if rate_bps is not None:
         most_per_s = min(most_per_s, 0.25 * rate_bps / (8 * SMALL_FRAME_BYTES))
     return min(wanted, max(50, int(most_per_s * MOST_SENDING_S))), min(wanted * share_per_s, most_per_s)

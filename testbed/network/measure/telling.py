@@ -1,10 +1,10 @@
 """Names for a measurement under which a few frames of a direction tell its figures from all others.
 
 The i-th frame is lost if its number by the seed is below the loss
-(:mod:`testbed.network.link_process.fates`). So a frame with a number just below the loss, which is lost, shows
-that the loss is no less; one with a number just above, which arrives, that it is no more. Under most names a
-few hundred frames have no such numbers. A name under which they have is looked for: then nothing is left to
-chance.
+(:mod:`testbed.network.link_process.fates`). So a frame with a number just below the loss, which is lost,
+shows that the loss is no less; one with a number just above, which arrives, that it is no more. Under most
+names a few hundred frames have no such numbers. A name under which they have is looked for: then nothing is
+left to chance.
 """
 
 from __future__ import annotations
