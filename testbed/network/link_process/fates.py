@@ -55,6 +55,11 @@ def numbers(seed: object, method: str, link: str, direction: str, stream: str) -
     return Random(f"{seed}/{method}/{link}/{direction}/{stream}").random
 
 
+def variant(method: str, number: int) -> str:
+    """Another name of a method, by which other fates are drawn; the method's own, if the number is 0."""
+    return f"{method}/{number}" if number else method
+
+
 class Fates:
     """The numbers of one direction under one method, frame by frame."""
 

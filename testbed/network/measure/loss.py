@@ -15,9 +15,9 @@ from itertools import islice
 
 from testbed.host.processes.priority import promptly
 from testbed.network.link_process.client import LinkProcess
-from testbed.network.link_process.fates import Fates, Way, WayFigures
+from testbed.network.link_process.fates import Fates, Way, WayFigures, variant
 from testbed.network.measure.paths import Effort, LinkPath, wait_until_quiet
-from testbed.network.measure.telling import telling_name
+from testbed.network.measure.telling import telling_variant
 from testbed.network.measure.traffic import LEAST_PAYLOAD_BYTES, SMALL_FRAME_BYTES, Burst, UdpPath
 from testbed.scenario.expected import held
 from testbed.scenario.reports import Finding
@@ -174,9 +174,10 @@ def count_fates(
     """
     directions = [(path, direction) for path in paths for direction in DIRECTIONS]
     samples = [_sample(path, direction, seed, method, least) for path, direction in directions]
-    own: dict[str, dict[Direction, str]] = {}
-    for (path, direction), sample in zip(directions, samples, strict=True):
-        own.setdefault(path.name, {})[direction] = sample.name
+    variants = {
+        (path.name, direction): sample.variant
+        for (path, direction), sample in zip(directions, samples, strict=True)
+    }
     share_per_s = effort.datagrams_per_s / max(1, sum(len(sample.due) for sample in samples))
     with ExitStack() as stack:
         countings = []
@@ -185,7 +186,7 @@ def count_fates(
             udp = stack.enter_context(UdpPath(*path.ends(direction), sink_buffer_bytes=16 << 20))
             countings.append(Counting(path, direction, udp, total, per_s))
         wait_until_quiet(paths)
-        process.begin(seed, method, own)
+        process.begin(seed, method, variants)
         refused = [path.counts()[direction].refused_frames for path, direction in directions]
         _send(countings)
         wait_until_quiet(paths)
@@ -210,19 +211,20 @@ def _send(countings: Sequence[Counting]) -> None:
 
 @dataclass(frozen=True)
 class _Sample:
-    """The name by which a direction draws, and how many copies of each datagram arrive by it."""
+    """The variant of the name by which a direction draws, and how many copies of each datagram arrive."""
 
-    name: str
+    variant: int
     due: list[int]
 
 
 def _sample(path: LinkPath, direction: Direction, seed: int, method: str, least: int | None) -> _Sample:
     shape = path.shape(direction)
     if least is not None or shape.bursts is not None:
-        return _Sample(method, _due(path, direction, seed, method, least or LEAST_DATAGRAMS))
+        return _Sample(0, _due(path, direction, seed, method, least or LEAST_DATAGRAMS))
     frames, _ = planned(path, direction, TELLING_DATAGRAMS, 1.0)
-    name = telling_name(shape, seed, method, path.name, direction, frames)
-    return _Sample(name, list(islice(copies_by_seed(shape, seed, name, path.name, direction), frames)))
+    number = telling_variant(shape, seed, method, path.name, direction, frames)
+    copies = copies_by_seed(shape, seed, variant(method, number), path.name, direction)
+    return _Sample(number, list(islice(copies, frames)))
 
 
 def _due(path: LinkPath, direction: Direction, seed: int, method: str, least: int) -> list[int]:

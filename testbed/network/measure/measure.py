@@ -1,9 +1,9 @@
 """Measures WAN links, before and after a replay, and compares them with the scenario.
 
 Rates are measured by UDP at 1.2 times the configured one, by the kernel's stamps on the wire behind the
-bottleneck; times by pings and by one-way datagrams (both ends have the same clock); loss frame by frame, since
-the seed decides which ones are lost. Each figure is measured on each link, and on as many at once as the link
-process carries.
+bottleneck; times by pings and by one-way datagrams (both ends have the same clock); loss frame by frame,
+since the seed decides which ones are lost. Each figure is measured on each link, on as many at once as the
+link process carries.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def measure(
 ) -> list[Finding]:
     """Measure every link; when this returns the links are empty and quiet.
 
-    Three links take about 4 s, a hundred about 20 s; slow ones up to 20 s more, to show enough frames. Nothing
-    else may be sent meanwhile.
+    Three links take about 4 s, a hundred about 20 s; slow ones up to 20 s more, to show enough frames.
+    Nothing else may be sent meanwhile.
 
     Args:
         process: the link process; a method begins in it, so that it is known which datagrams are lost.

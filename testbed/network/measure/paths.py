@@ -57,10 +57,10 @@ class LinkPath:
 class Effort:
     """How much the host can do at once, and for how long a rate is measured at least."""
 
-    rate_seconds: float = 0.2
+    rate_seconds: float = 0.1
     rate_budget_bps: float = 300e6
     """The link process carries that much (docs/LINK.md)."""
-    timed_frames_per_s: float = 6000
+    timed_frames_per_s: float = 8000
     """Of lone frames, so that each finds the link process idle."""
     datagrams_per_s: float = 12_000
     """In bursts, and whatever they wait for: which of them arrive is counted, and not when."""

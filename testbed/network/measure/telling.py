@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from testbed.network.link_process.fates import numbers
+from testbed.network.link_process.fates import numbers, variant
 from testbed.scenario.topology import Direction, Shape
 
 NEAR_FRAMES = 0.25
@@ -28,26 +28,27 @@ def margin(figure: float, frames: int) -> float:
     return max(figure * NEAR_SHARE, NEAR_FRAMES / frames)
 
 
-def telling_name(shape: Shape, seed: int, method: str, link: str, direction: Direction, frames: int) -> str:
-    """``method``, or else the first of ``method/1``, ``method/2``, … under which so many frames tell.
+def telling_variant(
+    shape: Shape, seed: int, method: str, link: str, direction: Direction, frames: int
+) -> int:
+    """The first variant of a method's name under which so many frames tell.
 
     That is: had the direction another loss, or doubled another share, by :func:`margin` or more, at least one
     of its first ``frames`` frames would fare otherwise. Of losses in bursts no name tells so much.
     """
     if shape.bursts is not None:
-        return method
-    best, most = method, -1
+        return 0
+    best, most = 0, -1
     for number in range(MOST_NAMES):
-        name = f"{method}/{number}" if number else method
         told = 0
-        for tells in _answers(shape, (seed, name, link, direction), frames):
+        for tells in _answers(shape, (seed, variant(method, number), link, direction), frames):
             if not tells:
                 break
             told += 1
         else:
-            return name
+            return number
         if told > most:
-            best, most = name, told
+            best, most = number, told
     return best
 
 
@@ -61,8 +62,8 @@ def _answers(shape: Shape, whose: tuple[int, str, str, Direction], frames: int) 
     loss, double = shape.loss, shape.duplicate
     losses = drawn("loss")
     bands = _bands(loss, frames)
-    for low, high in bands:  # the quick look first: most names end here
-        yield any(low <= lost < high for lost in losses)
+    for low, high in bands:  # a quick look first, for most names end here
+        yield bool([lost for lost in losses if low <= lost < high])
     doubles = drawn("duplicate")
     for low, high in bands:
         if double:  # a lost frame that is doubled goes on once

@@ -8,8 +8,9 @@ from itertools import islice
 
 import pytest
 
+from testbed.network.link_process.fates import variant
 from testbed.network.measure.loss import TELLING_DATAGRAMS, copies_by_seed
-from testbed.network.measure.telling import margin, telling_name
+from testbed.network.measure.telling import margin, telling_variant
 from testbed.scenario.topology import DIRECTIONS, Bursts, Direction, Shape
 
 SHAPES = (
@@ -22,6 +23,11 @@ SHAPES = (
     Shape(None, loss=1.0),
 )
 LINKS = tuple(f"device{number}-edge1" for number in range(1, 6))
+
+
+def telling_name(shape: Shape, link: str, direction: Direction, frames: int) -> str:
+    number = telling_variant(shape, 7, "measurement-1", link, direction, frames)
+    return variant("measurement-1", number)
 
 
 def fates(shape: Shape, name: str, link: str, direction: Direction, frames: int) -> list[int]:
@@ -45,7 +51,7 @@ def others(shape: Shape, frames: int) -> Iterator[Shape]:
 def test_no_other_figures_give_the_same_fates(shape: Shape, frames: int) -> None:
     for link in LINKS:
         for direction in DIRECTIONS:
-            name = telling_name(shape, 7, "measurement-1", link, direction, frames)
+            name = telling_name(shape, link, direction, frames)
             true = fates(shape, name, link, direction, frames)
             for other in others(shape, frames):
                 assert fates(other, name, link, direction, frames) != true, (name, other)
@@ -70,11 +76,11 @@ def test_the_margin_is_a_thousandth_or_a_twentieth_of_the_figure() -> None:
 
 def test_a_loss_too_rare_to_show_is_told_from_a_greater_one_all_the_same() -> None:
     shape = Shape(None, loss=1e-6)
-    name = telling_name(shape, 7, "measurement-1", "device1-edge1", "up", TELLING_DATAGRAMS)
+    name = telling_name(shape, "device1-edge1", "up", TELLING_DATAGRAMS)
     more = replace(shape, loss=0.0011)
     assert fates(shape, name, "device1-edge1", "up", 250) != fates(more, name, "device1-edge1", "up", 250)
 
 
 def test_losses_in_bursts_keep_their_name() -> None:
     shape = Shape(None, loss=Bursts(0.01, 0.3).mean, bursts=Bursts(0.01, 0.3))
-    assert telling_name(shape, 7, "measurement-1", "a", "up", 300) == "measurement-1"
+    assert telling_variant(shape, 7, "measurement-1", "a", "up", 300) == 0
