@@ -1,6 +1,6 @@
 """What a large network costs: ``python -m tests.bench.scale_bench [RUN] [--devices 100]``.
 
-Runs ``scenarios/hundred.yaml`` with so many devices and a tenth as many edges, and prints the time by phase, the
+Runs ``scenarios/hundred.yaml`` with so many devices and a tenth as many edges. Prints the time by phase, the
 most memory by kind of process, the frames, how late the link process was, and the verdicts. With a finished
 run's directory it prints all but the memory of processes outside containers.
 """
