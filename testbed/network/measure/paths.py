@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from testbed.host.processes.waiting import wait_until
@@ -11,6 +11,7 @@ from testbed.network.endpoint import Endpoint, Wire
 from testbed.network.kernel.counters import Counters
 from testbed.network.readings import LinkCounts
 from testbed.scenario.patience import longest_s
+from testbed.scenario.reports import Finding
 from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 
 if TYPE_CHECKING:  # they take long to import, and a duration is estimated without them
@@ -83,6 +84,11 @@ def _path(link: WanLink, child: Endpoint, parent: Endpoint) -> LinkPath:
     spec = link.spec
     wire = Wire(link.netns_path, link.capture_interface)
     return LinkPath(spec.name, spec.up, spec.down, child, parent, link.counters, link.counts, wire)
+
+
+def second_attempt(finding: Finding) -> Finding:
+    """The finding, with a note that the link was measured once more."""
+    return replace(finding, note=f"{finding.note}; at the second attempt".removeprefix("; "))
 
 
 def wait_until_quiet(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from testbed.host.processes.priority import promptly
-from testbed.network.measure.paths import Effort, LinkPath, wait_until_quiet
+from testbed.network.measure.paths import Effort, LinkPath, second_attempt, wait_until_quiet
 from testbed.network.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, SMALL_FRAME_BYTES, UdpPath
 from testbed.network.measure.trains import Train, one_way_train, ping_socket, ping_train, run_trains
 from testbed.scenario.expected import (
@@ -109,10 +109,7 @@ def measure_times(paths: Sequence[LinkPath], effort: Effort) -> list[Finding]:
     findings = _measure_once(paths, effort)
     again = {finding.link for finding in findings if finding.ok is False}
     second = _measure_once([path for path in paths if path.name in again], effort)
-    return [finding for finding in findings if finding.link not in again] + [
-        replace(finding, note=f"{finding.note}; at the second attempt".removeprefix("; "))
-        for finding in second
-    ]
+    return [finding for finding in findings if finding.link not in again] + list(map(second_attempt, second))
 
 
 def _measure_once(paths: Sequence[LinkPath], effort: Effort) -> list[Finding]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from typing import NamedTuple, Self
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from testbed.network.endpoint import Wire
 from testbed.network.kernel.netns import socket_in
@@ -63,8 +65,19 @@ class WireTap:
         told = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
         return int(struct.unpack("=II", told)[1])
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Listen no more; the kernel takes some ms for it."""
         self._socket.close()
+
+
+@contextlib.contextmanager
+def tapped(buffers: Mapping[Wire, int]) -> Iterator[dict[Wire, WireTap]]:
+    """Taps at wires, each with a buffer of so many bytes, for the block; closed at the same time."""
+    taps: dict[Wire, WireTap] = {}
+    try:
+        for wire, buffer_bytes in buffers.items():
+            taps[wire] = WireTap(wire, buffer_bytes)
+        yield taps
+    finally:
+        with ThreadPoolExecutor(max(1, len(taps)), thread_name_prefix="tap-end") as pool:
+            list(pool.map(WireTap.close, taps.values()))

@@ -76,7 +76,7 @@ def wan(said: Shape, down: Shape | None = None) -> Iterator[Measured]:
 def test_a_short_queue_of_a_fast_link_is_kept_full_or_said_not_to_be() -> None:
     with wan(Shape(100_000_000, queue_frames=10)) as measured:
         (finding,) = measure_rates([(measured.path, "up")], least_s=1.0)
-    assert finding.ok or finding.note == NOT_KEPT_FULL
+    assert finding.ok or NOT_KEPT_FULL in finding.note
     assert finding.measured == pytest.approx(100_000_000, rel=0.15)
 
 
