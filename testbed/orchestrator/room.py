@@ -10,12 +10,14 @@ from collections.abc import Iterator
 
 from testbed.errors import TestbedError
 from testbed.host.cgroup_limits import Limits, leaves, mend, mib, require_memory
-from testbed.host.facts import free_tasks
+from testbed.host.facts import free_tasks, memory_bytes
 from testbed.host.processes.open_files import allow_open_files
 from testbed.orchestrator.nodes import backend_specs
 from testbed.orchestrator.nodes.tier_specs import PIDS_LIMIT
 from testbed.scenario.capacity import held_bytes
 from testbed.scenario.scenario import Scenario
+from testbed.scenario.topology import Topology
+from testbed.wire.capture import ring_bytes
 
 # As measured: orchestrator, link process and probes; and a capture for each link.
 RUN_BYTES, LINK_BYTES = 150 << 20, 6 << 20
@@ -30,8 +32,8 @@ CONTAINER_TASKS = 80
 LEAST_CPUS = 1.0
 
 
-def require_room(scenario: Scenario, own: Limits, containers: Limits) -> None:
-    """Refuse a run whose processes do not fit what groups and host leave them, its containers' as they start.
+def require_room(scenario: Scenario, own: Limits) -> None:
+    """Refuse a run whose own processes do not fit what this shell's groups leave them.
 
     Raises:
         TestbedError: they need more memory, or are more, or need more open files.
@@ -41,8 +43,6 @@ def require_room(scenario: Scenario, own: Limits, containers: Limits) -> None:
     backends = sum(scenario.tier(node.tier).model.needs_backend for node in topology.nodes)
     links = len(topology.links) + backends  # each of both has a capture
     require_own_room("a run of this scenario", own, links, len(topology.nodes), frames_bytes)
-    engines = sum(scenario.tier(node.tier).has_engine for node in topology.nodes)
-    _require_containers_room(len(topology.nodes) + engines, containers)
 
 
 def require_own_room(what: str, own: Limits, links: int, nodes: int, frames_bytes: float = 0.0) -> None:
@@ -62,19 +62,16 @@ def require_own_room(what: str, own: Limits, links: int, nodes: int, frames_byte
     allow_open_files(RUN_FILES + LINK_FILES * links + NODE_FILES * nodes, f"{what} needs")
 
 
-def _require_containers_room(count: int, containers: Limits) -> None:
-    """Refuse more containers than can start, whatever is in them.
+def require_room_to_start(scenario: Scenario, containers: Limits) -> None:
+    """Refuse a network that is not up yet, if its containers cannot all start, whatever is in them.
 
     Raises:
-        TestbedError: there is less memory for them, or there may be fewer processes and threads.
+        TestbedError: there is less memory for them and for captures, or there may be fewer processes.
     """
-    needed_bytes, tasks = CONTAINER_BYTES * count, CONTAINER_TASKS * count
-    if containers.free_bytes < needed_bytes:
-        raise TestbedError(
-            f"{count} containers need at least {mib(needed_bytes)} of memory, and {_memory_of(containers)} "
-            "to them; take fewer nodes, or a host with more memory"
-        )
-    bound = containers.processes
+    topology = scenario.topology
+    count = len(topology.nodes) + sum(scenario.tier(node.tier).has_engine for node in topology.nodes)
+    _require_memory_to_start(count, _rings_bytes(topology), containers)
+    bound, tasks = containers.processes, CONTAINER_TASKS * count
     free, who = free_tasks(), "this host's kernel.pid_max and kernel.threads-max leave"
     if bound is not None and bound.free < free:
         free, who = int(bound.free), leaves(bound)
@@ -83,6 +80,28 @@ def _require_containers_room(count: int, containers: Limits) -> None:
             f"{count} containers have about {tasks:,} processes and threads from the start, and {who} "
             f"{free:,} to them; raise that limit, or take fewer nodes"
         )
+
+
+def _require_memory_to_start(count: int, rings_bytes: int, containers: Limits) -> None:
+    needed_bytes, bound = CONTAINER_BYTES * count, containers.memory
+    if bound is not None and bound.free < needed_bytes:
+        raise TestbedError(
+            f"{count} containers need at least {mib(needed_bytes)} of memory, and {leaves(bound)} "
+            f"{mib(bound.free)} to them; raise that group's limit, or take fewer nodes"
+        )
+    available_bytes = memory_bytes()["MemAvailable"]
+    if available_bytes < needed_bytes + rings_bytes:
+        raise TestbedError(
+            f"{count} containers need at least {mib(needed_bytes)} of memory, and captures of their links "
+            f"{mib(rings_bytes)}; this host has {mib(available_bytes)} available: end other programs, or "
+            "take fewer nodes or slower links"
+        )
+
+
+def _rings_bytes(topology: Topology) -> int:
+    """What the kernel holds for the captures of all links, whatever crosses them."""
+    rates_bps = ([link.up.rate_bps, link.down.rate_bps] for link in topology.links)
+    return sum(max(map(ring_bytes, both)) for both in rates_bps)
 
 
 def _memory_of(containers: Limits) -> str:

@@ -50,7 +50,7 @@ def run_on(network: HeldNetwork, scenario: Scenario, out: Path | None = None) ->
 
     Unless it is the last, its verdict on latency is pending until the network's links are measured again.
     """
-    reporter, inputs = network.reporter, inputs_of(scenario)
+    reporter, inputs = network.reporter, inputs_of(scenario, is_up=network.is_up)
     network.tell(inputs.notes)
     network.reserve(scenario)
     RunDirectory.check(out)

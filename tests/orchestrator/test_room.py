@@ -10,8 +10,8 @@ import pytest
 
 from testbed.errors import TestbedError
 from testbed.host.cgroup_limits import Bound, Limits
-from testbed.host.facts import free_tasks
-from testbed.orchestrator.room import require_room, room_notes
+from testbed.host.facts import free_tasks, memory_bytes
+from testbed.orchestrator.room import require_room, require_room_to_start, room_notes
 from testbed.scenario.scenario import load_scenario
 from tests import SCENARIOS
 
@@ -26,25 +26,25 @@ def memory(free_mib: float) -> Limits:
 
 def test_a_run_needs_memory_for_itself_and_for_the_frames_of_its_links() -> None:
     smoke = load_scenario(SMOKE)
-    require_room(smoke, Limits(), Limits())
-    require_room(smoke, memory(256), Limits())
+    require_room(smoke, Limits())
+    require_room(smoke, memory(256))
     said = (
         r"^beside its tiers, a run of this scenario needs about 1\d\d MiB of memory, and the control group "
         r"/groups/lab leaves 128 MiB to this shell; raise that group's limit, or start it from a shell out"
     )
     with pytest.raises(TestbedError, match=said):
-        require_room(smoke, memory(128), Limits())
+        require_room(smoke, memory(128))
     far = load_scenario(SMOKE, ["links.core.rate=1gbit", "links.core.delay=500ms"])
     with pytest.raises(TestbedError, match=r"needs about [3-6]\d\d MiB"):
-        require_room(far, memory(256), Limits())
+        require_room(far, memory(256))
 
 
 def test_a_run_of_many_links_needs_more_processes() -> None:
     smoke = load_scenario(SMOKE)
     room = Limits(processes=Bound(70, 70, GROUP))
-    require_room(smoke, room, Limits())
+    require_room(smoke, room)
     with pytest.raises(TestbedError, match="leaves 70 to this shell; raise that group's limit, or start"):
-        require_room(load_scenario(SMOKE, ["tiers.device.nodes=40"]), room, Limits())
+        require_room(load_scenario(SMOKE, ["tiers.device.nodes=40"]), room)
 
 
 def test_tiers_that_may_use_more_than_all_containers_have_are_named() -> None:
@@ -86,16 +86,16 @@ def test_more_containers_than_there_is_memory_for_are_refused_with_what_is_missi
     many = load_scenario(SMOKE, ["tiers.device.nodes=300"])
     said = (
         r"^302 containers need at least 9,664 MiB of memory, and the control group /groups/lab leaves 4,000 "
-        r"MiB to them; take fewer nodes"
+        r"MiB to them; raise that group's limit, or take fewer nodes"
     )
     with pytest.raises(TestbedError, match=said):
-        require_room(many, Limits(), memory(4000))
+        require_room_to_start(many, memory(4000))
 
 
 def test_more_containers_than_the_kernel_has_process_ids_for_are_refused_with_what_is_missing() -> None:
     few = Limits(processes=Bound(2000, 1000, GROUP))
     with pytest.raises(TestbedError, match="about 1,120 processes and threads from the start, and the co"):
-        require_room(load_scenario(SMOKE, ["tiers.device.nodes=12"]), Limits(), few)
+        require_room_to_start(load_scenario(SMOKE, ["tiers.device.nodes=12"]), few)
     assert 0 < free_tasks() < 1 << 22
 
 
@@ -113,3 +113,13 @@ def test_the_limit_on_open_files_is_raised_as_far_as_a_run_needs_or_named(hard: 
     command = [sys.executable, "-c", FILES, str(hard)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert told in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(memory_bytes()["MemAvailable"] > 75 << 30, reason="it would be refused nothing")
+def test_the_kernels_buffers_of_captures_count_as_memory() -> None:
+    require_room_to_start(load_scenario(SMOKE), Limits())
+    many = ["tiers.device.nodes=997", "links.access.queue=10", "links.access.delay=0ms"]
+    fast = load_scenario(SMOKE, [*many, "links.access.rate=100mbit"])  # 2 s of both ways: 48 MiB for each
+    said = r"^999 containers need at least 31,968 MiB of memory, and captures of their links 47,\d{3} MiB; th"
+    with pytest.raises(TestbedError, match=said):
+        require_room_to_start(fast, Limits())
