@@ -24,71 +24,66 @@ from typing import Any
 import pyarrow.parquet as pq
 
 SCENARIO = "scenarios/hundred.yaml"
-LOOK_S = 1.0
-KINDS = {
+LOOK_S = 3.0
+PROGRAMS = {"containerd-shim-runc-v2": "engine's shims", "dockerd": "engine", "containerd": "engine"}
+"""Processes of Docker engines, by the name of their program; all that the host has."""
+OWN = {
     "link_process": "link process",
     "tcpdump": "captures",
-    "probe_process": "probes",
-    "run_delay": "probes",
+    "/probe": "probes",
     "testbed.cli": "orchestrator",
-    "containerd-shim": "engine's shims",
-    "dockerd": "engine",
-    "containerd": "engine",
 }
-"""What a process is, by the first word that its command line has."""
+"""Processes that the run started, by a word of their command line."""
 
 
 class MemoryWatch(threading.Thread):
-    """The most memory that each process had, by a look every second; what is gone sooner is not seen.
+    """The most memory of each kind of process at one moment, by a look every 3 s (smaps_rollup, proc(5)).
 
     Attributes:
-        most_bytes: by process id, with its kind.
+        most: by kind, how many processes there were and their bytes; of a page that several share, its part.
     """
 
     def __init__(self, ancestor: int) -> None:
         super().__init__(daemon=True)
-        self.most_bytes: dict[int, tuple[str, int]] = {}
+        self.most: dict[str, tuple[int, int]] = {}
         self._ancestor, self._ended = ancestor, threading.Event()
 
     def run(self) -> None:
         while not self._ended.wait(LOOK_S):
+            now: dict[str, list[int]] = defaultdict(list)
             for pid, kind in _kinds(self._ancestor):
                 with suppress(OSError, StopIteration, ValueError):
-                    status = Path(f"/proc/{pid}/status").read_text()
-                    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-                    self.most_bytes[pid] = kind, int(line.split()[1]) << 10
+                    now[kind].append(_own_bytes(pid))
+            for kind, sizes in now.items():
+                if sum(sizes) > self.most.get(kind, (0, 0))[1]:
+                    self.most[kind] = len(sizes), sum(sizes)
 
     def stop(self) -> None:
         self._ended.set()
         self.join()
 
-    def by_kind(self) -> dict[str, tuple[int, int]]:
-        """By kind, how many processes there were, and what they had together."""
-        found: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-        for kind, most_bytes in self.most_bytes.values():
-            count, sum_bytes = found[kind]
-            found[kind] = count + 1, sum_bytes + most_bytes
-        return dict(found)
+
+def _own_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) << 10
 
 
 def _kinds(ancestor: int) -> Iterator[tuple[int, str]]:
-    """Processes below ``ancestor``, and the engine's."""
+    """Processes below ``ancestor``, itself included, and those of engines."""
     parents, commands = {}, {}
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
             parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            commands[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
-    for pid, command in commands.items():
-        kind = next((kind for word, kind in KINDS.items() if word in command), None)
-        if kind is None:
-            continue
-        if kind.startswith("engine"):
+            commands[int(entry.name)] = (entry / "cmdline").read_text().split("\0")
+    for pid, words in commands.items():
+        if (kind := PROGRAMS.get(words[0].rpartition("/")[2])) is not None:
             yield pid, kind
             continue
         above = pid
         while above not in (0, ancestor):
             above = parents.get(above, 0)
-        if above == ancestor:
+        kind = next((kind for part, kind in OWN.items() if any(part in word for word in words)), None)
+        if above == ancestor and kind is not None:
             yield pid, kind
 
 
@@ -117,8 +112,8 @@ def main(arguments: list[str]) -> None:
         assert status == 0, f"the run ended with {status}"
         print(f"\n{time.monotonic() - began_s:.0f} s in all, from the command to its page")
         show(out)
-        for kind, (count, sum_bytes) in sorted(watch.by_kind().items()):
-            print(f"memory: {count} × {kind}, {sum_bytes / 1e6:.0f} MB resident, shared pages in each")
+        for kind, (count, sum_bytes) in watch.most.items():
+            print(f"memory: {count} × {kind}, {sum_bytes / 1e6:.0f} MB")
 
 
 def show(run: Path) -> None:
