@@ -89,6 +89,13 @@ def memory_bytes() -> dict[str, int]:
     return {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
 
 
+def free_tasks() -> int:
+    """How many processes and threads may still come up, by the kernel's own limits (proc(5))."""
+    most = min(int(text_of(Path("/proc/sys/kernel", name))) for name in ("pid_max", "threads-max"))
+    present = text_of(Path("/proc/loadavg")).split()[3].partition("/")[2]
+    return max(0, most - int(present))
+
+
 def virtualisation() -> str:
     """In what this host runs, which its CPU time depends on: ``none``, ``kvm``, ``docker``, …"""
     done = run_command("systemd-detect-virt")

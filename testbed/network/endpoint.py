@@ -1,4 +1,4 @@
-"""Where frames of a path come from and go to."""
+"""Where frames of a path come from and go to, and where they can be seen."""
 
 from __future__ import annotations
 
@@ -11,3 +11,11 @@ class Endpoint:
 
     netns_path: str
     ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """The path of a network namespace, and the interface in it at which a tap sees a link's wire."""
+
+    netns_path: str
+    interface: str

@@ -83,6 +83,7 @@ class Standing:
             groups=self.groups,
             probes=self._probes(list(shapes)[:MAX_PROBES]) if probed else (),
             calibrated=calibrated,
+            phases=manifest.phases,
         )
 
     def _probes(self, shapes: Sequence[tuple[Shape, Shape]]) -> list[LinkPath]:
@@ -115,6 +116,7 @@ def bring_up(
     count = len(inputs.topology.nodes) + len(engines)
     starting = f"starting {count} containers and their links"
     with (
+        manifest.phases.timed("starting"),
         readable([*specs, *engines], reporter.say) as mounted,
         reporter.counting(starting, count) as progress,
     ):
@@ -134,7 +136,7 @@ def bring_up(
         reporter.say(lack)
     nodes = [NodeControl(host, reporter.say) for host in network.hosts if isinstance(host, TierHost)]
     behind = {host.spec.node: NodeControl(host, reporter.say) for host in network.engines}
-    with network_alive(network):
+    with network_alive(network), manifest.phases.timed("loading"):
         calibrated = _warm_up(nodes, list(behind.values()), inputs, manifest.directory, reporter)
         groups = {node.name: _group(node, behind.get(node.name)) for node in nodes}
     return Standing(network, nodes, groups, behind), calibrated

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from testbed.network.endpoint import Endpoint
-from testbed.network.measure.loss import CASES, LEAST_DATAGRAMS, MOST_DATAGRAMS, MOST_SENDING_S
+from testbed.network.measure.loss import (
+    CASES,
+    LEAST_DATAGRAMS,
+    MOST_DATAGRAMS,
+    MOST_PER_S,
+    MOST_SENDING_S,
+    TELLING_DATAGRAMS,
+)
 from testbed.network.measure.paths import Effort, LinkPath
 from testbed.network.measure.rate import rate_groups
 from testbed.network.measure.times import FRAME_PINGS, PINGS, ping_interval_s
@@ -35,6 +43,8 @@ INFERENCE_S = 0.1
 """Of a model for which the scenario gives no time."""
 REQUEST_S = 0.02
 """The part of a request's time that is neither inference nor link."""
+NAME_S = 0.005
+"""For each direction, a name under which its frames tell."""
 QUIET_S = 0.15
 """After each part of a measurement, until nothing moves any more."""
 
@@ -146,9 +156,6 @@ def _measuring_s(topology: Topology) -> float:
     nowhere = Endpoint("", "")
     paths = [LinkPath(link.name, link.up, link.down, nowhere, nowhere, dict, dict) for link in topology.links]
     effort = Effort()
-    batches = [
-        paths[start : start + effort.timed_together] for start in range(0, len(paths), effort.timed_together)
-    ]
     windows_s = [
         max(
             rate_window_s(rate_bps, effort.rate_seconds)
@@ -158,11 +165,16 @@ def _measuring_s(topology: Topology) -> float:
         for group in rate_groups(paths, effort.rate_budget_bps, effort.rate_seconds)
     ]
     shapes = [shape for path in paths for shape in (path.up, path.down)]
-    times_s = sum(max(map(_times_s, batch)) for batch in batches)
-    return times_s + _loss_s(shapes, effort) + sum(windows_s) + QUIET_S * len(windows_s)
+    return _times_s(paths, effort) + _loss_s(shapes, effort) + sum(windows_s) + QUIET_S * len(windows_s)
 
 
-def _times_s(path: LinkPath) -> float:
+def _times_s(paths: Sequence[LinkPath], effort: Effort) -> float:
+    """As long as the slowest path needs, or as all of them together may send."""
+    frames = sum((2 if path.jitter_ms else 1) * (4 * PINGS + 2 * FRAME_PINGS) for path in paths)
+    return max(frames / effort.timed_frames_per_s + QUIET_S, *map(_path_times_s, paths))
+
+
+def _path_times_s(path: LinkPath) -> float:
     """Three trains of pings and datagrams, and their last answers."""
     more = 2 if path.jitter_ms else 1
     pings_s = PINGS * ping_interval_s(path, PING_FRAME_BYTES)
@@ -177,10 +189,13 @@ def _loss_s(shapes: Sequence[Shape], effort: Effort) -> float:
     """Datagrams that show losses and copies of each direction, all at the same time."""
     wanted = [
         min(MOST_DATAGRAMS, max(LEAST_DATAGRAMS, CASES / min(shape.loss or 1.0, shape.duplicate or 1.0)))
+        if shape.bursts is not None
+        else TELLING_DATAGRAMS
         for shape in shapes
     ]
     slowest_s = max(
-        count * 4 * 8 * SMALL_FRAME_BYTES / (shape.rate_bps or effort.rate_budget_bps)
+        max(count / MOST_PER_S, count * 4 * 8 * SMALL_FRAME_BYTES / (shape.rate_bps or math.inf))
         for count, shape in zip(wanted, shapes, strict=True)
     )
-    return min(MOST_SENDING_S, max(sum(wanted) / effort.datagrams_per_s, slowest_s)) + QUIET_S
+    sending_s = max(sum(wanted) / effort.datagrams_per_s, min(MOST_SENDING_S, slowest_s))
+    return sending_s + NAME_S * len(shapes) + QUIET_S

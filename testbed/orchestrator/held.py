@@ -181,7 +181,8 @@ class HeldNetwork:
             self._take_down()
             raise
         if self._is_last:
-            self._take_down()
+            with manifest.phases.timed("taking_down"):
+                self._take_down()
         else:
             standing.network.log_to(None)
 
@@ -203,7 +204,8 @@ class HeldNetwork:
         if session.network.links:
             self.reporter.say(f"measuring the links {when}")
         number, seed = len(self._measured) + 1, session.inputs.scenario.seed
-        found = measure_links(session.network, seed, number, session.directory.path.name)
+        with session.phases.timed("measuring"):
+            found = measure_links(session.network, seed, number, session.directory.path.name)
         self._measured.append(found)
         self._judge(found)
         return found

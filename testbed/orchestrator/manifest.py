@@ -11,6 +11,7 @@ from testbed.host.facts import host_facts, package_version
 from testbed.host.fingerprints import sha256_of
 from testbed.host.ggufs import gguf_file
 from testbed.orchestrator.observe import Observation
+from testbed.orchestrator.phases import Phases
 from testbed.orchestrator.prepare import Inputs, Parts
 from testbed.results.columns import SCHEMA_VERSION
 from testbed.results.directory import RunDirectory, utc_now
@@ -28,12 +29,17 @@ _ASKED = "# file, and replays the trace that it describes; what was asked here i
 
 
 class Manifest:
-    """The manifest of a run; the file is written again whenever something is added."""
+    """The manifest of a run; the file is written again whenever something is added.
+
+    Attributes:
+        phases: how long each took so far; written when the run ends.
+    """
 
     def __init__(self, directory: RunDirectory, run_id: str, inputs: Inputs, parts: Parts) -> None:
         image, models = parts.image, parts.models
         self.directory, self.run_id = directory, run_id
         self.sources = parts.sources
+        self.phases = Phases()
         self._replayed = inputs.judged
         self._fields: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
@@ -95,7 +101,10 @@ class Manifest:
             broken_off: the methods that did not come to their end.
         """
         early = {"ended_by": ended_by, "broken_off": [asdict(one) for one in broken_off]}
-        self.add(status=status, ended_at=utc_now(), **({} if status == FINISHED else early))
+        phases_s = self.phases.to_json()
+        self.add(
+            status=status, ended_at=utc_now(), phases_s=phases_s, **({} if status == FINISHED else early)
+        )
 
     @property
     def ended_early(self) -> str | None:

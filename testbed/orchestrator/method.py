@@ -91,11 +91,13 @@ def run_method(
     if broken is None:
         with BreakingOff() as noted:
             return run_method(session, method, progress, ahead, noted)
-    observed = observe(session, method, progress, ahead, broken=broken)
+    with session.phases.timed("replaying"):
+        observed = observe(session, method, progress, ahead, broken=broken)
     if broken.error is not None:
         begun, requests = len(observed.outcomes), len(session.inputs.trace)
         session.reporter.say(f"{method.name} was broken off; accounting for {begun} of {requests} requests")
-    return account(session.inputs, session.directory, observed, session.reporter)
+    with session.phases.timed("accounting"):
+        return account(session.inputs, session.directory, observed, session.reporter)
 
 
 def account(

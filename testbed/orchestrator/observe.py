@@ -50,7 +50,7 @@ from testbed.scenario.patience import round_trip_s
 from testbed.scenario.reports import ProcessReport
 from testbed.scenario.sections.events import NodeEvent
 from testbed.scenario.sections.methods import Method
-from testbed.wire.capture import Capture, CaptureReport
+from testbed.wire.capture import Capture, CaptureReport, capturing, stop_all
 from tiers.records import MAX_RECORDS
 
 
@@ -161,9 +161,8 @@ def observe(
     network, nodes = session.network, session.nodes
     spec = begin(session, method, None if asking is None else MAX_RECORDS)
     with ExitStack() as stack:
-        captures = {
-            link.name: stack.enter_context(_capture(session, method.name, link)) for link in session.captured
-        }
+        captures = {link.name: _capture(session, method.name, link) for link in session.captured}
+        stack.enter_context(capturing(captures.values()))
         backends = stack.enter_context(BackendCaptures(network.backends, session.directory, method.name))
         network.link_process.begin(session.inputs.scenario.seed, method.name)
         slowest_s = round_trip_s(session.inputs.under_events.links)
@@ -190,9 +189,7 @@ def observe(
             for name, usage in (broken.tried(lambda: _usage(session)) or {}).items()
         }
         link_process = broken.tried(network.link_process.report) if network.links else None
-        reports = {
-            name: capture.stop(frames_between(before, after, name)) for name, capture in captures.items()
-        }
+        reports = stop_all(captures, {name: frames_between(before, after, name) for name in captures})
         backend_faults = backends.stop()
     records = on_all(nodes, lambda node: broken.tried(node.records))
     forgotten = on_all(nodes, lambda node: broken.tried(lambda: int(node.status()["records_forgotten"])))

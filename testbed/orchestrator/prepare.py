@@ -16,7 +16,7 @@ from testbed.host.image import ImageRef, ensure_image
 from testbed.host.processes.reporting import Report
 from testbed.network.feasibility import host_lacks
 from testbed.orchestrator.events.flow import require_iperf3
-from testbed.orchestrator.room import require_room, room_notes
+from testbed.orchestrator.room import require_room, require_room_to_start, room_notes
 from testbed.orchestrator.sources import Source
 from testbed.scenario.calibration import Row, calibration_rows, tiers_to_ask
 from testbed.scenario.capacity import capacity_notes
@@ -97,11 +97,12 @@ class Inputs:
         return flow_ports(self.scenario.events)
 
 
-def inputs_of(scenario: Scenario, *, unprivileged: bool = False) -> Inputs:
+def inputs_of(scenario: Scenario, *, unprivileged: bool = False, is_up: bool = False) -> Inputs:
     """Derive the inputs of a run of ``scenario`` on this host.
 
     Args:
         unprivileged: do not ask whether this user may make the network, for none will be made.
+        is_up: its network is up already, and has what it takes.
 
     Raises:
         TestbedError: this host cannot run it, its trace's file does not fit it, recordings do not fit the
@@ -115,6 +116,8 @@ def inputs_of(scenario: Scenario, *, unprivileged: bool = False) -> Inputs:
     if not unprivileged and (reasons := host_lacks(topology)):
         raise TestbedError(f"{reasons[0]}; see `testbed doctor`")
     require_room(scenario, own)
+    if not is_up:
+        require_room_to_start(scenario, containers)
     notes += room_notes(scenario, own, containers)
     trace = build_trace(scenario)
     datasets = scenario.task.datasets

@@ -50,7 +50,7 @@ def run_on(network: HeldNetwork, scenario: Scenario, out: Path | None = None) ->
 
     Unless it is the last, its verdict on latency is pending until the network's links are measured again.
     """
-    reporter, inputs = network.reporter, inputs_of(scenario)
+    reporter, inputs = network.reporter, inputs_of(scenario, is_up=network.is_up)
     network.tell(inputs.notes)
     network.reserve(scenario)
     RunDirectory.check(out)
@@ -71,6 +71,7 @@ def run_on(network: HeldNetwork, scenario: Scenario, out: Path | None = None) ->
             _tell_gap(network, measured)
             measured.after = network.after(session)
             measured.pending = measured.after is None
+    reporter.say(str(manifest.phases))
     return directory
 
 
@@ -102,7 +103,8 @@ def concluded(
             measured.changed = [found for source in manifest.sources if (found := source.changed())]
             measured.pending = measured.pending and status == FINISHED
             judged, early = measured.inputs or inputs, manifest.ended_early
-            sealed = room.write(lambda: conclude(manifest.directory, judged, measured, early))
+            with manifest.phases.timed("judging"):
+                sealed = room.write(lambda: conclude(manifest.directory, judged, measured, early))
             if measured.pending:
                 network.await_judgement(sealed)
         if room.was_needed:
@@ -123,8 +125,9 @@ def _replay_methods(session: Session, manifest: Manifest, measured: Measured, es
             result = run_method(session, method, progress, estimate.ahead(number - 1), broken)
             measured.methods.append(result)
             manifest.measured(result.observed)
-        save_tables(session.directory, inputs, measured)
-        put_away(session.directory, method.name, inputs.scenario.captures, session.reporter.say)
+        with session.phases.timed("accounting"):
+            save_tables(session.directory, inputs, measured)
+            put_away(session.directory, method.name, inputs.scenario.captures, session.reporter.say)
         for engine in session.network.engines:  # what ended as `inference` is in the tables by now
             engine.require_running()
 

@@ -12,6 +12,7 @@ from testbed.network.link import WanLink
 from testbed.network.measure.paths import LinkPath
 from testbed.network.network import Network
 from testbed.orchestrator.nodes.control import NodeControl
+from testbed.orchestrator.phases import Phases
 from testbed.orchestrator.prepare import Inputs
 from testbed.results.directory import RunDirectory
 
@@ -25,6 +26,7 @@ class Session:
         groups: the control groups of the nodes that are containers, with those of their engines.
         probes: idle links that are pinged meanwhile.
         calibrated: by method, what its policy is given beside the scenario's parameters.
+        phases: the run's.
     """
 
     inputs: Inputs
@@ -36,3 +38,4 @@ class Session:
     groups: Mapping[str, NodeGroup] = field(default_factory=dict)
     probes: Sequence[LinkPath] = ()
     calibrated: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    phases: Phases = field(default_factory=Phases)

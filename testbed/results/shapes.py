@@ -75,6 +75,7 @@ class _Manifest(Shape):
     ended_by: str | None = None
     broken_off: list[_BrokenOff] = Field(default_factory=list)
     started_ns: dict[str, int] = Field(default_factory=dict)
+    phases_s: dict[str, Number] = Field(default_factory=dict)
     clock_offsets_ns: dict[str, Annotated[list[int], Field(min_length=2, max_length=2)]] = Field(
         default_factory=dict
     )

@@ -36,7 +36,7 @@ TOLERANCE_MS = 0.3
 
 
 def rate(bench: Bench) -> Iterator[Figure]:
-    """Keep a bottleneck full with 1.2 times its rate, and count what crosses the wire behind it."""
+    """Keep a bottleneck full with 1.2 times its rate, and take each frame's stamp on the wire behind it."""
     seconds = 2.0 if bench.short else 4.0
     for rate_mbit in SHORT_RATES_MBIT if bench.short else RATES_MBIT:
         rate_bps = rate_mbit * 10**6

@@ -14,7 +14,9 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +31,7 @@ STOP_TIMEOUT_S = 30.0
 _RING_SECONDS = 2.0
 """How long tcpdump may wait for a CPU while the link carries its full rate in both directions."""
 _RING_BYTES = (2 << 20, 64 << 20)
+_STOPPED_AT_A_TIME = 16
 _POLL_S = 0.05
 _NOBODY = "65534"
 _PROGRAMS = {"tcpdump": "tcpdump", "nsenter": "util-linux", "setpriv": "util-linux"}
@@ -107,12 +110,16 @@ class Capture:
         Raises:
             TestbedError: a program or the interface is missing, or the file cannot be written.
         """
+        self._launch()
+        self._wait_until_it_listens()
+        return self
+
+    def _launch(self) -> None:
         if self._process is not None:
             raise RuntimeError(f"the capture on {self.interface} was started before")
         for program, package in _PROGRAMS.items():
             if shutil.which(program) is None:
                 raise TestbedError(f"{program} is missing; install the package {package}.")
-        deadline = time.monotonic() + START_TIMEOUT_S
         launched = _launcher().submit(_launch, self._command(), self.pcap)
         try:
             self._process = launched.result(START_TIMEOUT_S)
@@ -121,12 +128,14 @@ class Capture:
             raise TestbedError(f"capture on {self.interface}: no process in {START_TIMEOUT_S:g} s") from error
         except OSError as error:
             raise self._not_started(f"{error.filename}: {error.strerror}") from error
+
+    def _wait_until_it_listens(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
         while b"listening on" not in self._printed:
             if not self._listen(deadline):
                 reason = self._reason()
                 self.abort()
                 raise self._not_started(reason)
-        return self
 
     def _not_started(self, reason: str) -> TestbedError:
         return TestbedError(f"capture on {self.interface}: {reason}; check the interface and the disk.")
@@ -264,6 +273,32 @@ class Capture:
                 f"the kernel dropped {counts.dropped} frames before the capture on {self.interface}"
             )
         return CaptureReport(frames, frame_bytes, counts.dropped, tuple(faults))
+
+
+@contextmanager
+def capturing(captures: Iterable[Capture]) -> Iterator[None]:
+    """Capture with all of them from the block's start to its end, as with each alone.
+
+    They start at the same time, for a start is mostly waiting.
+
+    Raises:
+        TestbedError: one cannot start; then none is left.
+    """
+    captures = list(captures)
+    with ExitStack() as stack:
+        for capture in captures:
+            stack.push(capture)
+            capture._launch()
+        for capture in captures:
+            capture._wait_until_it_listens()
+        yield
+
+
+def stop_all(captures: Mapping[str, Capture], expected_frames: Mapping[str, int]) -> dict[str, CaptureReport]:
+    """Stop captures as :meth:`Capture.stop` does, several at a time; ``expected_frames`` are by key too."""
+    with ThreadPoolExecutor(_STOPPED_AT_A_TIME, thread_name_prefix="capture-end") as pool:
+        stopping = {key: pool.submit(capture.stop, expected_frames[key]) for key, capture in captures.items()}
+        return {key: future.result() for key, future in stopping.items()}
 
 
 def _launch(command: list[str], pcap: Path) -> subprocess.Popen[bytes]:

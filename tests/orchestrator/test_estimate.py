@@ -42,10 +42,10 @@ def test_more_users_of_a_closed_loop_are_done_sooner() -> None:
     assert few > 20 * 0.5 > many
 
 
-def test_a_loss_and_more_links_take_longer_to_measure() -> None:
+def test_losses_in_bursts_and_more_links_take_longer_to_measure() -> None:
     still = estimate("smoke").measuring_s
-    assert estimate("smoke", "links.core.loss=0.1%").measuring_s > still + 1
-    assert estimate("smoke", "tiers.device.nodes=40").measuring_s > 2 * still
+    assert estimate("smoke", "links.core.loss={model: gilbert, p: 0.1%, r: 90%}").measuring_s > still + 1
+    assert estimate("smoke", "tiers.device.nodes=80").measuring_s > 2 * still
     alone = "tiers=[{name: cloud, model: {kind: recorded, service: 1ms}, cpus: 1, memory: 1GiB}]"
     assert estimate("smoke", alone, "links=[]", "methods=[{name: cloud-only}]").measuring_s == 0
 

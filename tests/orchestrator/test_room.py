@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from testbed.errors import TestbedError
 from testbed.host.cgroup_limits import Bound, Limits
-from testbed.orchestrator.room import require_room, room_notes
+from testbed.host.facts import free_tasks, memory_bytes
+from testbed.orchestrator.room import require_room, require_room_to_start, room_notes
 from testbed.scenario.scenario import load_scenario
 from tests import SCENARIOS
 
@@ -77,3 +80,46 @@ def test_a_quota_of_the_shell_below_a_cpu_is_named_and_one_of_the_containers_low
     assert list(room_notes(smoke, Limits(cpus=Bound(1.0, 1.0, GROUP)), Limits())) == []
     assert quota.usable_cpus == 0.5
     assert Limits(cpus=Bound(10_000, 10_000, GROUP)).usable_cpus == Limits().usable_cpus
+
+
+def test_more_containers_than_there_is_memory_for_are_refused_with_what_is_missing() -> None:
+    many = load_scenario(SMOKE, ["tiers.device.nodes=300"])
+    said = (
+        r"^302 containers need at least 9,664 MiB of memory, and the control group /groups/lab leaves 4,000 "
+        r"MiB to them; raise that group's limit, or take fewer nodes"
+    )
+    with pytest.raises(TestbedError, match=said):
+        require_room_to_start(many, memory(4000))
+
+
+def test_more_containers_than_the_kernel_has_process_ids_for_are_refused_with_what_is_missing() -> None:
+    few = Limits(processes=Bound(2000, 1000, GROUP))
+    with pytest.raises(TestbedError, match="about 1,120 processes and threads from the start, and the co"):
+        require_room_to_start(load_scenario(SMOKE, ["tiers.device.nodes=12"]), few)
+    assert 0 < free_tasks() < 1 << 22
+
+
+FILES = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, int(sys.argv[1])))
+from testbed.host.processes.open_files import allow_open_files
+allow_open_files(400, "a run needs")
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+@pytest.mark.parametrize(("hard", "told"), [(1000, "400"), (300, "allows 300; raise its hard limit")])
+def test_the_limit_on_open_files_is_raised_as_far_as_a_run_needs_or_named(hard: int, told: str) -> None:
+    command = [sys.executable, "-c", FILES, str(hard)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert told in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(memory_bytes()["MemAvailable"] > 75 << 30, reason="it would be refused nothing")
+def test_the_kernels_buffers_of_captures_count_as_memory() -> None:
+    require_room_to_start(load_scenario(SMOKE), Limits())
+    many = ["tiers.device.nodes=997", "links.access.queue=10", "links.access.delay=0ms"]
+    fast = load_scenario(SMOKE, [*many, "links.access.rate=100mbit"])  # 2 s of both ways: 48 MiB for each
+    said = r"^999 containers need at least 31,968 MiB of memory, and captures of their links 47,\d{3} MiB; th"
+    with pytest.raises(TestbedError, match=said):
+        require_room_to_start(fast, Limits())

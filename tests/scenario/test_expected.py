@@ -239,9 +239,8 @@ def test_one_late_datagram_makes_no_jitter() -> None:
     assert spread < 0.05
 
 
-def test_a_rate_may_be_off_by_1_percent_and_a_frame() -> None:
-    low, high = rate_bounds(20_000_000, 2)
-    assert (low, high) == (20e6 - 200_000 - 6056, 20e6 + 200_000 + 6056)
+def test_a_rate_may_be_off_by_1_percent() -> None:
+    assert rate_bounds(20_000_000) == (20e6 - 200_000, 20e6 + 200_000)
 
 
 def test_a_sender_that_was_held_up_sends_no_more_at_once_than_a_short_queue_has_room_for() -> None:
@@ -291,12 +290,13 @@ def test_what_chance_or_a_full_queue_leaves_open_is_said() -> None:
     assert "the queue refused 1 datagrams" in full.note
 
 
-def test_losses_are_counted_for_20_s_at_most_and_all_at_the_same_time() -> None:
+def test_losses_of_a_slow_link_are_counted_for_20_s_at_most_and_all_at_the_same_time() -> None:
     one = replace(path("a", None, None), up=Shape(20_000_000, loss=0.01), down=Shape(20_000, loss=0.01))
     assert planned(one, "up", 1000, 0.75) == (1000, 750)
     total, per_s = planned(one, "down", 1000, 0.75)
     assert total / per_s == pytest.approx(20, rel=0.02)
     assert planned(path("b", None, None), "up", 300, 0.15) == (300, 45)
+    assert planned(path("b", None, None), "up", 250, 0.01) == (250, 2.5)  # many links: all frames that tell
 
 
 def test_rates_are_measured_together_as_far_as_the_host_can_carry_them() -> None:
@@ -307,19 +307,12 @@ def test_rates_are_measured_together_as_far_as_the_host_can_carry_them() -> None
 
 
 def test_slow_rates_are_watched_for_longer_and_by_themselves() -> None:
-    assert rate_window_s(20_000_000, 2) == 2
-    assert rate_window_s(100_000, 2) == pytest.approx(12.112)
-    assert rate_window_s(8_000, 2) == 20
-    (fast, slow) = rate_groups([path("a", 20_000_000, 100_000), path("b", 64_000, 5_000_000)], 130e6, 2)
+    assert rate_window_s(20_000_000, 0.2) == 0.2
+    assert rate_window_s(100_000, 0.2) == pytest.approx(2.4224)
+    assert rate_window_s(8_000, 0.2) == 20
+    (fast, slow) = rate_groups([path("a", 20_000_000, 100_000), path("b", 64_000, 5_000_000)], 130e6, 0.2)
     assert [one.name for one, _ in fast] == ["a", "b"]
     assert [one.shape(direction).rate_bps for one, direction in slow] == [100_000, 64_000]
-
-
-@pytest.mark.parametrize("rate_bps", [64_000, 100_000, 256_000, 1_000_000, 20_000_000])
-def test_a_rate_that_is_3_percent_off_is_outside_its_bounds(rate_bps: int) -> None:
-    low, high = rate_bounds(rate_bps, rate_window_s(rate_bps, 2))
-    assert 0.97 * rate_bps < low < 0.991 * rate_bps
-    assert 1.03 * rate_bps > high > 1.009 * rate_bps
 
 
 def test_a_rate_that_is_unlimited_is_neither_right_nor_wrong() -> None:

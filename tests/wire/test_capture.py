@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from testbed.errors import TestbedError
-from testbed.wire.capture import Capture
+from testbed.wire.capture import Capture, capturing, stop_all
 from testbed.wire.pcap import read_frames
 from tests.wire.veth import Veth, run, veth
 
@@ -56,6 +56,22 @@ def test_the_tap_is_live_when_start_returns(pair: Veth, tmp_path: Path) -> None:
         pair.burst(1)
         report = tap.stop(1)
         assert report.faults == ()
+
+
+def test_captures_that_start_and_stop_together_have_what_each_alone_has(pair: Veth, tmp_path: Path) -> None:
+    taps = {name: capture(pair, tmp_path / f"{name}.pcap") for name in "abcdefghijkl"}
+    with capturing(taps.values()):
+        pair.burst(500)
+        reports = stop_all(taps, dict.fromkeys(taps, 500))
+    assert [(report.frames >= 500, report.faults) for report in reports.values()] == [(True, ())] * 12
+
+
+def test_of_captures_that_start_together_none_is_left_where_one_cannot(pair: Veth, tmp_path: Path) -> None:
+    good = capture(pair, tmp_path / "good.pcap")
+    bad = Capture("nothere", pair.netns_path, tmp_path / "bad.pcap")
+    with pytest.raises(TestbedError, match="capture on nothere"), capturing([good, bad]):
+        raise AssertionError("it is not entered")
+    assert not good.alive
 
 
 def test_frames_that_never_come_are_a_fault(pair: Veth, tmp_path: Path) -> None:
@@ -155,7 +171,7 @@ def test_it_runs_as_nobody_and_dies_with_its_parent_though_started_by_a_thread(
     program = f"""
 import os, threading, time
 from pathlib import Path
-from testbed.wire.capture import Capture
+from testbed.wire.capture import Capture, capturing, stop_all
 tap = Capture({pair.interface!r}, {pair.netns_path!r}, Path({str(tmp_path / "orphan.pcap")!r}))
 thread = threading.Thread(target=tap.start)
 thread.start()

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -153,12 +153,23 @@ class LinkProcess:
         """From now on lose every frame of a link after its wire, in both directions; or no longer."""
         self._command("cut", link=link, cut=cut)
 
-    def begin(self, seed: int, method: str) -> None:
+    def begin(
+        self, seed: int, method: str, variants: Mapping[tuple[str, Direction], int] | None = None
+    ) -> None:
         """Begin a method: draw fates by ``seed`` and ``method``, the next frame on each wire being the first.
 
         Lateness and the fullest queues are counted anew.
+
+        Args:
+            variants: by link and direction, of the method's name
+                (:func:`testbed.network.link_process.fates.variant`); 0 of those that are not in it.
         """
-        self._command("begin", seed=seed, method=method)
+        numbers = None
+        if variants:
+            numbers = array("q", bytes(8 * 2 * len(self._numbers)))
+            for (link, direction), number in variants.items():
+                numbers[2 * self._numbers[link] + DIRECTIONS.index(direction)] = number
+        self._command("begin", numbers, seed=seed, method=method)
         self._socket_drops_before = self._block.socket_dropped_frames
         self._jumps_before = self._block.clock_jumps
         self._cpu.restart()

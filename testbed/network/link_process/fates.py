@@ -11,7 +11,7 @@ but for the order: a delay never lets a frame overtake the one ahead, only ``reo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import NormalDist
@@ -50,11 +50,21 @@ class WayFigures:
     delays_ns: Sequence[int] | None = None
 
 
+def numbers(seed: object, method: str, link: str, direction: str, stream: str) -> Callable[[], float]:
+    """One of :data:`STREAMS` of a direction under a method: each call gives the next frame's number."""
+    return Random(f"{seed}/{method}/{link}/{direction}/{stream}").random
+
+
+def variant(method: str, number: int) -> str:
+    """Another name of a method, by which other fates are drawn; the method's own, if the number is 0."""
+    return f"{method}/{number}" if number else method
+
+
 class Fates:
     """The numbers of one direction under one method, frame by frame."""
 
     def __init__(self, seed: object, method: str, link: str, direction: str) -> None:
-        self._streams = tuple(Random(f"{seed}/{method}/{link}/{direction}/{name}").random for name in STREAMS)
+        self._streams = tuple(numbers(seed, method, link, direction, name) for name in STREAMS)
 
     def draw(self) -> tuple[float, ...]:
         """The next frame's numbers in [0, 1), one from each of :data:`STREAMS`, in that order."""

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from testbed.network.link_process.core import Figures, OneWayLink, Opportunities
-from testbed.network.link_process.fates import Fates, WayFigures
+from testbed.network.link_process.fates import Fates, WayFigures, variant
 from testbed.network.link_process.ring import Ring, Timer
 from testbed.network.link_process.shared import Block
 
@@ -235,10 +235,15 @@ class Loop:
             line.link.is_cut = cut
             self._schedule(line)
 
-    def _begin(self, seed: Any, method: str) -> None:
-        """Begin a method: draw other fates, and count lateness and the fullest queues anew."""
+    def _begin(self, descriptor: int | None = None, *, seed: Any, method: str) -> None:
+        """Begin a method: draw other fates, and count lateness and the fullest queues anew.
+
+        A descriptor is that of a file of variants of the method's name, one for each direction.
+        """
+        variants = None if descriptor is None else _numbers(descriptor, "q")
         for line in self._lines.values():
-            line.link.begin(Fates(seed, method, line.name, line.direction))
+            name = method if variants is None else variant(method, variants[line.number])
+            line.link.begin(Fates(seed, name, line.name, line.direction))
             self._changed.add(line)
         for histogram in self._late:
             histogram.clear()

@@ -11,21 +11,28 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from testbed.host.processes.priority import promptly
 from testbed.network.link_process.client import LinkProcess
-from testbed.network.link_process.fates import Fates, Way, WayFigures
+from testbed.network.link_process.fates import Fates, Way, WayFigures, variant
 from testbed.network.measure.paths import Effort, LinkPath, wait_until_quiet
+from testbed.network.measure.telling import telling_variant
 from testbed.network.measure.traffic import LEAST_PAYLOAD_BYTES, SMALL_FRAME_BYTES, Burst, UdpPath
 from testbed.scenario.expected import held
 from testbed.scenario.reports import Finding
 from testbed.scenario.topology import DIRECTIONS, Direction, Shape
 
+TELLING_DATAGRAMS = 250
+"""Enough, under a name that is chosen for it (:mod:`testbed.network.measure.telling`)."""
 LEAST_DATAGRAMS, MOST_DATAGRAMS = 300, 3000
+"""Of a direction that loses in bursts, for which no name is chosen."""
 CASES = 5
-"""So many losses and so many second copies are wanted among the datagrams of a link that makes any."""
+"""So many losses and so many second copies are wanted among them."""
 MOST_SENDING_S = 20.0
 """How long datagrams are sent at most, even if a slow link needs longer."""
+MOST_PER_S = 2000.0
+"""In one direction."""
 PAUSE_S = 0.004
 """Between bursts."""
 SENDING_SLACK_S = 10.0
@@ -156,34 +163,39 @@ def count_fates(
     seed: int,
     method: str,
     effort: Effort,
-    least: int = LEAST_DATAGRAMS,
+    least: int | None = None,
 ) -> list[Tally]:
     """Send datagrams in each direction, and count what comes of each.
 
     Args:
         process: the link process, in which a method of that name begins.
-        least: how many datagrams to send at least; more, up to a bound, if few of them are lost by the seed.
+        least: how many datagrams to send at least, with fates by that very name; more, up to a bound, if few
+            of them are lost by the seed. If it is not given, as many as tell, under a name by which they do.
     """
     directions = [(path, direction) for path in paths for direction in DIRECTIONS]
-    due = [_due(path, direction, seed, method, least) for path, direction in directions]
-    share_per_s = effort.datagrams_per_s / max(1, sum(map(len, due)))
+    samples = [_sample(path, direction, seed, method, least) for path, direction in directions]
+    variants = {
+        (path.name, direction): sample.variant
+        for (path, direction), sample in zip(directions, samples, strict=True)
+    }
+    share_per_s = effort.datagrams_per_s / max(1, sum(len(sample.due) for sample in samples))
     with ExitStack() as stack:
         countings = []
-        for (path, direction), copies in zip(directions, due, strict=True):
-            total, per_s = planned(path, direction, len(copies), share_per_s)
+        for (path, direction), sample in zip(directions, samples, strict=True):
+            total, per_s = planned(path, direction, len(sample.due), share_per_s)
             udp = stack.enter_context(UdpPath(*path.ends(direction), sink_buffer_bytes=16 << 20))
             countings.append(Counting(path, direction, udp, total, per_s))
         wait_until_quiet(paths)
-        process.begin(seed, method)
+        process.begin(seed, method, variants)
         refused = [path.counts()[direction].refused_frames for path, direction in directions]
         _send(countings)
         wait_until_quiet(paths)
         return [
             Tally(
-                counting.path, counting.direction, counting.seen(), copies[: counting.sent],
+                counting.path, counting.direction, counting.seen(), sample.due[: counting.sent],
                 counting.path.counts()[counting.direction].refused_frames - before,
             )
-            for counting, copies, before in zip(countings, due, refused, strict=True)
+            for counting, sample, before in zip(countings, samples, refused, strict=True)
         ]  # fmt: skip
 
 
@@ -195,6 +207,24 @@ def _send(countings: Sequence[Counting]) -> None:
             for counting in countings:
                 counting.send_due(time.monotonic() - start_s)
             time.sleep(PAUSE_S)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """The variant of the name by which a direction draws, and how many copies of each datagram arrive."""
+
+    variant: int
+    due: list[int]
+
+
+def _sample(path: LinkPath, direction: Direction, seed: int, method: str, least: int | None) -> _Sample:
+    shape = path.shape(direction)
+    if least is not None or shape.bursts is not None:
+        return _Sample(0, _due(path, direction, seed, method, least or LEAST_DATAGRAMS))
+    frames, _ = planned(path, direction, TELLING_DATAGRAMS, 1.0)
+    number = telling_variant(shape, seed, method, path.name, direction, frames)
+    copies = copies_by_seed(shape, seed, variant(method, number), path.name, direction)
+    return _Sample(number, list(islice(copies, frames)))
 
 
 def _due(path: LinkPath, direction: Direction, seed: int, method: str, least: int) -> list[int]:
@@ -221,7 +251,7 @@ def planned(path: LinkPath, direction: Direction, wanted: int, share_per_s: floa
         share_per_s: which share of that the host sends in a second.
     """
     rate_bps = path.shape(direction).rate_bps
-    per_s = min(wanted * share_per_s, 2000.0)
+    most_per_s = MOST_PER_S
     if rate_bps is not None:
-        per_s = min(per_s, 0.25 * rate_bps / (8 * SMALL_FRAME_BYTES))
-    return min(wanted, max(50, int(per_s * MOST_SENDING_S))), per_s
+        most_per_s = min(most_per_s, 0.25 * rate_bps / (8 * SMALL_FRAME_BYTES))
+    return min(wanted, max(50, int(most_per_s * MOST_SENDING_S))), min(wanted * share_per_s, most_per_s)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from testbed.host.processes.priority import promptly
-from testbed.network.measure.paths import LinkPath, wait_until_quiet
+from testbed.network.measure.paths import Effort, LinkPath, second_attempt, wait_until_quiet
 from testbed.network.measure.traffic import PING_FRAME_BYTES, PING_PAYLOAD_BYTES, SMALL_FRAME_BYTES, UdpPath
 from testbed.network.measure.trains import Train, one_way_train, ping_socket, ping_train, run_trains
 from testbed.scenario.expected import (
@@ -98,22 +98,21 @@ def _median(times_ms: Sequence[float], train: Train) -> tuple[float | None, str]
     return statistics.median(times_ms), ""
 
 
-def measure_times(paths: Sequence[LinkPath]) -> list[Finding]:
+def measure_times(paths: Sequence[LinkPath], effort: Effort) -> list[Finding]:
     """Measure round trip, one-way time and jitter of each path, all paths at the same time.
+
+    Of many, datagrams are sent farther apart, so that together they are no more than the effort allows.
 
     A path that does not come out as configured is measured once more, and its note says so: a host that
     paused looks like an unsteady link once, an unsteady link does so every time.
     """
-    findings = _measure_once(paths)
+    findings = _measure_once(paths, effort)
     again = {finding.link for finding in findings if finding.ok is False}
-    second = _measure_once([path for path in paths if path.name in again])
-    return [finding for finding in findings if finding.link not in again] + [
-        replace(finding, note=f"{finding.note}; at the second attempt".removeprefix("; "))
-        for finding in second
-    ]
+    second = _measure_once([path for path in paths if path.name in again], effort)
+    return [finding for finding in findings if finding.link not in again] + list(map(second_attempt, second))
 
 
-def _measure_once(paths: Sequence[LinkPath]) -> list[Finding]:
+def _measure_once(paths: Sequence[LinkPath], effort: Effort) -> list[Finding]:
     if not paths:
         return []
     with promptly(), ExitStack() as stack:
@@ -122,11 +121,20 @@ def _measure_once(paths: Sequence[LinkPath]) -> list[Finding]:
         last_wait_s = 0.3 + 2 * 2 * max(map(longest_s, unqueued))
         pings = [trains.pings for trains in timed]
         one_way = [train for trains in timed for train in trains.one_way.values()]
-        for together in [[*pings, *one_way]] if _side_by_side(paths) else [pings, one_way]:
+        frame_pings = [trains.frame_pings for trains in timed]
+        parts = [[*pings, *one_way]] if _side_by_side(paths) else [pings, one_way]
+        for together in [*parts, frame_pings]:
+            _spread_out(together, effort.timed_frames_per_s)
             run_trains(together, last_wait_s)
-        run_trains([trains.frame_pings for trains in timed], last_wait_s)
         wait_until_quiet(paths)
     return [finding for trains in timed for finding in trains.findings()]
+
+
+def _spread_out(trains: Sequence[Train], frames_per_s: float) -> None:
+    """Put datagrams farther apart, if all trains together would be more frames in a second than that."""
+    stretch = sum(train.frames_each / train.interval_s for train in trains) / frames_per_s
+    for train in trains:
+        train.interval_s *= max(1.0, stretch)
 
 
 def _side_by_side(paths: Sequence[LinkPath]) -> bool:

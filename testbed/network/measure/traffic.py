@@ -88,7 +88,7 @@ class UdpPath:
         self.sender = socket_in(source.netns_path, socket.AF_INET, socket.SOCK_DGRAM)
         self.receiver = socket_in(sink.netns_path, socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            _set_receive_buffer(self.receiver, sink_buffer_bytes)
+            set_receive_buffer(self.receiver, sink_buffer_bytes)
             self.receiver.bind((sink.ip, 0))
             self.receiver.setblocking(False)
             self.sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
@@ -110,7 +110,8 @@ class UdpPath:
         self.close()
 
 
-def _set_receive_buffer(receiver: socket.socket, size_bytes: int) -> None:
+def set_receive_buffer(receiver: socket.socket, size_bytes: int) -> None:
+    """Give a socket room for so many bytes that wait, the kernel's own for each datagram included."""
     receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size_bytes)
     with contextlib.suppress(OSError):  # beyond net.core.rmem_max, where we may
         receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size_bytes)

@@ -26,6 +26,7 @@ class Train:
     """Datagrams that are sent ``interval_s`` apart and received at ``receiver``.
 
     ``build`` gives the bytes of the datagram with a number, ``number_of`` the number of a datagram that came.
+    ``frames_each``: with its answer, if it has one.
     """
 
     sender: socket.socket
@@ -34,6 +35,7 @@ class Train:
     interval_s: float
     build: Callable[[int], bytes]
     number_of: Callable[[bytes], int | None]
+    frames_each: int = 1
     sent_ns: dict[int, int] = field(default_factory=dict)
     arrived_ns: dict[int, int] = field(default_factory=dict)
     out_of_order: int = 0
@@ -58,12 +60,8 @@ class Train:
     def _note(self, number: int, control: list[tuple[int, int, bytes]]) -> None:
         if number in self.arrived_ns:  # a second copy
             return
-        stamps = [data for _, kind, data in control if kind == _SO_TIMESTAMPNS]
-        if stamps:
-            seconds, nanoseconds = struct.unpack("@ll", stamps[0][:16])
-            self.arrived_ns[number] = seconds * 1_000_000_000 + nanoseconds
-        else:
-            self.arrived_ns[number] = time.time_ns()
+        stamp = stamp_ns(control)
+        self.arrived_ns[number] = time.time_ns() if stamp is None else stamp
         self.out_of_order += number < self._highest
         self._highest = max(self._highest, number)
 
@@ -81,7 +79,7 @@ def one_way_train(
     path: UdpPath, count: int, interval_s: float, payload_bytes: int = LEAST_PAYLOAD_BYTES
 ) -> Train:
     """Datagrams, small by default, timed from here to the other end's kernel, which has the same clock."""
-    _want_stamps(path.receiver)
+    want_stamps(path.receiver)
     padding = bytes(payload_bytes - _SEQUENCE.size)
     return Train(
         path.sender, path.receiver, count, interval_s,
@@ -98,7 +96,7 @@ def ping_socket(source: Endpoint, sink: Endpoint) -> socket.socket:
         pinger.bind((source.ip, 0))
         pinger.connect((sink.ip, 0))
         pinger.setblocking(False)
-        _want_stamps(pinger)
+        want_stamps(pinger)
     except BaseException:
         pinger.close()
         raise
@@ -122,7 +120,7 @@ def ping_train(
         whose, number = struct.unpack_from("!HH", reply, 4)
         return int(number) if whose == identity else None
 
-    return Train(pinger, pinger, count, interval_s, build, number_of)
+    return Train(pinger, pinger, count, interval_s, build, number_of, frames_each=2)
 
 
 def internet_checksum(data: bytes) -> int:
@@ -142,29 +140,47 @@ def run_trains(trains: Sequence[Train], last_wait_s: float) -> None:
     due = [(start_s + index * train.interval_s / len(trains), index, 0) for index, train in enumerate(trains)]
     heapq.heapify(due)
     watched = {train.receiver.fileno(): train for train in trains}
-    poller = select.poll()
-    for descriptor in watched:
-        poller.register(descriptor, select.POLLIN)
+    with select.epoll() as poller:  # of many trains, it tells those that have something alone
+        for descriptor in watched:
+            poller.register(descriptor, select.EPOLLIN)
+        _run(trains, due, watched, poller)
+        end_s = time.monotonic() + last_wait_s
+        while any(train.missing for train in trains) and time.monotonic() < end_s:
+            _receive(poller, watched, max(0.0, end_s - time.monotonic()))
+
+
+def _run(
+    trains: Sequence[Train],
+    due: list[tuple[float, int, int]],
+    watched: dict[int, Train],
+    poller: select.epoll,
+) -> None:
     while due:
         at_s, index, number = due[0]
-        wait_s = at_s - time.monotonic()
-        if wait_s > 0:
-            _receive(poller, watched, wait_s)
-            continue
+        if at_s > time.monotonic():
+            _receive(poller, watched, 0)  # no sooner: what comes meanwhile is stamped all the same
+            time.sleep(max(0.0, at_s - time.monotonic()))  # finer than a poller's milliseconds
         heapq.heappop(due)
         train = trains[index]
         train.send(number)
         if number + 1 < train.count:
             heapq.heappush(due, (max(at_s + train.interval_s, time.monotonic()), index, number + 1))
-    end_s = time.monotonic() + last_wait_s
-    while any(train.missing for train in trains) and time.monotonic() < end_s:
-        _receive(poller, watched, max(0.0, end_s - time.monotonic()))
 
 
-def _receive(poller: select.poll, watched: dict[int, Train], wait_s: float) -> None:
-    for descriptor, _ in poller.poll(wait_s * 1000):
+def _receive(poller: select.epoll, watched: dict[int, Train], wait_s: float) -> None:
+    for descriptor, _ in poller.poll(wait_s):
         watched[descriptor].receive()
 
 
-def _want_stamps(receiver: socket.socket) -> None:
+def want_stamps(receiver: socket.socket) -> None:
+    """Have the kernel stamp what the socket receives (SO_TIMESTAMPNS, socket(7))."""
     receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
+def stamp_ns(control: Sequence[tuple[int, int, bytes]]) -> int | None:
+    """The kernel's stamp among a datagram's ancillary data, in ns of the realtime clock."""
+    for _, kind, data in control:
+        if kind == _SO_TIMESTAMPNS:
+            seconds, nanoseconds = struct.unpack("@ll", data[:16])
+            return int(seconds * 1_000_000_000 + nanoseconds)
+    return None

@@ -32,7 +32,7 @@ from testbed.scenario.reports import Finding
 from testbed.scenario.topology import DIRECTIONS, Bursts, Shape
 from tests.network.lab import failures, run_id, tree
 
-QUICK = Effort(rate_seconds=1.0, rate_budget_bps=130e6, timed_together=6)
+EFFORT = Effort()
 SEED = 3
 
 
@@ -57,10 +57,10 @@ class Measured:
     process: LinkProcess
 
     def all(self) -> list[Finding]:
-        return measure([self.path], self.process, SEED, "measurement-1", QUICK)
+        return measure([self.path], self.process, SEED, "measurement-1", EFFORT)
 
     def loss(self) -> list[Finding]:
-        return measure_loss([self.path], self.process, SEED, "measurement-1", QUICK)
+        return measure_loss([self.path], self.process, SEED, "measurement-1", EFFORT)
 
 
 @contextmanager
@@ -76,21 +76,32 @@ def wan(said: Shape, down: Shape | None = None) -> Iterator[Measured]:
 def test_a_short_queue_of_a_fast_link_is_kept_full_or_said_not_to_be() -> None:
     with wan(Shape(100_000_000, queue_frames=10)) as measured:
         (finding,) = measure_rates([(measured.path, "up")], least_s=1.0)
-    assert finding.ok or finding.note == NOT_KEPT_FULL
+    assert finding.ok or NOT_KEPT_FULL in finding.note
     assert finding.measured == pytest.approx(100_000_000, rel=0.15)
 
 
 @pytest.mark.root
-def test_a_slow_link_that_is_3_percent_slower_is_noticed() -> None:
-    with wan(Shape(256_000), down=Shape(248_000)) as measured:
-        findings = measure_rates([(measured.path, "up"), (measured.path, "down")], least_s=1.0)
-    assert [finding.ok for finding in findings] == [True, False]
+def test_a_slow_link_that_is_2_percent_slower_or_faster_is_noticed() -> None:
+    for really_bps in (251_000, 261_000):
+        with wan(Shape(256_000), down=Shape(really_bps)) as measured:
+            findings = measure_rates([(measured.path, "up"), (measured.path, "down")], least_s=0.2)
+        assert [finding.ok for finding in findings] == [True, False]
+        assert findings[1].measured == pytest.approx(really_bps, rel=0.003)
+
+
+@pytest.mark.root
+def test_the_rate_of_a_link_is_its_own_whatever_becomes_of_frames_behind_it() -> None:
+    rough = Shape(20_000_000, delay_ms=10, jitter_ms=5, loss=0.3, duplicate=0.2, reorder=0.2)
+    with wan(rough) as measured:
+        findings = measure_rates([(measured.path, "up"), (measured.path, "down")], least_s=0.2)
+    assert [finding.measured for finding in findings] == [pytest.approx(20_000_000, rel=0.005)] * 2
+    assert all(finding.ok for finding in findings)
 
 
 @pytest.mark.root
 def test_a_link_that_drops_its_delay_without_a_word_is_noticed() -> None:
     with wan(Shape(20_000_000, delay_ms=10), down=Shape(20_000_000)) as measured:
-        findings = measure_times([measured.path])
+        findings = measure_times([measured.path], EFFORT)
     assert one(findings, "round trip", "both").ok is False
     assert one(findings, "one way", "down").ok is False
     assert one(findings, "one way", "up").ok is True
@@ -104,7 +115,7 @@ def test_a_link_that_is_cut_is_noticed_and_nothing_hangs() -> None:
     assert one(findings, "round trip", "both").measured is None
     lost = one(findings, "loss", "up")
     assert (lost.measured, lost.ok) == (1, False)
-    assert lost.note == "300 of 300 frames fared otherwise than the seed has it"
+    assert lost.note == "250 of 250 frames fared otherwise than the seed has it"
 
 
 @pytest.mark.root
@@ -112,7 +123,7 @@ def test_a_link_is_quiet_only_when_nothing_is_on_its_way() -> None:
     with wan(Shape(None, delay_ms=700)) as measured:
         assert wait_until_quiet([measured.path])
         started_s = time.monotonic()
-        findings = measure_loss([measured.path], measured.process, SEED, "late", QUICK)
+        findings = measure_loss([measured.path], measured.process, SEED, "late", EFFORT)
         assert time.monotonic() - started_s > 0.7
     assert failures(findings) == []
 
@@ -206,10 +217,34 @@ def test_true_links_are_found_true(tmp_path: Path) -> None:
     topology = tree(devices=3)
     links = tuple(replace(link, up=one, down=one) for link, one in zip(topology.links, shapes, strict=True))
     with Network(replace(topology, links=links), run_id(), hosts="namespace") as network:
-        findings = measure(paths_of(network), network.link_process, SEED, "measurement-1", QUICK)
+        findings = measure(paths_of(network), network.link_process, SEED, "measurement-1", EFFORT)
     assert [str(finding) for finding in failures(findings)] == []
     assert {f.quantity for f in findings if f.direction == "up"} == {"rate", "one way", "jitter", "loss"}
     assert len({f.link for f in findings}) == 4
+
+
+WRONG = {
+    "device3-edge1": ("rate", {"rate_bps": 20_300_000}),
+    "device11-edge1": ("one way", {"delay_ms": 12.5}),  # 1 ms, and what jitter may do to a median
+    "device19-edge1": ("jitter", {"jitter_ms": 3.6}),
+    "device26-edge1": ("loss", {"loss": 0.0065}),
+    "device27-edge1": ("loss", {"loss": 0.0035}),
+    "device38-edge1": ("duplicates", {"duplicate": 0.0015}),
+}
+
+
+@pytest.mark.root
+def test_of_many_links_of_one_shape_those_with_one_other_figure_are_found_and_no_others() -> None:
+    shape = Shape(20_000_000, delay_ms=10, jitter_ms=2, loss=0.005)
+    with Network(tree(devices=40, up=shape), run_id(), hosts="namespace") as network:
+        for link in network.links:
+            if link.name in WRONG:
+                _, figures = WRONG[link.name]
+                link.reshape(shape, replace(shape, **figures))  # type: ignore[arg-type]
+        findings = measure(paths_of(network), network.link_process, SEED, "measurement-1")
+    found = {(f.link, f.quantity) for f in failures(findings) if f.direction == "down"}
+    assert found == {(link, quantity) for link, (quantity, _) in WRONG.items()}
+    assert {f.link for f in failures(findings)} == set(WRONG)
 
 
 @pytest.mark.root
@@ -225,7 +260,7 @@ def test_serialisation_loss_and_duplication_of_a_slow_link_are_found() -> None:
 def test_times_of_frames_that_were_sent_ahead_are_left_out_of_delay_and_jitter() -> None:
     shaky = Shape(10_000_000, delay_ms=30, jitter_ms=2, reorder=0.2)
     with Network(tree(devices=1, up=shaky), run_id(), hosts="namespace") as network:
-        findings = measure_times(paths_of(network)[:1])
+        findings = measure_times(paths_of(network)[:1], EFFORT)
     for direction in DIRECTIONS:
         delay, jitter = (one(findings, quantity, direction) for quantity in ("one way", "jitter"))
         assert 130 <= delay.samples <= 185  # of 200, a fifth of which was sent ahead
@@ -240,7 +275,7 @@ def test_times_of_frames_that_were_sent_ahead_are_left_out_of_delay_and_jitter()
         ("one way", Shape(10_000_000, delay_ms=12)),
         ("jitter", Shape(10_000_000, delay_ms=10, jitter_ms=3)),
         ("loss", Shape(10_000_000, delay_ms=10, loss=0.03)),
-        ("rate", Shape(10_300_000, delay_ms=10)),
+        ("rate", Shape(10_150_000, delay_ms=10)),
     ],
 )
 def test_each_way_of_being_wrong_is_noticed_in_its_direction(quantity: str, really: Shape) -> None:
@@ -261,7 +296,7 @@ def test_a_second_copy_passes_the_loss_once_more() -> None:
 
 @pytest.mark.root
 def test_a_lossy_link_that_loses_nothing_or_a_little_less_is_noticed() -> None:
-    for really in (0.0, 0.019):
+    for really in (0.0, 0.028):
         shape = Shape(10_000_000, delay_ms=5, loss=0.03)
         with wan(shape, down=replace(shape, loss=really)) as measured:
             findings = measured.loss()
@@ -274,9 +309,9 @@ def test_a_lossy_link_that_loses_nothing_or_a_little_less_is_noticed() -> None:
 @pytest.mark.root
 def test_losses_of_another_seed_are_other_losses() -> None:
     with wan(Shape(10_000_000, loss=0.1)) as measured:
-        mine = measure_loss([measured.path], measured.process, 1, "measurement-1", QUICK)
-        again = measure_loss([measured.path], measured.process, 1, "measurement-1", QUICK)
-        other = measure_loss([measured.path], measured.process, 1, "measurement-2", QUICK)
+        mine = measure_loss([measured.path], measured.process, 1, "measurement-1", EFFORT)
+        again = measure_loss([measured.path], measured.process, 1, "measurement-1", EFFORT)
+        other = measure_loss([measured.path], measured.process, 1, "measurement-2", EFFORT)
     assert failures(mine + again + other) == []
     assert mine == again
     assert mine != other

@@ -7,13 +7,11 @@ import time
 import pytest
 
 from testbed.network.measure.measure import measure
-from testbed.network.measure.paths import Effort, LinkPath, paths_of, probe_path
+from testbed.network.measure.paths import LinkPath, paths_of, probe_path
 from testbed.network.network import Network
 from testbed.orchestrator.watch.probes import ProbeWatch
 from testbed.scenario.topology import Link, Node, Shape, Topology
 from tests.network.lab import failures
-
-QUICK = Effort(rate_seconds=1.0, rate_budget_bps=130e6, timed_together=6)
 
 
 def chain(access: Shape, core: Shape) -> Topology:
@@ -41,7 +39,7 @@ def measured(access: Shape, core: Shape, run_id: str) -> tuple[list[str], list[L
     with Network(chain(access, core), run_id, hosts="namespace") as network:
         paths = paths_of(network)
         for attempt in range(1, ATTEMPTS + 1):
-            findings = measure(paths, network.link_process, attempt, f"measurement-{attempt}", QUICK)
+            findings = measure(paths, network.link_process, attempt, f"measurement-{attempt}")
             if not (wrong := failures(findings)):
                 break
     return list(map(str, wrong)), paths
