@@ -35,12 +35,13 @@ def queues_table(
     """A line for each method. ``errors`` are by the number of devices of the run that shows them."""
     worst = {name: max(of[name] for of in errors.values()) for name in TOLD}
     lower = "/ ".join(hops)  # headings may wrap at a space
+    unit, unit_bytes = ("MB", 1e6) if any(one["frame_bytes"] >= 1e8 for one in points) else ("KB", 1e3)
     columns = [
         *([scorer.heading] if any(scorer.key in one for one in points) else []),
         "served by " + "/ ".join(tiers),
         *(f"latency {TOLD[f'latency_ms_p{percent}']} ms" for percent in (50, 95, 99)),
-        f"prompt MB up from {lower}",
-        *(f"frame MB {direction} {lower}" for direction in ("up from", "down to")),
+        f"prompt {unit} up from {lower}",
+        *(f"frame {unit} {direction} {lower}" for direction in ("up from", "down to")),
     ]
     made = table(title, ["method"], columns, unwrapped=columns[-6:-3])
     for one in points:
@@ -49,15 +50,15 @@ def queues_table(
             *([number(one[scorer.key], f".{scorer.decimals}f")] if scorer.key in one else ()),
             "/".join(f"{one[f'served_by_{tier}']:,}" for tier in tiers),
             *(_with_error(one[name], worst[name]) for name in list(TOLD)[:3]),
-            _megabytes(one, "prompt_bytes", hops),
-            *(_megabytes(one, f"frame_bytes_{way}", hops) for way in ("up", "down")),
+            _bytes(one, "prompt_bytes", hops, unit_bytes),
+            *(_bytes(one, f"frame_bytes_{way}", hops, unit_bytes) for way in ("up", "down")),
         )
     made.caption = Text("\n".join(_caption(errors, worst)))
     return made
 
 
-def _megabytes(one: Figures, name: str, hops: Sequence[str]) -> str:
-    return "/".join(f"{one[f'{name}_{hop}'] / 1e6:,.2f}" for hop in hops)
+def _bytes(one: Figures, name: str, hops: Sequence[str], unit_bytes: float) -> str:
+    return "/".join(f"{one[f'{name}_{hop}'] / unit_bytes:,.1f}" for hop in hops)
 
 
 def _with_error(value: float, off: float) -> str:
@@ -67,10 +68,12 @@ def _with_error(value: float, off: float) -> str:
 def _caption(errors: Mapping[int, Errors], worst: Errors) -> Iterator[str]:
     yield "±: the largest error that was found where a run of scenarios/city.yaml on the wire was predicted:"
     for devices, of in errors.items():
-        yield f"  {devices:,} devices: " + ", ".join(f"{word} {of[name]:.1%}" for name, word in TOLD.items())
+        path = ", ".join(f"p{percent} {of[f'path_ms_p{percent}']:.1%}" for percent in (50, 95, 99))
+        told = ", ".join(f"{word} {of[name]:.1%}" for name, word in TOLD.items())
+        yield f"  {devices:,} devices: {told}; queues, inferences and links alone {path}"
     yield (
-        f"So frame MB are ± {worst['frame_bytes']:.1%}. No run had more devices, other loads or other links: "
-        "there it is no bound (docs/CITY.md)"
+        f"So bytes of frames are ± {worst['frame_bytes']:.1%}. No run had more devices, other loads or other "
+        "links: there it is no bound (docs/CITY.md)"
     )
 
 

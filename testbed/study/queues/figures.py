@@ -8,7 +8,7 @@ import numpy as np
 
 from testbed.study.queues.fifo import Floats
 from testbed.study.queues.plant import Hop, Plant
-from testbed.study.queues.simulate import Crossed, Outcome
+from testbed.study.queues.simulate import Crossed, Outcome, own_s
 from testbed.study.what_if.figures import Figures, figures
 from testbed.study.what_if.study import Point, Study
 
@@ -20,13 +20,14 @@ def queue_figures(study: Study, plant: Plant, point: Point, outcome: Outcome) ->
     """What :func:`testbed.study.what_if.figures.figures` has, and what queues add to it.
 
     ``load`` is the time that is asked of a node or link over the trace's time: above 1 its queue grows for as
-    long as requests come. It is ``None`` of a trace whose requests all come at once.
+    long as requests come. It is ``None`` of a trace whose requests all come at once. ``path_ms`` is the
+    latency less what is taken to be the host's: queues, inferences and links alone.
     """
     latency_ms = outcome.latency_s * 1000
     found = figures(study, point, outcome.answered_by)
     found["latency_ms_mean"] = float(latency_ms.mean())
-    for percent, value in zip(PERCENTS, np.percentile(latency_ms, PERCENTS), strict=True):
-        found[f"latency_ms_p{percent}"] = float(value)
+    found |= percentiles("latency_ms", latency_ms)
+    found |= percentiles("path_ms", latency_ms - own_s(outcome.answered_by) * 1000)
     found["past_deadline"] = int(np.sum(outcome.latency_s > study.scenario.replay.deadline_s))
     for tier, level in zip(plant.tiers, outcome.tiers, strict=True):
         waited_ms = level.waited_s * 1000
@@ -38,6 +39,12 @@ def queue_figures(study: Study, plant: Plant, point: Point, outcome: Outcome) ->
         found[f"connections_{hop.tier}"] = int(opened.sum())
     found["frame_bytes"] = int(sum(crossed.frame_bytes.sum() for crossed in (*outcome.up, *outcome.down)))
     return found
+
+
+def percentiles(name: str, values: Floats) -> Figures:
+    """Those that are told, linear between order statistics."""
+    found = np.percentile(values, PERCENTS).tolist()
+    return {f"{name}_p{percent}": value for percent, value in zip(PERCENTS, found, strict=True)}
 
 
 def _crossed(hop: Hop, direction: str, crossed: Crossed, lasts_s: float) -> Figures:

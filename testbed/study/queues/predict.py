@@ -13,7 +13,7 @@ import numpy as np
 from testbed.console import Reporter
 from testbed.results.scorers import Scorer
 from testbed.scenario.scenario import Scenario
-from testbed.study.queues.figures import queue_figures, troubles
+from testbed.study.queues.figures import PERCENTS, queue_figures, troubles
 from testbed.study.queues.plant import Plant, left_out
 from testbed.study.queues.simulate import simulate, steps
 from testbed.study.what_if.figures import Figures
@@ -21,7 +21,11 @@ from testbed.study.what_if.output import write_points
 from testbed.study.what_if.scenarios import study_of_scenario
 from testbed.study.what_if.study import Point
 
-FIGURES = ("latency_ms_p50", "latency_ms_p95", "latency_ms_p99", "prompt_bytes", "frame_bytes")
+FIGURES = (
+    *(f"{name}_p{percent}" for name in ("latency_ms", "path_ms") for percent in PERCENTS),
+    "prompt_bytes",
+    "frame_bytes",
+)
 """Those that were held against the wire. ``prompt_bytes`` and ``frame_bytes`` are over all links."""
 VALIDATED = Path(__file__).parent / "validated.json"
 """What runs of scenarios/city.yaml measured, beside what is predicted of them: ``python -m

@@ -20,6 +20,7 @@ import numpy as np
 from testbed.console import Quiet
 from testbed.results.directory import RunDirectory
 from testbed.scenario.scenario import Scenario, load_scenario
+from testbed.study.queues.figures import percentiles
 from testbed.study.queues.predict import FIGURES, VALIDATED, errors_by_devices, with_queues
 from tests import SCENARIOS
 
@@ -42,9 +43,11 @@ def measured(directory: RunDirectory, method: str) -> dict[str, float]:
     rows = [row for row in directory.read_table("requests.parquet") if row["method"] == method]
     links = [row for row in directory.read_table("links.parquet") if row["method"] == method]
     assert {row["outcome"] for row in rows} == {"answered"}
-    latency_ms = [row["latency_ms"] for row in rows]
+    latency_ms = np.array([row["latency_ms"] for row in rows])
+    own_ms = [row["lateness_ms"] + row["unexplained_ms"] + sum(row["own_ms"]) for row in rows]
     return {
-        **{f"latency_ms_p{percent}": float(np.percentile(latency_ms, percent)) for percent in (50, 95, 99)},
+        **percentiles("latency_ms", latency_ms),
+        **percentiles("path_ms", latency_ms - np.array(own_ms)),
         **{name: sum(row[name] for row in links) for name in ("prompt_bytes", "frame_bytes")},
     }
 
