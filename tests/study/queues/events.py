@@ -9,6 +9,7 @@ import heapq
 import itertools
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -28,7 +29,8 @@ class Events:
         self.windows: dict[tuple[int, int], list[float]] = defaultdict(list)
         self.free_s: dict[tuple[object, ...], float] = defaultdict(float)
         self.idle: dict[tuple[int, int], int] = defaultdict(int)
-        self.answered_by, self.latency_s = {}, {}
+        self.answered_by: dict[int, int] = {}
+        self.latency_s: dict[int, float] = {}
         self.ways: dict[int, list[int]] = {}
         self._heap: list[tuple[float, int, Callable[[float], None]]] = []
         self._number = itertools.count()
@@ -39,7 +41,7 @@ class Events:
     def run(self) -> None:
         for one, (sent_s, device) in enumerate(zip(self.plant.sent_s, self.plant.devices, strict=True)):
             self.ways[one] = [int(device)]
-            self.at(sent_s + EXCHANGE_S / 2 + OWN_S / 2, lambda now, one=one: self.come(now, one, 0))
+            self.at(sent_s + EXCHANGE_S / 2 + OWN_S / 2, partial(self.come, one=one, level=0))
         while self._heap:
             time_s, _, act = heapq.heappop(self._heap)
             act(time_s)

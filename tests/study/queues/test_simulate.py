@@ -174,3 +174,13 @@ def test_event_by_event_the_same_comes_out(method: str, rates: tuple[str, ...]) 
     off_s = np.abs(outcome.latency_s - [events.latency_s[one] for one in range(1500)])
     assert plain.tolist() == outcome.answered_by.tolist()
     assert off_s.max() < 1e-9
+
+
+def test_what_is_the_hosts_is_the_median_of_a_run_apart() -> None:
+    rows = RunDirectory.open(ROOT / "tests/data/run-v6").read_table("requests.parquet")
+    exchange_ms = np.median([row["lateness_ms"] + row["unexplained_ms"] for row in rows])
+    answered_ms = np.median([row["own_ms"][-1] for row in rows])
+    forwarded_ms = np.median([own_ms for row in rows for own_ms in row["own_ms"][:-1]])
+    assert pytest.approx(exchange_ms, abs=0.05) == EXCHANGE_S * 1000
+    assert pytest.approx(answered_ms, abs=0.05) == OWN_S * 1000
+    assert pytest.approx(forwarded_ms, abs=0.05) == (OWN_S + FORWARD_S) * 1000
