@@ -104,7 +104,7 @@ def simulate(study: Study, plant: Plant, point: Point, step: Step) -> Outcome:
     """
     outcome = _once(study, plant, point, None, step)
     for _ in range(MOST_PASSES - 1):
-        before, outcome = outcome, _once(study, plant, point, outcome.opened, step)
+        before, outcome = outcome, _once(study, plant, point, outcome, step)
         if all(map(np.array_equal, before.opened, outcome.opened)):
             break
     return outcome
@@ -121,7 +121,8 @@ def steps(plant: Plant) -> int:
     return MOST_PASSES * 2 * len(plant.tiers)
 
 
-def _once(study: Study, plant: Plant, point: Point, opened: Sequence[Bools] | None, step: Step) -> Outcome:
+def _once(study: Study, plant: Plant, point: Point, before: Outcome | None, step: Step) -> Outcome:
+    """One pass, with the connections that the one ``before`` it opened."""
     draws = np.random.default_rng([study.scenario.seed, point.number])
     deciders = Deciders(study, plant, point)
     asked = np.arange(len(plant.sent_s))
@@ -129,11 +130,14 @@ def _once(study: Study, plant: Plant, point: Point, opened: Sequence[Bools] | No
     levels: list[Level] = []
     climbs: list[_Climb] = []
     for at, hop in enumerate([*plant.hops, None]):
-        level = _served(study, plant, deciders, at, asked, nodes, came_s)
+        if before is not None and at == 0:  # nothing that comes down changes what devices do
+            level = before.tiers[0]
+        else:
+            level = _served(study, plant, deciders, at, asked, nodes, came_s)
         levels.append(level)
         step()
         if hop is not None:
-            climb = _climb(study, plant, at, level, None if opened is None else opened[at], draws)
+            climb = _climb(study, plant, at, level, None if before is None else before.opened[at], draws)
             climbs.append(climb)
             nodes, came_s = hop.parents[level.nodes[level.goes_up]], climb.came_s
             asked = level.asked[level.goes_up]
