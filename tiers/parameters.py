@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -63,12 +64,16 @@ Shares = Probability | Annotated[Mapping[str, Probability], ByTier("share")]
 
 def parameters(made: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The named parameters of a class's constructor, without the first: the node's place or configuration."""
-    try:
-        signature = inspect.signature(made, eval_str=True)
-    except NameError:  # a plug-in's annotation may name what only a type checker imports
-        signature = inspect.signature(made)
-    others = list(signature.parameters.values())[1:]
+    others = list(_signature(made).parameters.values())[1:]
     return {p.name: p for p in others if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+
+
+@cache  # what-if makes the policies of ten thousand nodes
+def _signature(made: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(made, eval_str=True)
+    except NameError:  # a plug-in's annotation may name what only a type checker imports
+        return inspect.signature(made)
 
 
 def mark(parameter: inspect.Parameter, kind: type[Mark]) -> Mark | None:
@@ -116,7 +121,7 @@ def construct(
     """
     known = parameters(made)
     given = {name: value for name, value in given.items() if value is not None}
-    if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(made).parameters.values()):
+    if not any(p.kind is p.VAR_KEYWORD for p in _signature(made).parameters.values()):
         given = {name: value for name, value in given.items() if name in known or name not in spare}
         if unknown := sorted(given.keys() - known.keys()):
             raise ConfigError(f"{what} takes no {noun}{', '.join(unknown)}")

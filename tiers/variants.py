@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -39,7 +40,7 @@ class Variants(Generic[Base]):
         self._separator = "-" if hyphens else "_"
         self._older = older
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """The names of all variants in the package, sorted; none of them is imported."""
         path = importlib.import_module(self._package).__path__

@@ -18,6 +18,7 @@ from testbed.errors import TestbedError
 
 if TYPE_CHECKING:
     from testbed.results.frontier import Frontiers
+    from testbed.scenario.scenario import Scenario
     from testbed.study.sweep.directory import SweepDirectory
     from testbed.study.what_if.predict import WhatIf
 
@@ -209,6 +210,13 @@ def what_if(
     against: Annotated[
         Path | None, typer.Option(metavar="RUN", help="With a scenario: a run to hold it against.")
     ] = None,
+    queues: Annotated[
+        bool,
+        typer.Option(
+            "--queues",
+            help="With a scenario: nodes and links as queues, for latencies and loads at any size.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="File for all figures: .csv or .parquet; the frontier's beside it.")
     ] = None,
@@ -239,8 +247,12 @@ def what_if(
         "requests": requests,
         "seed": seed,
         "against": against,
+        "queues": queues or None,
     }
     study.check_options(kind, [name for name, value in given.items() if value is not None and value != []])
+    beside = {"against": against, "figures": figures, "audit": audit_all or None}
+    if queues and (more := [name for name, value in beside.items() if value is not None]):
+        raise TestbedError(f"--{more[0]}: is not for --queues; leave one of the two out")
     if out is not None:
         study.check_out(out)
     style = style_of(figures is not None, width, font_size)
@@ -260,13 +272,38 @@ def what_if(
             loaded = study.scenario_of(measured, listed_names(methods))
         else:
             loaded = load_scenario(
-                what[0], settings or (), methods=listed_names(methods), requests=requests, seed=seed
+                what[0],
+                settings or (),
+                methods=listed_names(methods),
+                requests=requests,
+                seed=seed,
+                emulated=False,
             )
+        if queues:
+            _tell_queues(loaded, reporter, out)
+            return
         with told_first(*(() if measured is None else (measured,))):
             found = study.what_if_scenario(loaded, reporter, against=measured, all_audited=audit_all)
             _tell_what_if(found, out, figures, style)
         return
     _tell_what_if(found, out, figures, style)
+
+
+def _tell_queues(scenario: Scenario, reporter: Reporter, out: Path | None) -> None:
+    from testbed.report.queues import busy_table, queues_table
+    from testbed.study.queues.predict import errors_by_devices, with_queues
+
+    found = with_queues(scenario, reporter)
+    console = widened(Console(), 200)
+    console.print(
+        queues_table(found.title, found.points, found.tiers, found.hops, found.scorer, errors_by_devices())
+    )
+    console.print(busy_table(found.points, found.tiers, found.hops))
+    if out is not None:
+        found.write(out)
+        typer.echo(f"all figures: {shown(out)}")
+    for trouble in found.troubles:
+        typer.echo(trouble)
 
 
 def _tell_what_if(

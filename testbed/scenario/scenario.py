@@ -37,7 +37,7 @@ from testbed.scenario.sections.methods import AnyMethod, Method, check_calibrate
 from testbed.scenario.sections.replay import Replay
 from testbed.scenario.sections.section import FileContext, NameLike, Section
 from testbed.scenario.sections.task import Task
-from testbed.scenario.sections.tiers import MAX_NODES, Tier
+from testbed.scenario.sections.tiers import MAX_NODES, MAX_PREDICTED_NODES, Tier
 from testbed.scenario.sections.trace import MAX_REQUESTS, Trace
 from testbed.scenario.topology import Topology
 
@@ -93,7 +93,8 @@ class Scenario(Section):
         check_unique("tiers", self.tier_names)
         check_unique("links", [link.name for link in self.links])
         check_unique("methods", [method.name for method in self.methods])
-        check_tiers(self.tiers, MAX_NODES)
+        emulated = info.context is None or info.context.emulated
+        check_tiers(self.tiers, MAX_NODES if emulated else MAX_PREDICTED_NODES)
         check_models(self.tiers, self.task)
         check_parents(self.tiers)
         check_prices(self.tiers)
@@ -112,7 +113,8 @@ class Scenario(Section):
         if self.events:
             check_events(self.events, topology)
         if info.context is not None:  # a manifest must load without the files that its events name
-            check_memory(self.links, self.events, topology)
+            if emulated:
+                check_memory(self.links, self.events, topology)
             check_patience(self.links, topology, self.replay.deadline_s)
         return scenario
 
@@ -124,6 +126,7 @@ def load_scenario(
     methods: Sequence[str] | None = None,
     requests: int | None = None,
     seed: int | None = None,
+    emulated: bool = True,
 ) -> Scenario:
     """Read and check a scenario's file, or that in a run's directory, after ``key.path=value`` overrides.
 
@@ -131,11 +134,12 @@ def load_scenario(
         methods: only these of its methods, in this order (:func:`with_methods`).
         requests: another number of requests (:func:`with_requests`).
         seed: another seed (:func:`with_seed`).
+        emulated: its network is to be brought up, and must fit one machine.
 
     Raises:
         TestbedError: naming the file (or the override), the field, what is wrong and how to mend it.
     """
-    scenario = _read(scenario_file(Path(path)), overrides)
+    scenario = _read(scenario_file(Path(path)), overrides, emulated=emulated)
     if methods is not None:
         scenario = with_methods(scenario, methods)
     if requests is not None:
@@ -160,7 +164,7 @@ def scenario_file(path: Path) -> Path:
     return path / RESOLVED
 
 
-def _read(path: Path, overrides: Sequence[str]) -> Scenario:
+def _read(path: Path, overrides: Sequence[str], *, emulated: bool) -> Scenario:
     require_utf8(path.absolute(), "SCENARIO")
     text = yaml_text(path)
     try:
@@ -170,7 +174,7 @@ def _read(path: Path, overrides: Sequence[str]) -> Scenario:
     if not isinstance(data, dict):
         raise TestbedError(f"{path}: must be a mapping with {', '.join(Scenario.model_fields)}")
     data = apply_overrides(data, overrides)
-    context = FileContext(path.resolve().parent)
+    context = FileContext(path.resolve().parent, emulated)
     try:
         return Scenario.model_validate(data, context=context, by_name=False, by_alias=True)
     except ValidationError as error:

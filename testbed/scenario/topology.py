@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 Direction = Literal["up", "down"]
@@ -142,7 +143,11 @@ class Topology:
 
     def node(self, name: str) -> Node:
         """The node of that name, which must be there."""
-        return next(node for node in self.nodes if node.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
 
     def link_up(self, node: str) -> Link | None:
         """The link from ``node`` to its parent, which its siblings may share; ``None`` at the top."""

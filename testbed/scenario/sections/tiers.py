@@ -13,6 +13,9 @@ from testbed.scenario.sections.section import Count, MemoryBytes, NameLike, Numb
 from testbed.scenario.topology import CONGESTION
 
 MAX_NODES = 1000
+"""Of a network that is emulated, all tiers together."""
+MAX_PREDICTED_NODES = 50_000
+"""Of one that is only predicted."""
 MAX_BATCH = 256
 SERVER_CPUS, SERVER_MEMORY_BYTES = 0.1, 256 << 20
 """Of a node's own server where the tier's CPUs and memory are those of its engine. It had 221 MiB at most,
@@ -41,7 +44,7 @@ class Tier(Section):
     """
 
     name: TierName
-    nodes: Annotated[Count, Field(le=MAX_NODES)] = 1
+    nodes: Annotated[Count, Field(le=MAX_PREDICTED_NODES)] = 1
     parents: tuple[Count, ...] = ()
     congestion: Congestion = CONGESTION
     model: AnyModel

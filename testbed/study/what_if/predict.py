@@ -41,7 +41,7 @@ POLICY = "recserve"
 Kind = Literal["matrices", "scenario", "run"]
 _OPTIONS: dict[Kind, set[str]] = {
     "matrices": {"policy", "set", "tiers", "nodes", "calibration", "requests", "seed"},
-    "scenario": {"set", "methods", "requests", "seed", "against"},
+    "scenario": {"set", "methods", "requests", "seed", "against", "queues"},
     "run": {"methods"},
 }
 """By what is evaluated, the options that say something of it."""

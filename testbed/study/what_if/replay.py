@@ -23,7 +23,7 @@ from tiers.policies import Decision, Place, Policy, Request, find_policy, make_p
 Judge = Callable[[Request, float], Decision]
 
 
-class _Node:
+class Decider:
     """A node with its policy; ``judge`` is ``None`` where it answers all that it infers."""
 
     __slots__ = ("confidences", "judge", "level", "name", "parent", "passes_on")
@@ -34,7 +34,7 @@ class _Node:
         self.name = name
         self.level = level
         self.confidences = confidences
-        self.parent: _Node | None = None
+        self.parent: Decider | None = None
         self.judge: Judge = judge
         passes_on = type(policy).passes_on is not Policy.passes_on
         self.passes_on: Callable[[Request], bool] | None = policy.passes_on if passes_on else None
@@ -62,8 +62,8 @@ def replay(study: Study, point: Point, record: Callable[[Made], None] | None = N
     Raises:
         TestbedError: the policy cannot be made, or fails.
     """
-    nodes = _nodes(study, point)
-    requests = _asked(study, point)
+    nodes = nodes_of(study, point)
+    requests = asked_of(study, point)
     current = 0
     if record is not None:
         for node in nodes.values():
@@ -83,7 +83,7 @@ def replay(study: Study, point: Point, record: Callable[[Made], None] | None = N
     return np.array(levels, dtype=np.int64)
 
 
-def _asked(study: Study, point: Point) -> Sequence[Request]:
+def asked_of(study: Study, point: Point) -> Sequence[Request]:
     """What the policy may know of each request; its prompt, if it asks for that."""
     policy = find_policy(point.method.policy)  # one from outside the repository is loaded here
     if "prompt" not in policy.knows:
@@ -99,7 +99,7 @@ def _asked(study: Study, point: Point) -> Sequence[Request]:
     ]
 
 
-def _recorded(node: _Node, request: Callable[[], int], record: Callable[[Made], None]) -> Judge:
+def _recorded(node: Decider, request: Callable[[], int], record: Callable[[Made], None]) -> Judge:
     judge = node.judge
 
     def judged(asked: Request, confidence: float) -> Decision:
@@ -115,12 +115,12 @@ def _plainly(policy: Policy) -> Judge:
     return lambda request, confidence: plain_decision(policy.judge(request, confidence))
 
 
-def _nodes(study: Study, point: Point) -> dict[str, _Node]:
+def nodes_of(study: Study, point: Point) -> dict[str, Decider]:
     """All nodes, each with its parent; those of a tier have one policy where the method says so."""
     tiers = tuple(study.tiers)
     spec = policy_spec(point.method, study.scenario.seed, given_beside(study, point))
     spec["policy"] = point.method.policy  # a file's path here, not in a container
-    nodes: dict[str, _Node] = {}
+    nodes: dict[str, Decider] = {}
     shared: dict[str, Policy] = {}
     confidences = study.request_confidences(point)
     ours = external(point.method.policy) is None
@@ -133,7 +133,7 @@ def _nodes(study: Study, point: Point) -> dict[str, _Node]:
         if point.method.shared:
             shared[node.tier] = policy
         judge = policy.judge if ours else _plainly(policy)
-        nodes[node.name] = _Node(node.name, node.level, policy, judge, confidences[node.tier])
+        nodes[node.name] = Decider(node.name, node.level, policy, judge, confidences[node.tier])
     for node in study.topology.nodes:
         if node.parent is not None:
             nodes[node.name].parent = nodes[node.parent]

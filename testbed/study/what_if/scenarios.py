@@ -18,7 +18,7 @@ from testbed.scenario.sections.models import RecordedEntry
 from testbed.scenario.sections.tiers import Tier
 from testbed.study.what_if.matrices import tier_answers
 from testbed.study.what_if.study import Floats, Split, Study, TierAnswers
-from tiers.models.recorded import read_recordings
+from tiers.models.recorded import drawn_ms, read_recordings
 
 
 def study_of_scenario(scenario: Scenario) -> Study:
@@ -83,7 +83,15 @@ def _answers(tier: Tier, scenario: Scenario, texts: Sequence[str]) -> TierAnswer
         every = tier_answers(Path(rows.path), rows.matrix, rows.name, model.confidence)
         places = [rows.by_prompt[prompt_key(text)] for text in texts]
         answers = [every.answers[place] for place in places]
-        return TierAnswers(answers, lambda name: every.confidences(name)[places])
+
+        def recorded_ms() -> list[float | None]:
+            return [None] * len(places) if model.service_ms is not None else rows.service_ms(places)
+
+        return TierAnswers(
+            answers,
+            lambda name: every.confidences(name)[places],
+            lambda: _service_ms(tier.name, model, texts, recorded_ms()),
+        )
     found = read_recordings(Path(model.path), scenario.task.labels)
     said = [recording for text in texts if (recording := found.of(text)) is not None]
     confidences = np.array([recording.confidence for recording in said], dtype=np.float64)
@@ -93,4 +101,19 @@ def _answers(tier: Tier, scenario: Scenario, texts: Sequence[str]) -> TierAnswer
             raise TestbedError(f"tiers.{tier.name}.model: {model.path} has confidences of its own alone")
         return confidences
 
-    return TierAnswers([recording.answer for recording in said], own)
+    times_ms = [recording.service_ms for recording in said]
+    return TierAnswers(
+        [recording.answer for recording in said], own, lambda: _service_ms(tier.name, model, texts, times_ms)
+    )
+
+
+def _service_ms(
+    tier: str, model: RecordedEntry, texts: Sequence[str], times_ms: Sequence[float | None]
+) -> Floats:
+    """How long each inference takes: as recorded, or else as the scenario says."""
+    mean_ms = model.service_ms or 0.0
+    found = [
+        drawn_ms(mean_ms, model.distribution, tier, text) if time_ms is None else time_ms
+        for text, time_ms in zip(texts, times_ms, strict=True)
+    ]
+    return np.array(found, dtype=np.float64)

@@ -28,11 +28,13 @@ class TierAnswers:
     """What one tier's model says to each prompt of the study, in their order.
 
     ``confidences`` gives the confidences of a name, or for ``None`` the tier's own. It raises a
-    :class:`~testbed.errors.TestbedError` where they cannot be had.
+    :class:`~testbed.errors.TestbedError` where they cannot be had. ``service_ms`` gives how long each
+    inference takes, where a scenario says it.
     """
 
     answers: Sequence[str]
     confidences: Callable[[str | None], Floats]
+    service_ms: Callable[[], Floats] | None = None
 
 
 @dataclass(frozen=True)
