@@ -57,8 +57,9 @@ def window_figure(data: pd.DataFrame) -> Figure:
     ladders = list(dict.fromkeys(data["ladder"]))
 
     def draw(style: Style) -> Any:
-        x = alt.X("window:Q", title="window N", scale=alt.Scale(type="log"), axis=alt.Axis(
-            values=sorted(set(data["window"])), format="~s"))  # fmt: skip
+        windows = sorted(set(data["window"]))
+        scale = alt.Scale(type="log", domain=[windows[0] / 1.5, windows[-1] * 1.5])
+        x = alt.X("window:Q", title="window N", scale=scale, axis=alt.Axis(values=windows, format=","))
         shown = [(f"{name}:Q", ".4f") for name in ("window", "difference", "low", "high")]
         width = style.plot_width(len(ladders), -style.margin // 2 * (len(ladders) - 1))
 
@@ -163,7 +164,8 @@ def causes_figure(data: pd.DataFrame, ladder: str) -> Figure:
 
 def _by_ladder(style: Style, ladders: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Channels of points and of lines, a colour for each ladder; points are the legend."""
-    colour = alt.Color("ladder:N", scale=style.methods(ladders), sort=ladders, title=None)
+    legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=0)
+    colour = alt.Color("ladder:N", scale=style.methods(ladders), sort=ladders, title=None, legend=legend)
     shape = alt.Shape(
         "ladder:N", scale=alt.Scale(domain=ladders, range=["circle", "square", "diamond"]), title=None
     )

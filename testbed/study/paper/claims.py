@@ -6,6 +6,7 @@ some that it has not. The criteria are the same for every ladder.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -48,6 +49,12 @@ class Grid:
     measure: Callable[[WhatIf], Values]
     other_cloud: bool = False
 
+    def by_hand(self, matrix: str, tiers: str) -> str:
+        """The testbed's command for a recording and its tiers."""
+        settings = [shlex.quote(setting) for setting in self.settings]
+        words = [f"testbed what-if {matrix}", f"--policy {','.join(self.policies)}"]
+        return " ".join([*words, *(f"--set {setting}" for setting in settings), f"--tiers {tiers}"])
+
 
 @dataclass(frozen=True)
 class OnWire:
@@ -55,6 +62,11 @@ class OnWire:
 
     kind: str
     measure: Callable[[Sequence[Run]], Values]
+
+    def by_hand(self, scenario: str, given: Sequence[str], repeat: int) -> str:
+        """The testbed's command for a scenario, which the table's directory has."""
+        repeated = [f"--repeat {repeat}"] if repeat > 1 else []
+        return " ".join([f"testbed sweep {scenario}", *(f"--set {each}" for each in given), *repeated])
 
 
 @dataclass(frozen=True)

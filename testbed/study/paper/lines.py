@@ -139,7 +139,7 @@ class OnLadder:
         """The sweep's scenario and what is asked of it."""
         path = self.options.out / "wire" / f"{self.ladder.name}-{evidence.kind}.yaml"
         if evidence.kind == wire.UNREACHABLE:
-            return path, WantedSweep(path, ["when_unreachable=keep,skip"])
+            return path, WantedSweep(path, wire.READINGS)
         return path, WantedSweep(path, (), repeat=self.options.seeds)
 
 
@@ -216,15 +216,9 @@ def _by_hand(claim: Claim, on: OnLadder) -> str:
     """The testbed's command with which the same figures are had."""
     assert on.found is not None
     if isinstance(claim.evidence, Grid):
-        grid = claim.evidence
-        words = [f"testbed what-if {on.options.shown(on.found.matrix)} --policy {','.join(grid.policies)}"]
-        words += [f"--set '{setting}'" if "{" in setting or "[" in setting else f"--set {setting}"
-                  for setting in grid.settings]  # fmt: skip
-        return " ".join([*words, f"--tiers {on.tiers(grid)}"])
+        return claim.evidence.by_hand(str(on.options.shown(on.found.matrix)), on.tiers(claim.evidence))
     path, wanted = on.sweep_asked(claim.evidence)
-    given = [f"--set {setting}" for setting in wanted.given]
-    repeat = [f"--repeat {wanted.repeat}"] if wanted.repeat > 1 else []
-    return " ".join([f"testbed sweep {on.options.shown(path)}", *given, *repeat])
+    return claim.evidence.by_hand(str(on.options.shown(path)), wanted.given, wanted.repeat)
 
 
 def held(claims: Sequence[Claim], ladders: Sequence[OnLadder], done: Callable[[Line], None]) -> None:

@@ -33,6 +33,8 @@ METHOD = "recserve-0.3"
 """Whose bytes are held against the paper's formula."""
 SWEPT = "swept"
 UNREACHABLE = "unreachable"
+READINGS = ("when_unreachable=keep,skip",)
+"""Both readings of the paper: the best answer so far, and past the tier."""
 RESTS_ON: Sequence[Judged] = ("bytes", "decisions", "quality")
 """The verdicts of a run on which figures here rest; none is about times."""
 
