@@ -46,8 +46,8 @@ def paper(
     not; 1 if the evidence of one failed, if a run's own verdicts speak against it (n/v), or if there is no
     ladder at all.
     """  # fmt: skip
+    from testbed.study.paper.make import make_table
     from testbed.study.paper.options import Options, claims_named, ladders_named
-    from testbed.study.paper.table import make_table
 
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     options = Options(

@@ -93,6 +93,11 @@ class Claim:
     rising: bool = True
     ours: bool = False
 
+    def published_of(self, dataset: str | None, kind: str) -> str:
+        """What the paper has of a data set; of a kind of task, where no set is named or all have the same."""
+        of_sets = self.published.keys() - {"classification", "translation"}
+        return self.published.get(dataset if dataset and of_sets else kind, "")
+
 
 def _published(dataset: str, *points: tuple[str, float | None]) -> str:
     """The paper's quality and communication at some of its points, in words."""

@@ -59,7 +59,11 @@ class Line:
 
     def to_json(self) -> dict[str, Any]:
         """It for a file."""
-        return {**asdict(self), "values": wire.as_json(self.values)}
+        told = {
+            name: {"value": value.estimate.value, "interval": value.estimate.interval, "words": value.words}
+            for name, value in self.values.items()
+        }
+        return {**asdict(self), "values": told}
 
 
 @dataclass
@@ -163,7 +167,7 @@ def line_of(claim: Claim, on: OnLadder) -> Line:
                 with (on.options.out / FAILURES).open("a") as log:
                     log.write(f"{claim.name}, {on.ladder.name}\n{traceback.format_exc()}\n")
             verdict, why = "failed", sentence
-    published = claim.published.get(on.ladder.published or kind, "")
+    published = claim.published_of(on.ladder.published, kind)
     return Line(
         claim=claim.name,
         says=claim.says,

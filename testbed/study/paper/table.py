@@ -1,4 +1,4 @@
-"""The whole table: makes each line, and writes it after each, so that an interruption loses little."""
+"""The table of lines: in Markdown, CSV and JSON, and for a terminal."""
 
 from __future__ import annotations
 
@@ -11,24 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
-from rich.console import Console
 from rich.table import Table as Printed
 
-from testbed.console import Reporter, widened
 from testbed.errors import TestbedError
 from testbed.host.files import write_whole
 from testbed.report.cells import table
-from testbed.results.directory import RunDirectory
-from testbed.study.paper.claims import Claim
-from testbed.study.paper.ladders import Ladder
-from testbed.study.paper.lines import Line, OnLadder, held, in_order
-from testbed.study.paper.options import Options
-from testbed.study.paper.phases import Phases
+from testbed.study.paper.lines import Line, OnLadder
 
 NAME = "paper"
 """Of the table's files."""
-DESCRIBED = "asked.json"
-"""What a directory was made by, so that another call cannot go on with it."""
 
 
 @dataclass(frozen=True)
@@ -57,56 +48,6 @@ class Table:
         """How many lines have which verdict, in words."""
         counts = Counter(line.verdict for line in self.lines)
         return ", ".join(f"{verdict}: {count}" for verdict, count in counts.items())
-
-
-def make_table(
-    claims: Sequence[Claim], ladders: Sequence[Ladder], options: Options, reporter: Reporter
-) -> Table:
-    """Hold each claim against each ladder; write and print the table, and draw its page and figures.
-
-    Raises:
-        TestbedError: the directory holds something else, or cannot be written to.
-    """
-    _open(options)
-    phases = Phases(options.out)
-    on_ladders = [OnLadder(ladder, options, phases, reporter) for ladder in ladders]
-    with in_order(claims) as lines:
-
-        def done(line: Line) -> None:
-            lines.append(line)
-            reporter.say(f"{line.claim}, {line.ladder}: {line.verdict}")
-            write_lines(options.out, lines)
-
-        held(claims, on_ladders, done)
-    made = Table(lines, on_ladders, phases.seconds)
-    write_lines(options.out, lines)
-    console = widened(Console(), 200)
-    console.print(printed(made))
-    from testbed.study.paper.page import write_page_and_figures
-
-    for path in write_page_and_figures(made, options):
-        reporter.say(f"wrote {options.shown(path)}")
-    return made
-
-
-def _open(options: Options) -> None:
-    """Make the directory, or see to it that an earlier call of the same kind made it."""
-    asked = {"hub": options.hub, "quick": options.quick, "limit": options.limit}
-    text = json.dumps(asked) + "\n"
-    path = options.out / DESCRIBED
-    try:
-        if path.is_file():
-            if path.read_text() != text:
-                raise TestbedError(
-                    f"--out: {options.out} was begun with other options ({path.read_text().strip()}); "
-                    "give the same, or name another directory"
-                )
-        elif options.out.exists() and any(options.out.iterdir()):
-            raise TestbedError(f"--out: {options.out} holds something else; name another directory")
-        options.out.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text.encode())
-    except OSError as error:
-        raise TestbedError(f"--out: {options.out} cannot be made ({error.strerror})") from error
 
 
 def write_lines(folder: Path, lines: Sequence[Line]) -> None:
@@ -194,9 +135,3 @@ def printed(made: Table) -> Printed:
         shown.add_row(line.claim, ladder, value, published, verdict, minutes)
     shown.caption = "mark and commands: paper.md; what is to hold of each claim: docs/PAPER.md"
     return shown
-
-
-def faithful(runs: Sequence[Any]) -> dict[str, bool]:
-    """Which verdicts hold of all of some runs."""
-    summaries = [RunDirectory.open(run.path).read_summary()["faithful"] for run in runs]
-    return {claim: all(each[claim] for each in summaries) for claim in (summaries[0] if summaries else ())}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -227,12 +226,3 @@ def bytes_by_cause(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 "formula_bytes_per_request": paper / 2 / requests,
             })  # fmt: skip
     return rows
-
-
-def as_json(values: Values) -> dict[str, Any]:
-    """Figures for a file."""
-    told: dict[str, Any] = json.loads(json.dumps({
-        name: {"value": value.estimate.value, "interval": value.estimate.interval, "words": value.words}
-        for name, value in values.items()
-    }))  # fmt: skip
-    return told

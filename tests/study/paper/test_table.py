@@ -20,8 +20,9 @@ from testbed.study.paper import ladders as ladders_module
 from testbed.study.paper.claims import CLAIMS, Claim, Grid
 from testbed.study.paper.ladders import EMBEDDED, Ladder, opened
 from testbed.study.paper.lines import FAILURES
+from testbed.study.paper.make import make_table
 from testbed.study.paper.options import Options, claims_named
-from testbed.study.paper.table import Table, make_table, markdown
+from testbed.study.paper.table import Table, markdown
 from testbed.study.paper.verdicts import Condition, Value
 from testbed.study.what_if.predict import Wanted, what_if_grid
 from tests import ROOT, SCENARIOS
