@@ -18,7 +18,7 @@ from testbed.study.paper import wire
 from testbed.study.paper.claims import Claim, Grid, OnWire
 from testbed.study.paper.ladders import OTHER_CLOUD, Ladder, Recorded, recorded
 from testbed.study.paper.options import Options
-from testbed.study.paper.phases import Phases
+from testbed.study.paper.phases import ANEW, Phases
 from testbed.study.paper.recorded import Values
 from testbed.study.paper.verdicts import NotTestable, Value, Verdict, verdict_of
 from testbed.study.sweep.points import Wanted as WantedSweep
@@ -79,6 +79,14 @@ class OnLadder:
     found: Recorded | None = None
     lacking: str = ""
     """Why there is no recording, in a sentence."""
+
+    @property
+    def rising(self) -> str:
+        """Whether the ladder rises, in words."""
+        if self.found is None:
+            return f"not there: {self.lacking}"
+        steps = "; ".join(step.words for step in self.found.steps)
+        return f"{'does not rise' if self.found.lacks else 'rises'}, {self.found.requests:,} prompts: {steps}"
 
     def record(self) -> None:
         """Make sure of the recording, or note why there is none."""
@@ -206,7 +214,7 @@ def _phase(claim: Claim, on: OnLadder) -> str:
     """Under what name the time of a claim's evidence is kept."""
     if isinstance(claim.evidence, OnWire):
         return f"{on.ladder.name} on the wire, {claim.evidence.kind}"
-    return f"{on.ladder.name} from recordings"
+    return f"{on.ladder.name} {ANEW}"
 
 
 def _kind(ladder: Ladder) -> str:

@@ -42,7 +42,7 @@ def make_table(
 
         held(claims, on_ladders, done)
     made = Table(lines, on_ladders, phases.seconds)
-    write_lines(options.out, lines)
+    write_lines(options.out, lines, made.notes)
     console = widened(Console(), 200)
     console.print(printed(made))
     for path in write_page_and_figures(made, options):

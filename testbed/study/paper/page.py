@@ -90,15 +90,10 @@ def _shown(line: Line) -> list[str]:
     return [*first, line.verdict, line.why]
 
 
-def _ladders(made: Table) -> Iterator[tuple[str, str, str]]:
-    """Of each ladder whether it rises, and by how much."""
+def _ladders(made: Table) -> Iterator[tuple[str, bool, str]]:
+    """Of each ladder whether it rises, and by how much in words."""
     for on in made.ladders:
-        if on.found is None:
-            yield on.ladder.name, "not there", on.lacking
-        else:
-            steps = "; ".join(step.words for step in on.found.steps)
-            told = f"{on.found.requests:,} prompts; {steps}"
-            yield on.ladder.name, "does not rise" if on.found.lacks else "rises", told
+        yield on.ladder.name, bool(on.found and not on.found.lacks), on.rising
 
 
 def _recorded_figures(made: Table) -> Iterator[Figure]:

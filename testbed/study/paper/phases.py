@@ -11,16 +11,20 @@ from pathlib import Path
 from testbed.host.files import write_whole
 
 MINUTES = "minutes.json"
+ANEW = "from recordings"
+"""What a phase's name ends with that each call does anew."""
 
 
 class Phases:
-    """Seconds by phase. What an earlier call in the same directory took counts, too."""
+    """Seconds by phase. What an earlier call in the same directory took counts, unless it is done anew."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / MINUTES
         try:
             told = json.loads(self._path.read_text())
-            self.seconds = {str(name): float(spent) for name, spent in told.items()}
+            self.seconds = {
+                str(name): float(spent) for name, spent in told.items() if not name.endswith(ANEW)
+            }
         except (OSError, ValueError, AttributeError, TypeError):
             self.seconds = {}
 

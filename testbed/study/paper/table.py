@@ -44,14 +44,21 @@ class Table:
             )
 
     @property
+    def notes(self) -> list[str]:
+        """What else is to be known: of the ladders, and of the time that all took."""
+        told = [f"{on.ladder.name}: {on.rising}" for on in self.ladders]
+        phases = "; ".join(f"{name} {spent / 60:.1f}" for name, spent in self.seconds.items())
+        return [*told, f"minutes: {sum(self.seconds.values()) / 60:.1f} in all: {phases}"]
+
+    @property
     def counted(self) -> str:
         """How many lines have which verdict, in words."""
         counts = Counter(line.verdict for line in self.lines)
         return ", ".join(f"{verdict}: {count}" for verdict, count in counts.items())
 
 
-def write_lines(folder: Path, lines: Sequence[Line]) -> None:
-    """Write the lines as Markdown, CSV and JSON.
+def write_lines(folder: Path, lines: Sequence[Line], notes: Sequence[str] = ()) -> None:
+    """Write the lines as Markdown, with notes below it, CSV and JSON.
 
     Raises:
         TestbedError: a file cannot be written.
@@ -61,7 +68,7 @@ def write_lines(folder: Path, lines: Sequence[Line]) -> None:
     pa.csv.write_csv(pa.Table.from_pylist(rows), csv)
     told = [line.to_json() for line in lines]
     contents = {
-        "md": markdown(lines).encode(),
+        "md": markdown(lines, notes).encode(),
         "csv": csv.getvalue().to_pybytes(),
         "json": (json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
     }
@@ -106,15 +113,16 @@ def _values(line: Line) -> str:
     return "; ".join(f"{name} {value.words}" for name, value in line.values.items())
 
 
-def markdown(lines: Sequence[Line]) -> str:
-    """The table in Markdown."""
+def markdown(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
+    """The table in Markdown, with notes below it."""
     rows = [[_cell(cell) for cell in cells(line)] for line in lines]
     for row in rows:
         row[2] = f"`{row[2]}`"
         row[7] = _strong(row[7])
     right = ("min",)
     under = ["--:" if head in right else "---" for head in HEADS]
-    return "\n".join(["| " + " | ".join(row) + " |" for row in ([*HEADS], under, *rows)]) + "\n"
+    table = ["| " + " | ".join(row) + " |" for row in ([*HEADS], under, *rows)]
+    return "\n".join([*table, *(["", *(f"- {note}" for note in notes)] if notes else [])]) + "\n"
 
 
 def _strong(verdict: str) -> str:

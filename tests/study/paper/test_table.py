@@ -110,7 +110,7 @@ def test_lines_stand_in_the_order_of_the_claims_and_in_three_files(table: tuple[
     told = json.loads((out / "paper.json").read_text())
     assert [line["claim"] for line in told] == names
     assert (out / "paper.csv").read_text().count("\n") >= len(names) + 1
-    assert (out / "paper.md").read_text() == markdown(made_table.lines)
+    assert (out / "paper.md").read_text() == markdown(made_table.lines, made_table.notes)
     page = (out / "report.html").read_text()
     for line in made_table.lines:
         assert line.verdict in page
