@@ -159,7 +159,7 @@ def steps_of(found: WhatIf) -> list[Step]:
     qualities = [drawn.alone(level) for level in range(len(found.tiers))]
     form = score_form(found)
     return [
-        Step(lower, upper, Value(estimated(better - worse, prompts), form))
+        Step(lower, upper, Value(estimated(better - worse, prompts), form, found.scorer.heading))
         for (lower, worse), (upper, better) in pairwise(zip(found.tiers, qualities, strict=True))
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -32,7 +33,7 @@ def against_cloud(found: WhatIf) -> Values:
     short = drawn.quality(0) - drawn.alone(len(found.tiers) - 1)
     return {
         "burden": _value(found, drawn.burden(0), ".3f"),
-        "difference": _value(found, short, score_form(found)),
+        "difference": _score(found, short),
     }
 
 
@@ -65,7 +66,7 @@ def by_beta(found: WhatIf) -> Values:
         f"burden {low:g} to {high:g}": _value(found, drawn.burden(at + 1) - drawn.burden(at), "+.3f")
         for at, (low, high) in enumerate(pairwise(betas))
     }
-    quality = _value(found, drawn.quality(last) - drawn.quality(0), score_form(found))
+    quality = _score(found, drawn.quality(last) - drawn.quality(0))
     return {f"quality {betas[0]:g} to {betas[-1]:g}": quality, **rises}
 
 
@@ -75,7 +76,7 @@ def by_window(found: WhatIf) -> Values:
     windows = [point.method.parameters["window"] for point, _ in found.served]
     largest = len(windows) - 1
     return {
-        f"N = {window}": _value(found, drawn.quality(at) - drawn.quality(largest), score_form(found))
+        f"N = {window}": _score(found, drawn.quality(at) - drawn.quality(largest))
         for at, window in enumerate(windows[:-1])
     }
 
@@ -118,23 +119,24 @@ def over_lots(found: WhatIf) -> Value:
         raise NotTestable("one tier answered all, so that there is no choice to be judged")
     low, high = figures[f"{key}_low"], figures[f"{key}_high"]
     ends = None if low is None else Interval(low, high)
-    return Value(Estimate(figures[key], ends), score_form(found))
+    return Value(Estimate(figures[key], ends), score_form(found), found.scorer.heading)
 
 
 def _at_equal_bytes(found: WhatIf, one: str, other: str) -> Value:
     """The first curve's quality less the second's."""
     for line in _frontier(found).differences:
         if (line.kind, line.share) == ("quality", EQUAL_BYTES) and {line.first, line.second} == {one, other}:
-            return _signed(line, one, score_form(found))
+            return _signed(line, one, found)
     raise NotTestable(f"there are no curves of both {one} and {other}")
 
 
-def _signed(line: Difference, one: str, form: str) -> Value:
+def _signed(line: Difference, one: str, found: WhatIf) -> Value:
     if line.difference is None:
         raise NotTestable(str(line.why))
     sign = -1 if line.first == one else 1
     ends = line.interval and Interval(*sorted(sign * end for end in line.interval))
-    return Value(Estimate(sign * line.difference, ends), form)
+    estimate = Estimate(sign * line.difference, ends)
+    return Value(estimate, score_form(found), found.scorer.heading)
 
 
 def _frontier(found: WhatIf) -> Frontier:
@@ -142,6 +144,13 @@ def _frontier(found: WhatIf) -> Frontier:
     if not made.frontiers:
         raise NotTestable("; ".join(made.notes) or "no method has several settings")
     return made.frontiers[0]
+
+
+def _score(found: WhatIf, values: Floats) -> Value:
+    """A difference of scores."""
+    return Value(
+        estimated(values, len(np.unique(found.study.places))), score_form(found), found.scorer.heading
+    )
 
 
 def _value(found: WhatIf, values: Floats, form: str) -> Value:

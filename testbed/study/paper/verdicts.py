@@ -26,10 +26,12 @@ class Value:
     Attributes:
         estimate: with its 95 % interval; of something counted, both ends are the value itself.
         form: how it is written.
+        unit: what it is of, if its name does not say it.
     """
 
     estimate: Estimate
     form: str = ".3f"
+    unit: str = ""
 
     @classmethod
     def counted(cls, value: float, form: str = ".0f") -> Value:
@@ -41,7 +43,9 @@ class Value:
         """The figure with its interval, if it is an estimate that has one."""
         value, ends = self.estimate
         told = f"{value:{self.form}}"
-        return told if ends is None or ends.low == ends.high else f"{told} {between(ends, self.form)}"
+        if ends is not None and ends.low < ends.high:
+            told = f"{told} {between(ends, self.form)}"
+        return f"{told} {self.unit}".strip()
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,10 @@ class Condition:
     @property
     def words(self) -> str:
         if self.above is not None and self.below is not None:
-            return f"{self.figure}: interval within {self.above:g} to {self.below:g}"
+            return f"interval of {self.figure} within {self.above:g} to {self.below:g}"
         if self.above is not None:
-            return f"{self.figure}: lower end > {self.above:g}"
-        return f"{self.figure}: upper end < {self.below:g}"
+            return f"lower end of {self.figure} > {self.above:g}"
+        return f"upper end of {self.figure} < {self.below:g}"
 
     def judged(self, estimate: Estimate) -> Outcome:
         """Whether it holds, the interval lies beyond a bound, or a bound lies within it."""
@@ -83,9 +87,9 @@ def verdict_of(conditions: Sequence[Condition], values: Mapping[str, Value]) -> 
     for condition in conditions:
         outcome = condition.judged(values[condition.figure].estimate)
         if outcome == "contradicted":
-            broken.append(f"{condition.words} is contradicted")
+            broken.append(f"contradicted: {condition.words}")
         elif outcome == "open" and values[condition.figure].estimate.interval is None:
-            broken.append(f"{condition.words} is left open: there is no interval of so few")
+            broken.append(f"left open for want of an interval: {condition.words}")
         elif outcome == "open":
-            broken.append(f"{condition.words} is left open")
+            broken.append(f"left open: {condition.words}")
     return ("not", "; ".join(broken)) if broken else ("reproduced", "")

@@ -38,7 +38,7 @@ def test_a_condition_is_about_the_whole_interval(
 def test_without_an_interval_nothing_is_shown() -> None:
     assert Condition("x", above=0).judged(Estimate(9.0, None)) == "open"
     verdict, why = verdict_of([Condition("x", above=0)], {"x": Value(Estimate(9.0, None))})
-    assert (verdict, why) == ("not", "x: lower end > 0 is left open: there is no interval of so few")
+    assert (verdict, why) == ("not", "left open for want of an interval: lower end of x > 0")
 
 
 def test_what_was_counted_is_its_own_interval_and_is_written_without_one() -> None:
@@ -56,7 +56,7 @@ def test_all_conditions_must_hold_and_each_that_does_not_is_named() -> None:
     )
     verdict, why = verdict_of(conditions, {"burden": value(0.6, 0.7), "difference": value(-0.03, 0.01)})
     assert verdict == "not"
-    assert why == ("burden: upper end < 0.5 is contradicted; difference: lower end > -0.02 is left open")
+    assert why == ("contradicted: upper end of burden < 0.5; left open: lower end of difference > -0.02")
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
