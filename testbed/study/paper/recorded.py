@@ -148,9 +148,7 @@ def _frontier(found: WhatIf) -> Frontier:
 
 def _score(found: WhatIf, values: Floats) -> Value:
     """A difference of scores."""
-    return Value(
-        estimated(values, len(np.unique(found.study.places))), score_form(found), found.scorer.heading
-    )
+    return replace(_value(found, values, score_form(found)), unit=found.scorer.heading)
 
 
 def _value(found: WhatIf, values: Floats, form: str) -> Value:
