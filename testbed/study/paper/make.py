@@ -12,7 +12,8 @@ from testbed.errors import TestbedError
 from testbed.host.files import write_whole
 from testbed.study.paper.claims import Claim
 from testbed.study.paper.ladders import Ladder
-from testbed.study.paper.lines import Line, OnLadder, held, in_order
+from testbed.study.paper.lines import Line, held, in_order
+from testbed.study.paper.on_ladder import OnLadder
 from testbed.study.paper.options import Options
 from testbed.study.paper.page import write_page_and_figures
 from testbed.study.paper.phases import Phases

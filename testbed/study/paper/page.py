@@ -20,7 +20,8 @@ from testbed.results.run import Run
 from testbed.study.paper import wire
 from testbed.study.paper.claims import CLAIMS, Claim, Grid
 from testbed.study.paper.drawn import Drawn, estimated
-from testbed.study.paper.lines import Line, OnLadder
+from testbed.study.paper.lines import Line
+from testbed.study.paper.on_ladder import OnLadder
 from testbed.study.paper.options import Options
 from testbed.study.paper.recorded import Values
 from testbed.study.paper.table import HEADS, Table, cells

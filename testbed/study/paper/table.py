@@ -16,7 +16,8 @@ from rich.table import Table as Printed
 from testbed.errors import TestbedError
 from testbed.host.files import write_whole
 from testbed.report.cells import table
-from testbed.study.paper.lines import Line, OnLadder
+from testbed.study.paper.lines import Line
+from testbed.study.paper.on_ladder import OnLadder
 
 NAME = "paper"
 """Of the table's files."""

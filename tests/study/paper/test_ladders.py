@@ -11,7 +11,8 @@ from testbed.console import Reporter
 from testbed.scenario.scenario import load_scenario
 from testbed.study.paper.claims import CLAIMS, Grid
 from testbed.study.paper.ladders import EMBEDDED, HUB, OTHER_CLOUD, Ladder, recorded
-from testbed.study.paper.lines import OnLadder, line_of
+from testbed.study.paper.lines import line_of
+from testbed.study.paper.on_ladder import OnLadder
 from testbed.study.paper.options import HUB_LADDERS, Options, ladders_named
 from testbed.study.paper.phases import Phases
 

@@ -19,8 +19,8 @@ from testbed.scenario.matrix import read_matrix, write_matrix
 from testbed.study.paper import ladders as ladders_module
 from testbed.study.paper.claims import CLAIMS, Claim, Grid
 from testbed.study.paper.ladders import EMBEDDED, Ladder, opened
-from testbed.study.paper.lines import FAILURES
 from testbed.study.paper.make import make_table
+from testbed.study.paper.on_ladder import FAILURES
 from testbed.study.paper.options import Options, claims_named
 from testbed.study.paper.table import Table, markdown
 from testbed.study.paper.verdicts import Condition, Value

@@ -14,7 +14,8 @@ from testbed.scenario.scenario import load_scenario
 from testbed.study.paper import wire
 from testbed.study.paper.claims import CLAIMS, Claim, OnWire
 from testbed.study.paper.ladders import EMBEDDED, opened
-from testbed.study.paper.lines import OnLadder, line_of
+from testbed.study.paper.lines import line_of
+from testbed.study.paper.on_ladder import OnLadder
 from testbed.study.paper.options import Options
 from testbed.study.paper.phases import Phases
 from testbed.study.paper.verdicts import Condition, Value
