@@ -63,10 +63,9 @@ class OnWire:
     kind: str
     measure: Callable[[Sequence[Run]], Values]
 
-    def by_hand(self, scenario: str, given: Sequence[str], repeat: int) -> str:
+    def by_hand(self, scenario: str, given: Sequence[str]) -> str:
         """The testbed's command for a scenario, which the table's directory has."""
-        repeated = [f"--repeat {repeat}"] if repeat > 1 else []
-        return " ".join([f"testbed sweep {scenario}", *(f"--set {each}" for each in given), *repeated])
+        return " ".join([f"testbed sweep {scenario}", *(f"--set {each}" for each in given)])
 
 
 @dataclass(frozen=True)
@@ -258,7 +257,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "predicted",
         "What the recordings let expect is what crosses the wire: each count of prompt and answer bytes, by "
-        "seed, method and hop, is equal to the byte.",
+        "trace, method and hop, is equal to the byte.",
         OnWire(wire.SWEPT, wire.predicted),
         lambda _: [
             Condition("counts that differ", below=0.5),

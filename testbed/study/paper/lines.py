@@ -123,8 +123,9 @@ def _by_hand(claim: Claim, on: OnLadder) -> str:
     assert on.found is not None
     if isinstance(claim.evidence, Grid):
         return claim.evidence.by_hand(str(on.options.shown(on.found.matrix)), on.tiers(claim.evidence))
-    path, wanted = on.sweep_asked(claim.evidence)
-    return claim.evidence.by_hand(str(on.options.shown(path)), wanted.given, wanted.repeat)
+    path = on.scenario_path(claim.evidence)
+    given = wire.wanted_of(claim.evidence.kind, path, on.seeds(claim.evidence)).given
+    return claim.evidence.by_hand(str(on.options.shown(path)), given)
 
 
 def held(claims: Sequence[Claim], ladders: Sequence[OnLadder], done: Callable[[Line], None]) -> None:

@@ -17,7 +17,6 @@ from testbed.study.paper.ladders import OTHER_CLOUD, Ladder, Recorded, recorded
 from testbed.study.paper.options import Options
 from testbed.study.paper.phases import Phases
 from testbed.study.paper.verdicts import NotTestable
-from testbed.study.sweep.points import Wanted as WantedSweep
 from testbed.study.what_if.frontier import frontiers_of
 from testbed.study.what_if.matrices import Wanted
 from testbed.study.what_if.predict import WhatIf, what_if_grid
@@ -110,11 +109,10 @@ class OnLadder:
             if self.options.quick and evidence.kind == wire.UNREACHABLE:
                 raise NotTestable("left out by --quick")
             wire.require_host()
-            path, wanted = self.sweep_asked(evidence)
+            path, seeds = self.scenario_path(evidence), self.seeds(evidence)
             tiers = {tier: tier for tier in self.found.tiers}
-            wire.write_scenario(
-                evidence.kind, self.found.matrix, tiers, self.options.requests(evidence.kind), path
-            )
+            requests = self.options.requests(evidence.kind)
+            wanted = wire.write_scenario(evidence.kind, self.found.matrix, tiers, requests, seeds, path)
             try:
                 self.sweeps[evidence.kind] = wire.swept(wanted, path.with_suffix(""), self.reporter)
             except TestbedError as error:
@@ -122,9 +120,10 @@ class OnLadder:
                 raise
         return self.sweeps[evidence.kind]
 
-    def sweep_asked(self, evidence: OnWire) -> tuple[Path, WantedSweep]:
-        """The sweep's scenario and what is asked of it."""
-        path = self.options.out / "wire" / f"{self.ladder.name}-{evidence.kind}.yaml"
-        if evidence.kind == wire.UNREACHABLE:
-            return path, WantedSweep(path, wire.READINGS)
-        return path, WantedSweep(path, (), repeat=self.options.seeds)
+    def scenario_path(self, evidence: OnWire) -> Path:
+        """Where the scenario of a sweep is written."""
+        return self.options.out / "wire" / f"{self.ladder.name}-{evidence.kind}.yaml"
+
+    def seeds(self, evidence: OnWire) -> int:
+        """Of how many seeds a sweep has traces."""
+        return 1 if evidence.kind == wire.UNREACHABLE else self.options.seeds

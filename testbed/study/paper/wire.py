@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,21 @@ from testbed.results.directory import RunDirectory
 from testbed.results.fidelity import Claim as Judged
 from testbed.results.run import Run
 from testbed.results.statistics import Estimate, mean_of_seeds, share_interval
-from testbed.scenario.matrix import read_header
+from testbed.scenario.matrix import read_matrix
+from testbed.scenario.workload.trace_file import Request, write_trace
 from testbed.study.paper.recorded import Values
 from testbed.study.paper.verdicts import NotTestable, Value
 from testbed.study.sweep.directory import SweepDirectory
 from testbed.study.sweep.points import Wanted
 from testbed.study.sweep.run import failed, sweep
+from testbed.study.what_if.matrices import Wanted as WantedTrace
+from testbed.study.what_if.matrices import study_of_matrices
 from testbed.study.what_if.predict import what_if_scenario
 
 RecordedTiers = Mapping[str, str]
 """By tier, lowest first, the model of the recording that it is."""
+RATE_PER_S = 20
+"""Of requests while a tier cannot be reached; in lockstep it does not matter."""
 METHOD = "recserve-0.3"
 """Whose bytes are held against the paper's formula."""
 SWEPT = "swept"
@@ -38,9 +44,22 @@ RESTS_ON: Sequence[Judged] = ("bytes", "decisions", "quality")
 """The verdicts of a run on which figures here rest; none is about times."""
 
 
-def write_scenario(kind: str, matrix: Path, tiers: RecordedTiers, requests: int, path: Path) -> None:
-    """Write a sweep's scenario, :data:`SWEPT` or :data:`UNREACHABLE`; the same arguments, the same file."""
-    header = read_header(matrix)
+def write_scenario(
+    kind: str, matrix: Path, tiers: RecordedTiers, requests: int, seeds: int, path: Path
+) -> Wanted:
+    """Write a sweep's scenario, :data:`SWEPT` or :data:`UNREACHABLE`, and its traces beside it.
+
+    A trace asks rows that were recorded, in the order of its seed, none of them twice. The same arguments
+    write the same files.
+
+    Returns:
+        What is to be swept.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = read_matrix(matrix).header
+    traces = [f"{path.stem}-{seed}.jsonl" for seed in range(1, seeds + 1)]
+    for seed, name in enumerate(traces, start=1):
+        write_trace(_trace(matrix, tiers, requests, seed), path.parent / name)
     data: dict[str, Any] = {
         "name": f"paper-{kind}",
         "task": {"kind": header.task.kind, "dataset": header.dataset.name},
@@ -50,15 +69,30 @@ def write_scenario(kind: str, matrix: Path, tiers: RecordedTiers, requests: int,
             for hop, (pair, rate, delay) in enumerate(_links(list(tiers)), start=1)
         ],
         "methods": _methods(list(tiers)),
-        "trace": {"requests": requests, "arrivals": {"process": "poisson", "rate": 20}, "seed": 1},
+        "trace": {"file": traces[0], "unit": "s", "seed": 1},
         "replay": {"mode": "lockstep", "deadline": "30s"},
     }
     if header.task.labels:
         data["task"]["labels"] = list(header.task.labels)
     if kind == UNREACHABLE:
         data |= _unreachable(list(tiers))
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    return wanted_of(kind, path, seeds)
+
+
+def wanted_of(kind: str, path: Path, seeds: int) -> Wanted:
+    """What is to be swept of a scenario that was written there."""
+    if kind == UNREACHABLE:
+        return Wanted(path, READINGS)
+    traces = [f"{path.stem}-{seed}.jsonl" for seed in range(1, seeds + 1)]
+    return Wanted(path, [f"trace.file={','.join(traces)}"])
+
+
+def _trace(matrix: Path, tiers: RecordedTiers, requests: int, seed: int) -> list[Request]:
+    read = read_matrix(matrix)
+    wanted = WantedTrace(tiers=",".join(tiers), requests=min(requests, len(read)), seed=seed)
+    trace = study_of_matrices([(matrix, read)], wanted).trace
+    return [replace(request, at_s=round(request.at_s / RATE_PER_S, 6)) for request in trace]
 
 
 def _tier(name: str, model: str, matrix: Path) -> dict[str, Any]:

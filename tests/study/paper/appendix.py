@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from testbed.study.paper import wire
 from testbed.study.paper.claims import CLAIMS, Claim, Grid
 from testbed.study.paper.lines import SCORES
@@ -43,9 +45,8 @@ def _by_hand(claim: Claim) -> str:
     if isinstance(claim.evidence, Grid):
         other = "device,cloud=edge, or device,edge,cloud=other-cloud"
         return claim.evidence.by_hand("MATRIX", other if claim.evidence.other_cloud else "device,edge,cloud")
-    if claim.evidence.kind == wire.UNREACHABLE:
-        return claim.evidence.by_hand(f"DIR/wire/LADDER-{wire.UNREACHABLE}.yaml", wire.READINGS, 1)
-    return claim.evidence.by_hand(f"DIR/wire/LADDER-{wire.SWEPT}.yaml", (), SEEDS)
+    path = Path(f"DIR/wire/LADDER-{claim.evidence.kind}.yaml")
+    return claim.evidence.by_hand(str(path), wire.wanted_of(claim.evidence.kind, path, SEEDS).given)
 
 
 def _conditions(claim: Claim) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from testbed.console import Quiet
 from testbed.results.run import Run
+from testbed.scenario.matrix import write_matrix
+from testbed.scenario.requests import build_trace
 from testbed.scenario.scenario import load_scenario
 from testbed.study.paper import wire
 from testbed.study.paper.claims import CLAIMS, Claim, OnWire
@@ -19,9 +22,10 @@ from testbed.study.paper.on_ladder import OnLadder
 from testbed.study.paper.options import Options
 from testbed.study.paper.phases import Phases
 from testbed.study.paper.verdicts import Condition, Value
-from testbed.study.sweep.points import Point, Wanted, points_of
+from testbed.study.sweep.points import Point, points_of
 from tests import SCENARIOS
 from tests.study.sweep.made import doubt, made_sweep
+from tests.study.what_if.made import made_matrix
 
 MATRIX = SCENARIOS / "recorded" / "rotten_tomatoes.parquet"
 TIERS = {tier: tier for tier in ("device", "edge", "cloud")}
@@ -40,16 +44,28 @@ def on_ladder(out: Path) -> OnLadder:
 
 def test_the_scenarios_are_ones_and_the_same_each_time(tmp_path: Path) -> None:
     swept, unreachable = tmp_path / "a" / "swept.yaml", tmp_path / "unreachable.yaml"
-    wire.write_scenario(wire.SWEPT, MATRIX, TIERS, 40, swept)
-    wire.write_scenario(wire.UNREACHABLE, MATRIX, TIERS, 300, unreachable)
+    wanted = wire.write_scenario(wire.SWEPT, MATRIX, TIERS, 40, 2, swept)
+    both = wire.write_scenario(wire.UNREACHABLE, MATRIX, TIERS, 300, 1, unreachable)
     scenario = load_scenario(swept)
     assert scenario.replay.mode == "lockstep", "or the recordings could not predict it to the byte"
     assert [method.name for method in scenario.methods][:3] == ["cloud-only", "recserve-0.1", wire.METHOD]
-    both = [scenario.when_unreachable for _, scenario in points_of(Wanted(unreachable, wire.READINGS))]
-    assert both == ["keep", "skip"]
-    first = swept.read_bytes()
-    wire.write_scenario(wire.SWEPT, MATRIX, TIERS, 40, swept)
-    assert swept.read_bytes() == first
+    assert [scenario.when_unreachable for _, scenario in points_of(both)] == ["keep", "skip"]
+    traces = [[request.row for request in build_trace(scenario)] for _, scenario in points_of(wanted)]
+    assert [len(set(rows)) for rows in traces] == [40, 40]
+    assert traces[0] != traces[1]
+    first = [path.read_bytes() for path in sorted(swept.parent.iterdir())]
+    wire.write_scenario(wire.SWEPT, MATRIX, TIERS, 40, 2, swept)
+    assert [path.read_bytes() for path in sorted(swept.parent.iterdir())] == first
+
+
+def test_only_rows_that_were_recorded_are_asked_and_none_twice(tmp_path: Path) -> None:
+    few = tmp_path / "few.parquet"
+    write_matrix(made_matrix(30, first=1000), few)
+    wanted = wire.write_scenario(wire.SWEPT, few, TIERS, 120, 3, tmp_path / "wire" / "few.yaml")
+    for trace in sorted((tmp_path / "wire").glob("*.jsonl")):
+        rows = [json.loads(line)["row"] for line in trace.read_text().splitlines() if '"row"' in line]
+        assert sorted(rows) == list(range(1000, 1030))
+    assert wanted.given == ["trace.file=few-1.jsonl,few-2.jsonl,few-3.jsonl"]
 
 
 def test_runs_whose_own_verdicts_speak_against_them_give_no_figures(tmp_path: Path) -> None:
