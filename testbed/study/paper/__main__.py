@@ -26,7 +26,7 @@ def paper(
     claims: Annotated[str | None, typer.Option(help="Only these claims: a,b")] = None,
     ladders: Annotated[str | None, typer.Option(help="Only these ladders: a,b")] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Few requests on the wire, one seed, no unreachable tier.")
+        bool, typer.Option("--quick", help="Few requests on the wire, one trace, no unreachable tier.")
     ] = False,
     no_wire: Annotated[
         bool, typer.Option("--no-wire", help="From recordings alone: no network, no root.")

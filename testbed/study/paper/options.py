@@ -26,7 +26,7 @@ class Options:
 
     Attributes:
         out: the directory of its results.
-        quick: fewer requests on the wire, one seed, and no unreachable tier.
+        quick: fewer requests on the wire, one trace, and no unreachable tier.
         hub: the authors' models in place of the embedded ones.
         limit: rows that are recorded, at most.
         device: on which models are recorded.
