@@ -5,7 +5,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 PYTHON := .venv/bin/python
 SCENARIO ?= scenarios/quickstart.yaml
 
-.PHONY: help demo test provision prepared lint format docs bench faults lock clean
+.PHONY: help demo test provision prepared lint format docs paper bench faults lock clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -33,6 +33,9 @@ format: ## put the code in the house style
 docs: ## build the site of docs/ in site/
 	@bash testbed/provision.sh --tests
 	@.venv/bin/zensical build --strict
+
+paper: provision ## hold the paper's claims against recorded models and the wire (ARGS="--quick"; HUB=1: its authors' models)
+	@$(AS_ROOT) $(PYTHON) -m testbed.study.paper $(ARGS)
 
 bench: provision ## print speeds and sizes
 	@$(AS_ROOT) $(PYTHON) -m pytest tests/bench -m bench -s --timeout=1800

@@ -41,8 +41,11 @@ def write_page(directory: Path, page: str) -> Path:
     return path
 
 
-def render(template: str, subject: Subject, **content: Any) -> str:
-    """A page by a template of this directory, with what all pages have: title, figures and the script."""
+def render(template: str, subject: Subject, *, command: str | None = None, **content: Any) -> str:
+    """A page by a template of this directory, with what all pages have: title, figures and the script.
+
+    ``command`` made it, if it is not ``testbed report``.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -55,7 +58,7 @@ def render(template: str, subject: Subject, **content: Any) -> str:
     return environment.get_template(template).render(
         title=subject.name,
         kind=subject.kind,
-        command=f"testbed report {subject.path.name} --page",
+        command=command or f"testbed report {subject.path.name} --page",
         version=metadata.version("llm-testbed"),
         figures=[(figure, figure.warning(faithful)) for figure in subject.figures],
         specs=for_script(specs),

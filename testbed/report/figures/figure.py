@@ -68,11 +68,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Subject:
-    """A run, a sweep or a what-if, with its figures.
+    """A run, a sweep, a what-if or a table of claims, with its figures.
 
     Attributes:
         path: its directory, or that of its figures.
-        kind: which of the three.
+        kind: which of these.
         name: its scenario's.
         words: what tells it from others, for a line beside a figure.
         faithful: the verdicts on all figures; each holds for a sweep, whose runs have verdicts of their own.
@@ -80,7 +80,7 @@ class Subject:
     """
 
     path: Path
-    kind: Literal["run", "sweep", "what-if"]
+    kind: Literal["run", "sweep", "what-if", "table"]
     name: str
     words: str
     figures: Sequence[Figure]

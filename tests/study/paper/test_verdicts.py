@@ -1,0 +1,73 @@
+"""A verdict follows from where a whole interval lies, not from where its middle does."""
+
+from __future__ import annotations
+
+import pytest
+
+from testbed.results.statistics import Estimate, Interval
+from testbed.study.paper.claims import CLAIMS, FLAT, MARGIN
+from testbed.study.paper.verdicts import Condition, Outcome, Value, verdict_of
+
+
+def value(low: float, high: float) -> Value:
+    return Value(Estimate((low + high) / 2, Interval(low, high)))
+
+
+@pytest.mark.parametrize(
+    ("condition", "ends", "outcome"),
+    [
+        (Condition("x", below=0.5), (0.3, 0.49), "holds"),
+        (Condition("x", below=0.5), (0.3, 0.5), "open"),
+        (Condition("x", below=0.5), (0.5, 0.6), "contradicted"),
+        (Condition("x", above=-0.02), (-0.019, 0.1), "holds"),
+        (Condition("x", above=-0.02), (-0.02, 0.1), "open"),
+        (Condition("x", above=-0.02), (-0.2, -0.02), "contradicted"),
+        (Condition("x", above=-1, below=1), (-0.9, 0.9), "holds"),
+        (Condition("x", above=-1, below=1), (-1.1, 0.9), "open"),
+        (Condition("x", above=-1, below=1), (-3, 3), "open"),
+        (Condition("x", above=-1, below=1), (1, 3), "contradicted"),
+        (Condition("x", above=-1, below=1), (-3, -1), "contradicted"),
+    ],
+)
+def test_a_condition_is_about_the_whole_interval(
+    condition: Condition, ends: tuple[float, float], outcome: Outcome
+) -> None:
+    assert condition.judged(value(*ends).estimate) == outcome
+
+
+def test_without_an_interval_nothing_is_shown() -> None:
+    assert Condition("x", above=0).judged(Estimate(9.0, None)) == "open"
+    verdict, why = verdict_of([Condition("x", above=0)], {"x": Value(Estimate(9.0, None))})
+    assert (verdict, why) == ("not", "left open for want of an interval: lower end of x > 0")
+
+
+def test_what_was_counted_is_its_own_interval_and_is_written_without_one() -> None:
+    counted = Value.counted(3)
+    assert counted.words == "3"
+    assert Condition("x", above=2).judged(counted.estimate) == "holds"
+    assert Condition("x", below=3).judged(counted.estimate) == "contradicted"
+
+
+def test_all_conditions_must_hold_and_each_that_does_not_is_named() -> None:
+    conditions = [Condition("burden", below=0.5), Condition("difference", above=-0.02)]
+    assert verdict_of(conditions, {"burden": value(0.3, 0.4), "difference": value(-0.01, 0.01)}) == (
+        "reproduced",
+        "",
+    )
+    verdict, why = verdict_of(conditions, {"burden": value(0.6, 0.7), "difference": value(-0.03, 0.01)})
+    assert verdict == "not"
+    assert why == ("contradicted: upper end of burden < 0.5; left open: lower end of difference > -0.02")
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
+@pytest.mark.parametrize("score", ["accuracy", "bleu"])
+def test_each_claim_says_what_is_to_hold(claim: object, score: str) -> None:
+    from testbed.study.paper.claims import Claim
+
+    assert isinstance(claim, Claim)
+    conditions = claim.conditions(score)
+    assert conditions
+    for condition in conditions:
+        assert condition.above is not None or condition.below is not None
+    assert claim.mark in ("note", "ours") if claim.published else claim.mark == "-"
+    assert FLAT[score] < MARGIN[score]
