@@ -90,7 +90,7 @@ def test_the_scapy_example_shows_prompts_and_answers() -> None:
 
 def test_the_pages_policy_is_one(tmp_path: Path) -> None:
     path = tmp_path / "my_policy.py"
-    path.write_text(code(DOCS / "howto" / "policy.md", "python", "# my_policy.py"))
+    path.write_text(code(DOCS / "howto" / "policy.md", "python", "from tiers.policies"))
     place = Place("device1", "device", ("device", "cloud"))
     policy = make_policy({"policy": f"{path}:Margin", "margin": 0.2}, place)
     assert [policy.decide(confidence).keep for confidence in (0.9, 0.75, 0.6)] == [True, True, False]

@@ -1,8 +1,8 @@
 """docs/notebook.ipynb, executed without Jupyter: its cells in order, in one plain interpreter.
 
-``python -m tests.docs.notebook`` executes it anew, as root, and keeps the outputs in it; ``--out FILE`` writes
-elsewhere. Outputs are what Jupyter would show: what a cell prints, and the value of its last expression as
-text, HTML or picture, whichever it has (nbformat 4.5).
+``python -m tests.docs.notebook`` executes it anew, as root, and keeps the outputs in it; ``--out FILE``
+writes elsewhere. Outputs are what Jupyter would show: what a cell prints, and the value of its last
+expression as text, HTML or picture, whichever it has (nbformat 4.5).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import ast
 import base64
 import io
 import json
-import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -85,4 +84,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

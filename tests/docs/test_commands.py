@@ -62,12 +62,12 @@ def command_of(arguments: list[str]) -> tuple[TyperCommand, str, list[str]]:
     command: object = typer.main.get_command(app)
     name, rest = "testbed", list(arguments)
     while isinstance(command, TyperGroup) and rest:
-        word = rest[0] if rest[0] in command.commands else "of"  # `testbed trace SCENARIO` is `trace of SCENARIO`
+        # `testbed trace SCENARIO` is `testbed trace of SCENARIO`.
+        word = rest[0] if rest[0] in command.commands else "of"
         rest = rest[1:] if word == rest[0] else rest
         name, command = f"{name} {word}", command.commands.get(word)
     assert isinstance(command, TyperCommand), f"testbed {' '.join(arguments)}: is no command"
     return command, name, rest
-
 
 
 def prepared(page: Path, folder: Path) -> None:
@@ -75,10 +75,9 @@ def prepared(page: Path, folder: Path) -> None:
     for name in ("scenarios", ".venv"):
         (folder / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "traces", folder / "traces")
-    text = page.read_text()
-    for name in {*PLACEHOLDERS.values()} & {"loss", "last-week"}:
-        if "results/loss" in text:
-            made_sweep(folder / name, ["links.core.loss=0%,1%"])
+    for name in ("results/loss", "results/loss-of-last-week"):
+        if name in page.read_text():
+            made_sweep(folder / PLACEHOLDERS[name], ["links.core.loss=0%,1%"])
     shutil.copytree(RUN, folder / "run")
     (folder / "results").mkdir()
     for block in blocks(page):
@@ -99,7 +98,8 @@ def test_what_is_said_of_a_block_is_a_reason_or_a_test(block: Block) -> None:
     kind, _, rest = block.note.partition(": ")
     if kind == "run by":
         path, _, name = rest.partition("::")
-        assert re.search(rf"^(?:async )?def {re.escape(name)}\(", (ROOT / path).read_text(), re.MULTILINE), rest
+        definition = rf"^(?:async )?def {re.escape(name)}\("
+        assert re.search(definition, (ROOT / path).read_text(), re.MULTILINE), rest
     else:
         assert kind == "not run"
         assert len(rest.split()) >= 3, f"{block}: why?"
@@ -120,7 +120,8 @@ def test_each_command_of_the_testbed_is_one_and_names_files_that_exist(page: Pat
         if command in in_blocks:
             found.make_context(name, list(rest))  # which takes the words, or says what is wrong with one
         options = {option for parameter in found.params for option in parameter.opts}
-        assert [word for word in rest if re.match(r"--\w", word) and word.partition("=")[0] not in options] == []
+        given = {word.partition("=")[0] for word in rest if re.match(r"--\w", word)}
+        assert given - options == set(), command
         named = [word for word in arguments if re.match(r"(scenarios|traces|tests|docs)/", word)]
         missing = [word for word in named if not (ROOT / word).exists() and word not in titles]
         assert [word for word in missing if arguments[arguments.index(word) - 1] != "--out"] == [], command
@@ -140,4 +141,3 @@ def test_quick_commands_are_run_in_the_pages_order(page: Path, tmp_path: Path) -
                 assert done.returncode == expected, f"{block}: {command}\n{done.stdout}\n{done.stderr}"
     for trace in (ROOT / "traces").glob("*.jsonl"):
         assert (tmp_path / "traces" / trace.name).read_bytes() == trace.read_bytes(), trace.name
-

@@ -1,4 +1,4 @@
-"""Pages that a reader follows from top to bottom, followed: each file written, each command typed, in order."""
+"""Pages that a reader follows from top to bottom, followed: each file written, each command typed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests import ROOT
-from tests.docs.pages import SHELL, blocks, facts, typed
+from tests.docs.pages import SHELL, blocks, typed
+from tests.docs.printed import facts
 
 TUTORIAL = ROOT / "docs" / "TUTORIAL.md"
 HOWTO = ROOT / "docs" / "howto"
@@ -94,6 +95,13 @@ def test_what_if_is_held_against_the_tutorials_run(tutorial: Followed) -> None:
             assert {name: expected[name] for name in figures} == {name: found[name] for name in figures}
 
 
+def test_the_tutorials_run_is_a_pilot_to_plan_by(tutorial: Followed) -> None:
+    folder, _ = tutorial
+    planned = typed("testbed plan mine.yaml --pilot results/first --latency 20", folder)
+    assert planned.returncode == 0, planned.stderr
+    assert "cloud-only, recserve: " in planned.stdout
+
+
 def test_the_tutorials_frontier_is_drawn_from_points_that_may_be_believed(
     tutorial: Followed,
 ) -> None:
@@ -104,7 +112,7 @@ def test_the_tutorials_frontier_is_drawn_from_points_that_may_be_believed(
     assert {row["status"] for row in points} == {"finished"}
     assert all(row["bytes_true"] and row["decisions_true"] and row["quality_true"] for row in points)
     first = faithful(folder / "results" / "first")
-    assert first["bytes"] and first["decisions"] and first["quality"]
+    assert all(first[claim] for claim in ("bytes", "decisions", "quality"))
 
 
 @pytest.mark.parametrize("page", FOLLOWED[1:], ids=lambda page: page.stem)
