@@ -43,7 +43,7 @@ def _row(line: str, heads: list[str]) -> list[dict[str, str]]:
     if heads:
         return [{head: cell for head, cell in zip(heads, cells, strict=True) if not VARYING.search(head)}]
     first, *others = cells
-    return [{first: " ".join(others)}] if first and not OF_ONE_RUN.search(line) else []
+    return [{first: " ".join(others).strip()}] if first and not OF_ONE_RUN.search(line) else []
 
 
 def _cells(line: str, border: str) -> list[str]:
