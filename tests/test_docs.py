@@ -22,17 +22,12 @@ from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry, Rec
 from testbed.scenario.sections.section import Section
 from testbed.scenario.sections.tier_model import TierModel
 from tests import ROOT, SCENARIOS
+from tests.docs.pages import PAGES, blocks
 from tiers.models import KINDS
 from tiers.policies import POLICIES, Place, find_policy, make_policy
 from tiers.policies.base import GIVEN
 
 DOCS = ROOT / "docs"
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "traces" / "README.md",
-    *sorted(DOCS.glob("*.md")),
-]
 README_LINES = 150
 WORKED_OUT = {"ways", "unused", "median_ms", "most_ms"}
 """Keys that only manifests have: they are computed from files that a scenario names."""
@@ -50,8 +45,10 @@ def test_the_example_says_which_frames_a_link_loses() -> None:
 
 def code(page: Path, language: str, begins: str) -> str:
     """The page's one code block of a language that begins like this."""
-    (block,) = re.findall(rf"```{language}\n({re.escape(begins)}.*?)```", page.read_text(), re.DOTALL)
-    return str(block)
+    (text,) = [
+        block.text for block in blocks(page) if block.language == language and block.text.startswith(begins)
+    ]
+    return text
 
 
 def test_the_readmes_scenario_is_one(tmp_path: Path) -> None:
@@ -93,7 +90,7 @@ def test_the_scapy_example_shows_prompts_and_answers() -> None:
 
 def test_the_pages_policy_is_one(tmp_path: Path) -> None:
     path = tmp_path / "my_policy.py"
-    path.write_text(code(DOCS / "METHODS.md", "python", "# my_policy.py"))
+    path.write_text(code(DOCS / "howto" / "policy.md", "python", "from tiers.policies"))
     place = Place("device1", "device", ("device", "cloud"))
     policy = make_policy({"policy": f"{path}:Margin", "margin": 0.2}, place)
     assert [policy.decide(confidence).keep for confidence in (0.9, 0.75, 0.6)] == [True, True, False]
@@ -139,14 +136,15 @@ def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None
 
 def test_every_page_is_linked_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert [page.name for page in DOCS.glob("*.md") if f"(docs/{page.name})" not in readme] == []
+    pages = [page.relative_to(ROOT) for page in DOCS.rglob("*.md")]
+    assert [str(page) for page in pages if f"({page})" not in readme] == []
 
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
 
 
-@pytest.mark.parametrize("page", [*DOCS.glob("*.md"), ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*DOCS.rglob("*.md"), ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
 def test_every_path_that_a_page_names_exists(page: Path) -> None:
     named = re.findall(r"`((?:testbed|tiers|tests|docs|scenarios|traces|\.ci)/[^`\s]*)`", page.read_text())
     real = [path for path in named if "NAME" not in path and "*" not in path and ":" not in path]

@@ -184,6 +184,7 @@ class _Replay:
             self.start_s = self.going.start_s = time.monotonic() + LEAD_S
             self.started(self.start_s)
             if mode == "lockstep":
+                await self._until(0.0)  # events and captures count from there
                 return [await self._in_turn(request, bodies[request.id], windows) for request in trace]
             if closed is not None:
 

@@ -196,6 +196,7 @@ def test_a_tier_that_never_answers_is_given_up() -> None:
 def test_in_lockstep_each_request_waits_for_the_one_before() -> None:
     with tier(service_ms=20):
         outcomes = send(uniform(10, rate_per_s=1000), mode="lockstep")
+    assert outcomes[0].sent_at_s >= 0
     assert all(earlier.done_at_s <= later.sent_at_s for earlier, later in pairwise(outcomes))
     assert all(outcome.scheduled_at_s == pytest.approx(outcome.sent_at_s, abs=0.01) for outcome in outcomes)
 
