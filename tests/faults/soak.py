@@ -38,9 +38,9 @@ MEMORY = "512MiB"
 TABLE = """\
 Resident memory and file descriptors while requests were replayed, as means of the first and the last tenth
 of the time. The slope is that of least squares over all of it. Tiers and the orchestrator remember each
-request, and the probe its pings, until the method's tables are written: that is their slope. A device has a
-connection for each request that is outstanding, at both its ends; one that nobody needs any more is kept for
-up to ten minutes.
+request, and the probe its pings, until the method's tables are written: that is their slope. Between the
+orchestrator and a device as many connections stay open as requests were ever outstanding at a time, which
+are used in turn: so many descriptors both have.
 
 | process | memory, first tenth | last tenth | slope | a request | descriptors, first | last |
 | --- | --- | --- | --- | --- | --- | --- |
