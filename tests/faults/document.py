@@ -76,7 +76,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     (
         "the disk becomes full",
         ("disk full",),
-        "what was measured until then, judged and sealed in room that is kept for it; the whole run, if all was",
+        "what was measured until then, judged and sealed in room kept for it; the whole run, if all was",
         "make room, and run again",
     ),
     (

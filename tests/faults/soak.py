@@ -12,8 +12,9 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ MEMORY = "512MiB"
 TABLE = """\
 Resident memory and file descriptors while requests were replayed, as means of the first and the last tenth
 of the time. The slope is that of least squares over all of it. Tiers and the orchestrator remember each
-request, and the probe its pings, until the method's tables are written: that is their slope.
+request, and the probe its pings, until the method's tables are written: that is their slope. Between the
+orchestrator and a device as many connections stay open as requests were ever outstanding at a time, which
+are used in turn: so many descriptors both have.
 
 | process | memory, first tenth | last tenth | slope | a request | descriptors, first | last |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -76,7 +79,14 @@ def main(arguments: list[str]) -> int:
             raise TestbedError(f"the run ended with {status}: {log.read_text()[-2000:]}")
         print(
             chapter(
-                samples, read(out, "links.parquet"), read(out, "summary.json"), read(out, "fidelity.json")
+                samples,
+                read(out, "links.parquet"),
+                read(out, "summary.json"),
+                read(out, "fidelity.json"),
+                most_at_once(
+                    (row["scheduled_at_s"], row["scheduled_at_s"] + row["latency_ms"] / 1000)
+                    for row in read(out, "requests.parquet")
+                ),
             )
         )
     return 0
@@ -126,8 +136,9 @@ def chapter(
     links: Sequence[Mapping[str, Any]],
     summary: Mapping[str, Any],
     fidelity: Mapping[str, Any],
+    outstanding: int,
 ) -> str:
-    """The chapter, in Markdown."""
+    """The chapter, in Markdown; ``outstanding`` is how many requests were at a time, at most."""
     figures = summary["methods"][METHOD]
     seconds = max(seen[-1].at_s for seen in samples.values())
     rate = figures["requests"] / seconds
@@ -137,7 +148,8 @@ def chapter(
     against = [f"- Against {claim}: {why}." for claim, told in fidelity["reasons"].items() for why in told]
     rows = [
         f"`python -m tests.faults.soak`: {METHOD} for {seconds / 60:.1f} minutes at {rate:.1f} requests/s.",
-        f"Of {figures['requests']} requests {figures['answered']} were answered. {frames} frames of",
+        f"Of {figures['requests']} requests {figures['answered']} were answered; at most {outstanding} were",
+        f"outstanding at a time. {frames} frames of",
         f"{frame_bytes} bytes crossed the link, {unaccounted} bytes of them unaccounted for.",
         f"Verdicts: {verdicts}.",
         *(["", *against] if against else []),
@@ -152,6 +164,12 @@ def chapter(
         descriptors = [f"{_mean(part, 'descriptors'):.1f}" for part in (first, last)]
         rows.append(f"| {' | '.join([name, *memory, *grown, *descriptors])} |")
     return "\n".join(rows)
+
+
+def most_at_once(spans: Iterable[tuple[float, float]]) -> int:
+    """How many of these times overlap, at most."""
+    turns = sorted(turn for since, until in spans for turn in ((since, 1), (until, -1)))
+    return max(accumulate(change for _, change in turns), default=0)
 
 
 def tenths(seen: Sequence[Sample]) -> tuple[Sequence[Sample], Sequence[Sample]]:
