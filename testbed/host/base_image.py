@@ -38,7 +38,8 @@ PLAIN = "/mnt"
 REPOSITORY = "llm-testbed-base"
 TAG = f"{REPOSITORY}:{hashlib.sha256(RECIPE.encode()).hexdigest()[:12]}"
 
-BOOTSTRAP_TIMEOUT_S = 1200
+BOOTSTRAP_TIMEOUT_S = 3600
+"""A minute is usual; where CPUs were emulated, packages of that size took half an hour."""
 PULL_SILENCE_S = 15
 
 
