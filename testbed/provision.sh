@@ -146,10 +146,10 @@ install_packages() {
     if [ ${#wanted[@]} = 0 ]; then return; fi
     hold_services
     if [ -n "$(dpkg --audit)" ]; then "${as_root[@]}" dpkg --configure -a >"$log" 2>&1 </dev/null || true; fi
-    watched "Debian packages: ${wanted[*]}" 1800 "${apt[@]}" install --no-install-recommends "${wanted[@]}" || {
+    watched "Debian packages: ${wanted[*]}" 5400 "${apt[@]}" install --no-install-recommends "${wanted[@]}" || {
         # Lists that are some weeks old name versions that the mirror has no more.
         watched "package lists" 600 "${apt[@]}" update &&
-            watched "Debian packages, once more" 1800 \
+            watched "Debian packages, once more" 5400 \
                 "${apt[@]}" install --no-install-recommends "${wanted[@]}"
     } || fail "apt-get could not install ${wanted[*]} (its last lines are above)"
 }

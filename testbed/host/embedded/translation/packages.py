@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from testbed.errors import TestbedError
 from testbed.host.cache import cache_dir, scratch_in
+from testbed.host.debian import is_suite, sources
 from testbed.host.processes.children import run_reported
 from testbed.host.processes.locking import exclusive
 from testbed.host.processes.reporting import Report, silent
@@ -132,7 +133,7 @@ def fetch_packages(report: Report = silent, packages: Sequence[Package] = PACKAG
 
 
 def _private_apt(scratch: Path) -> list[str]:
-    """apt-get with lists of its own, uncompressed and with the descriptions in both languages."""
+    """apt-get with lists of Debian 12 of its own, uncompressed, with the descriptions in both languages."""
     for folder in ("lists/partial", "archives/partial"):
         (scratch / folder).mkdir(parents=True)
     scratch.chmod(0o755)  # apt reads and writes these as a user of its own
@@ -144,6 +145,10 @@ def _private_apt(scratch: Path) -> list[str]:
         "Acquire::GzipIndexes": "false",
         "APT::Sandbox::User": "root",
     }
+    if not is_suite():
+        listed = scratch / "sources.list"
+        listed.write_text(sources())
+        settings |= {"Dir::Etc::sourcelist": listed, "Dir::Etc::sourceparts": "/dev/null"}
     return [
         "apt-get",
         "-q",
