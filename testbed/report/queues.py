@@ -31,8 +31,14 @@ def queues_table(
     hops: Sequence[str],
     scorer: Scorer,
     errors: Mapping[int, Errors],
+    doubted: Sequence[int],
 ) -> Table:
-    """A line for each method. ``errors`` are by the number of devices of the run that shows them."""
+    """A line for each method.
+
+    Args:
+        errors: by the number of devices of the run that shows them.
+        doubted: of these runs, those whose verdict on latency is false.
+    """
     worst = {name: max(of[name] for of in errors.values()) for name in TOLD}
     lower = "/ ".join(hops)  # headings may wrap at a space
     unit, unit_bytes = ("MB", 1e6) if any(one["frame_bytes"] >= 1e8 for one in points) else ("KB", 1e3)
@@ -53,7 +59,7 @@ def queues_table(
             _bytes(one, "prompt_bytes", hops, unit_bytes),
             *(_bytes(one, f"frame_bytes_{way}", hops, unit_bytes) for way in ("up", "down")),
         )
-    made.caption = Text("\n".join(_caption(errors, worst)))
+    made.caption = Text("\n".join(_caption(errors, worst, doubted)))
     return made
 
 
@@ -65,12 +71,17 @@ def _with_error(value: float, off: float) -> str:
     return f"{value:,.0f} ± {value * off:,.0f}"
 
 
-def _caption(errors: Mapping[int, Errors], worst: Errors) -> Iterator[str]:
+def _caption(errors: Mapping[int, Errors], worst: Errors, doubted: Sequence[int]) -> Iterator[str]:
     yield "±: the largest error that was found where a run of scenarios/city.yaml on the wire was predicted:"
     for devices, of in errors.items():
         path = ", ".join(f"p{percent} {of[f'path_ms_p{percent}']:.1%}" for percent in (50, 95, 99))
         told = ", ".join(f"{word} {of[name]:.1%}" for name, word in TOLD.items())
         yield f"  {devices:,} devices: {told}; queues, inferences and links alone {path}"
+    if doubted:
+        yield (
+            f"The verdict on latency of the runs with {', '.join(map(str, doubted))} devices is false, as the "
+            "host was busy: its delays are in these errors"
+        )
     yield (
         f"So bytes of frames are ± {worst['frame_bytes']:.1%}. No run had more devices, other loads or other "
         "links: there it is no bound (docs/CITY.md)"

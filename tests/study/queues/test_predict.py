@@ -11,7 +11,8 @@ import pytest
 from testbed.commands.study import what_if
 from testbed.errors import TestbedError
 from testbed.study.queues.predict import FIGURES, errors_by_devices, validated
-from tests.study.queues.wire import CITY, predicted
+from tests import ROOT
+from tests.study.queues.wire import CITY, lines, predicted
 
 RUNS = validated()["runs"]
 
@@ -34,6 +35,13 @@ def test_bytes_are_those_of_the_wire(run: dict[str, Any]) -> None:
         assert method["frame_bytes"]["predicted"] == pytest.approx(
             method["frame_bytes"]["measured"], rel=0.05
         )
+
+
+def test_the_page_has_the_errors_of_the_file() -> None:
+    page = (ROOT / "docs" / "CITY.md").read_text()
+    assert "\n".join(lines()) in page
+    worst = [max(errors[name] for errors in errors_by_devices().values()) for name in FIGURES]
+    assert all(f"{one:.1%}".replace("%", " %") in page for one in worst)
 
 
 def test_three_sizes_are_held_against_the_wire() -> None:
