@@ -79,8 +79,8 @@ def _caption(errors: Mapping[int, Errors], worst: Errors, doubted: Sequence[int]
         yield f"  {devices:,} devices: {told}; queues, inferences and links alone {path}"
     if doubted:
         yield (
-            f"The verdict on latency of the runs with {', '.join(map(str, doubted))} devices is false, as the "
-            "host was busy: its delays are in these errors"
+            f"The verdict on latency of the runs with {', '.join(map(str, doubted))} devices is false, as "
+            "the host was busy: its delays are in these errors"
         )
     yield (
         f"So bytes of frames are ± {worst['frame_bytes']:.1%}. No run had more devices, other loads or other "
