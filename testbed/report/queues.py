@@ -46,18 +46,22 @@ def queues_table(
         *([scorer.heading] if any(scorer.key in one for one in points) else []),
         "served by " + "/ ".join(tiers),
         *(f"latency {TOLD[f'latency_ms_p{percent}']} ms" for percent in (50, 95, 99)),
-        f"prompt {unit} up from {lower}",
-        *(f"frame {unit} {direction} {lower}" for direction in ("up from", "down to")),
     ]
-    made = table(title, ["method"], columns, unwrapped=columns[-6:-3])
+    if hops:
+        columns += [f"{what} {lower}" for what in (f"prompt {unit} up from", f"frame {unit} up from")]
+        columns.append(f"frame {unit} down to {lower}")
+    made = table(title, ["method"], columns, unwrapped=[one for one in columns if "latency" in one])
     for one in points:
         made.add_row(
             one["method"],
             *([number(one[scorer.key], f".{scorer.decimals}f")] if scorer.key in one else ()),
             "/".join(f"{one[f'served_by_{tier}']:,}" for tier in tiers),
-            *(_with_error(one[name], worst[name]) for name in list(TOLD)[:3]),
-            _bytes(one, "prompt_bytes", hops, unit_bytes),
-            *(_bytes(one, f"frame_bytes_{way}", hops, unit_bytes) for way in ("up", "down")),
+            *(_with_error(one, name, worst[name]) for name in list(TOLD)[:3]),
+            *(
+                _bytes(one, name, hops, unit_bytes)
+                for name in ("prompt_bytes", "frame_bytes_up", "frame_bytes_down")
+                if hops
+            ),
         )
     made.caption = Text("\n".join(_caption(errors, worst, doubted)))
     return made
@@ -67,8 +71,9 @@ def _bytes(one: Figures, name: str, hops: Sequence[str], unit_bytes: float) -> s
     return "/".join(f"{one[f'{name}_{hop}'] / unit_bytes:,.1f}" for hop in hops)
 
 
-def _with_error(value: float, off: float) -> str:
-    return f"{value:,.0f} ± {value * off:,.0f}"
+def _with_error(one: Figures, name: str, off: float) -> str:
+    is_over = any(value for key, value in one.items() if key.endswith("_over_1") or "met_full_queue" in key)
+    return f"{one[name]:,.0f} ± {'?' if is_over else format(one[name] * off, ',.0f')}"
 
 
 def _caption(errors: Mapping[int, Errors], worst: Errors, doubted: Sequence[int]) -> Iterator[str]:
@@ -84,7 +89,7 @@ def _caption(errors: Mapping[int, Errors], worst: Errors, doubted: Sequence[int]
         )
     yield (
         f"So bytes of frames are ± {worst['frame_bytes']:.1%}. No run had more devices, other loads or other "
-        "links: there it is no bound (docs/CITY.md)"
+        "links: there it is no bound, and ± ? where something is overloaded (docs/CITY.md)"
     )
 
 

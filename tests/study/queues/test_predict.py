@@ -56,6 +56,7 @@ def test_the_command_prints_errors_by_size_and_writes_them(
     printed = capsys.readouterr().out
     for devices, errors in errors_by_devices().items():
         assert f"{devices} devices: p50 {errors['latency_ms_p50']:.1%}" in printed
+    assert "± ? │" in printed  # of cloud-only, and no other error is told of it
     assert "cloud-only: 1 of 1 nodes of cloud are asked for more than they can do" in printed
     rows = list(csv.DictReader(file.open()))
     assert [row["method"] for row in rows] == ["cloud-only", "recserve"]
