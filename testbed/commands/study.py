@@ -291,13 +291,12 @@ def what_if(
 
 def _tell_queues(scenario: Scenario, reporter: Reporter, out: Path | None) -> None:
     from testbed.report.queues import busy_table, queues_table
-    from testbed.study.queues.predict import errors_by_devices, with_queues
+    from testbed.study.queues.predict import doubted, errors_by_devices, with_queues
 
     found = with_queues(scenario, reporter)
     console = widened(Console(), 200)
-    console.print(
-        queues_table(found.title, found.points, found.tiers, found.hops, found.scorer, errors_by_devices())
-    )
+    told = found.title, found.points, found.tiers, found.hops, found.scorer
+    console.print(queues_table(*told, errors_by_devices(), doubted()))
     console.print(busy_table(found.points, found.tiers, found.hops))
     if out is not None:
         found.write(out)

@@ -31,8 +31,14 @@ def queues_table(
     hops: Sequence[str],
     scorer: Scorer,
     errors: Mapping[int, Errors],
+    doubted: Sequence[int],
 ) -> Table:
-    """A line for each method. ``errors`` are by the number of devices of the run that shows them."""
+    """A line for each method.
+
+    Args:
+        errors: by the number of devices of the run that shows them.
+        doubted: of these runs, those whose verdict on latency is false.
+    """
     worst = {name: max(of[name] for of in errors.values()) for name in TOLD}
     lower = "/ ".join(hops)  # headings may wrap at a space
     unit, unit_bytes = ("MB", 1e6) if any(one["frame_bytes"] >= 1e8 for one in points) else ("KB", 1e3)
@@ -40,20 +46,24 @@ def queues_table(
         *([scorer.heading] if any(scorer.key in one for one in points) else []),
         "served by " + "/ ".join(tiers),
         *(f"latency {TOLD[f'latency_ms_p{percent}']} ms" for percent in (50, 95, 99)),
-        f"prompt {unit} up from {lower}",
-        *(f"frame {unit} {direction} {lower}" for direction in ("up from", "down to")),
     ]
-    made = table(title, ["method"], columns, unwrapped=columns[-6:-3])
+    if hops:
+        columns += [f"{what} {lower}" for what in (f"prompt {unit} up from", f"frame {unit} up from")]
+        columns.append(f"frame {unit} down to {lower}")
+    made = table(title, ["method"], columns, unwrapped=[one for one in columns if "latency" in one])
     for one in points:
         made.add_row(
             one["method"],
             *([number(one[scorer.key], f".{scorer.decimals}f")] if scorer.key in one else ()),
             "/".join(f"{one[f'served_by_{tier}']:,}" for tier in tiers),
-            *(_with_error(one[name], worst[name]) for name in list(TOLD)[:3]),
-            _bytes(one, "prompt_bytes", hops, unit_bytes),
-            *(_bytes(one, f"frame_bytes_{way}", hops, unit_bytes) for way in ("up", "down")),
+            *(_with_error(one, name, worst[name]) for name in list(TOLD)[:3]),
+            *(
+                _bytes(one, name, hops, unit_bytes)
+                for name in ("prompt_bytes", "frame_bytes_up", "frame_bytes_down")
+                if hops
+            ),
         )
-    made.caption = Text("\n".join(_caption(errors, worst)))
+    made.caption = Text("\n".join(_caption(errors, worst, doubted)))
     return made
 
 
@@ -61,19 +71,25 @@ def _bytes(one: Figures, name: str, hops: Sequence[str], unit_bytes: float) -> s
     return "/".join(f"{one[f'{name}_{hop}'] / unit_bytes:,.1f}" for hop in hops)
 
 
-def _with_error(value: float, off: float) -> str:
-    return f"{value:,.0f} ± {value * off:,.0f}"
+def _with_error(one: Figures, name: str, off: float) -> str:
+    is_over = any(value for key, value in one.items() if key.endswith("_over_1") or "met_full_queue" in key)
+    return f"{one[name]:,.0f} ± {'?' if is_over else format(one[name] * off, ',.0f')}"
 
 
-def _caption(errors: Mapping[int, Errors], worst: Errors) -> Iterator[str]:
+def _caption(errors: Mapping[int, Errors], worst: Errors, doubted: Sequence[int]) -> Iterator[str]:
     yield "±: the largest error that was found where a run of scenarios/city.yaml on the wire was predicted:"
     for devices, of in errors.items():
         path = ", ".join(f"p{percent} {of[f'path_ms_p{percent}']:.1%}" for percent in (50, 95, 99))
         told = ", ".join(f"{word} {of[name]:.1%}" for name, word in TOLD.items())
         yield f"  {devices:,} devices: {told}; queues, inferences and links alone {path}"
+    if doubted:
+        yield (
+            f"The verdict on latency of the runs with {', '.join(map(str, doubted))} devices is false, as "
+            "the host was busy: its delays are in these errors"
+        )
     yield (
         f"So bytes of frames are ± {worst['frame_bytes']:.1%}. No run had more devices, other loads or other "
-        "links: there it is no bound (docs/CITY.md)"
+        "links: there it is no bound, and ± ? where something is overloaded (docs/CITY.md)"
     )
 
 

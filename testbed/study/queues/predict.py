@@ -109,3 +109,8 @@ def errors_by_devices() -> dict[int, dict[str, float]]:
             for name, each in of.items()
         }
     return found
+
+
+def doubted() -> list[int]:
+    """The devices of those runs on the wire whose own verdict on latency is false."""
+    return [run["devices"] for run in validated()["runs"] if not run["faithful"]["latency"]]

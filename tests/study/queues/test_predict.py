@@ -11,7 +11,8 @@ import pytest
 from testbed.commands.study import what_if
 from testbed.errors import TestbedError
 from testbed.study.queues.predict import FIGURES, errors_by_devices, validated
-from tests.study.queues.wire import CITY, predicted
+from tests import ROOT
+from tests.study.queues.wire import CITY, lines, predicted
 
 RUNS = validated()["runs"]
 
@@ -36,6 +37,13 @@ def test_bytes_are_those_of_the_wire(run: dict[str, Any]) -> None:
         )
 
 
+def test_the_page_has_the_errors_of_the_file() -> None:
+    page = (ROOT / "docs" / "CITY.md").read_text()
+    assert "\n".join(lines()) in page
+    worst = [max(errors[name] for errors in errors_by_devices().values()) for name in FIGURES]
+    assert all(f"{one:.1%}".replace("%", " %") in page for one in worst)
+
+
 def test_three_sizes_are_held_against_the_wire() -> None:
     assert list(errors_by_devices()) == [10, 30, 100]
 
@@ -48,6 +56,7 @@ def test_the_command_prints_errors_by_size_and_writes_them(
     printed = capsys.readouterr().out
     for devices, errors in errors_by_devices().items():
         assert f"{devices} devices: p50 {errors['latency_ms_p50']:.1%}" in printed
+    assert "± ? │" in printed  # of cloud-only, and no other error is told of it
     assert "cloud-only: 1 of 1 nodes of cloud are asked for more than they can do" in printed
     rows = list(csv.DictReader(file.open()))
     assert [row["method"] for row in rows] == ["cloud-only", "recserve"]

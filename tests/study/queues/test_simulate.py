@@ -184,3 +184,15 @@ def test_what_is_the_hosts_is_the_median_of_a_run_apart() -> None:
     assert pytest.approx(exchange_ms, abs=0.05) == EXCHANGE_S * 1000
     assert pytest.approx(answered_ms, abs=0.05) == OWN_S * 1000
     assert pytest.approx(forwarded_ms, abs=0.05) == (OWN_S + FORWARD_S) * 1000
+
+
+def test_every_policy_decides_here_as_in_lockstep() -> None:
+    methods = (
+        "methods=[{name: colserve}, {name: oracle}, {name: length-router, longest: 120}, {name: edge-only}, "
+        "{name: casserve, thresholds: {device: 0.8, edge: 0.8}}, {name: recserve, relay: [edge]}]"
+    )
+    scenario = city(methods, "trace.arrivals={process: constant, rate: 0.5}", requests=200)
+    for queued, plain in zip(
+        with_queues(scenario, Quiet()).points, what_if_scenario(scenario, Quiet()).points, strict=True
+    ):
+        assert {name: queued[name] for name in plain} == plain
