@@ -6,7 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -40,12 +40,11 @@ class Variants(Generic[Base]):
         self._separator = "-" if hyphens else "_"
         self._older = older
 
-    @cached_property
+    @property
     def names(self) -> list[str]:
         """The names of all variants in the package, sorted; none of them is imported."""
-        path = importlib.import_module(self._package).__path__
-        found = (module.name for module in pkgutil.iter_modules(path) if not module.ispkg)
-        return sorted(name.replace("_", self._separator) for name in set(found) - self._besides)
+        found = _modules(tuple(importlib.import_module(self._package).__path__))
+        return sorted(name.replace("_", self._separator) for name in found - self._besides)
 
     def __contains__(self, name: str) -> bool:
         """Whether one of the package has, or had, that name."""
@@ -90,3 +89,9 @@ class Variants(Generic[Base]):
             ):
                 return value
         raise ConfigError(f"{module.__name__} has no class that derives from {self._base.__qualname__}")
+
+
+@cache  # what-if makes the policies of ten thousand nodes
+def _modules(folders: tuple[str, ...]) -> frozenset[str]:
+    """The modules in some folders, without packages."""
+    return frozenset(module.name for module in pkgutil.iter_modules(folders) if not module.ispkg)

@@ -59,7 +59,7 @@ def test_the_pages_commands_do_what_they_say(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scenarios").symlink_to(SCENARIOS)
     written(tmp_path, AZURE_2023, "AzureLLMInferenceTrace_conv.csv")
-    assert [shlex.split(line)[2] for line in PAGE] == ["scenarios/quickstart.yaml", "build", "import", "show"]
+    assert [shlex.split(line)[2] for line in PAGE] == ["scenarios/quickstart.yaml", "build", "show", "import"]
     for line in PAGE:
         assert run(monkeypatch, *shlex.split(line)[2:]) == 0
     assert "300 requests" in capsys.readouterr().out

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from testbed.host.processes.waiting import wait_until
 from testbed.orchestrator.replay.ended import Ended
 from testbed.orchestrator.serving import proxy
 from testbed.orchestrator.serving.address import bind
@@ -250,6 +251,7 @@ def test_a_node_that_is_gone_is_an_error_of_the_api(tmp_path: Path) -> None:
         status, _, body = ask(front, "POST", COMPLETIONS_PATH, chat("anybody there?"))
         assert status == 502
         assert json.loads(body)["error"]["type"] == "unreachable"
+        wait_until(lambda: ways.outcomes, 10, 0.01)
         assert [outcome.outcome for outcome in ways.outcomes] == ["connection"]
 
 
@@ -257,6 +259,7 @@ def test_devices_take_turns(node: Node, tmp_path: Path) -> None:
     with opened([node.port, node.port], one_tier(tmp_path), {}) as (front, ways):
         for number in range(4):
             assert ask(front, "POST", COMPLETIONS_PATH, chat(f"film {number}"))[0] == 200
+        wait_until(lambda: len(ways.outcomes) == 4, 10, 0.01)  # the last is noted once its answer has left
         assert [outcome.device for outcome in ways.outcomes] == ["device1", "device2"] * 2
         assert [ways.prompts[outcome.request_id] for outcome in ways.outcomes] == [
             f"film {number}" for number in range(4)
