@@ -155,7 +155,7 @@ def test_a_network_of_any_size_may_be_predicted_and_not_run() -> None:
         load_scenario(CITY, sizes)
 
 
-def test_ten_requests_at_once_have_no_load() -> None:
+def test_a_trace_of_one_moment_has_no_load() -> None:
     found = told("trace.arrivals={process: constant, rate: 100000}", requests=1)
     assert of(found, "recserve")["load_device_max"] is None
     assert np.isfinite(of(found, "recserve")["latency_ms_p99"])
