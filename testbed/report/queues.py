@@ -77,7 +77,7 @@ def _with_error(one: Figures, name: str, off: float) -> str:
 
 
 def _caption(errors: Mapping[int, Errors], worst: Errors, doubted: Sequence[int]) -> Iterator[str]:
-    yield "±: how far runs of scenarios/city.yaml on the wire were off at most, a share of what was predicted:"
+    yield "±: how far runs of scenarios/city.yaml on the wire were off at most, as a share of prediction:"
     for devices, of in errors.items():
         path = ", ".join(f"p{percent} {of[f'path_ms_p{percent}']:.1%}" for percent in (50, 95, 99))
         told = ", ".join(f"{word} {of[name]:.1%}" for name, word in TOLD.items())
