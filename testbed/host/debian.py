@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
+import re
 from pathlib import Path
 
-from testbed.host.commands import printed_by
+from testbed.errors import TestbedError
+from testbed.host.commands import command_path, printed_by
+from testbed.host.files import text_of
 
 SUITE = "bookworm"
-PUBLIC_MIRROR = "http://deb.debian.org/debian"
-"""debootstrap's default, too; what comes from it is checked against the keyring."""
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 """Package debian-archive-keyring, which ``testbed/provision.sh`` installs."""
 APT_TIMEOUT_S = 30.0
@@ -38,12 +39,24 @@ def is_suite() -> bool:
 
 
 def sources() -> str:
-    """A sources.list for Debian 12: the host's Debian mirror, else the public one; security where known."""
+    """A sources.list for Debian 12: the host's Debian mirror, else debootstrap's; security where apt has it.
+
+    Raises:
+        TestbedError: there is neither.
+    """
     signed = f"[signed-by={KEYRING}]"
-    (main,) = mirrors()[:1] or [PUBLIC_MIRROR]
-    lines = [f"deb {signed} {main} {suite} main" for suite in (SUITE, f"{SUITE}-updates")]
-    security = mirrors("Debian-Security")
-    if not security and main == PUBLIC_MIRROR:
-        security = [f"{PUBLIC_MIRROR}-security"]
-    lines += [f"deb {signed} {uri} {SUITE}-security main" for uri in security]
+    found = mirrors() or _usual_mirror()
+    if not found:
+        raise TestbedError(
+            "no mirror of Debian is known here; add one to apt's sources, or install debootstrap"
+        )
+    lines = [f"deb {signed} {found[0]} {suite} main" for suite in (SUITE, f"{SUITE}-updates")]
+    lines += [f"deb {signed} {uri} {SUITE}-security main" for uri in mirrors("Debian-Security")]
     return "\n".join([*lines, ""])
+
+
+def _usual_mirror() -> list[str]:
+    """What debootstrap takes where no mirror is named."""
+    path = command_path("debootstrap")
+    text = "" if path is None else text_of(Path(path))
+    return re.findall(r'^DEF_MIRROR="(.+)"$', text, re.MULTILINE)[:1]

@@ -11,6 +11,7 @@ from testbed.scenario.scenario import load_scenario
 from tests.faults.__main__ import seen_of
 from tests.faults.document import document, holds
 from tests.faults.matrix import CELLS, FAULTS, METHODS, PHASES, REQUESTS, Seen, cell_of, complaints
+from tests.faults.soak import most_at_once
 from tests.faults.test_faults import TRIED
 from tests.faults.trial import SCENARIO
 
@@ -147,3 +148,10 @@ def test_the_page_has_each_cell_and_says_what_does_not_hold() -> None:
 def test_what_was_seen_is_the_same_when_it_is_read_again() -> None:
     for seen in (FINISHED, ENDED, replace(ENDED, left=("a",), rows=None, report=None, sealed=None)):
         assert seen_of(json.loads(json.dumps(asdict(seen)))) == seen
+
+
+@pytest.mark.parametrize(
+    ("spans", "most"), [([], 0), ([(0, 2), (1, 3), (2, 4)], 2), ([(0, 9), (1, 2), (3, 4), (3.5, 5)], 3)]
+)
+def test_how_many_requests_were_outstanding_at_a_time(spans: list[tuple[float, float]], most: int) -> None:
+    assert most_at_once(spans) == most

@@ -117,6 +117,17 @@ def test_lines_stand_in_the_order_of_the_claims_and_in_three_files(table: tuple[
     assert {path.suffix for path in (out / "figures").iterdir()} == {".pdf", ".svg", ".png", ".csv", ".txt"}
 
 
+def test_the_pages_table_has_these_figures_and_verdicts(table: tuple[Path, Table]) -> None:
+    """``make paper`` made it; what rests on the committed recording is the same each time."""
+    page = (ROOT / "docs" / "PAPER.md").read_text()
+    measured = [line for line in table[1].lines if line.values]
+    assert len(measured) == 5
+    for line in measured:
+        (row,) = re.findall(rf"^\| \[{line.claim}\].* \| {line.ladder} \| .*$", page, re.MULTILINE)
+        figures = "; ".join(f"{name} {value.words}" for name, value in line.values.items())
+        assert f"| {figures} | **{line.verdict}**" in row
+
+
 def test_what_takes_the_wire_is_not_tested_without_it(table: tuple[Path, Table]) -> None:
     for name in ("unreachable", "predicted"):
         (line,) = (line for line in table[1].lines if line.claim == name)
