@@ -70,7 +70,8 @@ def require_room_to_start(scenario: Scenario, containers: Limits) -> None:
     """
     topology = scenario.topology
     count = len(topology.nodes) + sum(scenario.tier(node.tier).has_engine for node in topology.nodes)
-    _require_memory_to_start(count, _rings_bytes(topology), containers)
+    run_bytes = RUN_BYTES + LINK_BYTES * len(topology.links) + _rings_bytes(topology)
+    _require_memory_to_start(count, run_bytes, containers)
     bound, tasks = containers.processes, CONTAINER_TASKS * count
     free, who = free_tasks(), "this host's kernel.pid_max and kernel.threads-max leave"
     if bound is not None and bound.free < free:
@@ -82,7 +83,7 @@ def require_room_to_start(scenario: Scenario, containers: Limits) -> None:
         )
 
 
-def _require_memory_to_start(count: int, rings_bytes: int, containers: Limits) -> None:
+def _require_memory_to_start(count: int, run_bytes: int, containers: Limits) -> None:
     needed_bytes, bound = CONTAINER_BYTES * count, containers.memory
     if bound is not None and bound.free < needed_bytes:
         raise TestbedError(
@@ -90,10 +91,10 @@ def _require_memory_to_start(count: int, rings_bytes: int, containers: Limits) -
             f"{mib(bound.free)} to them; raise that group's limit, or take fewer nodes"
         )
     available_bytes = memory_bytes()["MemAvailable"]
-    if available_bytes < needed_bytes + rings_bytes:
+    if available_bytes < needed_bytes + run_bytes:
         raise TestbedError(
-            f"{count} containers need at least {mib(needed_bytes)} of memory, and captures of their links "
-            f"{mib(rings_bytes)}; this host has {mib(available_bytes)} available: end other programs, or "
+            f"{count} containers need at least {mib(needed_bytes)} of memory, and the run with its captures "
+            f"{mib(run_bytes)}; this host has {mib(available_bytes)} available: end other programs, or "
             "take fewer nodes or slower links"
         )
 

@@ -120,6 +120,6 @@ def test_the_kernels_buffers_of_captures_count_as_memory() -> None:
     require_room_to_start(load_scenario(SMOKE), Limits())
     many = ["tiers.device.nodes=997", "links.access.queue=10", "links.access.delay=0ms"]
     fast = load_scenario(SMOKE, [*many, "links.access.rate=100mbit"])  # 2 s of both ways: 48 MiB for each
-    said = r"^999 containers need at least 31,968 MiB of memory, and captures of their links 47,\d{3} MiB; th"
+    said = r"^999 containers need at least 31,968 MiB of memory, and the run with its captures 53,\d{3} MiB"
     with pytest.raises(TestbedError, match=said):
         require_room_to_start(fast, Limits())
