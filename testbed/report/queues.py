@@ -13,7 +13,7 @@ from testbed.results.scorers import Scorer
 
 Figures = Mapping[str, Any]
 Errors = Mapping[str, float]
-"""By figure, how far a prediction was off on the wire, relative to what was measured."""
+"""By figure, how far the wire was from a prediction, relative to what was predicted."""
 TOLD = {
     "latency_ms_p50": "p50",
     "latency_ms_p95": "p95",
@@ -77,7 +77,7 @@ def _with_error(one: Figures, name: str, off: float) -> str:
 
 
 def _caption(errors: Mapping[int, Errors], worst: Errors, doubted: Sequence[int]) -> Iterator[str]:
-    yield "±: the largest error that was found where a run of scenarios/city.yaml on the wire was predicted:"
+    yield "±: how far runs of scenarios/city.yaml on the wire were off at most, as a share of prediction:"
     for devices, of in errors.items():
         path = ", ".join(f"p{percent} {of[f'path_ms_p{percent}']:.1%}" for percent in (50, 95, 99))
         told = ", ".join(f"{word} {of[name]:.1%}" for name, word in TOLD.items())

@@ -75,7 +75,7 @@ def record(models: Sequence[HostModel], rows: Rows, effort: Effort, reporter: Re
     Raises:
         TestbedError: a model cannot be loaded, or fails at a row.
     """
-    _require_device(effort.device)
+    require_device(effort.device)
     _before_torch(models)
     answers: dict[str, ModelAnswers] = {}
     records: dict[str, ModelRecord] = {}
@@ -103,7 +103,12 @@ def record(models: Sequence[HostModel], rows: Rows, effort: Effort, reporter: Re
     )
 
 
-def _require_device(device: str) -> None:
+def require_device(device: str) -> None:
+    """See to it that models can infer on a device, ``cpu`` or ``cuda``.
+
+    Raises:
+        TestbedError: it is neither, or not to be had here.
+    """
     if device == "cpu":
         return
     if not re.fullmatch(r"cuda(:\d+)?", device):

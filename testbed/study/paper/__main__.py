@@ -48,6 +48,7 @@ def paper(
     """  # fmt: skip
     from testbed.study.paper.make import make_table
     from testbed.study.paper.options import Options, claims_named, ladders_named
+    from testbed.study.record import require_device
 
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     options = Options(
@@ -58,7 +59,9 @@ def paper(
         device=device,
         wire_refused="left out by --no-wire" if no_wire else "",
     )
-    table = make_table(claims_named(claims), ladders_named(ladders, hub), options, Reporter())
+    asked = claims_named(claims), ladders_named(ladders, hub)
+    require_device(device)
+    table = make_table(*asked, options, Reporter())
     typer.echo(f"directory: {options.shown(options.out)}")
     table.check()
 

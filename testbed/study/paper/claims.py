@@ -180,8 +180,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "cloud-model",
-        "With another model in the cloud, RecServe (β = 0.3) still sends less than half at comparable "
-        "quality, and is better than lots at equal share.",
+        "With another model in the cloud (without a fourth model the edge's, of two tiers) RecServe "
+        "(β = 0.3) still sends less than half at comparable quality, and is better than lots at equal share.",
         Grid(["recserve"], ["beta=0.3"], recorded.swapped, other_cloud=True),
         lambda score: [
             Condition("burden", below=0.5),
@@ -191,8 +191,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "unreachable",
-        "While a tier cannot be reached every request is answered: past the tier, or by the best answer so "
-        "far.",
+        "While a tier cannot be reached requests are answered all the same (over 98 % of them): past the "
+        "tier, or by the best answer so far.",
         OnWire(wire.UNREACHABLE, wire.answered),
         lambda _: [
             Condition("answered", above=0.98),

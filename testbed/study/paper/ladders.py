@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,6 +12,7 @@ from pathlib import Path
 from testbed.console import Quiet, Reporter
 from testbed.errors import TestbedError
 from testbed.host.cache import cache_dir
+from testbed.host.files import write_whole
 from testbed.scenario.matrix import read_matrix, write_matrix
 from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.study import asked
@@ -177,7 +177,7 @@ def _record(ladder: Ladder, path: Path, limit: int | None, device: str, reporter
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_matrix(record(models, rows, effort, reporter), kept)
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(kept, path)
+        write_whole(path, kept.read_bytes())
     except OSError as error:
         raise TestbedError(f"{error.filename or path}: cannot be written ({error.strerror})") from error
 

@@ -85,7 +85,7 @@ def _troubles(one: Figures, plant: Plant) -> Iterator[str]:
         for direction in DIRECTIONS:
             name, where = f"{direction}_{hop.tier}", f"links above {hop.tier}, {direction}"
             if over := one[f"load_{name}_over_1"]:
-                yield f"{over:,} {where} are asked for more than their rate"
+                yield f"{over:,} of {len(hop.up.shapes):,} {where}, are asked for more than their rate"
             if full := one[f"met_full_queue_{name}"]:
                 yield (
                     f"{full:,} messages came to a full queue of {where}: frames of theirs would be dropped "

@@ -99,13 +99,13 @@ def validated() -> dict[str, Any]:
 def errors_by_devices() -> dict[int, dict[str, float]]:
     """By the devices of a run on the wire, and by figure, the largest error of its methods.
 
-    It is relative to what was measured.
+    It is relative to what was predicted, so that a prediction ± so much has what was measured.
     """
     found = {}
     for run in validated()["runs"]:
         of = {name: [method[name] for method in run["methods"]] for name in FIGURES}
         found[run["devices"]] = {
-            name: max(abs(one["predicted"] / one["measured"] - 1) for one in each)
+            name: max(abs(one["measured"] / one["predicted"] - 1) for one in each)
             for name, each in of.items()
         }
     return found

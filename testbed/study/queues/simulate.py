@@ -3,7 +3,7 @@
 Upwards nothing depends on what comes down, so the tiers follow one another: who comes to a node when, what
 waits, what its policy decides, what goes on over its link. Then the answers come down. One thing hangs on
 both ways: a node opens another connection, for a round trip, when all it has are waiting for answers. So the
-whole is done again until no connection is opened elsewhere, at first as if each node needed one alone.
+whole is done again until no connection is opened elsewhere, at first as if all of them were open.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _climb(
     began_s = level.ready_s[level.goes_up] + FORWARD_S
     children = ByServer.of(began_s, nodes)
     asked = level.asked[level.goes_up]
-    # At first as if each were answered at once.
+    # Nothing is under way with what is answered at once: at first nobody opens one.
     opens = newly_opened(began_s, began_s, children) if opened is None else opened[asked]
     links = hop.links[nodes]
     payloads = plant.request_payloads[study.places[asked]]

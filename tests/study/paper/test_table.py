@@ -228,6 +228,7 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
         (("--claims", "windw"), "paper: --claims: no 'windw'; did you mean window?"),
         (("--claims", ","), "paper: --claims: names nothing; give one or more of below-half"),
         (("--ladders", "imdb"), "paper: --ladders: no 'imdb'; known are classification, translation"),
+        (("--no-wire", "--device", "gpu"), "paper: --device: must be cpu or cuda, not 'gpu'"),
     ],
 )
 def test_a_wrong_name_is_one_sentence(words: tuple[str, ...], sentence: str) -> None:

@@ -44,6 +44,15 @@ def test_the_page_has_the_errors_of_the_file() -> None:
     assert all(f"{one:.1%}".replace("%", " %") in page for one in worst)
 
 
+def test_within_its_error_each_prediction_has_what_the_wire_measured() -> None:
+    worst = {name: max(errors[name] for errors in errors_by_devices().values()) for name in FIGURES}
+    for run in RUNS:
+        for method in run["methods"]:
+            for name in FIGURES:
+                pair = method[name]
+                assert pair["measured"] == pytest.approx(pair["predicted"], rel=worst[name] + 1e-12), name
+
+
 def test_three_sizes_are_held_against_the_wire() -> None:
     assert list(errors_by_devices()) == [10, 30, 100]
 
