@@ -192,8 +192,13 @@ def against_quality(evidence: Evidence) -> Iterator[str]:
         for tier, times in outcome.made_up.items():
             if times and tier not in outcome.tiers_made_up:
                 yield f"{outcome.method}: {tier} made up {times} answers that its recordings lack"
+    yield from _against_failed_requests(evidence, evidence.outcomes)
+
+
+def _against_failed_requests(evidence: Evidence, outcomes: Sequence[Outcomes]) -> Iterator[str]:
+    """Requests that failed for a tier that ended unasked, or while one stood still."""
     lost = {broken.method: broken.lost for broken in evidence.broken_off if broken.lost}
-    for outcome in evidence.outcomes:
+    for outcome in outcomes:
         failed = sum(outcome.ended.values()) - outcome.ended.get("answered", 0) + outcome.degraded
         if failed and outcome.method in lost:
             yield (

@@ -14,7 +14,7 @@ import pytest
 
 from testbed.network.endpoint import Endpoint
 from testbed.network.link_process.fates import Fates, Way, WayFigures, standardised
-from testbed.network.measure.loss import NOT_TOLD_FROM_NONE, Counting, Tally, copies_by_seed, planned
+from testbed.network.measure.loss import NOT_TOLD_FROM_NONE, UNTOLD, Counting, Tally, copies_by_seed, planned
 from testbed.network.measure.paths import LinkPath
 from testbed.network.measure.rate import rate_groups, unlimited
 from testbed.network.measure.times import JITTERS_APART, ping_interval_s
@@ -288,6 +288,14 @@ def test_what_chance_or_a_full_queue_leaves_open_is_said() -> None:
     (full,) = tally(Shape(None), [0] + 299 * [1], refused=1).findings()
     assert full.ok is False
     assert "the queue refused 1 datagrams" in full.note
+    (untold,) = replace(tally(Shape(None)), untold=True).findings()
+    assert (untold.ok, untold.note) == (True, UNTOLD)
+
+
+def test_datagrams_for_which_there_was_no_time_are_not_taken_for_shown() -> None:
+    (few,) = replace(tally(Shape(None)), unsent=7).findings()
+    assert few.ok is False
+    assert few.note == "7 datagrams more were to be sent, and there was no time for them"
 
 
 def test_losses_of_a_slow_link_are_counted_for_20_s_at_most_and_all_at_the_same_time() -> None:

@@ -17,7 +17,7 @@ from testbed.host.processes.priority import promptly
 from testbed.network.link_process.client import LinkProcess
 from testbed.network.link_process.fates import Fates, Way, WayFigures, variant
 from testbed.network.measure.paths import Effort, LinkPath, wait_until_quiet
-from testbed.network.measure.telling import telling_variant
+from testbed.network.measure.telling import telling_variant, tells
 from testbed.network.measure.traffic import LEAST_PAYLOAD_BYTES, SMALL_FRAME_BYTES, Burst, UdpPath
 from testbed.scenario.expected import held
 from testbed.scenario.reports import Finding
@@ -39,6 +39,8 @@ SENDING_SLACK_S = 10.0
 """How much longer than planned the sending may take; what was not sent by then is left out."""
 NOT_TOLD_FROM_NONE = "the seed has none among so few"
 OTHERWISE = "{} of {} frames fared otherwise than the seed has it"
+UNTOLD = "under no name tried would frames so few show every figure that is a little off"
+UNSENT = "{} datagrams more were to be sent, and there was no time for them"
 REFUSED = "the queue refused {} datagrams, so that the seed's numbers are not theirs"
 
 
@@ -59,7 +61,8 @@ def copies_by_seed(shape: Shape, seed: int, method: str, link: str, direction: D
 class Tally:
     """How many copies of each datagram of a direction came (``seen``), and should have by the seed (``due``).
 
-    ``refused`` datagrams had no room in the bottleneck's queue.
+    ``refused`` datagrams had no room in the bottleneck's queue, and for ``unsent`` more there was no time.
+    ``untold``: no name was found under which so few tell (:mod:`testbed.network.measure.telling`).
     """
 
     path: LinkPath
@@ -67,6 +70,8 @@ class Tally:
     seen: Sequence[int]
     due: Sequence[int]
     refused: int = 0
+    unsent: int = 0
+    untold: bool = False
 
     @property
     def otherwise(self) -> int:
@@ -89,13 +94,17 @@ class Tally:
         notes = [OTHERWISE.format(other, sent)] if other else []
         if self.refused:
             notes.append(REFUSED.format(self.refused))
+        if self.unsent:
+            notes.append(UNSENT.format(self.unsent))
         if configured and not any(due):
             notes.append(NOT_TOLD_FROM_NONE)
+        if self.untold:
+            notes.append(UNTOLD)
         finding = held(
             self.path.name, self.direction, quantity, "share", configured,
             sum(seen) / sent if sent else None, (share, share), sent, "; ".join(notes),
         )  # fmt: skip
-        return replace(finding, ok=finding.ok and other == 0)
+        return replace(finding, ok=finding.ok and other == 0 and not self.unsent)
 
 
 @dataclass
@@ -194,6 +203,7 @@ def count_fates(
             Tally(
                 counting.path, counting.direction, counting.seen(), sample.due[: counting.sent],
                 counting.path.counts()[counting.direction].refused_frames - before,
+                counting.total - counting.sent, sample.untold,
             )
             for counting, sample, before in zip(countings, samples, refused, strict=True)
         ]  # fmt: skip
@@ -215,6 +225,7 @@ class _Sample:
 
     variant: int
     due: list[int]
+    untold: bool = False
 
 
 def _sample(path: LinkPath, direction: Direction, seed: int, method: str, least: int | None) -> _Sample:
@@ -223,8 +234,9 @@ def _sample(path: LinkPath, direction: Direction, seed: int, method: str, least:
         return _Sample(0, _due(path, direction, seed, method, least or LEAST_DATAGRAMS))
     frames, _ = planned(path, direction, TELLING_DATAGRAMS, 1.0)
     number = telling_variant(shape, seed, method, path.name, direction, frames)
-    copies = copies_by_seed(shape, seed, variant(method, number), path.name, direction)
-    return _Sample(number, list(islice(copies, frames)))
+    whose = seed, variant(method, number), path.name, direction
+    due = list(islice(copies_by_seed(shape, *whose), frames))
+    return _Sample(number, due, untold=not tells(shape, *whose, frames))
 
 
 def _due(path: LinkPath, direction: Direction, seed: int, method: str, least: int) -> list[int]:

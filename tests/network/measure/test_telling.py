@@ -10,7 +10,7 @@ import pytest
 
 from testbed.network.link_process.fates import variant
 from testbed.network.measure.loss import TELLING_DATAGRAMS, copies_by_seed
-from testbed.network.measure.telling import margin, telling_variant
+from testbed.network.measure.telling import margin, telling_variant, tells
 from testbed.scenario.topology import DIRECTIONS, Bursts, Direction, Shape
 
 SHAPES = (
@@ -79,6 +79,24 @@ def test_a_loss_too_rare_to_show_is_told_from_a_greater_one_all_the_same() -> No
     name = telling_name(shape, "device1-edge1", "up", TELLING_DATAGRAMS)
     more = replace(shape, loss=0.0011)
     assert fates(shape, name, "device1-edge1", "up", 250) != fates(more, name, "device1-edge1", "up", 250)
+
+
+def test_it_is_known_where_no_name_tells() -> None:
+    """As where a number just below each of two very rare shares is wanted among 250."""
+    known = set()
+    for link in LINKS:
+        for shape in (Shape(None, loss=0.005), Shape(None, loss=0.0001, duplicate=0.0001)):
+            name = telling_name(shape, link, "up", TELLING_DATAGRAMS)
+            true = fates(shape, name, link, "up", TELLING_DATAGRAMS)
+            hidden = [
+                other
+                for other in others(shape, TELLING_DATAGRAMS)
+                if fates(other, name, link, "up", TELLING_DATAGRAMS) == true
+            ]
+            found = tells(shape, 7, name, link, "up", TELLING_DATAGRAMS)
+            assert found == (not hidden), (link, shape)
+            known.add((shape.duplicate > 0, found))
+    assert {(False, True), (True, False)} <= known
 
 
 def test_losses_in_bursts_keep_their_name() -> None:
