@@ -1,7 +1,7 @@
 """Measures rates: keeps a bottleneck full, and takes the kernel's stamp of each frame on the wire behind it.
 
-The rate is the bits of all frames but the first, over the time from the first one's stamp to the last one's.
-So a short time is enough: what may be wrong is how late these two frames were, not how many there are.
+The rate is the slope of the bits that crossed over the frames' stamps, by least squares. So a short time is
+enough, and no single frame decides: one that is late, even the first or the last, is one among many.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import accumulate
+from statistics import linear_regression
 
 from testbed.host.processes.priority import promptly
 from testbed.network.endpoint import Wire
@@ -146,7 +148,15 @@ def _rate_finding(
     if unseen or seconds <= 0:
         note = UNSEEN.format(unseen) if unseen else f"{len(sent)} frames crossed"
         return held(path.name, direction, "rate", "bit/s", rate, None, bounds, len(sent), note)
-    measured = 8 * sum(one.frame_bytes for one in sent[1:]) / seconds
-    starved = measured < bounds[0] <= measured * seconds / max(1e-9, seconds - starved_s)
+    measured = slope_bps(sent)
+    full_bps = 8 * sum(one.frame_bytes for one in sent[1:]) / max(1e-9, seconds - starved_s)
+    starved = measured < bounds[0] <= full_bps
     note = NOT_KEPT_FULL if starved else ""
     return held(path.name, direction, "rate", "bit/s", rate, measured, bounds, len(sent), note)
+
+
+def slope_bps(sent: Sequence[Sent]) -> float:
+    """How fast the bits of two frames or more crossed, by least squares."""
+    seconds = [(one.at_ns - sent[0].at_ns) / 1e9 for one in sent]
+    bits = accumulate(8 * one.frame_bytes for one in sent)
+    return linear_regression(seconds, list(bits)).slope
