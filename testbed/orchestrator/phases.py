@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from testbed.scenario.reading.units import duration
 
@@ -19,6 +19,19 @@ _WORDS: dict[Phase, str] = {
     "taking_down": "taking the network down",
     "judging": "judging",
 }
+
+
+Name = TypeVar("Name", bound=str)
+
+
+@contextmanager
+def adding(seconds: MutableMapping[Name, float], name: Name) -> Iterator[None]:
+    """Add the block's time to what ``name`` took so far, however it ends."""
+    began_s = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[name] = seconds.get(name, 0.0) + time.monotonic() - began_s
 
 
 class Phases:
@@ -35,11 +48,8 @@ class Phases:
     @contextmanager
     def timed(self, phase: Phase) -> Iterator[None]:
         """Count the block's time, however it ends."""
-        began_s = time.monotonic()
-        try:
+        with adding(self.seconds, phase):
             yield
-        finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - began_s
 
     def to_json(self) -> dict[str, float]:
         """Seconds by phase, to a hundredth."""

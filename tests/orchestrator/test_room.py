@@ -115,7 +115,10 @@ def test_the_limit_on_open_files_is_raised_as_far_as_a_run_needs_or_named(hard: 
     assert told in done.stdout + done.stderr
 
 
-@pytest.mark.skipif(memory_bytes()["MemAvailable"] > 75 << 30, reason="it would be refused nothing")
+@pytest.mark.skipif(
+    memory_bytes()["MemAvailable"] > 75 << 30,
+    reason="this host has the memory that is asked for",
+)
 def test_the_kernels_buffers_of_captures_count_as_memory() -> None:
     require_room_to_start(load_scenario(SMOKE), Limits())
     many = ["tiers.device.nodes=997", "links.access.queue=10", "links.access.delay=0ms"]

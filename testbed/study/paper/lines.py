@@ -14,7 +14,7 @@ from testbed.study.paper.ladders import Ladder
 from testbed.study.paper.on_ladder import OnLadder
 from testbed.study.paper.phases import ANEW
 from testbed.study.paper.recorded import Values
-from testbed.study.paper.verdicts import NotTestable, Value, Verdict, verdict_of
+from testbed.study.paper.verdicts import Condition, NotTestable, Value, Verdict, verdict_of
 
 SCORES = {"classification": "accuracy", "translation": "bleu"}
 
@@ -62,12 +62,11 @@ def line_of(claim: Claim, on: OnLadder) -> Line:
     values: Values = {}
     with on.phases.timed(_phase(claim, on)):
         try:
-            values, verdict, why = _measured(claim, on, kind)
+            values, verdict, why = _measured(claim, on, conditions)
         except NotTestable as error:
             verdict, why = "not testable here", str(error)
-        except (
-            Exception
-        ) as error:  # whatever it is, the other claims are held against the ladder all the same
+        # Whatever else it is, the other claims are held against the ladder all the same.
+        except Exception as error:
             verdict, why = "failed", on.told(error, claim.name)
     published = claim.published_of(on.ladder.published, kind)
     return Line(
@@ -86,7 +85,7 @@ def line_of(claim: Claim, on: OnLadder) -> Line:
     )
 
 
-def _measured(claim: Claim, on: OnLadder, kind: str) -> tuple[Values, Verdict, str]:
+def _measured(claim: Claim, on: OnLadder, conditions: Sequence[Condition]) -> tuple[Values, Verdict, str]:
     """A claim's figures, and what is to be said of them."""
     if on.found is None:
         raise NotTestable(on.lacking)
@@ -101,7 +100,7 @@ def _measured(claim: Claim, on: OnLadder, kind: str) -> tuple[Values, Verdict, s
         doubts = wire.doubts(runs)
     if doubts:
         return {}, "n/v", doubts
-    return values, *verdict_of(claim.conditions(SCORES[kind]), values)
+    return values, *verdict_of(conditions, values)
 
 
 def _phase(claim: Claim, on: OnLadder) -> str:

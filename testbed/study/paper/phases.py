@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from testbed.host.files import write_whole
+from testbed.orchestrator.phases import adding
 
 MINUTES = "minutes.json"
 ANEW = "from recordings"
@@ -31,12 +31,10 @@ class Phases:
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
         """Add the block's time to a phase, also if it is interrupted."""
-        started_s = time.monotonic()
         try:
-            yield
+            with adding(self.seconds, phase):
+                yield
         finally:
-            spent_s = time.monotonic() - started_s
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + spent_s
             write_whole(self._path, (json.dumps(self.seconds, indent=1) + "\n").encode())
 
     def minutes(self, phase: str, own_s: float) -> float:

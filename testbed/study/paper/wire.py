@@ -56,10 +56,11 @@ def write_scenario(
         What is to be swept.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    header = read_matrix(matrix).header
-    traces = [f"{path.stem}-{seed}.jsonl" for seed in range(1, seeds + 1)]
+    read = read_matrix(matrix)
+    header, traces = read.header, _trace_names(path, seeds)
     for seed, name in enumerate(traces, start=1):
-        write_trace(_trace(matrix, tiers, requests, seed), path.parent / name)
+        wanted = WantedTrace(tiers=",".join(tiers), requests=min(requests, len(read)), seed=seed)
+        write_trace(_paced(study_of_matrices([(matrix, read)], wanted).trace), path.parent / name)
     data: dict[str, Any] = {
         "name": f"paper-{kind}",
         "task": {"kind": header.task.kind, "dataset": header.dataset.name},
@@ -84,14 +85,15 @@ def wanted_of(kind: str, path: Path, seeds: int) -> Wanted:
     """What is to be swept of a scenario that was written there."""
     if kind == UNREACHABLE:
         return Wanted(path, READINGS)
-    traces = [f"{path.stem}-{seed}.jsonl" for seed in range(1, seeds + 1)]
-    return Wanted(path, [f"trace.file={','.join(traces)}"])
+    return Wanted(path, [f"trace.file={','.join(_trace_names(path, seeds))}"])
 
 
-def _trace(matrix: Path, tiers: RecordedTiers, requests: int, seed: int) -> list[Request]:
-    read = read_matrix(matrix)
-    wanted = WantedTrace(tiers=",".join(tiers), requests=min(requests, len(read)), seed=seed)
-    trace = study_of_matrices([(matrix, read)], wanted).trace
+def _trace_names(path: Path, seeds: int) -> list[str]:
+    return [f"{path.stem}-{seed}.jsonl" for seed in range(1, seeds + 1)]
+
+
+def _paced(trace: Sequence[Request]) -> list[Request]:
+    """The same requests at :data:`RATE_PER_S`."""
     return [replace(request, at_s=round(request.at_s / RATE_PER_S, 6)) for request in trace]
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from numpy.typing import NDArray
 
 from testbed.scenario.topology import FRAME_BYTES
+from testbed.study.queues.fifo import Ints
 from tiers.chat import Step, Usage, write_answer
 from tiers.protocol import (
     ANY_MODEL,
@@ -22,8 +22,6 @@ from tiers.protocol import (
     encode_deadline,
     encode_json,
 )
-
-Ints = NDArray[np.int64]
 
 SEGMENT_HEADER_BYTES = 66
 """Ethernet, IP, and TCP with its timestamps; what an acknowledgement alone has, too."""
