@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from testbed.errors import TestbedError
 from testbed.host.files import quick_text_of, text_of
-from testbed.host.run_delay import Look, RunDelay, kernel_tells, thread_delays
+from testbed.host.run_delay import Look, RunDelay, kernel_tells, thread_waits
 from testbed.host.standstill import Glance, How, any_is_stopped, is_frozen
 
 MOUNTINFO = Path("/proc/self/mountinfo")
@@ -105,8 +105,8 @@ class ContainerGroup:
         if self._run_delay is None:
             return
         before_s, at_s = self._throttled_s(), time.monotonic()
-        delays_s = thread_delays(map(int, text_of(self._threads).split()))
-        self._run_delay.add(Look(at_s, delays_s, before_s or 0.0, self._throttled_s() or 0.0))
+        waits = thread_waits(map(int, text_of(self._threads).split()))
+        self._run_delay.add(Look(at_s, waits, before_s or 0.0, self._throttled_s() or 0.0))
 
     def glance(self) -> Glance | None:
         """Look whether its processes stand still, and what it has done so far; quick enough for often.

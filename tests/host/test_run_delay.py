@@ -14,18 +14,26 @@ import pytest
 
 from testbed.host.cgroup import ContainerGroup, Usage
 from testbed.host.facts import usable_cpus
-from testbed.host.run_delay import Look, RunDelay, kernel_tells, thread_delays
+from testbed.host.run_delay import LONGEST_S, Look, RunDelay, Waits, kernel_tells, thread_waits
 from testbed.orchestrator.watch.run_delay import run_delay_watch
 from tests.host.control_groups import remove_group
 
 SPIN = [sys.executable, "-I", "-S", "-c", "while True: pass"]
 
 
-def waited(*looks: tuple[dict[int, float], float]) -> float:
-    """By looks, a second apart, at threads' delays and at how long the container had been throttled."""
+OFTEN = 1000
+"""So often did a thread wait that what it waited is many short waits."""
+
+
+def waited(*looks: tuple[dict[int, float], float], count: int = OFTEN) -> float:
+    """By looks, a second apart, at threads' delays and at how long the container had been throttled.
+
+    Between two looks, and before the first, each thread waited ``count`` times.
+    """
     delay = RunDelay()
     for at_s, (delays_s, throttled_s) in enumerate(looks):
-        delay.add(Look(at_s, delays_s, throttled_s, throttled_s))
+        waits = {thread: Waits(delay_s, count * (at_s + 1)) for thread, delay_s in delays_s.items()}
+        delay.add(Look(at_s, waits, throttled_s, throttled_s))
     return delay.waited_s
 
 
@@ -50,7 +58,8 @@ def test_throttling_in_one_interval_hides_nothing_of_another() -> None:
 
 def test_throttling_that_ended_while_threads_were_looked_at_is_in_both_intervals() -> None:
     delay = RunDelay()
-    for look in (Look(0, {7: 0.0}), Look(1, {7: 0.0}, 0.0, 0.09), Look(2, {7: 0.09}, 0.09, 0.09)):
+    none, some = {7: Waits(0.0, 0)}, {7: Waits(0.09, OFTEN)}
+    for look in (Look(0, none), Look(1, none, 0.0, 0.09), Look(2, some, 0.09, 0.09)):
         delay.add(look)
     assert delay.waited_s == 0
 
@@ -64,9 +73,9 @@ def test_a_thread_that_was_overlooked_once_is_not_counted_anew() -> None:
     assert waited(({7: 9.0}, 0.0), ({}, 0.5), ({7: 9.5}, 0.5)) == 0
 
 
-def test_a_thread_waited_no_longer_than_since_it_was_seen() -> None:
-    assert waited(({}, 0.0), ({7: 17.0}, 0.0)) == 1
-    assert waited(({7: 1.0}, 0.0), ({7: 38.0}, 0.0)) == 1
+def test_a_sleep_that_the_kernel_took_for_a_wait_hardly_counts() -> None:
+    slept = (({7: 0.1}, 0.0), ({7: 62.9}, 0.0), ({7: 62.91}, 0.0), ({7: 63.8}, 0.0))
+    assert waited(*slept, count=2) == pytest.approx(0.01 + 2 * LONGEST_S)
 
 
 def test_a_kernel_that_does_not_count_is_known_by_it(tmp_path: Path) -> None:
@@ -76,7 +85,7 @@ def test_a_kernel_that_does_not_count_is_known_by_it(tmp_path: Path) -> None:
     assert not kernel_tells(tmp_path)
     (tmp_path / "self" / "schedstat").write_text("734155 0 1\n")
     assert kernel_tells(tmp_path)
-    assert thread_delays([1, 2], tmp_path) == {}
+    assert thread_waits([1, 2], tmp_path) == {}
 
 
 def test_where_nothing_is_counted_nothing_is_said(tmp_path: Path) -> None:
