@@ -63,7 +63,7 @@ class Effort:
     """The link process carries that much (docs/LINK.md)."""
     timed_frames_per_s: float = 8000
     """Of lone frames, so that each finds the link process idle."""
-    datagrams_per_s: float = 10_000
+    datagrams_per_s: float = 15_000
     """In bursts, and whatever they wait for: which of them arrive is counted, and not when."""
 
 
