@@ -1,7 +1,8 @@
 """A long run whose processes are watched: ``python -m tests.faults.soak [--minutes 60] [--rate 20]``.
 
 Prints a chapter of ``docs/RELIABILITY.md``: memory and file descriptors of every process while requests are
-replayed, and what the run says of its bytes. Needs root, as runs do.
+replayed, and what the run says of its bytes. Its exit status is 1 if a process grew by more than what it is
+to remember. Needs root, as runs do.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ are used in turn: so many descriptors both have.
 | process | memory, first tenth | last tenth | slope | a request | descriptors, first | last |
 | --- | --- | --- | --- | --- | --- | --- |
 """.splitlines()
+KEPT_BYTES = {"orchestrator": 2048, "tier": 2048, "probe_process.py": 128}
+"""What a process remembers of each request, at most, by the first word of its name; others nothing."""
+SLACK_BYTES_PER_H = 4_000_000
+"""By so much an allocator's holes may grow."""
 _PAGE_BYTES = 4096
 
 
@@ -77,19 +82,17 @@ def main(arguments: list[str]) -> int:
             status = run.process.wait(600)
         if status:
             raise TestbedError(f"the run ended with {status}: {log.read_text()[-2000:]}")
-        print(
-            chapter(
-                samples,
-                read(out, "links.parquet"),
-                read(out, "summary.json"),
-                read(out, "fidelity.json"),
-                most_at_once(
-                    (row["scheduled_at_s"], row["scheduled_at_s"] + row["latency_ms"] / 1000)
-                    for row in read(out, "requests.parquet")
-                ),
-            )
+        links, outcomes, summary, fidelity = (
+            read(out, name) for name in ("links.parquet", "requests.parquet", "summary.json", "fidelity.json")
         )
-    return 0
+    outstanding = most_at_once(
+        (row["scheduled_at_s"], row["scheduled_at_s"] + row["latency_ms"] / 1000) for row in outcomes
+    )
+    print(chapter(samples, links, summary, fidelity, outstanding))
+    against = list(grown(samples, given.rate, outstanding))
+    for complaint in against:
+        print(f"soak: {complaint}", file=sys.stderr)
+    return 1 if against else 0
 
 
 def watch(run: UnderWay, interval_s: float) -> dict[str, list[Sample]]:
@@ -164,6 +167,19 @@ def chapter(
         descriptors = [f"{_mean(part, 'descriptors'):.1f}" for part in (first, last)]
         rows.append(f"| {' | '.join([name, *memory, *grown, *descriptors])} |")
     return "\n".join(rows)
+
+
+def grown(samples: Mapping[str, Sequence[Sample]], rate: float, outstanding: int) -> Iterator[str]:
+    """Each process that grew by more than it is to keep; ``outstanding`` requests were at a time, at most."""
+    for name, seen in sorted(samples.items()):
+        slope = slope_per_s([(sample.at_s, sample.resident_bytes) for sample in seen])
+        kept = KEPT_BYTES.get(name.split()[0], 0)
+        if slope > rate * kept + SLACK_BYTES_PER_H / 3600:
+            yield f"{name} grew by {slope / rate:.0f} B a request, and is to keep {kept} B of each"
+        first, last = (_mean(part, "descriptors") for part in tenths(seen))
+        if last > first + outstanding:
+            more = f"{last - first:.0f} more descriptors"
+            yield f"{name} had {more} at the end, with {outstanding} requests at a time"
 
 
 def most_at_once(spans: Iterable[tuple[float, float]]) -> int:

@@ -13,18 +13,19 @@ from tests.faults.trial import SCENARIO, try_cell
 
 TRIED = (
     "SIGINT while preparing",
-    "SIGTERM while starting",
     "engine killed while starting",
     "tier killed while loading",
-    "SIGHUP while loading",
     "SIGKILL while warming",
     "link process killed while measuring",
     "capture killed while replaying",
-    "capture stands still while replaying",
+    "disk full while replaying",
+    "run stands still while replaying",
     "link process stands still while replaying",
-    "tier stands still while accounting",
-    "run stands still while judging",
-    "disk full while sealing",
+    "capture stands still while replaying",
+    "tier stands still while replaying",
+    "SIGTERM while accounting",
+    "SIGHUP while judging",
+    "SIGINT while sealing",
 )
 
 

@@ -8,10 +8,10 @@ from dataclasses import asdict, replace
 import pytest
 
 from testbed.scenario.scenario import load_scenario
-from tests.faults.__main__ import seen_of
+from tests.faults.__main__ import DOCUMENT, seen_of
 from tests.faults.document import document, holds
-from tests.faults.matrix import CELLS, FAULTS, METHODS, PHASES, REQUESTS, Seen, cell_of, complaints
-from tests.faults.soak import most_at_once
+from tests.faults.matrix import CELLS, FAULTS, METHODS, PHASES, REQUESTS, Seen, cell_of, complaints, place
+from tests.faults.soak import Sample, grown, most_at_once
 from tests.faults.test_faults import TRIED
 from tests.faults.trial import SCENARIO
 
@@ -39,7 +39,37 @@ ENDED = replace(
     reasons=dict.fromkeys(("quality", "latency"), ("it was ended",)),
     commit="abc",
 )
-DOUBTED = replace(FINISHED, faithful=TRUE | {"latency": False}, reasons={"latency": ("cloud1 stood still",)})
+DOUBTED = replace(
+    FINISHED,
+    faithful=TRUE | {"latency": False},
+    reasons={"latency": ("cloud-only: cloud1 stood still for 5.0 s from 0.4 s on, stopped by a signal",)},
+)
+BUSY = replace(
+    DOUBTED,
+    reasons={
+        "latency": (
+            "cloud-only: requests were sent late, p99 16.8 ms and 31.2 ms at most, with 10 ms allowed at p99",
+            "cloud-only: cloud1 waited 626.00 s for a CPU that its limit of 0.4 allowed",
+        )
+    },
+)
+"""A run on a host with other work."""
+LATE = replace(
+    DOUBTED,
+    reasons={
+        "latency": (
+            "cloud-only: requests were sent late, p99 4716.8 ms and 4831.2 ms at most, with 10 ms allowed",
+            "cloud-only: the link process was late: frames were put on the wire 4800.10 ms late at p99 and "
+            "4812.33 ms at most, with 1 ms allowed at p99",
+        )
+    },
+)
+NOTHING = replace(
+    ENDED,
+    rows=dict.fromkeys(METHODS, 0),
+    faithful=dict.fromkeys(TRUE, False),
+    reasons=dict.fromkeys(TRUE, ("no method was replayed",)),
+)
 
 
 def test_the_scenario_is_the_one_that_the_matrix_speaks_of() -> None:
@@ -68,7 +98,10 @@ def test_parts_of_a_run_have_their_time() -> None:
     ("name", "seen"),
     [
         ("SIGINT while replaying", ENDED),
-        ("SIGINT while preparing", replace(ENDED, rows=None, manifest=None, sealed=None, report=None)),
+        (
+            "SIGINT while preparing",
+            replace(NOTHING, rows=None, manifest=None, sealed=None, report=None, faithful={}, reasons={}),
+        ),
         (
             "SIGKILL while loading",
             replace(ENDED, status=-9, left=("container",), sealed=False, manifest="running"),
@@ -76,6 +109,9 @@ def test_parts_of_a_run_have_their_time() -> None:
         ("tier stands still while replaying", DOUBTED),
         ("capture stands still while replaying", FINISHED),
         ("tier stands still while loading", FINISHED),
+        ("run stands still while replaying", LATE),
+        ("link process stands still while replaying", LATE),
+        ("SIGINT while loading", NOTHING),
     ],
 )
 def test_what_is_as_it_must_be_is_not_complained_about(name: str, seen: Seen) -> None:
@@ -119,6 +155,22 @@ def test_what_is_as_it_must_be_is_not_complained_about(name: str, seen: Seen) ->
             "unsaid: its last line does not name 'cloud1'",
         ),
         ("run stands still while replaying", DOUBTED, "untrue: no reason against lat"),
+        ("run stands still while replaying", BUSY, "untrue: no reason against lat"),
+        ("link process stands still while replaying", BUSY, "untrue: no reason against lat"),
+        ("tier stands still while replaying", BUSY, "untrue: no reason against lat"),
+        (
+            "SIGINT while loading",
+            replace(NOTHING, faithful=TRUE | {"latency": False}, reasons={"latency": ("it was ended",)}),
+            "untrue: bytes may be believed, it says, although nothing was replayed",
+        ),
+        (
+            "disk full while accounting",
+            replace(
+                ENDED, status=1, faithful=dict.fromkeys(TRUE, False), reasons=dict.fromkeys(TRUE, ("x",))
+            ),
+            "untrue: decisions may not be believed",
+        ),
+        ("disk full while accounting", replace(ENDED, status=1), f"lost: {REQUESTS - 3} of"),
         ("SIGINT while replaying", replace(ENDED, report=(0, "")), "unsaid: `testbed report` on a run"),
         ("SIGINT while replaying", replace(ENDED, report=(1, "a.json")), "unsaid: `testbed report` does not"),
         ("SIGINT while replaying", replace(ENDED, report_traceback=True), "unsaid: `testbed report`"),
@@ -145,6 +197,15 @@ def test_the_page_has_each_cell_and_says_what_does_not_hold() -> None:
     assert not holds(found)
 
 
+def test_the_page_that_is_kept_has_all_cells_and_all_hold() -> None:
+    grid = DOCUMENT.read_text().partition("## All faults in all phases")[2].partition("\n## ")[0]
+    rows = {
+        row.split(" | ")[0].removeprefix("| "): row.rstrip(" |").split(" | ")[1:] for row in grid.splitlines()
+    }
+    for cell in CELLS:
+        assert rows[cell.fault.name][place(cell.phase)] == (cell.lacks_target or "holds"), cell
+
+
 def test_what_was_seen_is_the_same_when_it_is_read_again() -> None:
     for seen in (FINISHED, ENDED, replace(ENDED, left=("a",), rows=None, report=None, sealed=None)):
         assert seen_of(json.loads(json.dumps(asdict(seen)))) == seen
@@ -155,3 +216,31 @@ def test_what_was_seen_is_the_same_when_it_is_read_again() -> None:
 )
 def test_how_many_requests_were_outstanding_at_a_time(spans: list[tuple[float, float]], most: int) -> None:
     assert most_at_once(spans) == most
+
+
+def _samples(bytes_a_request: float, rate: float = 20.0, descriptors: float = 30.0) -> list[Sample]:
+    """An hour's, every 10 s."""
+    return [
+        Sample(
+            at_s, 50_000_000 + round(bytes_a_request * rate * at_s), round(descriptors * (1 + at_s / 3600))
+        )
+        for at_s in range(0, 3600, 10)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "complaint"),
+    [
+        ("link process", _samples(0, descriptors=0), None),
+        ("orchestrator", _samples(1600, descriptors=0), None),
+        ("orchestrator", _samples(3000, descriptors=0), "orchestrator grew by 3000 B a request"),
+        ("link process", _samples(200, descriptors=0), "link process grew by 200 B a request"),
+        ("tier device1", _samples(900, descriptors=30), None),
+        ("tier device1", _samples(900, descriptors=300), "tier device1 had 270 more descriptors at the end"),
+    ],
+)
+def test_a_process_that_grows_by_more_than_what_it_is_to_keep_is_told(
+    name: str, samples: list[Sample], complaint: str | None
+) -> None:
+    told = list(grown({name: samples}, rate=20.0, outstanding=40))
+    assert [one.partition(",")[0] for one in told] == ([complaint] if complaint else [])
