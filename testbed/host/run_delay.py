@@ -51,9 +51,10 @@ class Look:
 class RunDelay:
     """How long a container's threads waited in all; each look adds what they waited since the last one.
 
-    What a thread's delay grew by counts if its container was not throttled since the delay last grew, if it is
-    not longer than the thread was out of sight, and up to :data:`LONGEST_S` a wait. So the sum is hardly ever
-    too high, and too low where single waits were long. What a thread waited since the last look before it ended is lost.
+    What a thread's delay grew by counts if its container was not throttled since the delay last grew, if it
+    is not longer than the thread was out of sight, and up to :data:`LONGEST_S` a wait. So the sum is hardly
+    ever too high, and too low where single waits were long. What a thread waited since the last look before
+    it ended is lost.
 
     Attributes:
         waited_s: so far; 0 at the first look.
