@@ -99,6 +99,58 @@ def test_what_is_imported_can_be_shown(
     assert f"made_by: testbed trace import {kind}" in capsys.readouterr().out
 
 
+NUMBERED = ["--time-column", "when", "--input-column", "asked", "--unit", "s"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "more", "words"),
+    [
+        ("azure", AZURE_2023[:-4], [], ":5: has 2 fields, and the header has 3; the line may be cut off"),
+        ("azure", AZURE_2023[:-1], [], ":5: 'GeneratedTokens': has no value; the file may be cut off there"),
+        ("mooncake", MOONCAKE[:-20], [], ":3: is not JSON; write one object a line"),
+        ("azure", BURSTGPT, [], "it looks like BurstGPT: testbed trace import burstgpt"),
+        ("burstgpt", "<html>\n", [], ": has no column 'Timestamp'; it has '<html>'"),
+        ("csv", "when,asked\n2,30\n1,30\n", NUMBERED, ":3: 'when': 1 is before the time above, 2; sort the"),
+        ("csv", "when,asked\n2,30\n3,-30\n", NUMBERED, ":3: 'asked': -30 is negative"),
+        ("csv", "when,asked\n2,99999999\n", NUMBERED, ":2: 'asked': 99999999 tokens are more than 10,000"),
+        ("csv", "when,asked\n20,30\n27000,30\n", NUMBERED, ":3: 'when': 27000 is 1,350 times the time above"),
+        ("csv", "when,asked\n20,30\n20500000,30\n", NUMBERED, "two units in one file; write all times"),
+        ("csv", "when,asked\n5,30\n5100,30\n", NUMBERED, "two units in one file; write all times in one"),
+        ("csv", NAMED, NUMBERED[:4], ":2: 'when': in which unit is 0.25? give --unit, one of s, ms"),
+        ("csv", "when,asked\n11/16/2023 18:15,3\n", NUMBERED[:4], "is neither"),
+        ("csv", NAMED, [*NUMBERED, "--output-column", "asked"], "--output-column: 'asked' is the --input"),
+        ("azure", AZURE_2023, ["--between", "11min,20min"], "--between: no request is between 11min and"),
+    ],
+)
+def test_what_cannot_be_imported_is_one_sentence_and_leaves_no_file(
+    kind: str,
+    text: str,
+    more: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    file, out = written(tmp_path, text), tmp_path / "trace.jsonl"
+    asked: list[str | Path] = ["import", kind, file, "--dataset", "rotten_tomatoes", *more, "--out", out]
+    assert run(monkeypatch, *asked) == 1
+    printed = capsys.readouterr()
+    *progress, sentence = printed.err.splitlines()
+    assert all(line.endswith(f"s  reading {file}") for line in progress)
+    assert sentence.startswith("testbed: ")
+    assert words in sentence
+    assert printed.out == ""
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_last_line_that_has_no_end_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file, out = written(tmp_path, AZURE_2023), tmp_path / "trace.jsonl"
+    assert run(monkeypatch, "import", "azure", file, "--dataset", "rotten_tomatoes", "--out", out) == 0
+    assert f"{file}: row 4, the last one, has no line end; if the file was cut off" in capsys.readouterr().err
+
+
 def test_without_a_file_to_write_lines_go_to_standard_output(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,10 @@ from testbed.scenario.matrix import read_matrix
 from testbed.scenario.recordings import check_recordings
 from testbed.scenario.requests import build_trace
 from testbed.scenario.scenario import Scenario, load_scenario
+from testbed.scenario.traces.formats import FORMATS, with_columns
+from testbed.scenario.traces.ground import ground
+from testbed.scenario.traces.importing import Wanted, import_trace
+from testbed.scenario.workload.trace_file import read_trace_file, write_trace
 from testbed.study.sweep.directory import POINTS, SWEEP
 from testbed.wire.account import account
 from testbed.wire.pcap import count_frames
@@ -117,6 +121,19 @@ def data_set(path: Path) -> None:
     loaded = load_scenario(SCENARIOS / "smoke.yaml", [f"task={{kind: classification, dataset: {columns}}}"])
     build_trace(loaded)
     _survives(loaded)
+
+
+def imported(path: Path) -> None:
+    """A trace that others recorded, in the format that its name begins with (``azure-…``); one that is taken
+    becomes a trace file."""
+    name = path.name.partition("-")[0]
+    kind = FORMATS[name]
+    if name == "csv":
+        kind = with_columns(kind, "when", "asked", None, "s")
+    made = import_trace(Wanted(path, name, kind, ground("rotten_tomatoes", None, None, None, 0.0, None)))
+    requests, beside = list(made.requests), path.parent / "made.jsonl"
+    write_trace(requests, beside, made.header)
+    assert read_trace_file(beside).requests == requests
 
 
 def run(path: Path) -> None:
@@ -244,6 +261,7 @@ FEEDS: dict[str, Feed] = {
     "recorded": recorded,
     "matrix": read_matrix,
     "data-set": data_set,
+    "import": imported,
     "run": run,
     "sealed-run": sealed_run,
     "sweep": sweep,

@@ -19,11 +19,12 @@ from testbed.scenario.matrix.table import METADATA_KEY, SCHEMA, digest
 from testbed.study.sweep.directory import FORMAT
 from tests import ROOT, SCENARIOS
 from tests.corpus.feeds import GONE, PCAP, RUN, TODAYS
+from tests.scenario.traces.samples import AZURE_2024, BURSTGPT, MOONCAKE, NAMED
 from tests.wire.crafted import Connection, answer, request
 from tiers.protocol import COMPLETIONS_PATH
 
 Named = tuple[str, bytes]
-"""An input's name, of which all but a run's is of no account, and what is in its file."""
+"""An input's name, of which all but a run's and an import's is of no account, and what is in its file."""
 
 _DEEP = 40
 ODD: list[Any] = [
@@ -187,6 +188,29 @@ def data_sets(draw: st.DrawFn) -> Named:
     else:
         grown = _csv(rows) if ending == "csv" else _json_lines(rows)
     return f"grown.{ending}", draw(damaged(st.just(grown), most=1))
+
+
+_RECORDED_TRACES = {
+    "azure-grown.csv": AZURE_2024,
+    "burstgpt-grown.csv": BURSTGPT,
+    "csv-grown.csv": NAMED,
+    "mooncake-grown.jsonl": MOONCAKE,
+}
+
+
+@st.composite
+def imports(draw: st.DrawFn) -> Named:
+    """Rows of a trace that others recorded, with odd cells, or damaged."""
+    name = draw(st.sampled_from(sorted(_RECORDED_TRACES)))
+    text = _RECORDED_TRACES[name]
+    if name.endswith(".csv"):
+        tree = draw(changed_trees([list(csv.reader(text.splitlines()))]))
+        content = io.StringIO()
+        csv.writer(content).writerows(row if isinstance(row, list) else [row] for row in tree)
+        grown = content.getvalue().encode("utf-8", "surrogatepass")
+    else:
+        grown = _json_lines(draw(changed_trees([[json.loads(line) for line in text.splitlines()]])))
+    return name, draw(damaged(st.just(grown), most=1))
 
 
 _MAP = (SCENARIOS / "graphs" / "europe.graphml").read_bytes()
@@ -420,6 +444,7 @@ GROWTH: dict[str, st.SearchStrategy[Named]] = {
     "recorded": _unnamed(recorded, "jsonl"),
     "matrix": _unnamed(changed_matrices(), "parquet"),
     "data-set": data_sets(),
+    "import": imports(),
     "run": runs(RUN),
     "sealed-run": runs(TODAYS),
     "sweep": _unnamed(sweeps, "json"),

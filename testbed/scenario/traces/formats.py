@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from testbed.errors import TestbedError
 from testbed.scenario.reading.cells import shown
 from testbed.scenario.reading.mistakes import nearest
 from testbed.scenario.reading.table_file import MAX_LINE_BYTES, Record, read_records
-from testbed.scenario.traces.times import UNITS, Clock, TimeUnit, is_date
+from testbed.scenario.traces.times import UNITS, Clock, TimeUnit, plain_unit
 
 MAX_TOKENS = 10_000_000
 """Of a prompt or an answer; no model takes as many."""
@@ -128,22 +129,20 @@ def with_columns(
     """The format with what a user says of his file.
 
     Raises:
-        TestbedError: it says that itself, or what is needed is missing.
+        TestbedError: it says that itself, what is needed is missing, or a column is named twice.
     """
-    given = {
-        "--time-column": time,
-        "--input-column": input_tokens,
-        "--output-column": output_tokens,
-        "--unit": unit,
-    }
+    columns = {"--time-column": time, "--input-column": input_tokens, "--output-column": output_tokens}
     if kind.time:
-        for option, value in given.items():
+        for option, value in {**columns, "--unit": unit}.items():
             if value is not None:
                 raise TestbedError(f"{option}: {kind.title} say that themselves; leave it out, or import csv")
         return kind
     if time is None or input_tokens is None:
         option, what = ("--time-column", "times") if time is None else ("--input-column", "prompts' tokens")
         raise TestbedError(f"{option}: is missing; name the column of {what}")
+    for (first, one), (option, other) in combinations(columns.items(), 2):
+        if other is not None and one == other:
+            raise TestbedError(f"{option}: {shown(other)} is the {first} already; name another column")
     return replace(kind, time=time, input=input_tokens, output=output_tokens, unit=unit)
 
 
@@ -159,7 +158,7 @@ def read_arrivals(path: Path, kind: Format, device_column: str | None = None) ->
     for place, values in _records(path, columns, kind.ending or path.suffix):
         try:
             time = _there(values[0])
-            clock = clock or Clock(_plain_unit(time))
+            clock = clock or Clock(plain_unit(time))
             at_ns = clock.read(time)
         except ValueError as error:
             raise TestbedError(f"{place}: {shown(kind.time)}: {error}") from None
@@ -215,14 +214,6 @@ def _there(value: str | None) -> str:
     if value is None or not value.strip():
         raise ValueError("has no value; the file may be cut off there")
     return value.strip()
-
-
-def _plain_unit(time: str) -> TimeUnit:
-    """A date says itself what it is; a number does not."""
-    if is_date(time):
-        return "date"
-    units = ", ".join(unit for unit in UNITS if unit != "date")
-    raise ValueError(f"in which unit is {time}? give --unit, one of {units}")
 
 
 def _tokens(place: str, column: str, value: str | None) -> int:

@@ -17,7 +17,7 @@ from testbed.scenario.traces.formats import Format, read_arrivals
 from testbed.scenario.traces.ground import Ground
 from testbed.scenario.traces.near import Lengths, NearRows
 from testbed.scenario.traces.scaling import Scaling, Taking
-from testbed.scenario.traces.telling import nearness, notes, told
+from testbed.scenario.traces.telling import may_be_cut, nearness, notes, told
 from testbed.scenario.workload.datasets.own import sha256_of
 from testbed.scenario.workload.trace_file import MAX_LINES, Request
 
@@ -92,7 +92,10 @@ def import_trace(wanted: Wanted, progress: Count = lambda _done, _total: None) -
     }
     if wanted.device_column:
         header["device_values"] = len(columns.named)
-    return Imported(header, _requests(columns, ground), notes(path, near, len(columns)))
+    sentences = notes(path, near, len(columns))
+    if taking.to_the_end and "last_line" in header["source"]:
+        sentences.append(may_be_cut(path, taking.counts["read"]))
+    return Imported(header, _requests(columns, ground), sentences)
 
 
 def _read(wanted: Wanted, taking: Taking, columns: Columns, rows: int, progress: Count) -> None:

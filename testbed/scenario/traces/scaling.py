@@ -114,6 +114,8 @@ class Taking:
         self.begins_ns = 0
         """The moment that is 0 in what is taken, as the file counts."""
         self.dated = False
+        self.to_the_end = False
+        """Whether the file's last row was read."""
         self._first_ns = self._last_ns = 0
 
     def take(self, arrivals: Iterable[Arrival]) -> Iterator[Taken]:
@@ -163,6 +165,7 @@ class Taking:
                 self.counts["of a prompt of 0 tokens"] += 1
             else:
                 yield arrival
+        self.to_the_end = True
 
     def nothing_left(self) -> str:
         """Why no request is left, and what to ask for instead."""

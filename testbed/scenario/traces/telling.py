@@ -79,11 +79,25 @@ def _source(path: Path, sha256: str, kind: Format) -> dict[str, Any]:
     source: dict[str, Any] = {"file": path.name, "sha256": sha256}
     if kind.source:
         source |= {"of": kind.source, "licence": kind.licence}
-    with path.open("rb") as file:
-        file.seek(-1, 2)
-        if file.read() != b"\n":  # as Azure's is published; of one that is cut, the last number may be short
-            source["last_line"] = "has no end"
+    if (
+        kind.ending or path.suffix
+    ) == ".csv":  # a line of JSON, or a Parquet file, that is cut is none at all
+        with path.open("rb") as file:
+            file.seek(-1, 2)
+            if file.read() not in (b"\n", b"\r"):
+                source["last_line"] = "has no end"
     return source
+
+
+def may_be_cut(path: Path, rows: int) -> str:
+    """What to know of a CSV file whose last line has no end, and of which that many rows were read.
+
+    It is no mistake: Azure's trace of 2023 is published so.
+    """
+    return (
+        f"{path}: row {rows:,}, the last one, has no line end; if the file was cut off there, its last value "
+        "may be short"
+    )
 
 
 def notes(path: Path, near: Mapping[str, Any], requests: int) -> list[str]:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Literal
 
+from testbed.scenario.reading.cells import shown
+
 TimeUnit = Literal["s", "ms", "us", "ns", "date"]
 UNITS: dict[TimeUnit, str] = {
     "s": "seconds",
@@ -15,18 +17,40 @@ UNITS: dict[TimeUnit, str] = {
     "ns": "nanoseconds",
     "date": "dates such as 2023-11-16 18:15:46.680590",
 }
+_A_DATE = "a date such as 2023-11-16 18:15:46.680590"
 _NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?")
 _NUMBER = re.compile(r"[+-]?(\d{1,19}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?")
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_NS = 2**62
-_NOTICED_NS = 10 * 10**9
-"""Before a trace has lasted so long, a step of a thousand times is nothing strange."""
+_LEAP = 900
+"""A unit is a thousand of the next finer one, or somewhat less if the last time before was rounded up."""
+_NOTICED_NS = 10**9
+"""Within the first second of a file, the next request may well be so many times as late."""
 
 
 def is_date(text: str) -> bool:
     """Whether a cell is a date with a time of day."""
     return _DATE.fullmatch(text) is not None
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell is a number such as those that times are."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def plain_unit(text: str) -> TimeUnit:
+    """The unit of a time that says it itself: a date does, a number does not.
+
+    Raises:
+        ValueError: it is no date.
+    """
+    if is_date(text):
+        return "date"
+    if not is_number(text):
+        raise ValueError(f"{shown(text)} is neither a number nor {_A_DATE}; write one of these")
+    units = ", ".join(unit for unit in UNITS if unit != "date")
+    raise ValueError(f"in which unit is {text}? give --unit, one of {units}")
 
 
 def date_ns(text: str) -> int:
@@ -37,7 +61,7 @@ def date_ns(text: str) -> int:
     """
     match = _DATE.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is no date such as 2023-11-16 18:15:46.680590")
+        raise ValueError(f"{shown(text)} is not {_A_DATE}")
     day, clock, fraction, zone = match.groups()
     try:
         moment = datetime.fromisoformat(f"{day} {clock}{(zone or 'Z').replace('Z', '+00:00')}")
@@ -57,15 +81,15 @@ def number_ns(text: str, unit: TimeUnit) -> int:
     Raises:
         ValueError: it is no number, negative, or beyond centuries.
     """
-    if not _NUMBER.fullmatch(text):
+    if not is_number(text):
         if is_date(text):
             raise ValueError(f"{text!r} is a date, not {UNITS[unit]}")
-        raise ValueError(f"{text!r} is no number of {UNITS[unit]}")
+        raise ValueError(f"{shown(text)} is no number of {UNITS[unit]}")
     number = Decimal(text) * _NS[unit]
     if number < 0:
         raise ValueError(f"{text} is negative")
     if number > MAX_NS:
-        raise ValueError(f"{text} {UNITS[unit]} are centuries")
+        raise ValueError(f"{text} {UNITS[unit]} are centuries; it must be of another unit")
     return int(number.to_integral_value(ROUND_HALF_EVEN))
 
 
@@ -97,17 +121,25 @@ class Clock:
         """What kind of time it is; of what is none at all, that of the others, for it is refused as such."""
         if match := _DATE.fullmatch(text):
             return "a date with a zone" if match.group(4) else "a date without a zone"
-        return "a number" if _NUMBER.fullmatch(text) else self._form
+        return "a number" if is_number(text) else self._form
 
     def _follows(self, ns: int, text: str) -> None:
+        """Refuse a time that goes back or, among numbers, leaps.
+
+        Times count from one moment. Whoever goes on in a finer unit multiplies all that was counted so far by
+        a thousand or more, however long the pause; in a coarser one, times go back.
+        """
         last_ns = self._last_ns
-        rises, falls = last_ns >= _NOTICED_NS and ns > last_ns, ns < last_ns and last_ns >= _NOTICED_NS
-        if self.unit != "date" and (
-            (rises and 900 * last_ns <= ns <= 1100 * last_ns) or (falls and 900 * ns <= last_ns <= 1100 * ns)
-        ):
+        counted = self.unit != "date" and last_ns >= _NOTICED_NS
+        if counted and ns >= _LEAP * last_ns:
             raise ValueError(
-                f"{text} comes after {self._last}, a step of a thousand times: two units in one file; "
-                "write all times in one"
+                f"{text} is {ns / last_ns:,.0f} times the time above, {self._last}: two units in one "
+                "file; write all times in one, or if it is a pause, remove the few rows above it"
+            )
+        if counted and 0 < _LEAP * ns <= last_ns:
+            raise ValueError(
+                f"the time above, {self._last}, is {last_ns / ns:,.0f} times {text}: two units in one "
+                "file, or two files; write all times in one unit, in order"
             )
         if ns < last_ns:
             raise ValueError(f"{text} is before the time above, {self._last}; sort the file by time")

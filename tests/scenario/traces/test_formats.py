@@ -93,6 +93,7 @@ class TestBadInput:
             ("when,asked\n1,many\n", "'asked': 'many' is no number of tokens"),
             ("when,asked\n1,10000001\n", "10000001 tokens are more than 10,000,000, which no model takes"),
             ("when,asked\n20,3\n20500,3\n", "two units in one file; write all times in one"),
+            ("when,asked\n20,3\n27000,3\n", "trace.csv:3: 'when': 27000 is 1,350 times the time above, 20"),
             ("when,asked\n1,3\n2023-11-16 18:15:46,3\n", "is a date with"),
             ("when,asked\n", "holds no row; take the whole file"),
             ("", "has no column 'when'; it has none"),
@@ -112,6 +113,18 @@ class TestBadInput:
         assert "in which unit is 0.25? give --unit, one of s, ms, us, ns" in refusal(
             written(tmp_path, NAMED), named(None)
         )
+
+    @pytest.mark.parametrize(
+        "time", ["11/16/2023 18:15", "2023-11-16 18:15", "2023-11-16", "18:15:46", "'\n'", "soon", "1,5"]
+    )
+    def test_what_is_neither_a_number_nor_a_date_is_not_asked_for_its_unit(
+        self, tmp_path: Path, time: str
+    ) -> None:
+        sentence = refusal(written(tmp_path, f'when,asked\n"{time}",3\n'), named(None))
+        assert (
+            f"{time!r} is neither a number nor a date such as 2023-11-16 18:15:46.680590; write" in sentence
+        )
+        assert "in which unit" not in sentence
 
     def test_a_file_of_another_format_is_named(self, tmp_path: Path) -> None:
         path = written(tmp_path, BURSTGPT)
@@ -181,6 +194,19 @@ class TestOptions:
             TestbedError, match="--input-column: is missing; name the column of prompts' tokens"
         ):
             with_columns(CSV, "when", None, None, None)
+
+    @pytest.mark.parametrize(
+        ("columns", "words"),
+        [
+            (("t", "t", None), "--input-column: 't' is the --time-column already; name another column"),
+            (("t", "in", "t"), "--output-column: 't' is the --time-column already; name another column"),
+            (("t", "in", "in"), "--output-column: 'in' is the --input-column already; name another column"),
+        ],
+    )
+    def test_a_column_is_of_one_thing(self, columns: tuple[str, str, str | None], words: str) -> None:
+        with pytest.raises(TestbedError) as caught:
+            with_columns(CSV, *columns, "s")
+        assert str(caught.value) == words
 
     def test_names_that_there_are_not(self) -> None:
         with pytest.raises(TestbedError, match="no format 'asure' of traces; did you mean azure"):

@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from testbed.errors import TestbedError
 from testbed.scenario.requests import build_trace
 from testbed.scenario.scenario import load_scenario
-from testbed.scenario.traces.formats import FORMATS
+from testbed.scenario.traces.formats import FORMATS, with_columns
 from testbed.scenario.traces.ground import Ground, ground
 from testbed.scenario.traces.importing import Imported, Wanted, import_trace
 from testbed.scenario.traces.near import TOLERANCE, Lengths, NearRows
@@ -69,6 +71,38 @@ class TestImport:
         assert header["lost"]["answers_tokens"]["mean"] == 40.2
         assert header["lost"]["answers_of_0_tokens"] == 1
         assert len(next(trace_lines([], header)).encode()) < MAX_LINE_BYTES / 2
+
+    @pytest.mark.parametrize(
+        ("name", "text", "keys", "told"),
+        [
+            ("azure", AZURE_2023, {}, True),
+            ("azure", AZURE_2023[:-1].replace("40,", "40,44"), {}, True),
+            ("azure", f"{AZURE_2023}\r\n", {}, False),
+            ("azure", AZURE_2023, {"scaling": Scaling(Part.parse("0s,1min"))}, False),
+            ("azure", AZURE_2023, {"most": 2}, False),
+            ("mooncake", MOONCAKE[:-1], {}, False),  # a line of JSON that is cut is none
+        ],
+    )
+    def test_a_last_value_that_may_be_short_is_told(
+        self, tmp_path: Path, name: str, text: str, keys: dict[str, Any], told: bool
+    ) -> None:
+        path = written(tmp_path, text)
+        imported = made(path, name, **keys)
+        assert len(imported.notes) == 1 + told
+        if told:
+            assert imported.header["source"]["last_line"] == "has no end"
+            assert imported.notes[1] == (
+                f"{path}: row 4, the last one, has no line end; if the file was cut off there, its last "
+                "value may be short"
+            )
+
+    def test_a_table_of_parquet_has_no_last_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "trace.parquet"
+        pq.write_table(pa.table({"when": [1, 2], "asked": [30, 20]}), path)
+        kind = with_columns(FORMATS["csv"], "when", "asked", None, "s")
+        imported = import_trace(Wanted(path, "csv", kind, on()))
+        assert "last_line" not in imported.header["source"]
+        assert len(imported.notes) == 1
 
     def test_what_other_formats_lose_is_told_too(self, tmp_path: Path) -> None:
         header = made(written(tmp_path, BURSTGPT), "burstgpt").header
@@ -143,7 +177,7 @@ class TestHowNear:
         found = [BYTES[request.row] for request in imported.requests]
         assert near["found_bytes"]["mean"] == round(sum(found) / 4, 1)
         assert "bytes on average, where the trace has 115.0 at 4 bytes a token; off by" in imported.notes[0]
-        assert len(imported.notes) == 1
+        assert not any("longer than" in note for note in imported.notes)
 
     def test_where_prompts_are_too_short_it_is_said_with_a_scale_that_fits(self, tmp_path: Path) -> None:
         path = written(tmp_path, AZURE_2023)
