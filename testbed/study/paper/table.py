@@ -47,7 +47,7 @@ class Table:
 
     @property
     def notes(self) -> list[str]:
-        """What else is to be known: of the ladders, the time that all took, the host, and room on the disk."""
+        """What else is to be known: of the ladders, the time that all took, the host and the disk."""
         told = [f"{on.ladder.name}: {on.rising}" for on in self.ladders]
         phases = "; ".join(f"{name} {spent / 60:.1f}" for name, spent in self.seconds.items())
         return [

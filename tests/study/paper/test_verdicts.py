@@ -43,9 +43,34 @@ def test_without_an_interval_nothing_is_shown() -> None:
 
 def test_what_was_counted_is_its_own_interval_and_is_written_without_one() -> None:
     counted = Value.counted(3)
-    assert counted.words == "3"
+    assert (counted.words, Value.counted(0.5, ".2f", "of bytes").words) == (
+        "3 (counted)",
+        "0.50 of bytes (counted)",
+    )
     assert Condition("x", above=2).judged(counted.estimate) == "holds"
     assert Condition("x", below=3).judged(counted.estimate) == "contradicted"
+
+
+def test_an_estimate_is_written_with_its_interval_even_if_that_is_a_point() -> None:
+    assert Value(Estimate(0.0, Interval(0.0, 0.0)), "+.2f", "BLEU").words == "+0.00 [+0.00, +0.00] BLEU"
+    assert Value(Estimate(0.5, None)).words == "0.500"
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        (Condition("x", above=0, unit="BLEU"), "lower end of x > 0 BLEU"),
+        (Condition("x", below=0.5), "upper end of x < 0.5"),
+        (Condition("x", above=0.9, below=1.1), "interval of x within 0.9 to 1.1"),
+        (Condition("x", above=0, unit="B", is_counted=True), "x > 0 B (counted)"),
+        (Condition("x", below=1, is_counted=True), "x < 1 (counted)"),
+        (Condition("x", 0.2, 0.4, "of bytes", True), "x > 0.2 and < 0.4 of bytes (counted)"),
+    ],
+)
+def test_a_condition_in_words_has_its_unit_and_whether_it_is_counted(
+    condition: Condition, words: str
+) -> None:
+    assert condition.words == words
 
 
 def test_all_conditions_must_hold_and_each_that_does_not_is_named() -> None:
