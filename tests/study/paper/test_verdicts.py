@@ -96,3 +96,22 @@ def test_each_claim_says_what_is_to_hold(claim: object, score: str) -> None:
         assert condition.above is not None or condition.below is not None
     assert claim.mark in ("note", "ours") if claim.published else claim.mark == "-"
     assert FLAT[score] < MARGIN[score]
+
+
+def published(name: str, kind: str) -> str:
+    (claim,) = (claim for claim in CLAIMS if claim.name == name)
+    return claim.published_of(None, kind)
+
+
+def test_what_is_derived_from_published_figures_says_that_it_is_ours() -> None:
+    for burden in ("29.22 MB (0.480 of CloudServe's, ours)", "24.78 MB (0.478 of CloudServe's, ours)"):
+        assert burden in published("below-half", "classification")
+    assert "449.06 KB (about 0.31 of CloudServe's, ours)" in published("below-half", "translation")
+    assert "CasServe (setting 2) 93.32 %, 30.70 MB" in published("better-than-casserve", "classification")
+    # 0.480 / 0.390 = 1.231 and 0.478 / 0.390 = 1.226; 0.31 / 0.390 = 0.795.
+    assert published("length-effect", "classification") == (
+        "1.23: the published burdens 0.480 (IMDB) and 0.478 (Yelp) over theory's 0.390"
+    )
+    assert published("length-effect", "translation") == (
+        "below 1: the published burden about 0.31 (WMT19) over theory's 0.390"
+    )

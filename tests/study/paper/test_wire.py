@@ -127,7 +127,7 @@ def test_who_was_answered_and_how_is_counted_over_both_readings(tmp_path: Path) 
     (claim,) = (claim for claim in CLAIMS if claim.name == "unreachable")
     conditions = claim.conditions("accuracy")
     assert verdict_of(conditions, values) == ("reproduced", "")
-    without = values | {"past the tier": Value.counted(0, unit="requests")}
+    without = {**values, "past the tier": Value.counted(0, unit="requests")}
     assert verdict_of(conditions, without) == ("not", "contradicted: past the tier > 0 requests (counted)")
     assert {condition.figure: (condition.unit, condition.is_counted) for condition in conditions} == {
         name: (value.unit, value.is_counted) for name, value in values.items()
