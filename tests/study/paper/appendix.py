@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from testbed.study.paper import wire
@@ -24,6 +24,8 @@ from tests import ROOT
 
 KEPT = ROOT / "docs" / "PAPER.md"
 HEADING = "## Artifact appendix: the claims, one by one"
+COLUMNS = ("claim", "ladder", "verdict", "value [95 %]", "min", "published", "mark", "command")
+"""A run's, in an order of which a narrow page shows the chief ones without scrolling."""
 BEGIN = "<!-- made from a run by python -m tests.study.paper.appendix DIR -->\n\n"
 END = "\n<!-- so far -->"
 PICTURES = {"paper-burden": "burden-by-beta", "paper-bytes": "bytes-by-cause-classification"}
@@ -43,20 +45,25 @@ def kept(page: str) -> tuple[str, str, str]:
 
 
 def of_run(folder: Path) -> str:
-    """A run's table and notes as its ``paper.md`` has them, but for each claim's name as a link."""
+    """A run's table and notes as its ``paper.md`` has them, but for links to claims and :data:`COLUMNS`."""
     table, _, notes = (folder / f"{NAME}.md").read_text().partition("\n\n")
-    heads, under, *rows = table.splitlines()
     names = [line["claim"] for line in json.loads((folder / f"{NAME}.json").read_text())]
-    linked = [
-        f"| [{name}](#{name}) | {row.split(' | ', 1)[1]}" for name, row in zip(names, rows, strict=True)
-    ]
-    return "\n".join([heads, under, *linked, "", notes])
+    heads, under, *rows = map(_cells, table.splitlines())
+    for name, row in zip(names, rows, strict=True):
+        row["claim"] = f"[{name}](#{name})"
+    lines = ["| " + " | ".join(row[head] for head in COLUMNS) + " |" for row in (heads, under, *rows)]
+    return "\n".join([*lines, "", notes])
 
 
 def rows_of(page: str) -> list[dict[str, str]]:
     """The rows of the page's table, by the heads of its columns; of a claim, its name."""
-    rows = re.findall(r"^\| \[([\w-]+)\]\(#\1\) \| (.*) \|$", page, re.MULTILINE)
-    return [dict(zip(HEADS, [name, *rest.split(" | ")], strict=True)) for name, rest in rows]
+    rows = re.findall(r"^(\| )\[([\w-]+)\]\(#\2\)( \| .* \|)$", page, re.MULTILINE)
+    return [_cells("".join(row), COLUMNS) for row in rows]
+
+
+def _cells(row: str, heads: Sequence[str] = HEADS) -> dict[str, str]:
+    """A table's row in Markdown by the heads of its columns; a bar within a cell is written otherwise."""
+    return dict(zip(heads, row.strip("| ").split(" | "), strict=True))
 
 
 def by_hand(claim: Claim) -> dict[str, str]:

@@ -8,6 +8,7 @@ import pytest
 
 from testbed.study.paper.claims import CLAIMS
 from testbed.study.paper.ladders import EMBEDDED
+from testbed.study.paper.table import HEADS
 from tests.study.paper import appendix as module
 from tests.study.paper.appendix import KEPT, appendix, kept, rows_of
 
@@ -36,7 +37,7 @@ def test_a_runs_table_takes_the_place_of_the_pages(tmp_path: Path, monkeypatch: 
     for folder in (run / "figures", page.parent / "pictures"):
         folder.mkdir(parents=True)
     row = "| In a sentence. | classification | `make` | 7.5 | x 1 | - | - | **reproduced** |"
-    heads = "\n".join(PAGE.partition(module.BEGIN)[2].splitlines()[:2])
+    heads = "\n".join("| " + " | ".join(cells) + " |" for cells in (HEADS, ["---"] * len(HEADS)))
     notes = "- minutes: 9.9 in all: here\n- host: a host\n- disk: 1 MB\n"
     (run / "paper.md").write_text(f"{heads}\n{row}\n\n{notes}")
     (run / "paper.json").write_text('[{"claim": "beta"}]')
@@ -46,7 +47,12 @@ def test_a_runs_table_takes_the_place_of_the_pages(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(module, "KEPT", page)
     module.write(run)
     written = page.read_text()
-    assert [(row["claim"], row["min"]) for row in rows_of(written)] == [("beta", "7.5")]
+    assert rows_of(written) == [
+        {
+            "claim": "beta", "ladder": "classification", "command": "`make`", "min": "7.5",
+            "value [95 %]": "x 1", "published": "-", "mark": "-", "verdict": "**reproduced**",
+        }
+    ]  # fmt: skip
     assert "- Minutes: classification 7.5\n" in written
     assert "had a host." in written
     assert "- Minutes: 9.9 in all" in written
