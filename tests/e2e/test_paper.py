@@ -45,9 +45,13 @@ def test_the_short_table_has_the_wires_figures_and_goes_on(tmp_path: Path) -> No
     answers = mine["answer"].map(lambda answer: len(answer.encode()))
     texts = int(((mine["path"].str.len() - 1) * (mine["prompt_bytes"] + answers)).sum())
     frames = links.groupby("method")["frame_bytes"].sum()
-    (factor,) = lines["bytes-on-the-wire"]["values"].values()
+    causes = lines["bytes-on-the-wire"]["values"]
+    factor = causes["frames over formula"]
     assert factor["value"] == pytest.approx(frames["recserve-0.3"] / texts)
     assert factor["interval"] is None, "one seed has none"
+    headers = links.loc[links["method"] == "recserve-0.3", "packet_header_bytes"].sum()
+    assert causes["packet header"]["value"] == pytest.approx(headers / len(mine))
+    assert causes["formula"]["value"] == pytest.approx(texts / len(mine))
     saved = lines["savings-on-the-wire"]["values"]
     assert saved["of frames"]["value"] == pytest.approx(frames["recserve-0.3"] / frames["cloud-only"])
     crossed = links.groupby("method")[["prompt_bytes", "answer_bytes"]].sum().sum(axis=1)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from testbed.report.published import PUBLISHED, WHOLE_SETS, published_tables
+from testbed.report.published import IMDB, PUBLISHED, WHOLE_SETS, published_burden, published_tables
 from testbed.results.fidelity import CLAIMS
 from testbed.results.scorers import SCORERS
 from testbed.scenario.scenario import load_scenario
@@ -92,3 +92,23 @@ def test_a_method_whose_turn_did_not_come_has_no_line() -> None:
     summary = {"faithful": BELIEVED, "methods": {"cloud-only": figures}}
     (made,) = published_tables(summary, scenario.model_dump(mode="json"), SCORERS["classification"])
     assert list(made.columns[0].cells) == ["cloud-only"]
+
+
+@pytest.mark.parametrize(
+    ("point", "burden"),
+    [
+        ((IMDB, "recserve", 0.3), "0.480"),  # 29.22 of 60.82 MB
+        (("yelp_polarity", "recserve", 0.3), "0.478"),  # 24.78 of 51.80 MB
+        ((IMDB, "casserve", None), "0.505"),  # 30.70 of 60.82 MB
+        ((IMDB, "recserve", 0.1), "< 0.164"),
+        ((IMDB, "recserve", 0.5), "> 0.822"),
+        (("wmt19", "recserve", 0.3), "about 0.31"),  # cloud-only's bytes are not known there
+        (("wmt19", "casserve", None), ""),
+        ((IMDB, "cloud-only", None), ""),
+        (("sst2", "recserve", 0.3), ""),
+    ],
+)
+def test_a_published_burden_is_a_share_of_cloud_onlys(
+    point: tuple[str, str, float | None], burden: str
+) -> None:
+    assert published_burden(*point) == burden

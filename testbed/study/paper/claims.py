@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from testbed.report.published import PUBLISHED
 from testbed.results.run import Run
 from testbed.study.paper import recorded, wire
+from testbed.study.paper.published import by_dataset, longer
 from testbed.study.paper.recorded import Values
 from testbed.study.paper.verdicts import Condition
 from testbed.study.what_if.predict import WhatIf
@@ -21,6 +21,7 @@ MARGIN = {"accuracy": 0.02, "bleu": 1.0}
 """Quality that is comparable is at most so much lower; the paper's own gaps are 0.005 of accuracy."""
 FLAT = {"accuracy": 0.01, "bleu": 0.5}
 """Quality that does not depend on a setting changes by less."""
+SCORE_UNITS = {"accuracy": "accuracy", "bleu": "BLEU"}
 _BETAS = "beta=0.05,0.1:0.9:0.1"
 _RIVALS = (
     "beta=0.05,0.1:0.9:0.1",
@@ -98,35 +99,9 @@ class Claim:
         return self.published.get(dataset if dataset and of_sets else kind, "")
 
 
-def _published(dataset: str, *points: tuple[str, float | None]) -> str:
-    """The paper's quality and communication at some of its points, in words."""
-    names = {
-        "recserve": "RecServe",
-        "casserve": "CasServe",
-        "colserve": "ColServe",
-        "cloud-only": "CloudServe",
-    }
-    told = []
-    for policy, beta in points:
-        if (figures := PUBLISHED.get((dataset, policy, beta))) is not None:
-            name = names[policy] + ("" if beta is None else f" β = {beta:g}")
-            told.append(f"{name} {figures.quality}, {figures.communication}")
-    return "; ".join(told)
-
-
-def _by_dataset(*points: tuple[str, float | None], least: int = 2) -> dict[str, str]:
-    """The same of every data set of which so many points are known, and of both kinds of task."""
-    kinds = {"classification": ("stanfordnlp/imdb", "yelp_polarity"), "translation": ("wmt19",)}
-    names = {"stanfordnlp/imdb": "IMDB", "yelp_polarity": "Yelp", "wmt19": "WMT19"}
-    known = {
-        dataset: _published(dataset, *points)
-        for dataset in names
-        if sum((dataset, *point) in PUBLISHED for point in points) >= least
-    }
-    for kind, datasets in kinds.items():
-        if texts := [f"{names[dataset]}: {known[dataset]}" for dataset in datasets if dataset in known]:
-            known[kind] = ". ".join(texts)
-    return known
+def _quality(figure: str, score: str, above: float = 0, below: float | None = None) -> Condition:
+    """A condition of a difference in quality."""
+    return Condition(figure, above, below, SCORE_UNITS[score])
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -134,8 +109,11 @@ CLAIMS: tuple[Claim, ...] = (
         "below-half",
         "RecServe with β = 0.3 sends less than half of what cloud-only does, at comparable quality.",
         Grid(["recserve"], ["beta=0.3"], recorded.against_cloud),
-        lambda score: [Condition("burden", below=0.5), Condition("difference", above=-MARGIN[score])],
-        _by_dataset(("recserve", 0.3), ("cloud-only", None), least=1),
+        lambda score: [
+            Condition("burden", below=0.5, unit=recorded.OF_CLOUD),
+            _quality("difference", score, above=-MARGIN[score]),
+        ],
+        by_dataset(("recserve", 0.3), ("cloud-only", None), least=1),
         "note",
     ),
     Claim(
@@ -143,8 +121,8 @@ CLAIMS: tuple[Claim, ...] = (
         "At equal bytes (20 % of cloud-only's on all links) RecServe is better than CasServe with one fixed "
         "threshold for both tiers, whichever it is.",
         Grid(["recserve", "casserve", "colserve"], _RIVALS, recorded.better_than("casserve")),
-        lambda _: [Condition("difference", above=0)],
-        _by_dataset(("recserve", 0.3), ("casserve", None)),
+        lambda score: [_quality("difference", score)],
+        by_dataset(("recserve", 0.3), ("casserve", None)),
         "note",
     ),
     Claim(
@@ -152,20 +130,20 @@ CLAIMS: tuple[Claim, ...] = (
         "At equal bytes (20 % of cloud-only's on all links) RecServe is better than ColServe, which chooses "
         "by lot.",
         Grid(["recserve", "casserve", "colserve"], _RIVALS, recorded.better_than("colserve")),
-        lambda _: [Condition("difference", above=0)],
-        _by_dataset(("recserve", 0.3), ("colserve", None)),
+        lambda score: [_quality("difference", score)],
+        by_dataset(("recserve", 0.3), ("colserve", None)),
         "note",
     ),
     Claim(
         "beta",
         "β sets the trade: from 0.1 by 0.3 to 0.5 the burden rises at each step, and quality over all.",
         Grid(["recserve"], ["beta=0.1,0.3,0.5"], recorded.by_beta),
-        lambda _: [
-            Condition("quality 0.1 to 0.5", above=0),
-            Condition("burden 0.1 to 0.3", above=0),
-            Condition("burden 0.3 to 0.5", above=0),
+        lambda score: [
+            _quality("quality 0.1 to 0.5", score),
+            Condition("burden 0.1 to 0.3", above=0, unit=recorded.OF_CLOUD),
+            Condition("burden 0.3 to 0.5", above=0, unit=recorded.OF_CLOUD),
         ],
-        _by_dataset(("recserve", 0.1), ("recserve", 0.3), ("recserve", 0.5)),
+        by_dataset(("recserve", 0.1), ("recserve", 0.3), ("recserve", 0.5)),
         "note",
     ),
     Claim(
@@ -173,20 +151,21 @@ CLAIMS: tuple[Claim, ...] = (
         "Quality does not depend on the window from N = 300 on (β = 0.3; beside N = 10,000).",
         Grid(["recserve"], ["beta=0.3", "window=30,100,300,1000,10000"], recorded.by_window),
         lambda score: [
-            Condition(f"N = {window}", above=-FLAT[score], below=FLAT[score]) for window in (300, 1000)
+            _quality(f"N = {window}", score, above=-FLAT[score], below=FLAT[score]) for window in (300, 1000)
         ],
         {"classification": "flat from N ≈ 300", "translation": "flat from N ≈ 300"},
         "note",
     ),
     Claim(
         "cloud-model",
-        "With another model in the cloud (without a fourth model the edge's, of two tiers) RecServe "
-        "(β = 0.3) still sends less than half at comparable quality, and is better than lots at equal share.",
+        "With another model in the cloud (if no fourth model was recorded: two tiers, the device and the "
+        "edge's model as cloud) RecServe (β = 0.3) still sends less than half at comparable quality, and is "
+        "better than lots at equal share.",
         Grid(["recserve"], ["beta=0.3"], recorded.swapped, other_cloud=True),
         lambda score: [
-            Condition("burden", below=0.5),
-            Condition("difference", above=-MARGIN[score]),
-            Condition("over lots", above=0),
+            Condition("burden", below=0.5, unit=recorded.OF_CLOUD),
+            _quality("difference", score, above=-MARGIN[score]),
+            _quality("over lots", score),
         ],
     ),
     Claim(
@@ -195,9 +174,9 @@ CLAIMS: tuple[Claim, ...] = (
         "tier, or by the best answer so far.",
         OnWire(wire.UNREACHABLE, wire.answered),
         lambda _: [
-            Condition("answered", above=0.98),
-            Condition("past the tier", above=0),
-            Condition("best so far", above=0),
+            Condition("answered", above=0.98, unit="of requests"),
+            Condition("past the tier", above=0, unit="requests", is_counted=True),
+            Condition("best so far", above=0, unit="requests", is_counted=True),
         ],
         rising=False,
     ),
@@ -206,7 +185,10 @@ CLAIMS: tuple[Claim, ...] = (
         "Under a budget of 30 % of the prompt bytes on each hop, the lowest hop keeps to it (±0.016), and "
         "the choice is better than lots at equal share.",
         Grid(["budget"], ["share=0.3", "of=bytes"], recorded.within_budget),
-        lambda _: [Condition("over lots", above=0), Condition("bytes up", above=0.284, below=0.316)],
+        lambda score: [
+            _quality("over lots", score),
+            Condition("bytes up", above=0.284, below=0.316, unit="of prompt bytes", is_counted=True),
+        ],
     ),
     Claim(
         "recursion-pays",
@@ -223,15 +205,17 @@ CLAIMS: tuple[Claim, ...] = (
         "At equal bytes (20 % of cloud-only's on all links) deciding at each tier is better than deciding at "
         "the device alone, from where the edge only relays.",
         Grid(["recserve"], [_BETAS, "relay=[],[edge]"], recorded.recursion_over_one_step),
-        lambda _: [Condition("difference", above=0)],
+        lambda score: [_quality("difference", score)],
     ),
     Claim(
         "length-effect",
         "What is sent up is as long as the mean, which β(1 + β) supposes (β = 0.3; E[bytes | sent up] / "
         "E[bytes] by hop, ±0.05).",
         Grid(["recserve"], ["beta=0.3"], recorded.length_effect),
-        lambda _: [Condition(f"hop {hop}", above=0.95, below=1.05) for hop in (1, 2)],
-        {"classification": "1.23 on IMDB and Yelp, by (burden / 0.390)", "translation": "below 1 on WMT19"},
+        lambda _: [
+            Condition(f"hop {hop}", above=0.95, below=1.05, unit=recorded.OF_MEAN) for hop in (1, 2)
+        ],
+        longer(),
         "ours",
         rising=False,
         ours=True,
@@ -239,7 +223,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "bytes-on-the-wire",
         "What crosses a link is what the paper's formula counts, prompt and answer (RecServe, β = 0.3; "
-        "frames over the formula's bytes, each once on a hop, ±10 %).",
+        "frame bytes over half the formula's bytes, since it counts each byte at both ends of a hop, ±10 %).",
         OnWire(wire.SWEPT, wire.formula_and_wire),
         lambda _: [Condition("frames over formula", above=0.9, below=1.1)],
         rising=False,
@@ -250,7 +234,7 @@ CLAIMS: tuple[Claim, ...] = (
         "What is saved in texts is saved in frames: RecServe's share of cloud-only's bytes on the same hops "
         "(β = 0.3) is the same in both (±0.05).",
         OnWire(wire.SWEPT, wire.savings),
-        lambda _: [Condition("difference", above=-0.05, below=0.05)],
+        lambda _: [Condition("difference", above=-0.05, below=0.05, unit=recorded.OF_CLOUD)],
         rising=False,
         ours=True,
     ),
@@ -260,9 +244,9 @@ CLAIMS: tuple[Claim, ...] = (
         "trace, method and hop, is equal to the byte.",
         OnWire(wire.SWEPT, wire.predicted),
         lambda _: [
-            Condition("counts that differ", below=0.5),
-            Condition("requests served elsewhere", below=0.5),
-            Condition("bytes in them", above=0),
+            Condition("counts that differ", below=1, is_counted=True),
+            Condition("requests served elsewhere", below=1, is_counted=True),
+            Condition("bytes in them", above=0, unit="B", is_counted=True),
         ],
         rising=False,
         ours=True,

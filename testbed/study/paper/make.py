@@ -48,6 +48,7 @@ def make_table(
     console.print(printed(made))
     for path in write_page_and_figures(made, options):
         reporter.say(f"wrote {options.shown(path)}")
+    write_lines(options.out, lines, made.notes)  # once more, with all that is on the disk now
     return made
 
 

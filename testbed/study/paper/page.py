@@ -24,7 +24,7 @@ from testbed.study.paper.lines import Line
 from testbed.study.paper.on_ladder import OnLadder
 from testbed.study.paper.options import Options
 from testbed.study.paper.recorded import Values
-from testbed.study.paper.table import HEADS, Table, cells
+from testbed.study.paper.table import HEADS, Table, cells, host_words
 
 WIDTH_IN, FONT_SIZE = 3.5, 8
 """Of the figures: a paper's column, and its text."""
@@ -73,6 +73,7 @@ def _page(made: Table, subject: Subject, options: Options) -> str:
         ladders=list(_ladders(made)),
         phases=[(name, f"{spent / 60:.1f}") for name, spent in made.seconds.items()],
         total=f"{sum(made.seconds.values()) / 60:.1f}",
+        host=host_words(),
         conditions=conditions,
         by_hand=list(dict.fromkeys(line.by_hand for line in made.lines if line.by_hand)),
         runs=[

@@ -18,6 +18,8 @@ from testbed.study.what_if.study import Floats
 
 Values = Mapping[str, Value]
 Measure = Callable[[WhatIf], Values]
+OF_CLOUD, OF_MEAN = "of cloud-only's", "of the mean"
+"""Units of burdens, and of lengths."""
 EQUAL_BYTES = 0.2
 """Of cloud-only's prompt bytes: where methods are compared, chosen beforehand. β = 0.3 comes to 0.195."""
 
@@ -32,7 +34,7 @@ def against_cloud(found: WhatIf) -> Values:
     drawn = Drawn(found)
     short = drawn.quality(0) - drawn.alone(len(found.tiers) - 1)
     return {
-        "burden": _value(found, drawn.burden(0), ".3f"),
+        "burden": _burden(found, drawn.burden(0), ".3f"),
         "difference": _score(found, short),
     }
 
@@ -63,7 +65,7 @@ def by_beta(found: WhatIf) -> Values:
     betas = [point.method.parameters["beta"] for point, _ in found.served]
     last = len(betas) - 1
     rises = {
-        f"burden {low:g} to {high:g}": _value(found, drawn.burden(at + 1) - drawn.burden(at), "+.3f")
+        f"burden {low:g} to {high:g}": _burden(found, drawn.burden(at + 1) - drawn.burden(at), "+.3f")
         for at, (low, high) in enumerate(pairwise(betas))
     }
     quality = _score(found, drawn.quality(last) - drawn.quality(0))
@@ -96,7 +98,7 @@ def within_budget(found: WhatIf) -> Values:
     """The share of prompt bytes that crossed the lowest hop, and what the choice is worth over lots."""
     figures = found.points[0]
     up = figures[f"prompt_bytes_{found.tiers[0]}"] / int(found.study.request_bytes.sum())
-    return {"bytes up": Value.counted(up, ".3f"), "over lots": over_lots(found)}
+    return {"bytes up": Value.counted(up, ".3f", "of prompt bytes"), "over lots": over_lots(found)}
 
 
 def length_effect(found: WhatIf) -> Values:
@@ -108,7 +110,7 @@ def length_effect(found: WhatIf) -> Values:
         ratio = ratio_of_means(sizes, levels > hop)
         if ratio is None:
             raise NotTestable(f"nothing went up from {tier}")
-        values[f"hop {hop + 1}"] = Value(ratio)
+        values[f"hop {hop + 1}"] = Value(ratio, unit=OF_MEAN)
     return values
 
 
@@ -149,6 +151,11 @@ def _frontier(found: WhatIf) -> Frontier:
 def _score(found: WhatIf, values: Floats) -> Value:
     """A difference of scores."""
     return replace(_value(found, values, score_form(found)), unit=found.scorer.heading)
+
+
+def _burden(found: WhatIf, values: Floats, form: str) -> Value:
+    """A burden, or a difference of two."""
+    return replace(_value(found, values, form), unit=OF_CLOUD)
 
 
 def _value(found: WhatIf, values: Floats, form: str) -> Value:

@@ -14,6 +14,7 @@ import pyarrow.csv
 from rich.table import Table as Printed
 
 from testbed.errors import TestbedError
+from testbed.host.facts import cpu_model, distribution, memory_bytes, usable_cpus, virtualisation
 from testbed.host.files import write_whole
 from testbed.report.cells import table
 from testbed.study.paper.lines import Line
@@ -25,7 +26,7 @@ NAME = "paper"
 
 @dataclass(frozen=True)
 class Table:
-    """All lines, with what they were made of."""
+    """All lines, with what they were made of: at least one ladder, and seconds by phase."""
 
     lines: Sequence[Line]
     ladders: Sequence[OnLadder]
@@ -46,16 +47,33 @@ class Table:
 
     @property
     def notes(self) -> list[str]:
-        """What else is to be known: of the ladders, and of the time that all took."""
+        """What else is to be known: of the ladders, the time that all took, the host and the disk."""
         told = [f"{on.ladder.name}: {on.rising}" for on in self.ladders]
         phases = "; ".join(f"{name} {spent / 60:.1f}" for name, spent in self.seconds.items())
-        return [*told, f"minutes: {sum(self.seconds.values()) / 60:.1f} in all: {phases}"]
+        return [
+            *told,
+            f"minutes: {sum(self.seconds.values()) / 60:.1f} in all: {phases}",
+            f"host: {host_words()}",
+            f"disk: {_bytes_below(self.ladders[0].options.out) / 1e6:.1f} MB in the directory of results",
+        ]
 
     @property
     def counted(self) -> str:
         """How many lines have which verdict, in words."""
         counts = Counter(line.verdict for line in self.lines)
         return ", ".join(f"{verdict}: {count}" for verdict, count in counts.items())
+
+
+def host_words() -> str:
+    """What minutes depend on, in words: CPUs that may be used, in what they run, memory and system."""
+    memory = memory_bytes()["MemTotal"] / 1e9
+    system = distribution()["name"]
+    return f"{usable_cpus()} × {cpu_model()} ({virtualisation()}), {memory:.1f} GB of memory, {system}"
+
+
+def _bytes_below(folder: Path) -> int:
+    """The bytes of all files in a directory."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def write_lines(folder: Path, lines: Sequence[Line], notes: Sequence[str] = ()) -> None:
@@ -141,5 +159,5 @@ def printed(made: Table) -> Printed:
     for line in made.lines:
         _, ladder, _, minutes, value, published, _, verdict = cells(line)
         shown.add_row(line.claim, ladder, value, published, verdict, minutes)
-    shown.caption = "mark and commands: paper.md; what is to hold of each claim: docs/PAPER.md"
+    shown.caption = "mark and commands: paper.md; when each claim counts as reproduced: docs/PAPER.md"
     return shown

@@ -27,38 +27,58 @@ class Value:
         estimate: with its 95 % interval; of something counted, both ends are the value itself.
         form: how it is written.
         unit: what it is of, if its name does not say it.
+        is_counted: whether it was counted over all there is, so that nothing of it is estimated.
     """
 
     estimate: Estimate
     form: str = ".3f"
     unit: str = ""
+    is_counted: bool = False
 
     @classmethod
-    def counted(cls, value: float, form: str = ".0f") -> Value:
+    def counted(cls, value: float, form: str = ".0f", unit: str = "") -> Value:
         """A figure that was counted, so that it has no uncertainty by sampling."""
-        return cls(Estimate(float(value), Interval(float(value), float(value))), form)
+        return cls(Estimate(float(value), Interval(float(value), float(value))), form, unit, True)
 
     @property
     def words(self) -> str:
-        """The figure with its interval, if it is an estimate that has one."""
+        """The figure with its interval and unit; of one without an interval, that it was counted."""
         value, ends = self.estimate
         told = f"{value:{self.form}}"
-        if ends is not None and ends.low < ends.high:
+        if ends is not None and not self.is_counted:
             told = f"{told} {between(ends, self.form)}"
-        return f"{told} {self.unit}".strip()
+        told = f"{told} {self.unit}".strip()
+        return f"{told} (counted)" if self.is_counted else told
 
 
 @dataclass(frozen=True)
 class Condition:
-    """That the whole 95 % interval of a figure lies above a bound, below one, or between two."""
+    """That the whole 95 % interval of a figure lies above a bound, below one, or between two.
+
+    Attributes:
+        figure: by its name among a claim's figures.
+        unit: of the bounds, which is the figure's.
+        is_counted: whether the figure is one that was counted, and so has no interval.
+    """
 
     figure: str
     above: float | None = None
     below: float | None = None
+    unit: str = ""
+    is_counted: bool = False
 
     @property
     def words(self) -> str:
-        if self.above is not None and self.below is not None:
+        return " ".join([self._bounds, *filter(None, [self.unit]), *(["(counted)"] * self.is_counted)])
+
+    @property
+    def _bounds(self) -> str:
+        both = self.above is not None and self.below is not None
+        if self.is_counted:
+            above = "" if self.above is None else f" > {self.above:g}"
+            below = "" if self.below is None else f" < {self.below:g}"
+            return f"{self.figure}{above}{' and' if both else ''}{below}"
+        if both:
             return f"interval of {self.figure} within {self.above:g} to {self.below:g}"
         if self.above is not None:
             return f"lower end of {self.figure} > {self.above:g}"

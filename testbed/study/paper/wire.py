@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from testbed.results.run import Run
 from testbed.results.statistics import Estimate, mean_of_seeds, share_interval
 from testbed.scenario.matrix import read_matrix
 from testbed.scenario.workload.trace_file import Request, write_trace
-from testbed.study.paper.recorded import Values
+from testbed.study.paper.recorded import OF_CLOUD, Values
 from testbed.study.paper.verdicts import NotTestable, Value
 from testbed.study.sweep.directory import SweepDirectory
 from testbed.study.sweep.points import Wanted
@@ -178,13 +179,35 @@ def doubts(runs: Sequence[Run]) -> str:
 
 
 def formula_and_wire(runs: Sequence[Run]) -> Values:
-    """Frames' bytes of RecServe over what the paper's formula counts, each byte once on a hop."""
+    """Frames' bytes of RecServe over what the paper's formula counts, each byte once on a hop.
+
+    With them the mean bytes of a request on all links, by the formula and by cause.
+    """
 
     def factor(run: Run) -> float:
-        figures = run.summary["methods"][METHOD]
-        return float(figures["frame_bytes"] / (figures["burden_paper_bytes"] / 2))
+        return float(run.summary["methods"][METHOD]["frame_bytes"] / _formula_bytes(run, METHOD))
 
-    return {"frames over formula": _over_seeds(runs, factor, ".2f")}
+    def of_request(bytes_of: Callable[[Run], float]) -> Value:
+        def mean(run: Run) -> float:
+            return bytes_of(run) / int(run.summary["methods"][METHOD]["requests"])
+
+        return _over_seeds(runs, mean, ",.1f", "B")
+
+    causes = {
+        part.replace("_", " "): of_request(partial(_cause_bytes, method=METHOD, part=part)) for part in PARTS
+    }
+    formula = of_request(lambda run: _formula_bytes(run, METHOD))
+    return {"frames over formula": _over_seeds(runs, factor, ".2f"), "formula": formula, **causes}
+
+
+def _formula_bytes(run: Run, method: str) -> float:
+    """What the paper's formula counts of a method, each byte once on a hop: it has each at both ends."""
+    return float(run.summary["methods"][method]["burden_paper_bytes"] / 2)
+
+
+def _cause_bytes(run: Run, method: str, part: str) -> int:
+    """What crossed all links of one cause, both ways."""
+    return int(run.links.loc[run.links["method"] == method, f"{part}_bytes"].sum())
 
 
 def savings(runs: Sequence[Run]) -> Values:
@@ -200,14 +223,14 @@ def savings(runs: Sequence[Run]) -> Values:
         return float(run.summary["methods"][METHOD]["frame_bytes_vs_cloud_only"])
 
     return {
-        "difference": _over_seeds(runs, lambda run: frames(run) - texts(run), "+.3f"),
-        "of frames": _over_seeds(runs, frames, ".3f"),
-        "of texts": _over_seeds(runs, texts, ".3f"),
+        "difference": _over_seeds(runs, lambda run: frames(run) - texts(run), "+.3f", OF_CLOUD),
+        "of frames": _over_seeds(runs, frames, ".3f", OF_CLOUD),
+        "of texts": _over_seeds(runs, texts, ".3f", OF_CLOUD),
     }
 
 
-def _over_seeds(runs: Sequence[Run], of: Callable[[Run], float], form: str) -> Value:
-    return Value(mean_of_seeds([of(run) for run in runs]), form)
+def _over_seeds(runs: Sequence[Run], of: Callable[[Run], float], form: str, unit: str = "") -> Value:
+    return Value(mean_of_seeds([of(run) for run in runs]), form, unit)
 
 
 def predicted(runs: Sequence[Run]) -> Values:
@@ -227,7 +250,7 @@ def predicted(runs: Sequence[Run]) -> Values:
     return {
         "counts that differ": Value.counted(differing),
         "of so many counts": Value.counted(counts),
-        "bytes in them": Value.counted(bytes_, ",.0f"),
+        "bytes in them": Value.counted(bytes_, ",.0f", "B"),
         "requests served elsewhere": Value.counted(elsewhere),
     }
 
@@ -237,9 +260,9 @@ def answered(runs: Sequence[Run]) -> Values:
     figures = [run.summary["methods"]["recserve"] for run in runs]
     total, served = (sum(each[name] for each in figures) for name in ("requests", "answered"))
     return {
-        "answered": Value(Estimate(served / total, share_interval(served, total)), ".4f"),
-        "past the tier": Value.counted(sum(each["skipped"] or 0 for each in figures)),
-        "best so far": Value.counted(sum(each["degraded"] or 0 for each in figures)),
+        "answered": Value(Estimate(served / total, share_interval(served, total)), ".4f", "of requests"),
+        "past the tier": Value.counted(sum(each["skipped"] or 0 for each in figures), unit="requests"),
+        "best so far": Value.counted(sum(each["degraded"] or 0 for each in figures), unit="requests"),
     }
 
 
@@ -250,15 +273,13 @@ def bytes_by_cause(runs: Sequence[Run]) -> list[dict[str, Any]]:
         return rows
     for name in runs[0].summary["methods"]:
         requests = sum(run.summary["methods"][name]["requests"] for run in runs)
-        paper = math.fsum(run.summary["methods"][name]["burden_paper_bytes"] for run in runs)
+        formula = math.fsum(_formula_bytes(run, name) for run in runs)
         for part in PARTS:
-            found = math.fsum(
-                int(run.links.loc[run.links["method"] == name, f"{part}_bytes"].sum()) for run in runs
-            )
+            found = sum(_cause_bytes(run, name, part) for run in runs)
             rows.append({
                 "method": name,
                 "cause": part.replace("_", " "),
                 "bytes_per_request": found / requests,
-                "formula_bytes_per_request": paper / 2 / requests,
+                "formula_bytes_per_request": formula / requests,
             })  # fmt: skip
     return rows

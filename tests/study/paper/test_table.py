@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -18,7 +20,8 @@ from testbed.results.statistics import paired_difference, ratio_of_means
 from testbed.scenario.matrix import read_matrix, write_matrix
 from testbed.study.paper import ladders as ladders_module
 from testbed.study.paper.claims import CLAIMS, Claim, Grid
-from testbed.study.paper.ladders import EMBEDDED, Ladder, opened
+from testbed.study.paper.ladders import EMBEDDED, OTHER_CLOUD, Ladder, opened
+from testbed.study.paper.lines import NO_OTHER_CLOUD
 from testbed.study.paper.make import make_table
 from testbed.study.paper.on_ladder import FAILURES
 from testbed.study.paper.options import Options, claims_named
@@ -26,6 +29,7 @@ from testbed.study.paper.table import Table, markdown
 from testbed.study.paper.verdicts import Condition, Value
 from testbed.study.what_if.predict import Wanted, what_if_grid
 from tests import ROOT, SCENARIOS
+from tests.study.paper.appendix import KEPT, by_hand, rows_of
 from tests.study.what_if.made import made_matrix
 
 MATRIX = SCENARIOS / "recorded" / "rotten_tomatoes.parquet"
@@ -123,9 +127,51 @@ def test_the_pages_table_has_these_figures_and_verdicts(table: tuple[Path, Table
     measured = [line for line in table[1].lines if line.values]
     assert len(measured) == 5
     for line in measured:
-        (row,) = re.findall(rf"^\| \[{line.claim}\].* \| {line.ladder} \| .*$", page, re.MULTILINE)
+        (row,) = (row for row in rows_of(page) if (row["claim"], row["ladder"]) == (line.claim, line.ladder))
         figures = "; ".join(f"{name} {value.words}" for name, value in line.values.items())
-        assert f"| {figures} | **{line.verdict}**" in row
+        assert row["value [95 %]"] == figures
+        assert (row["command"], row["mark"]) == (f"`{line.command}`", line.mark)
+        assert row["published"] == (line.published.replace("<", "&lt;") or "-")
+        assert row["verdict"].startswith(f"**{line.verdict}**")
+
+
+def test_units_and_whether_it_was_counted_are_the_same_in_value_and_condition(
+    table: tuple[Path, Table],
+) -> None:
+    for line in table[1].lines:
+        (claim,) = claims_named(line.claim)
+        for condition in claim.conditions("accuracy") if line.values else ():
+            value = line.values[condition.figure]
+            assert (value.unit, value.is_counted) == (condition.unit, condition.is_counted)
+            assert ("(counted)" in value.words) == value.is_counted == ("[" not in value.words)
+
+
+def test_of_two_tiers_another_cloud_is_not_testable(table: tuple[Path, Table]) -> None:
+    """RecServe sends up about β of any two models' requests, so that less than half is no finding."""
+    (line,) = (line for line in table[1].lines if line.claim == "cloud-model")
+    assert line.verdict == "not testable here"
+    assert line.why == NO_OTHER_CLOUD
+    assert line.values["burden"].estimate.value == pytest.approx(0.3, abs=0.03)
+
+
+def test_the_budgets_bytes_are_counted_by_hand(table: tuple[Path, Table]) -> None:
+    found = what_if_grid([MATRIX], ["budget"], ["share=0.3", "of=bytes"], Wanted(), Quiet())
+    levels, sizes = found.served[0][1], found.study.request_bytes
+    up = sum(int(size) for size, level in zip(sizes, levels, strict=True) if level > 0)
+    assert values(table[1], "budget")["bytes up"] == Value.counted(
+        up / int(sizes.sum()), ".3f", "of prompt bytes"
+    )
+
+
+def test_host_and_room_on_the_disk_are_noted(table: tuple[Path, Table]) -> None:
+    out, made_table = table
+    (host,) = (note for note in made_table.notes if note.startswith("host: "))
+    assert re.match(rf"host: {len(os.sched_getaffinity(0))} × .*\), [\d.]+ GB of memory, ", host)
+    text = (out / "paper.md").read_text()
+    noted = re.search(r"^- disk: ([\d.]+) MB in the directory of results$", text, re.MULTILINE)
+    assert noted is not None
+    below = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    assert float(noted[1]) == pytest.approx(below / 1e6, abs=0.06)
 
 
 def test_what_takes_the_wire_is_not_tested_without_it(table: tuple[Path, Table]) -> None:
@@ -135,17 +181,47 @@ def test_what_takes_the_wire_is_not_tested_without_it(table: tuple[Path, Table])
     table[1].check()
 
 
-def test_the_command_by_hand_is_one(table: tuple[Path, Table], tmp_path: Path) -> None:
-    (line,) = (line for line in table[1].lines if line.claim == "cloud-model")
-    out = tmp_path / "points.csv"
-    program, *words = shlex.split(line.by_hand)
+def points_by(command: str, out: Path) -> list[dict[str, str]]:
+    """The points that one of the testbed's own commands writes."""
+    program, *words = shlex.split(command)
     assert program == "testbed"
     done = subprocess.run(
         [sys.executable, "-m", "testbed.cli", *words, "--out", str(out)],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert str(line.values["burden"].estimate.value)[:10] in out.read_text()
+    with out.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_the_lines_command_by_hand_has_its_figure(table: tuple[Path, Table], tmp_path: Path) -> None:
+    (line,) = (line for line in table[1].lines if line.claim == "cloud-model")
+    (point,) = points_by(line.by_hand, tmp_path / "points.csv")
+    assert float(point["burden_paper_vs_cloud_only"]) == pytest.approx(line.values["burden"].estimate.value)
+
+
+POINTS = {
+    "better-than-casserve": 35, "better-than-colserve": 35, "beta": 3, "window": 5, "recursion-pays": 10,
+    "recursion-or-one-step": 20,
+}  # fmt: skip
+"""How many a claim's command has, where there are several."""
+
+
+@pytest.mark.parametrize(
+    ("claim", "when"),
+    [
+        pytest.param(claim, when, id=f"{claim.name}{when}".replace(" ", "-"))
+        for claim in CLAIMS
+        if isinstance(claim.evidence, Grid)
+        for when in by_hand(claim)
+    ],
+)
+def test_each_command_by_hand_of_the_appendix_is_one(claim: Claim, when: str, tmp_path: Path) -> None:
+    command = by_hand(claim)[when]
+    assert f"- By hand{when}: `{command}`\n" in KEPT.read_text()
+    write_matrix(made_matrix(120, ("device", "edge", "cloud", OTHER_CLOUD)), tmp_path / "made.parquet")
+    points = points_by(command.replace("MATRIX", f"{tmp_path}/made.parquet"), tmp_path / "out.csv")
+    assert len(points) == POINTS.get(claim.name, 1)
 
 
 def test_a_ladder_that_does_not_rise_is_refused_by_name(tmp_path: Path) -> None:
@@ -236,3 +312,22 @@ def test_a_wrong_name_is_one_sentence(words: tuple[str, ...], sentence: str) -> 
     assert done.returncode == 1
     assert done.stderr.startswith(sentence)
     assert done.stderr.count("\n") == 1
+
+
+def test_without_a_hub_it_says_so_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "HUB": "1",
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": "none",
+        "TESTBED_CACHE": "cache",
+    }.items():
+        monkeypatch.setenv(name, value if len(value) == 1 else str(tmp_path / value))
+    done = command("--no-wire", "--ladders", "sst2", "--claims", "below-half", "--out", str(tmp_path / "out"))
+    assert done.returncode == 1
+    *_, last = done.stderr.splitlines()
+    assert last.startswith(
+        "paper: no ladder can be had here: azizbarank/distilroberta-base-sst2-distilled cannot"
+    )
+    assert "Traceback" not in done.stderr + done.stdout
+    (line,) = json.loads((tmp_path / "out" / "paper.json").read_text())
+    assert line["verdict"] == "not testable here"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from testbed.study.paper.lines import line_of
 from testbed.study.paper.on_ladder import OnLadder
 from testbed.study.paper.options import Options
 from testbed.study.paper.phases import Phases
-from testbed.study.paper.verdicts import Condition, Value
+from testbed.study.paper.verdicts import Condition, Value, verdict_of
 from testbed.study.sweep.points import Point, points_of
 from tests import SCENARIOS
 from tests.study.sweep.made import doubt, made_sweep
@@ -99,7 +100,35 @@ def test_seeds_give_the_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         summary["methods"]["recserve"] |= {"frame_bytes": 1000 + 100 * point.seed, "burden_paper_bytes": 400}
 
     runs = wire.runs_of(made_sweep(tmp_path / "sweep", (), repeat=3, change=other))
-    (value,) = wire.formula_and_wire(runs).values()
+    value = wire.formula_and_wire(runs)["frames over formula"]
     # 1,100, 1,200 and 1,300 over 200: mean 6, and Student's 4.303 times 0.5 / sqrt(3).
     assert value.estimate.value == pytest.approx(6.0)
     assert value.estimate.interval == pytest.approx((6 - 1.2421, 6 + 1.2421), abs=1e-3)
+
+
+def test_who_was_answered_and_how_is_counted_over_both_readings(tmp_path: Path) -> None:
+    """Under one reading a tier is passed by, under the other the best answer so far is taken."""
+    told = {
+        1: {"requests": 300, "answered": 297, "skipped": None, "degraded": 40},
+        2: {"requests": 300, "answered": 300, "skipped": 25, "degraded": 2},
+    }
+
+    def other(point: Point, summary: dict[str, Any]) -> None:
+        summary["methods"]["recserve"] |= told[point.seed]
+
+    values = wire.answered(wire.runs_of(made_sweep(tmp_path / "sweep", (), repeat=2, change=other)))
+    share, total, z = 597 / 600, 600, 1.959964
+    middle = (share + z**2 / (2 * total)) / (1 + z**2 / total)
+    reach = z / (1 + z**2 / total) * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    assert values["answered"].estimate.value == pytest.approx(share)
+    assert values["answered"].estimate.interval == pytest.approx((middle - reach, middle + reach), abs=1e-6)
+    assert values["past the tier"] == Value.counted(25, unit="requests")
+    assert values["best so far"] == Value.counted(42, unit="requests")
+    (claim,) = (claim for claim in CLAIMS if claim.name == "unreachable")
+    conditions = claim.conditions("accuracy")
+    assert verdict_of(conditions, values) == ("reproduced", "")
+    without = {**values, "past the tier": Value.counted(0, unit="requests")}
+    assert verdict_of(conditions, without) == ("not", "contradicted: past the tier > 0 requests (counted)")
+    assert {condition.figure: (condition.unit, condition.is_counted) for condition in conditions} == {
+        name: (value.unit, value.is_counted) for name, value in values.items()
+    }
