@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from testbed.cli import audit, packets
@@ -14,7 +15,7 @@ from testbed.commands.study import compare, plan
 from testbed.errors import TestbedError
 from testbed.report.export import MADE_BY
 from testbed.results.audit import CUT_OFF
-from testbed.results.columns import LINKS, REQUESTS, Row
+from testbed.results.columns import TABLES, Row
 from testbed.results.directory import RunDirectory
 from testbed.results.run import Run
 from testbed.results.seals import FIGURES, PAGE, SUMS
@@ -39,13 +40,13 @@ def ended(tmp_path: Path) -> RunDirectory:
     asked = [row for row in rows if row["method"] == "recserve"]
     begun, never_asked = asked[:BEGUN], asked[BEGUN:]
     begun[-1] |= {"outcome": CUT_OFF, "answer": None, "tier": None, "correct": False}
-    directory.write_table("requests.parquet", [*others, *begun], REQUESTS)
+    write_table(directory, "requests.parquet", [*others, *begun])
     faithful = Run(directory).summary["faithful"]
     links, tiers = (directory.read_table(f"{name}.parquet") for name in ("links", "tiers"))
     for row in links:
         if row["method"] == "recserve":
             row["unattributed_bytes"] += text_bytes(never_asked, row["link"], row["direction"])
-    directory.write_table("links.parquet", links, LINKS)
+    write_table(directory, "links.parquet", links)
     summary = summarise(scenario, [*others, *begun], links, faithful, tiers)
     directory.write_json("summary.json", summary)
     manifest = directory.read_json("manifest.json")
@@ -58,6 +59,11 @@ def ended(tmp_path: Path) -> RunDirectory:
     directory.write_json("manifest.json", manifest)
     directory.seal()
     return directory
+
+
+def write_table(directory: RunDirectory, name: str, rows: Sequence[Row]) -> None:
+    """Write a table anew, with the columns that it had: a run of an older version has no others."""
+    directory.write_table(name, rows, pa.schema([TABLES[name].field(one) for one in directory.columns(name)]))
 
 
 def text_bytes(rows: Sequence[Row], link: str, direction: str) -> int:
@@ -139,11 +145,10 @@ def test_of_a_run_that_was_killed_it_says_that_nothing_was_judged(
 def test_an_audit_of_no_decision_says_so_and_fails(
     ended: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ended.write_table("requests.parquet", [], REQUESTS)
-    ended.write_table("links.parquet", [], LINKS)
-    (ended.path / "summary.json").unlink()
-    manifest = ended.read_json("manifest.json")
-    ended.write_json("manifest.json", manifest | {"status": "finished"})
+    write_table(ended, "requests.parquet", [])
+    write_table(ended, "links.parquet", [])
+    write_table(ended, "tiers.parquet", [])
+    ended.write_json("summary.json", ended.read_json("summary.json") | {"methods": {}})
     ended.seal()
     with pytest.raises(TestbedError, match="no decision was recorded, so that there was none to audit"):
         audit(ended.path)
