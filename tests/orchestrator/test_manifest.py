@@ -80,11 +80,16 @@ def test_nothing_says_that_a_run_goes_on_before_its_end_is_sure_to_be_written(
     directory = RunDirectory.create(tmp_path / "run", smoke.name)
     network, manifest, inputs = made(directory, smoke)
     assert [path.name for path in directory.path.iterdir()] == ["captures"], "SIGINT may come here"
-    reserve = Reserve(directory.path, 1 << 16)
-    with pytest.raises(KeyboardInterrupt), concluded(network, manifest, inputs, Measured(), reserve):
-        begun = directory.read_manifest()["status"]
-        raise KeyboardInterrupt
-    assert (begun, directory.read_manifest()["status"]) == ("running", "interrupted")
+    statuses = []
+
+    def interrupted() -> None:
+        with concluded(network, manifest, inputs, Measured(), Reserve(directory.path, 1 << 16)):
+            statuses.append(directory.read_manifest()["status"])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [*statuses, directory.read_manifest()["status"]] == ["running", "interrupted"]
     assert load_scenario(directory.path) == smoke
     assert directory.broken_seals() == []
 
