@@ -117,8 +117,8 @@ def merge(
         raise TestbedError(f"{what} left out; merge an unchanged copy, or run what is missing again")
     require_points(data.path, data.rows)
     if merged.early:
-        count = f"{len(merged.early)} of {data.rows['point'].nunique()} points"
-        raise TestbedError(f"{data.path}: {count} ended early, the first because: {merged.early[0]}")
+        early = f"{len(merged.early)} of {data.rows['point'].nunique()} points ended early"
+        raise TestbedError(f"{data.path}: {early}, the first because: {merged.early[0]}")
 
 
 def compare(

@@ -26,7 +26,7 @@ from testbed.results.shapes import told
 from testbed.results.shown import against_evidence
 from testbed.results.summary import plain_percentile, summarise
 from testbed.results.times import HOP_COLUMNS, NODE_COLUMNS, work_ms
-from testbed.results.whole import lacking, newer_columns, wrong_fidelity_schema
+from testbed.results.whole import lacking, lacking_rows, newer_columns, wrong_fidelity_schema
 from testbed.scenario.scenario import Scenario
 
 TOLERANCE_MS = 1e-6
@@ -56,6 +56,7 @@ def computed_anew(
     run = Recorded(directory, scenario, requests, decisions)
     yield from lacking(directory, scenario)
     yield from newer_columns(directory)
+    yield from lacking_rows(run)
     yield from (f"requests.parquet: {text}" for text in _requests(run))
     yield from (f"links.parquet: {text}" for text in _links(run))
     yield from (f"tiers.parquet: {text}" for text in _tiers(run))

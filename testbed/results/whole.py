@@ -5,12 +5,14 @@ Who takes a file away, or calls a run older than it is, takes away what its figu
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from testbed.results.columns import TABLES
 from testbed.results.directory import RunDirectory
 from testbed.results.ended import FINISHED
+from testbed.results.recorded import Recorded
 from testbed.results.seals import SUMS
 from testbed.results.shapes import TRACE
 from testbed.results.table_shapes import SINCE
@@ -44,6 +46,22 @@ def lacking(directory: RunDirectory, scenario: Scenario) -> Iterator[str]:
             for link in scenario.topology.links:
                 if directory.found_capture(method.name, link.name) is None:
                     yield f"captures/{method.name}/{link.name}.pcap is missing"
+
+
+def lacking_rows(run: Recorded) -> Iterator[str]:
+    """A sentence for each method of a run that finished of which a table has no row, and for each node."""
+    if run.directory.read_manifest()["status"] != FINISHED:
+        return
+    topology = run.scenario.topology
+    counted = {row["method"] for row in run.links or ()}
+    nodes = Counter((row["method"], row["node"]) for row in run.tiers or ())
+    for method in run.scenario.methods:
+        if run.links is not None and topology.links and method.name not in counted:
+            yield f"links.parquet: has no row of {method.name}"
+        for node in topology.nodes if run.tiers is not None else ():
+            if (times := nodes[method.name, node.name]) != 1:
+                rows = f"{times} rows" if times else "no row"
+                yield f"tiers.parquet: has {rows} of {node.name} under {method.name}"
 
 
 def newer_columns(directory: RunDirectory) -> Iterator[str]:

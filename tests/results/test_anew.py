@@ -271,6 +271,25 @@ def test_a_file_that_a_finished_run_has_is_told_if_it_is_gone(run: RunDirectory,
     assert audit_run(run).differences.count(f"{name} is missing") == 1
 
 
+@pytest.mark.parametrize(
+    ("table", "wanted"),
+    [
+        ("links.parquet", {"links.parquet: has no row of recserve"}),
+        (
+            "tiers.parquet",
+            {
+                f"tiers.parquet: has no row of {node} under recserve"
+                for node in ("device1", "device2", "cloud1")
+            },
+        ),
+    ],
+)
+def test_so_are_the_rows_of_a_method(run: RunDirectory, table: str, wanted: set[str]) -> None:
+    rows = [row for row in run.read_table(table) if row["method"] != "recserve"]
+    run.write_table(table, rows, TABLES[table])
+    assert wanted <= set(differences(run))
+
+
 @pytest.mark.parametrize(("name", "tells"), [("tiers.parquet", True), ("trace.jsonl", False)])
 def test_so_it_is_of_one_that_ended_early_as_far_as_it_came(
     run: RunDirectory, name: str, tells: bool
