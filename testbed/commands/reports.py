@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from testbed.commands.arguments import shown
-from testbed.commands.ended import told_first
+from testbed.commands.ended import require_points, told_first
 from testbed.commands.expected import Expect, read_expectations, require_expected
 from testbed.errors import TestbedError
 
@@ -136,12 +136,7 @@ def _report_sweep(path: Path, page: bool, style: tuple[float, int] | None) -> No
 
     data = show_sweep(SweepDirectory.open(path))
     draw_sweep(data, page=page, style=style)
-    rows = data.rows[data.rows["error"].notna()].drop_duplicates("point")
-    for status, words in (("damaged", "cannot be read"), ("failed", "failed"), ("waiting", "ended early")):
-        why = list(rows.loc[rows["status"] == status, "error"])
-        if why:
-            of = f"{len(why)} of {data.rows['point'].nunique()} points"
-            raise TestbedError(f"{path}: {of} {words}, the first because: {why[0]}")
+    require_points(data.path, data.rows)
 
 
 def show_sweep(directory: SweepDirectory) -> SweepData:

@@ -11,12 +11,13 @@ import typer
 from rich.console import Console
 
 from testbed.commands.arguments import ScenarioPath, listed_names, shown
-from testbed.commands.ended import told_first
+from testbed.commands.ended import points_told_first, require_points, told_first
 from testbed.commands.reports import FontSize, Width, draw_figures, draw_sweep, show_sweep, style_of
 from testbed.console import Reporter, widened
-from testbed.errors import TestbedError
+from testbed.errors import TestbedError, one_line
 
 if TYPE_CHECKING:
+    from testbed.report.figures.sweep_data import SweepData
     from testbed.results.frontier import Frontiers
     from testbed.scenario.scenario import Scenario
     from testbed.study.sweep.directory import SweepDirectory
@@ -63,7 +64,7 @@ def sweep(
 ) -> None:
     """Run a scenario at every combination of values, into one table. The same command goes on after a break.
 
-    Exit status 1 if a point failed; the others are run all the same.
+    Exit status 1 if a point failed or cannot be read; the others are run all the same.
     """
     from testbed.study.sweep.points import Shard, Wanted
     from testbed.study.sweep.run import failed
@@ -72,15 +73,16 @@ def sweep(
     part = None if shard is None else Shard.parse(shard)
     wanted = Wanted(scenario, settings or (), repeat, listed_names(methods), requests, seed, part)
     directory = run_sweep(wanted, out, Reporter(), on)
-    _finish(directory)
+    data = _finish(directory)
     if broken := failed(directory):
         raise TestbedError(
             f"{len(broken)} of {len(directory.points)} points failed, the first because: "
             f"{directory.failure(broken[0])}; the same command tries them again"
         )
+    require_points(data.path, data.rows)
 
 
-def _finish(directory: SweepDirectory) -> None:
+def _finish(directory: SweepDirectory) -> SweepData:
     """Print a sweep's tables, and write its frontiers and its page."""
     from testbed.study.frontiers import FRONTIER, write_frontiers
 
@@ -88,6 +90,7 @@ def _finish(directory: SweepDirectory) -> None:
     write_frontiers(data.frontiers, directory.path / FRONTIER)
     typer.echo(f"frontiers: {shown(directory.path / FRONTIER)}")
     draw_sweep(data, page=True)
+    return data
 
 
 def merge(
@@ -100,18 +103,22 @@ def merge(
 ) -> None:
     """Join shards of a sweep into one directory with all points. testbed sweep goes on with what is missing.
 
-    Exit status 1 if a run was left out because it is damaged.
+    Exit status 1 if a run was left out because it is damaged, or a point failed or ended early.
     """
     from testbed.study.sweep.merge import merge as merge_shards
 
     merged = merge_shards(shards, out, Reporter())
-    _finish(merged.directory)
     for sentence in merged.sentences:
-        typer.echo(sentence)
+        typer.echo(one_line(sentence))
+    data = _finish(merged.directory)
     if merged.damaged:
         count = len(merged.damaged)
         what = "a damaged run was" if count == 1 else f"{count} damaged runs were"
         raise TestbedError(f"{what} left out; merge an unchanged copy, or run what is missing again")
+    require_points(data.path, data.rows)
+    if merged.early:
+        early = f"{len(merged.early)} of {data.rows['point'].nunique()} points ended early"
+        raise TestbedError(f"{data.path}: {early}, the first because: {merged.early[0]}")
 
 
 def compare(
@@ -127,17 +134,22 @@ def compare(
 ) -> None:
     """Say what differs: of one run or sweep each method from each, of several each from the first.
 
-    Sweeps are compared at each of their settings, all seeds of it together.
+    Sweeps are compared at each of their settings, all seeds of it together. Exit status 1 if a run ended
+    early, or a point failed or did.
     """
     from testbed.report.comparison import compared_rows, print_comparison
     from testbed.results.directory import RunDirectory
     from testbed.study.sweep.compare import compare as compare_all
-    from testbed.study.sweep.directory import is_sweep
+    from testbed.study.sweep.directory import SweepDirectory, is_sweep
     from testbed.study.what_if.output import check_out, write_points
 
     if out is not None:
         check_out(out)
-    with told_first(*(RunDirectory.open(run) for run in runs if not is_sweep(run))):
+    sweeps = [run for run in runs if is_sweep(run)]
+    with (
+        told_first(*(RunDirectory.open(run) for run in runs if run not in sweeps)),
+        points_told_first(*map(SweepDirectory.open, sweeps)),
+    ):
         comparison = compare_all(runs, listed_names(methods), score)
         print_comparison(comparison, Console())
         if out is not None:
@@ -279,7 +291,7 @@ def what_if(
                 seed=seed,
                 emulated=False,
             )
-        if queues:
+        if queues:  # which no run is given with
             _tell_queues(loaded, reporter, out)
             return
         with told_first(*(() if measured is None else (measured,))):

@@ -31,16 +31,28 @@ _ASKED = "# file, and replays the trace that it describes; what was asked here i
 class Manifest:
     """The manifest of a run; the file is written again whenever something is added.
 
+    Nothing is written before :meth:`begin`, so that no file says that a run goes on which nobody will end.
+
+    Args:
+        made_by: the command, where no trace is replayed.
+
     Attributes:
         phases: how long each took so far; written when the run ends.
     """
 
-    def __init__(self, directory: RunDirectory, run_id: str, inputs: Inputs, parts: Parts) -> None:
+    def __init__(
+        self,
+        directory: RunDirectory,
+        run_id: str,
+        inputs: Inputs,
+        parts: Parts,
+        made_by: str | None = None,
+    ) -> None:
         image, models = parts.image, parts.models
         self.directory, self.run_id = directory, run_id
         self.sources = parts.sources
         self.phases = Phases()
-        self._replayed = inputs.judged
+        self._replayed, self._as_asked = inputs.judged, inputs.as_asked
         self._fields: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "status": RUNNING,
@@ -65,9 +77,13 @@ class Manifest:
                 **host_facts(),
                 "limits": {"shell": own_limits().to_json(), "containers": container_limits().to_json()},
             },
+            **({} if made_by is None else {"made_by": made_by}),
         }
+
+    def begin(self) -> None:
+        """Write both files; the scenario first, for it may find no room on the disk."""
+        self.directory.write_text(RESOLVED, self._head() + scenario_yaml(self._as_asked))
         self.add()
-        directory.write_text(RESOLVED, self._head() + scenario_yaml(inputs.as_asked))
 
     def _head(self) -> str:
         """What a person should know who opens the scenario's file."""

@@ -79,13 +79,14 @@ def run_on(network: HeldNetwork, scenario: Scenario, out: Path | None = None) ->
 def concluded(
     network: HeldNetwork, manifest: Manifest, inputs: Inputs, measured: Measured, room: Reserve
 ) -> Iterator[None]:
-    """Write to the manifest how the block ended, and conclude with what was measured until then.
+    """Begin the manifest, write to it how the block ended, and conclude with what was measured until then.
 
     ``room`` is kept on the disk for that.
     """
     status, ended_by = "failed", None
     try:
         with room:
+            manifest.begin()
             yield
         status = FINISHED
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,13 +19,14 @@ from pydantic import ValidationError
 from testbed.results.columns import SCHEMA_VERSION, Row
 from testbed.results.cost import is_priced, with_costs
 from testbed.results.directory import RunDirectory
-from testbed.results.fidelity import CLAIMS, SAME_NAMES, SCHEMA, evidence_of, judge
+from testbed.results.fidelity import CLAIMS, SAME_NAMES, evidence_of, judge
 from testbed.results.limits import Limits
 from testbed.results.recorded import TOLERANCE, Recorded, alike
 from testbed.results.shapes import told
 from testbed.results.shown import against_evidence
-from testbed.results.summary import summarise
+from testbed.results.summary import plain_percentile, summarise
 from testbed.results.times import HOP_COLUMNS, NODE_COLUMNS, work_ms
+from testbed.results.whole import lacking, lacking_rows, newer_columns, wrong_fidelity_schema
 from testbed.scenario.scenario import Scenario
 
 TOLERANCE_MS = 1e-6
@@ -34,8 +35,10 @@ PARTS = (
     "packet_header_bytes", "tcp_control_bytes", "retransmitted_bytes", "other_bytes",
 )  # fmt: skip
 """Columns of ``links.parquet`` that sum to the bytes of its frames, with those that are unaccounted."""
-_BY_ANOTHER_RULE = ("latency_ms", "latency_ms_ci", "latency_vs_cloud_only")
-"""What summaries of earlier schema versions have by rules of their time."""
+_TODAYS_INTERVALS = 5
+"""From which schema version on intervals of latencies are by today's rules."""
+_TODAYS_VERDICTS = 3
+"""From which ``schema`` of ``fidelity.json`` on verdicts are by today's rules; 4 counts waits otherwise."""
 
 
 def computed_anew(
@@ -51,6 +54,9 @@ def computed_anew(
         TestbedError: a file that is there is damaged.
     """
     run = Recorded(directory, scenario, requests, decisions)
+    yield from lacking(directory, scenario)
+    yield from newer_columns(directory)
+    yield from lacking_rows(run)
     yield from (f"requests.parquet: {text}" for text in _requests(run))
     yield from (f"links.parquet: {text}" for text in _links(run))
     yield from (f"tiers.parquet: {text}" for text in _tiers(run))
@@ -131,13 +137,14 @@ def _summary(run: Recorded) -> Iterator[str]:
         return
     judged = "made_by" not in run.directory.read_manifest()
     again = summarise(run.scenario, run.requests, run.links, {}, run.tiers, judged=judged)["methods"]
-    written = run.summary["methods"]
-    if run.directory.schema_version() < SCHEMA_VERSION:
-        written = {
-            method: {key: value for key, value in figures.items() if key not in _BY_ANOTHER_RULE}
-            for method, figures in written.items()
+    written, version = run.summary["methods"], run.directory.schema_version()
+    if version < SCHEMA_VERSION:
+        again = {name: _as_far_as(written.get(name, figures), figures) for name, figures in again.items()}
+    if version < _TODAYS_INTERVALS:
+        again = {
+            name: _by_older_rules(run.by_method[name], written[name], figures) if name in written else figures
+            for name, figures in again.items()
         }
-        again = _as_far_as(written, again)
     yield from _differences(written, again, "methods")
     if run.fidelity is not None and run.summary["faithful"] != run.fidelity["faithful"]:
         yield "its verdicts are not those of fidelity.json"
@@ -148,6 +155,21 @@ def _as_far_as(written: Any, again: Any) -> Any:
     if isinstance(written, dict) and isinstance(again, dict):
         return {key: _as_far_as(written[key], again[key]) for key in written if key in again}
     return again
+
+
+def _by_older_rules(rows: Sequence[Row], written: Mapping[str, Any], again: Mapping[str, Any]) -> Any:
+    """A method's figures computed again, with what is by another rule today as it is written.
+
+    That are the intervals of latencies, and which percentiles a sample is large enough for.
+    """
+    figures = {**again, "latency_ms_ci": written["latency_ms_ci"], "latency_ms": {**again["latency_ms"]}}
+    for name, value in written["latency_ms"].items():
+        if value is not None and name in figures["latency_ms"]:
+            figures["latency_ms"][name] = plain_percentile(rows, float(name.removeprefix("p")))
+    differs = written.get("latency_vs_cloud_only")
+    if differs and again["latency_vs_cloud_only"]:
+        figures["latency_vs_cloud_only"] = {**again["latency_vs_cloud_only"], "ci_ms": differs["ci_ms"]}
+    return figures
 
 
 def _differences(written: Any, again: Any, path: str) -> Iterator[str]:
@@ -171,11 +193,11 @@ def _fidelity(run: Recorded) -> Iterator[str]:
     for claim in CLAIMS:
         if bool(fidelity["faithful"][claim]) == bool(fidelity["reasons"][claim]):
             yield f"{claim} is {str(fidelity['faithful'][claim]).lower()}, and its reasons say otherwise"
-    schema = fidelity.get("schema")
-    if isinstance(schema, bool) or not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
-        yield f"schema is {schema!r}, and no version up to {SCHEMA}"
+    schema: Any = fidelity.get("schema")
+    if wrong := wrong_fidelity_schema(run.directory.schema_version(), schema):
+        yield wrong
         return
-    if schema < SCHEMA:  # its rules were others
+    if schema < _TODAYS_VERDICTS:
         return
     if lacking := [name for name in SAME_NAMES if name not in fidelity]:
         yield f"it lacks {', '.join(lacking)}, on which its verdicts rest"

@@ -43,7 +43,7 @@ def audit_run(directory: RunDirectory) -> Audit:
         known = directory.read_calibration(), directory.read_answers()
         audited = audit(scenario, rows, *known, incomplete(directory.read_manifest()))
         otherwise = _first_of(list(computed_anew(directory, scenario, rows, audited.decisions)))
-    return replace(audited, differences=(*broken, *audited.differences, *otherwise))
+    return replace(audited, differences=tuple(dict.fromkeys((*broken, *audited.differences, *otherwise))))
 
 
 def audit(

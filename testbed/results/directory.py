@@ -260,6 +260,13 @@ class RunDirectory:
             raise TestbedError(f"{self.path / name} cannot be read ({error}); the run is damaged") from error
         return [{**dict.fromkeys(wanted), **row} for row in rows]
 
+    def columns(self, name: str) -> list[str]:
+        """The names of the columns that a table has, known ones or not. Raises as :meth:`read_table`."""
+        try:
+            return list(pq.read_schema(self._file(name)).names)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise TestbedError(f"{self.path / name} cannot be read ({error}); the run is damaged") from error
+
     def read_trace(self, rows: Iterable[Row] = ()) -> list[Request]:
         """The requests that the run replayed. They are not checked again, so that no data set is needed.
 

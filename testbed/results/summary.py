@@ -144,7 +144,7 @@ def _latency(rows: Sequence[Row]) -> dict[str, Any]:
     A percentile that falls among the unanswered, or that the sample is too small for, is ``None``, and so is
     its interval in ``latency_ms_ci``; an upper end among the unanswered is ``None`` by itself.
     """
-    latencies_ms = [row["latency_ms"] if row["outcome"] == "answered" else math.inf for row in rows]
+    latencies_ms = _latencies_ms(rows)
     values: dict[str, float | None] = {}
     intervals: dict[str, list[float | None] | None] = {}
     for percent in PERCENTILES:
@@ -155,6 +155,17 @@ def _latency(rows: Sequence[Row]) -> dict[str, Any]:
         values[f"p{percent}"] = latency and latency.value
         intervals[f"p{percent}"] = interval_to_json(latency and latency.interval)
     return {"latency_ms": values, "latency_ms_ci": intervals}
+
+
+def plain_percentile(rows: Sequence[Row], percent: float) -> float | None:
+    """A percentile of the latencies of rows, however few they are; ``None`` if it is among the unanswered."""
+    with np.errstate(invalid="ignore"):
+        value = float(np.percentile(_latencies_ms(rows), percent))
+    return value if math.isfinite(value) else None
+
+
+def _latencies_ms(rows: Sequence[Row]) -> list[float]:
+    return [row["latency_ms"] if row["outcome"] == "answered" else math.inf for row in rows]
 
 
 def _explained(rows: Sequence[Row]) -> list[Row]:

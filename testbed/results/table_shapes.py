@@ -20,14 +20,16 @@ from testbed.scenario.topology import DIRECTIONS
 
 ROWS: dict[str, type] = dict(zip(TABLES, (RequestRow, LinkRow, TierRow, EventRow), strict=True))
 """By table, the class of its rows."""
-SINCE = {
-    "duplicated_frames": 2, "held_frames": 2, "waited_s": 2,
-    "made_up": 3, "prompt_bytes": 3,
-    "flow_payload_at_s": 4, "flow_attempts": 4, "score": 4, "degraded": 4, "skipped": 4,
-    "breaker_opened": 4, "breaker_refused": 4,
-    "batch_sizes": 6, "prompt_tokens": 6, "generated_tokens": 6, "cost": 6, "backend_ms": 6,
+SINCE: dict[str, dict[str, int]] = {
+    "requests.parquet": {
+        "made_up": 3, "prompt_bytes": 3, "score": 4, "degraded": 4, "skipped": 4,
+        "batch_sizes": 6, "prompt_tokens": 6, "generated_tokens": 6, "cost": 6, "backend_ms": 6,
+    },
+    "links.parquet": {"duplicated_frames": 2, "held_frames": 2},
+    "tiers.parquet": {"waited_s": 2, "breaker_opened": 4, "breaker_refused": 4},
+    "events.parquet": {"flow_payload_at_s": 4, "flow_attempts": 4},
 }  # fmt: skip
-"""From which schema version on all runs have a column; without an entry, from the first."""
+"""By table: from which schema version on all runs have a column; without an entry, from the first."""
 PER_NODE = (
     "confidences", "thresholds", "window_seqs", "window_lengths", "kept", "node_answers", "queue_ms",
     "inference_ms", "own_ms", "upstream_ms", "forward_errors", "repeats", "lives", "made_up", "skipped",
@@ -44,7 +46,7 @@ def wrong_columns(name: str, there: pa.Schema, wanted: Sequence[str], version: i
     """What of a table's columns is not as a run of that schema version has them, in a sentence."""
     for column in wanted:
         times = there.names.count(column)
-        if times > 1 or (times == 0 and SINCE.get(column, 1) <= version):
+        if times > 1 or (times == 0 and SINCE[name].get(column, 1) <= version):
             return f"has {times or 'no'} column{'s' * (times > 1)} {column}"
         if times and (found := there.field(column).type) != (kind := TABLES[name].field(column).type):
             return f"column {column} is of type {found}, not {kind}"
@@ -66,7 +68,7 @@ def _impossible(name: str, table: pa.Table, version: int) -> Iterator[str]:
     for column in table.column_names:
         values: Any = table[column].combine_chunks()
         hint = hints[column]
-        if values.null_count and not _may_be_null(hint) and SINCE.get(column, 1) <= version:
+        if values.null_count and not _may_be_null(hint) and SINCE[name].get(column, 1) <= version:
             yield f"column {column} has a null"
         if get_origin(hint) is list:
             values, hint = pc.list_flatten(values), get_args(hint)[0]

@@ -20,6 +20,7 @@ from testbed.orchestrator.method import MethodResult, run_method
 from testbed.orchestrator.reserve import Reserve
 from testbed.orchestrator.session import Session
 from testbed.results.audit import CUT_OFF, audit_run
+from testbed.results.columns import SCHEMA_VERSION
 from testbed.results.directory import RunDirectory
 from testbed.results.ended import ended_early, told
 from tests.orchestrator.emulation import emulated, scenario_of
@@ -46,7 +47,7 @@ def judged(session: Session, *results: MethodResult) -> dict[str, list[str]]:
     """The reasons against the run of these methods, which is concluded as one that was ended early."""
     measured = Measured(list(results))
     manifest = {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "status": "interrupted",
         "run_id": "brkn",
         "started_at": "2026-01-01T00:00:00+00:00",

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from testbed.errors import TestbedError
 from testbed.results.audit import audit_run
-from testbed.results.columns import TABLES
+from testbed.results.columns import SCHEMA_VERSION, TABLES
 from testbed.results.directory import RunDirectory
+from testbed.results.fidelity import SCHEMA
+from testbed.results.seals import SUMS
+from testbed.results.whole import FIDELITY_SCHEMAS
 from tests import ROOT
 
 RUN = ROOT / "tests" / "data" / "run-v6"
@@ -153,7 +156,7 @@ def _no_evidence(fidelity: dict[str, Any]) -> None:
         (_lateness, "lateness of cloud-only: p99_ms is 0.25, and requests.parquet gives "),
         (_outcomes, "outcomes of cloud-only are not those of requests.parquet"),
         (_frames, "device1-cloud1 up under cloud-only: frames is "),
-        (_of_no_schema, "schema is 99, and no version up to "),
+        (_of_no_schema, "schema is 99, and runs of schema version 6 have 3 or 4"),
         (_lacking, "it lacks quotas, on which its verdicts rest"),
         (_no_evidence, "its evidence is none: probes.recserve.1.link must be a"),
     ],
@@ -210,16 +213,127 @@ def test_what_scales_with_a_whole_table_is_found_too(run: RunDirectory) -> None:
     assert any(text.startswith("summary.json: methods.recserve.accuracy is") for text in found)
 
 
-def test_in_a_run_of_an_earlier_version_too(tmp_path: Path) -> None:
-    old = RunDirectory(Path(shutil.copytree(ROOT / "tests" / "data" / "run-v1", tmp_path / "old")))
+@pytest.fixture
+def old(tmp_path: Path) -> RunDirectory:
+    """A copy of a run of the first version, to be changed."""
+    return RunDirectory(Path(shutil.copytree(ROOT / "tests" / "data" / "run-v1", tmp_path / "old")))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("prompt_bytes", 1),
+        ("latency_ms.p50", 6.5),
+        ("latency_ms.p95", 20.0),
+        ("latency_vs_cloud_only.difference_ms", -9.0),
+    ],
+)
+def test_in_a_run_of_an_earlier_version_too(old: RunDirectory, path: str, value: float) -> None:
     summary = old.read_json("summary.json")
-    summary["methods"]["recserve"]["prompt_bytes"] -= 1
+    holder, (*above, last) = summary["methods"]["recserve"], path.split(".")
+    for step in above:
+        holder = holder[step]
+    holder[last] = value
     old.write_json("summary.json", summary)
     (found,) = differences(old)
-    assert found.startswith("summary.json: methods.recserve.prompt_bytes is")
+    assert found.startswith(f"summary.json: methods.recserve.{path} is {value}, and the tables give")
+
+
+def test_a_method_that_an_earlier_version_s_summary_lacks_is_found(old: RunDirectory) -> None:
+    summary = old.read_json("summary.json")
+    del summary["methods"]["recserve"]
+    old.write_json("summary.json", summary)
+    assert differences(old) == ("summary.json: methods.recserve is missing",)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "summary.json",
+        "fidelity.json",
+        "links.parquet",
+        "tiers.parquet",
+        "events.parquet",
+        "trace.jsonl",
+        "scenario.yaml",
+        "captures/recserve/device1-cloud1.pcap",
+    ],
+)
+def test_a_file_that_a_finished_run_has_is_told_if_it_is_gone(run: RunDirectory, name: str) -> None:
+    """What it would be held against goes with it, so that the change of a figure shows nowhere else."""
+    changed = json.loads(json.dumps(SUMMARY))
+    changed["methods"]["recserve"]["accuracy"] = 0.99
+    changed["faithful"] = dict.fromkeys(changed["faithful"], True)
+    run.write_json("summary.json", changed)
+    (run.path / name).unlink()
+    assert f"{name} is missing" in differences(run)
+    (run.path / SUMS).unlink()
+    assert audit_run(run).differences.count(f"{name} is missing") == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "wanted"),
+    [
+        ("links.parquet", {"links.parquet: has no row of recserve"}),
+        (
+            "tiers.parquet",
+            {
+                f"tiers.parquet: has no row of {node} under recserve"
+                for node in ("device1", "device2", "cloud1")
+            },
+        ),
+    ],
+)
+def test_so_are_the_rows_of_a_method(run: RunDirectory, table: str, wanted: set[str]) -> None:
+    rows = [row for row in run.read_table(table) if row["method"] != "recserve"]
+    run.write_table(table, rows, TABLES[table])
+    assert wanted <= set(differences(run))
+
+
+@pytest.mark.parametrize(("name", "tells"), [("tiers.parquet", True), ("trace.jsonl", False)])
+def test_so_it_is_of_one_that_ended_early_as_far_as_it_came(
+    run: RunDirectory, name: str, tells: bool
+) -> None:
+    early: dict[str, Any] = {"status": "interrupted", "ended_by": None, "broken_off": []}
+    run.write_json("manifest.json", run.read_json("manifest.json") | early)
+    (run.path / name).unlink()
+    assert (f"{name} is missing" in differences(run)) == tells
 
 
 def test_a_run_that_never_ended_lacks_files_and_is_audited_as_far_as_it_came(run: RunDirectory) -> None:
+    run.write_json("manifest.json", run.read_json("manifest.json") | {"status": "running"})
     for name in ("summary.json", "fidelity.json", "tiers.parquet"):
         (run.path / name).unlink()
     assert differences(run) == ()
+
+
+def test_a_run_that_is_called_older_than_its_tables_is_told_and_still_audited(run: RunDirectory) -> None:
+    run.write_json("manifest.json", run.read_json("manifest.json") | {"schema_version": 5})
+    changed = json.loads(json.dumps(SUMMARY))
+    changed["methods"]["recserve"]["latency_ms"]["p50"] /= 2
+    run.write_json("summary.json", changed)
+    columns, p50, schema = differences(run)
+    assert columns == (
+        "requests.parquet: has batch_sizes, prompt_tokens, generated_tokens, cost, backend_ms, and runs of "
+        "schema version 5, as manifest.json has it, have no such columns"
+    )
+    assert p50.startswith("summary.json: methods.recserve.latency_ms.p50 is ")
+    assert schema == "fidelity.json: schema is 3, and runs of schema version 5 have 2"
+
+
+@pytest.mark.parametrize("schema", [1, 2, 3, 4, True, None])
+def test_verdicts_that_are_called_older_are_told_or_given_again(run: RunDirectory, schema: Any) -> None:
+    fidelity = run.read_json("fidelity.json")
+    run.write_json("fidelity.json", fidelity | {"schema": schema})
+    wanted = {f"fidelity.json: schema is {schema!r}, and runs of schema version 6 have 3 or 4"}
+    assert set(differences(run)) == (set() if schema in (3, 4) else wanted)
+    _verdict(fidelity)
+    run.write_json("fidelity.json", fidelity | {"schema": schema})
+    run.write_json("summary.json", SUMMARY | {"faithful": fidelity["faithful"]})
+    (found,) = differences(run)
+    assert found in wanted or found.startswith("fidelity.json: latency is true, and its evidence speaks")
+
+
+def test_every_schema_version_has_verdicts_of_known_schemas() -> None:
+    assert list(FIDELITY_SCHEMAS) == list(range(1, SCHEMA_VERSION + 1))
+    assert max(FIDELITY_SCHEMAS[SCHEMA_VERSION]) == SCHEMA

@@ -409,7 +409,8 @@ def timed(row: Row) -> Row:
 @pytest.fixture
 def sealed(tmp_path: Path, scenario: Scenario, rows: list[Row]) -> RunDirectory:
     directory = RunDirectory.create(tmp_path / "run", "simulated")
-    manifest = {"schema_version": SCHEMA_VERSION, "status": "finished", "run_id": "sim", "started_at": "now"}
+    # One that finished has verdicts, a summary and a capture of each link too.
+    manifest = {"schema_version": SCHEMA_VERSION, "status": "failed", "run_id": "sim", "started_at": "now"}
     directory.write_json("manifest.json", {**manifest, "scenario": scenario.model_dump(mode="json")})
     directory.write_json(CALIBRATION, calibrate(scenario))
     directory.write_json(ANSWERS, answers(scenario, 200))

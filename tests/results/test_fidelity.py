@@ -102,6 +102,23 @@ def test_nothing_shown_is_nothing_believed() -> None:
     assert "the links were not measured before the replay" in verdict.reasons["latency"]
 
 
+def test_a_run_that_ended_before_any_replay_has_that_one_reason_against_everything() -> None:
+    changed = ChangedFile("methods.mine.policy", "mine.py", "was changed or replaced")
+    early = Evidence(accounts=[], outcomes=[], not_replayed=["mine"], audit=Audit(0), changed_files=[changed])
+    verdict = judge(early)
+    assert not any(verdict.faithful.values())
+    assert {claim: reasons[0] for claim, reasons in verdict.reasons.items()} == dict.fromkeys(
+        CLAIMS, "no method was replayed"
+    )
+    assert {claim for claim in CLAIMS if len(verdict.reasons[claim]) > 1} == {"decisions"}
+    assert verdict.notes == ()
+
+
+def test_a_run_that_ended_after_a_method_is_judged_by_that_one() -> None:
+    verdict = judge(replace(SOUND, not_replayed=["mine"]))
+    assert only("quality", verdict) == "mine was not replayed"
+
+
 @pytest.mark.parametrize(
     ("account", "words"),
     [

@@ -158,8 +158,7 @@ def _use_and_record(
     parts, (method,) = network.parts(inputs), inputs.scenario.methods
     inputs = replace(inputs, notes=[*inputs.notes, _told(use)])
     directory = RunDirectory.create(out, inputs.scenario.name)
-    manifest = Manifest(directory, str(network.run_id), inputs, parts)
-    manifest.add(made_by=use.command)
+    manifest = Manifest(directory, str(network.run_id), inputs, parts, made_by=use.command)
     measured = Measured(inputs=_as_asked(inputs, Asked(0.0), manifest.run_id))
     with (
         concluded(

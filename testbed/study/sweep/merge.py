@@ -16,7 +16,7 @@ from testbed.results.directory import RunDirectory
 from testbed.results.fidelity import JUDGED, is_pending
 from testbed.study.sweep.directory import SweepDirectory
 from testbed.study.sweep.points import Point, Shard
-from testbed.study.sweep.table import write_table
+from testbed.study.sweep.table import broken_off, write_table
 
 
 @dataclass
@@ -28,6 +28,7 @@ class Merged:
         damaged: a sentence for each run that was left out, since it is not as it was left.
         absent: shards of which nothing was there.
         missing: points that wait to be run, those of absent shards too.
+        early: of these, what ended each that was begun, with its run directory.
         pending: points whose links were not measured yet after them, when they were merged.
     """
 
@@ -35,6 +36,7 @@ class Merged:
     damaged: list[str] = field(default_factory=list)
     absent: list[Shard] = field(default_factory=list)
     missing: list[Point] = field(default_factory=list)
+    early: list[str] = field(default_factory=list)
     pending: list[Point] = field(default_factory=list)
 
     @property
@@ -47,7 +49,7 @@ class Merged:
             "false; merge again when that shard has ended"
         )
         said = [(self.missing, waiting), (self.pending, unjudged)]
-        return [*self.damaged, *shards, *(sentence for points, sentence in said if points)]
+        return [*self.early, *self.damaged, *shards, *(sentence for points, sentence in said if points)]
 
 
 def merge(shards: Sequence[Path], out: Path, reporter: Reporter) -> Merged:
@@ -77,6 +79,8 @@ def merge(shards: Sequence[Path], out: Path, reporter: Reporter) -> Merged:
     write_table(whole)
     merged.absent = _absent(parts)
     merged.missing = [point for point in points if not whole.finished(point) and whole.failure(point) is None]
+    begun = [part.run_path(point) for point in merged.missing for part in parts]
+    merged.early = [f"{run}: {why}" for run in begun if (why := broken_off(run)) is not None]
     merged.pending = [point for point in points if whole.finished(point) and _pending(whole.run_path(point))]
     return merged
 

@@ -60,10 +60,10 @@ def _rows(sweep: SweepDirectory, point: Point) -> Iterator[dict[str, Any]]:
     elif (why := sweep.failure(point)) is not None:
         yield {**about, "status": "failed", "error": why}
     else:
-        yield {**about, "error": _broken_off(sweep.run_path(point))}
+        yield {**about, "error": broken_off(sweep.run_path(point))}
 
 
-def _broken_off(run: Path) -> str | None:
+def broken_off(run: Path) -> str | None:
     """What ended a run that waits to be run again, if it was begun."""
     with suppress(TestbedError):
         return ended_early(RunDirectory.open(run))
