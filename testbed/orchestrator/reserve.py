@@ -57,7 +57,7 @@ class Reserve:
         except OSError as error:
             path.unlink(missing_ok=True)
             raise TestbedError(f"{path}: {error.strerror}; make room on that disk and run again") from error
-        self._counts_files = os.statvfs(self._directory).f_favail > 0  # where not, it has made one all the same
+        self._counts_files = os.statvfs(self._directory).f_favail > 0  # if not, it made one all the same
         self._thread.start()
         return self
 

@@ -54,8 +54,8 @@ def plain_output(found: object) -> Output:
     Its confidence stays as it is, for :func:`tiers.confidence.confidence_in` to look at.
 
     Raises:
-        ValueError: it is no :class:`Output`, one of its values is not what it must be, or the answer is longer
-            than whoever asks reads.
+        ValueError: it is no :class:`Output`, one of its values is not what it must be, or the answer is
+            longer than whoever asks reads.
     """
     if not isinstance(found, Output):
         raise ValueError(f"the model gave an answer of type {type(found).__name__}, and no Output")
