@@ -98,6 +98,9 @@ ODD: dict[str, Callable[[], Any]] = {
     "memory": raising(MemoryError()),
     "nameless": raising(Nameless()),
     "half said": raising(ValueError(HALF)),
+    "half a field": raising(RequestError(400, "invalid_request", "no", HALF)),
+    "no field": raising(RequestError(400, "invalid_request", 5, object())),  # type: ignore[arg-type]
+    "long said": raising(RequestError(500, "malformed", "x" * (MAX_ANSWER_BYTES + 1))),
     "another kind": raising(RequestError(200, HALF, HALF)),  # type: ignore[arg-type]
 }
 DECISIONS: dict[str, Callable[[], Any]] = {
