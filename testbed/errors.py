@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 MAX_SENTENCE = 2000
 """Characters. A message quotes what it found, which may be a whole file."""
 _LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
+_DISK_FULL = {errno.ENOSPC: "no space left", errno.EDQUOT: "disk quota exceeded"}
+"""With the words that others say it by; "quota exceeded" alone may be a registry's, of downloads."""
 
 
 class TestbedError(Exception):
@@ -38,9 +41,21 @@ def one_line(text: str, longest: int = MAX_SENTENCE) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
+def disk_full_errno(error: BaseException) -> int | None:
+    """``ENOSPC`` if an error means that a disk is full, ``EDQUOT`` if a quota is used up; else ``None``.
+
+    Docker, safetensors and Arrow have classes of their own for it, with words alone.
+    """
+    number = getattr(error, "errno", None)
+    if number in _DISK_FULL:
+        return int(number)
+    words = str(error).lower()
+    return next((number for number, said in _DISK_FULL.items() if said in words), None)
+
+
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error means that a disk is full; Docker, safetensors and Arrow have classes of their own."""
-    return "no space left" in str(error).lower()
+    """Whether an error means that a disk has no room for us: it is full, or a quota on it is used up."""
+    return disk_full_errno(error) is not None
 
 
 @contextmanager

@@ -227,7 +227,7 @@ install_torch() {
         [ -n "${TORCH_INDEX_URL:-}" ] || [[ $wheel == *+* ]] ||
             fail "${wheel##*/} is none of the files that requirements.lock knows; check pip's index and try again"
         echo "    ${wheel##*/} is not checked: requirements.lock has no hash of it"
-        sed -E 's|//[^/@]*@|//|' <<<"$from" >"$venv/torch-origin"
+        sed -E 's|//[^/]*@|//|' <<<"$from" >"$venv/torch-origin"
     fi
     watched "${wheel##*/}" 1200 "${pip[@]}" install --no-deps --no-compile "$wheel" ||
         fail "pip could not install ${wheel##*/}; make room or mend what it says, and try again"

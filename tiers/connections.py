@@ -32,7 +32,8 @@ class Limits:
     """From a request's first byte to the last of its head."""
     pause_s: float = 60
     """Without a byte more of a body, or a byte of an answer taken. A request that has said its deadline may
-    pause until then, so that a run whose link is cut for a while is none the worse for it."""
+    pause until then, so that a run whose link is cut for a while is none the worse for it, but for no longer
+    than :attr:`whole_s`: anybody may say a deadline."""
     whole_s: float = 600
     """From a request's first byte to its last, and for an answer likewise; the deadline, if that is later."""
     linger_s: float = 5
@@ -40,6 +41,10 @@ class Limits:
     held_bytes: int = 32 << 20
     """Of bodies in all, whether they are whole or not."""
     connections: int = 10_000
+
+    def pause_until_s(self, deadline_s: float) -> float:
+        """How long a request that said this deadline may be without a byte more, or its answer untaken."""
+        return max(self.pause_s, min(deadline_s, self.whole_s))
 
 
 _Channel: Any = HTTPChannel
@@ -161,7 +166,7 @@ class Connection(_Channel):  # type: ignore[misc]
         if self._lingers_since_s is not None:
             late = now_s - self._lingers_since_s > limits.linger_s
         elif self.total_outbufs_len:
-            patience_s = max(limits.pause_s, self.deadline_s)
+            patience_s = limits.pause_until_s(self.deadline_s)
             late = still_s > patience_s or since_s > max(limits.whole_s, self.deadline_s)
         elif self.requests:
             self.began_s = self.moved_s = now_s  # the server's turn: nothing is read meanwhile
@@ -181,7 +186,7 @@ class Connection(_Channel):  # type: ignore[misc]
                 self.refuse(_TimedOut(f"the head must be whole within {limits.head_s:g} s"))
             return
         deadline_s = min(request.deadline_s, limits.idle_s)
-        if still_s > max(limits.pause_s, deadline_s):
+        if still_s > limits.pause_until_s(deadline_s):
             self.refuse(_TimedOut(f"no byte of the body came for {still_s:.0f} s"))
         elif since_s > max(limits.whole_s, deadline_s):
             self.refuse(_TimedOut(f"the body must be whole within {limits.whole_s:g} s"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiers.plain import told
-from tiers.protocol import ErrorKind, encode_json
+from tiers.protocol import MAX_ANSWER_BYTES, ErrorKind, encode_json
 
 
 class ConfigError(Exception):
@@ -69,13 +69,25 @@ def inference_failed(error: BaseException) -> RequestError:
     """An error 500: a model, a confidence or a policy raised ``error``, which ends this request alone.
 
     What says that the request itself is not as it must be (:func:`invalid`), or that there is no answer
-    (``malformed``), stays as it is.
+    (``malformed``), stays as it is, if it can be told: a plug-in may have put anything into it.
     """
-    if isinstance(error, RequestError) and (error.status, error.kind) in _SAID_BY_MODELS:
+    if (
+        isinstance(error, RequestError)
+        and (error.status, error.kind) in _SAID_BY_MODELS
+        and _can_be_told(error)
+    ):
         return error
     failed = RequestError(500, "inference", told(error))
     failed.__cause__ = error
     return failed
+
+
+def _can_be_told(error: RequestError) -> bool:
+    """Whether an error has JSON, of no more bytes than are read of it."""
+    try:
+        return len(error.body) <= MAX_ANSWER_BYTES
+    except Exception:
+        return False
 
 
 def defect(node: str) -> RequestError:

@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from tiers.protocol import encode_json
+
 Value = TypeVar("Value")
 
 MOST = 2**53
@@ -31,6 +33,19 @@ def text(value: object, what: str) -> str:
     except UnicodeEncodeError as error:
         raise ValueError(f"{what} is no text that UTF-8 can hold ({error.reason})") from None
     return str.__str__(value)
+
+
+def bounded_text(value: object, what: str, most_bytes: int) -> str:
+    """A text that takes no more than so many bytes where it travels, and where it is recorded: as JSON.
+
+    Raises:
+        ValueError: it is none, or a longer one.
+    """
+    plain = text(value, what)
+    size_bytes = len(encode_json(plain))
+    if size_bytes > most_bytes:
+        raise ValueError(f"{what} takes {size_bytes:,} bytes as JSON, and {most_bytes:,} are the most")
+    return plain
 
 
 def number(value: object, what: str) -> float:

@@ -16,7 +16,8 @@ CONTROL_PREFIX = "/control"
 """Answered to the node's own loopback address alone."""
 
 MAX_ANSWER_BYTES = 8 << 20
-"""What is read of a tier's answer, by the tier below or by the orchestrator."""
+"""What is read of a tier's answer, by the tier below or by the orchestrator; and what a model's own may take
+as JSON, so that a record of it is read, too."""
 COUNT_KEY = "records"
 """The one key of the last line that a node tells of its records: how many lines came before it."""
 

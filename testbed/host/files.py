@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from testbed.errors import TestbedError, is_disk_full
+from testbed.errors import TestbedError, disk_full_errno
 
 
 def without_waiting(path: str, flags: int) -> int:
@@ -85,7 +84,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         with suppress(OSError):
             scratch.unlink(missing_ok=True)
-        number = errno.ENOSPC if is_disk_full(error) else error.errno
+        number = disk_full_errno(error) or error.errno
         if number is None:
             raise
         raise OSError(number, os.strerror(number), str(path)) from error

@@ -20,7 +20,7 @@ INSTALLER = "pip==26.0 --hash=sha256:98436feffb9e31bc9339cf369fd55d3331b1580b6a6
 """Installs the wheels in the image, run from its wheel, so that the base needs no pip."""
 TORCH_ORIGIN = "torch-origin"
 """A file, beside wheels and in the host's environment: where torch is from, if the lock has no hash of it."""
-TORCH = re.compile(r"^(torch==\S+)(?: \\\n.*)*\n", re.MULTILINE)
+TORCH = re.compile(r"^(torch==\S+)(?: \\\n[^\\\n]*)*\n", re.MULTILINE)
 """Torch's pin in a lock, with its hashes."""
 OWN_SETTINGS = "pip's own settings"
 
@@ -83,7 +83,7 @@ def _check_torch(fetched: Path, known: str, index: str | None, report: Report) -
             "check pip's index and try again"
         )
     report(f"{wheel.name} is not checked: tiers/requirements.lock has no hash of it")
-    (fetched / TORCH_ORIGIN).write_text(re.sub("//[^/@]*@", "//", index) if index else OWN_SETTINGS)
+    (fetched / TORCH_ORIGIN).write_text(re.sub("//[^/]*@", "//", index) if index else OWN_SETTINGS)
 
 
 def _platforms() -> list[str]:

@@ -169,6 +169,16 @@ class Network:
         """Raise a TestbedError that says why, with its last words, if a container has ended."""
         self._require_running(self.net.hosts)
 
+    def why_ended(self, container_id: str) -> str:
+        """Why the container of that id has ended, with its last words; nothing if it has not."""
+        try:
+            for host in self.net.hosts:
+                if isinstance(host, TierHost) and host.container.id == container_id:
+                    host.require_running()
+        except TestbedError as error:
+            return str(error)
+        return ""
+
     def settings(self) -> dict[str, Any]:
         """The link process's and the nodes' settings, for the manifest."""
         return {

@@ -171,7 +171,9 @@ def observe(
         probe_watch, cpu_watch = ProbeWatch(session.probes), CpuWatch()
         at_start, start_offset_ns = _usage(session), _clock_offset_ns()
         asked = {event.target for event in session.inputs.scenario.events if isinstance(event, NodeEvent)}
-        standstill = StandstillWatch(session.groups, network.relays, tell=session.reporter.say, asked=asked)
+        standstill = StandstillWatch(
+            session.groups, network.relays, tell=session.reporter.say, asked=asked, why=network.why_ended
+        )
         with standstill, probe_watch, cpu_watch, run_delay_watch(session.groups.values()):
             traffic = asking() if asking else _replay(session, method, spec, progress, ahead, broken)
             _hold_signals(session, method, broken)

@@ -20,6 +20,8 @@ from testbed.host.processes.signals import interrupt_main, undisturbed
 RESERVE = ".reserve"
 """The file that takes up the room; no name of a sealed file begins with a dot."""
 LEAST_FREE_BYTES = 256 << 10
+LEAST_FREE_FILES = 64
+"""A run's last words are some ten files, each of which is a second one until it is whole."""
 LOOKED_EVERY_S = 0.2
 T = TypeVar("T")
 
@@ -41,7 +43,8 @@ class Reserve:
     def __init__(self, directory: Path, size_bytes: int) -> None:
         self._directory, self._size_bytes = directory, size_bytes
         self._ended = threading.Event()
-        self._is_full = False
+        self._lack: str | None = None
+        self._counts_files = True
         self.was_needed = False
         self._thread = threading.Thread(target=self._watch, name="disk-watch", daemon=True)
         self._interrupts = threading.current_thread() is threading.main_thread()
@@ -54,6 +57,7 @@ class Reserve:
         except OSError as error:
             path.unlink(missing_ok=True)
             raise TestbedError(f"{path}: {error.strerror}; make room on that disk and run again") from error
+        self._counts_files = os.statvfs(self._directory).f_favail > 0  # if not, it made one all the same
         self._thread.start()
         return self
 
@@ -63,10 +67,10 @@ class Reserve:
         with undisturbed(forget=True) as arrived:
             self._ended.set()
             self._thread.join()
-        if self._is_full:
+        if self._lack is not None:
             self.close()
             raise TestbedError(
-                f"{self._directory}: no space left on its disk while the run went on; make room and run again"
+                f"{self._directory}: {self._lack} on its disk while the run went on; make room and run again"
             ) from error
         for number in arrived[:1]:  # none of ours
             signal.raise_signal(number)
@@ -96,8 +100,15 @@ class Reserve:
                 found = os.statvfs(self._directory)
             except OSError:  # it has gone, and whoever writes there says so
                 return
-            if found.f_bavail * found.f_frsize < LEAST_FREE_BYTES:
-                self._is_full = True
+            self._lack = self._lack_in(found)
+            if self._lack is not None:
                 if self._interrupts:
                     interrupt_main()
                 return
+
+    def _lack_in(self, found: os.statvfs_result) -> str | None:
+        if found.f_bavail * found.f_frsize < LEAST_FREE_BYTES:
+            return "no space left"
+        if self._counts_files and found.f_favail < LEAST_FREE_FILES:
+            return "no room for more files (inodes)"
+        return None

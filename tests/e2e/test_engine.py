@@ -102,7 +102,9 @@ def test_an_engine_that_dies_ends_requests_as_inference_and_then_the_run(tmp_pat
         container.kill()
         said = rest_of_output(process)
         assert process.wait(60) == 1
-    assert "the engine of cloud1 has ended (exit status 137, SIGKILL)" in said
+    why = "the engine of cloud1 has ended (exit status 137, SIGKILL)"
+    ended = r"cloud1's engine has ended at [\d:]{8} UTC, and requests to it fail from now on"
+    assert len(re.findall(f"{ended}: {re.escape(why)}", said)) == 1
     assert "Traceback" not in said
     rows = read(out, "requests.parquet")
     assert {row["method"] for row in rows} == {"cloud-only"}

@@ -82,6 +82,7 @@ def test_torch_alone_can_be_taken_out_of_the_lock() -> None:
     assert found[0].startswith(f"{found[1]} \\\n")
     assert rest.splitlines() == [line for line in text.splitlines() if line not in found[0].splitlines()]
     assert "torch==" not in rest
+    assert not re.search(r"[^\\]\n *--hash", rest)  # a hash of torch's that is left belongs to no pin
 
 
 @pytest.mark.root

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from testbed.host.cgroup import ContainerGroup
+from testbed.host.cgroup import ContainerGroup, NodeGroup
 from testbed.host.standstill import any_is_stopped, is_frozen
 from testbed.orchestrator.watch import standstill
-from testbed.orchestrator.watch.standstill import Seen, StandstillWatch
+from testbed.orchestrator.watch.standstill import MOST_TOLD, Seen, StandstillWatch
 from tests.host.control_groups import remove_group
 from tests.host.test_cgroup import ID, write
 
@@ -137,6 +138,36 @@ def test_what_stands_still_unasked_is_said_once(
             )
         os.kill(pid, signal.SIGCONT)
     assert told == said
+
+
+@pytest.mark.parametrize(("count", "rest"), [(1, 0), (MOST_TOLD, 0), (MOST_TOLD + 3, 1)])
+def test_a_container_that_ends_is_told_of_once_while_it_happens_with_why(
+    tmp_path: Path, count: int, rest: int
+) -> None:
+    ids = [f"{number:064x}" for number in range(count + 1)]
+    (tmp_path / "cgroup.controllers").write_text("cpu\n")
+    (tmp_path / "mountinfo").write_text(f"30 23 0:26 / {tmp_path} rw - cgroup2 cgroup2 rw\n")
+    groups = {}
+    for number, each in enumerate(ids):
+        write(tmp_path / "docker" / each, cpu_stat="usage_usec 1\n", cgroup_procs="")
+        groups[f"edge{number}"] = NodeGroup(ContainerGroup(each, tmp_path / "mountinfo"))
+    told: list[str] = []
+
+    def why(container_id: str) -> str:
+        return f"exit status {int(container_id, 16)}"
+
+    asked = [*groups]  # a pause, or a tier's end: its container stays
+    with StandstillWatch(groups, {}, interval_s=0.01, tell=told.append, asked=asked, why=why) as watch:
+        for each in ids[1:]:
+            shutil.rmtree(tmp_path / "docker" / each)
+        assert becomes(lambda: len(told), min(count, MOST_TOLD) + rest)
+        told_meanwhile = list(told)
+        time.sleep(0.1)
+    assert told == told_meanwhile
+    said = r"edge(\d+) has ended at \d\d:\d\d:\d\d UTC, and requests to it fail from now on: exit status \1"
+    assert all(re.fullmatch(said, one) for one in told[: len(told) - rest])
+    assert told[len(told) - rest :] == ["more containers have ended, and are not named one by one"] * rest
+    assert watch.seen["edge0"].cpus
 
 
 @contextmanager

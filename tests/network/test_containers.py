@@ -223,6 +223,8 @@ def test_a_container_that_ends_is_told_with_why_and_its_last_words_which_are_kep
             "the container of edge1 has ended (exit status 137, out of memory: it has 32 MiB; give its tier "
             f'more); its last words: "I take  [31m all"; {later}/edge1.log has more'
         )
+        assert network.why_ended(str(edge.container.id)) == str(ended.value)
+        assert network.why_ended(str(network.node("cloud1").container.id)) == ""
         said = r"device1 has ended \(exit status 139, SIGSEGV\).*Fatal Python error: Segmentation fault"
         with pytest.raises(TestbedError, match=said), network_alive(network):
             socket_in(device.netns_path)  # which alone says that a namespace is gone

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
@@ -30,8 +31,9 @@ from tiers.wsgi import MAX_UNREAD_BYTES, Server
 
 SOON = Limits(head_s=0.4, pause_s=0.4, whole_s=1.2, linger_s=0.4)
 BODY = prompt_body("good")
-ANSWER_BYTES = 20 << 20
-"""More than the kernel takes of an answer that nobody reads."""
+ANSWER_BYTES = 7 << 20
+"""More than the kernel takes of an answer that nobody reads, and less than a model may give."""
+HOUR = f"{DEADLINE_HEADER}: 3600000"
 
 
 def drip(client: socket.socket, sent: bytes, every_s: float) -> None:
@@ -66,11 +68,64 @@ def test_a_byte_now_and_then_does_not_keep_a_request_alive(head: bytes) -> None:
 
 
 def test_a_body_may_pause_until_the_deadline_that_its_head_says() -> None:
-    with impatient(SOON) as (server, _), connected(server.port) as client:
+    with impatient(replace(SOON, whole_s=60)) as (server, _), connected(server.port) as client:
         client.sendall(post(BODY, f"{DEADLINE_HEADER}: 60000")[:-1])
-        time.sleep(2 * SOON.whole_s)
+        time.sleep(3 * SOON.pause_s)
         client.sendall(BODY[-1:])
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_body_over_a_slow_link_may_take_until_the_deadline_that_its_head_says() -> None:
+    with impatient(SOON) as (server, _), connected(server.port) as client:
+        head, body = post(BODY, f"{DEADLINE_HEADER}: 60000").split(b"\r\n\r\n")
+        client.sendall(head + b"\r\n\r\n")
+        drip(client, body, 2 * SOON.whole_s / len(body))
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_body_may_not_pause_until_a_deadline_later_than_a_whole_body_may_be() -> None:
+    with impatient(SOON) as (server, _), connected(server.port) as client:
+        client.sendall(post(BODY, HOUR)[:-1])
+        assert rest_of(client).split(b" ")[1] == b"408"
+
+
+@pytest.mark.parametrize(
+    ("sent", "most_s", "status"),
+    [
+        (PROMPT[:40], 30, [b"408"]),
+        (post(BODY)[:-1], 60, [b"408"]),
+        (post(BODY, f"{DEADLINE_HEADER}: 300000")[:-1], 300, [b"408"]),
+        (post(BODY, HOUR)[:-1], 600, [b"408"]),
+        (b"", 3600, []),
+    ],
+    ids=["head", "body", "body with a deadline", "body with a late deadline", "nothing"],
+)
+def test_by_default_what_is_not_ended_is_held_for_minutes(
+    sent: bytes, most_s: float, status: list[bytes]
+) -> None:
+    with impatient(Limits()) as (server, _), connected(server.port) as client:
+        client.sendall(sent)
+        (channel,) = wait_for_channels(server)
+        wait_until(lambda: channel.is_idle != bool(sent))
+        since_s = channel.moved_s
+        channel.check(since_s + most_s - 1)
+        assert server.channels == [channel]
+        assert channel.is_idle != bool(sent)
+        channel.check(since_s + most_s + 1)
+        assert rest_of(client).split(b" ")[1:2] == status
+
+
+def test_by_default_an_answer_is_held_for_ten_minutes_however_late_its_deadline() -> None:
+    long = {"kind": "classification", "labels": ["x" * ANSWER_BYTES, "y" * ANSWER_BYTES]}
+    with impatient(Limits(), task=long) as (server, _), connected(server.port) as client:
+        client.sendall(post(BODY, HOUR))
+        (channel,) = wait_for_channels(server)
+        wait_until(lambda: channel.total_outbufs_len > 0)
+        wait_idle(server)
+        channel.check(channel.moved_s + 599)
+        assert server.channels == [channel]
+        channel.check(channel.moved_s + 601)
+        wait_until(lambda: not server.channels)
 
 
 def test_a_connection_without_a_request_is_left_alone_for_long_and_then_closed() -> None:

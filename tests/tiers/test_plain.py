@@ -22,7 +22,7 @@ from tiers.errors import ConfigError, RequestError
 from tiers.inference import Batching, InferenceQueue, _Waiting
 from tiers.models.base import Model, ModelConfig, Output, plain_output
 from tiers.policies import Decision, Place, Policy, Request, plain_decision
-from tiers.protocol import encode_json
+from tiers.protocol import MAX_ANSWER_BYTES, encode_json
 from tiers.server import Node
 
 HALF = "half \ud800"
@@ -76,6 +76,9 @@ ODD: dict[str, Callable[[], Any]] = {
     "bytes": answer(answer=b"positive"),
     "list": answer(answer=["positive"]),
     "half": answer(answer=HALF),
+    "long": lambda: answer(answer="x" * (17 << 20))(),
+    "a little long": lambda: answer(answer="x" * (MAX_ANSWER_BYTES - 1))(),
+    "long as JSON": lambda: answer(answer="\0" * (MAX_ANSWER_BYTES // 5))(),
     "half a token": answer(logprobs=[token(token=HALF)]),
     "no token": answer(logprobs=[{"token": "a"}]),
     "log of nothing": answer(logprobs=[token(logprob=math.nan)]),
@@ -95,6 +98,9 @@ ODD: dict[str, Callable[[], Any]] = {
     "memory": raising(MemoryError()),
     "nameless": raising(Nameless()),
     "half said": raising(ValueError(HALF)),
+    "half a field": raising(RequestError(400, "invalid_request", "no", HALF)),
+    "no field": raising(RequestError(400, "invalid_request", 5, object())),  # type: ignore[arg-type]
+    "long said": raising(RequestError(500, "malformed", "x" * (MAX_ANSWER_BYTES + 1))),
     "another kind": raising(RequestError(200, HALF, HALF)),  # type: ignore[arg-type]
 }
 DECISIONS: dict[str, Callable[[], Any]] = {

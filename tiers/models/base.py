@@ -15,6 +15,7 @@ from tiers.api.schema import Schema
 from tiers.errors import ConfigError
 from tiers.parameters import construct, parameters
 from tiers.plugins import external
+from tiers.protocol import MAX_ANSWER_BYTES
 from tiers.tasks import make_task
 from tiers.variants import Variants
 
@@ -53,12 +54,13 @@ def plain_output(found: object) -> Output:
     Its confidence stays as it is, for :func:`tiers.confidence.confidence_in` to look at.
 
     Raises:
-        ValueError: it is no :class:`Output`, or one of its values is not what it must be.
+        ValueError: it is no :class:`Output`, one of its values is not what it must be, or the answer is
+            longer than whoever asks reads.
     """
     if not isinstance(found, Output):
         raise ValueError(f"the model gave an answer of type {type(found).__name__}, and no Output")
     return Output(
-        plain.text(found.answer, "the answer"),
+        plain.bounded_text(found.answer, "the answer", MAX_ANSWER_BYTES),
         plain.maybe(_numbers, found.logits, "one of the logits"),
         plain.maybe(_numbers, found.token_logprobs, "one of the token_logprobs"),
         found.confidence,

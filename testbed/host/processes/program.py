@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from subprocess import TimeoutExpired
 from typing import NoReturn
 
-from testbed.errors import TestbedError, is_disk_full
+from testbed.errors import TestbedError, disk_full_errno
 from testbed.host.processes.signals import Terminated, terminable
 
 
@@ -44,8 +45,9 @@ def explained(error: Exception) -> str | None:
     if isinstance(error, TestbedError):
         return str(error)
     place = getattr(error, "filename", None)
-    if is_disk_full(error):
-        return f"{place or 'the disk'}: no space left; free some and run again"
+    if number := disk_full_errno(error):
+        lack = "the disk quota is used up" if number == errno.EDQUOT else "no space left"
+        return f"{place or 'the disk'}: {lack}; free some and run again"
     if isinstance(error, TimeoutExpired):
         command = error.cmd if isinstance(error.cmd, str) else error.cmd[0]
         return f"{command} was not done after {error.timeout:.0f} s; is this host very busy?"

@@ -1,4 +1,7 @@
-"""Looks ten times a second, beside a replay, whether a container stands still, and at what it has done."""
+"""Looks ten times a second, beside a replay, whether a container stands still, and at what it has done.
+
+It tells of one that stands still, or has ended, while that happens.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import time
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, Self
 
-from testbed.host.cgroup import NodeGroup
+from testbed.host.cgroup import ContainerGroup, NodeGroup
 from testbed.host.processes.reporting import Report, silent
 from testbed.host.standstill import Glance, How, any_is_stopped
 from testbed.orchestrator.watch.turns import in_turns
@@ -19,6 +24,8 @@ from testbed.results.standstill import HOW
 
 INTERVAL_S = 0.1
 TOLD_S = 4.0
+MOST_TOLD = 5
+"""Containers that have ended, each by itself; if the Docker engine ends them, it is all of them."""
 THROTTLING_S = 0.3
 """How much later throttling may be counted than it was: the kernel counts it when it is over, and a quota
 that was overdrawn is paid back for some periods of 100 ms."""
@@ -112,25 +119,51 @@ class StandstillWatch:
         *,
         tell: Report = silent,
         asked: Collection[str] = (),
+        why: Callable[[str], str] = lambda _: "",
     ) -> None:
         """
         Args:
             relays: the process ids of relays, by node.
-            tell: is told of a container that has stood still for :data:`TOLD_S`, unless events ask for it.
+            tell: is told of a container that has stood still for :data:`TOLD_S`, unless events ask for it;
+                and of one that has ended, which no event asks for: those end a tier's process alone.
             asked: the nodes of which events ask for it.
+            why: says why the container of that id has ended; it may take its time.
         """
-        self._tell, self._asked = tell, asked
+        self._tell, self._asked, self._why = tell, asked, why
         self.seen: dict[str, Seen] = {}
         self.behind: dict[str, Seen] = {}
         self._interval_s = interval_s
         self._looks: list[Callable[[], None]] = []
         for node, group in groups.items():
-            self._watch(self.seen, node, group.own.glance)
+            self._watch_container(self.seen, node, group.own)
             if group.engine is not None:
-                self._watch(self.behind, f"{node}'s engine", group.engine.glance)
+                self._watch_container(self.behind, f"{node}'s engine", group.engine)
         for node, pid in relays.items():
             self._watch(self.behind, f"{node}'s relay", partial(_glance, str(pid)))
+        self._ended: list[str] = []
+        self._teller = ThreadPoolExecutor(1, "ended-containers")
         self._ending = ExitStack()
+
+    def _watch_container(self, into: dict[str, Seen], name: str, group: ContainerGroup) -> None:
+        def glance() -> Glance | None:
+            found = group.glance()
+            if found is None and name not in self._ended:
+                self._ended.append(name)
+                if len(self._ended) <= MOST_TOLD:
+                    self._teller.submit(self._tell_end, name, group.container_id, datetime.now(UTC))
+                elif len(self._ended) == MOST_TOLD + 1:
+                    self._teller.submit(
+                        self._tell, "more containers have ended, and are not named one by one"
+                    )
+            return found
+
+        self._watch(into, name, glance)
+
+    def _tell_end(self, name: str, container_id: str, at: datetime) -> None:
+        """Tell it, in a thread of its own: the Docker engine is asked why, and may take its time."""
+        ended = f"{name} has ended at {at:%H:%M:%S} UTC, and requests to it fail from now on"
+        why = self._why(container_id)
+        self._tell(f"{ended}: {why}" if why else ended)
 
     def _watch(self, into: dict[str, Seen], name: str, glance: Callable[[], Glance | None]) -> None:
         seen = into[name] = Seen()
@@ -154,6 +187,7 @@ class StandstillWatch:
     def __exit__(self, *_: object) -> None:
         self._ending.close()
         self._look_at_all()
+        self._teller.shutdown()  # why a container ended is not known any more when it is removed
 
     def _look_at_all(self) -> None:
         for look in self._looks:

@@ -96,6 +96,16 @@ def test_an_interrupt_while_cleaning_up_waits_for_its_end() -> None:
             SafetensorError('IoError(Os { code: 28, message: "No space left on device" })'),
             "the disk: no space left; free some and run again",
         ),
+        (
+            OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/x/y"),
+            "/x/y: the disk quota is used up; free some and run again",
+        ),
+        (
+            SafetensorError('IoError(Os { code: 122, message: "Disk quota exceeded" })'),
+            "the disk: the disk quota is used up; free some and run again",
+        ),
+        (OSError(errno.ENOSPC, "Speicher voll", "/x"), "/x: no space left; free some and run again"),
+        (TestbedError("the registry: quota exceeded for pulls"), "the registry: quota exceeded for pulls"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: Permission denied"),
         (ConnectionError("gone"), "the system: gone"),
         (

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
@@ -20,7 +21,8 @@ from testbed.orchestrator.nodes import control, loopback
 from testbed.orchestrator.nodes.control import NodeControl
 from tests.network.lab import run_id
 from tests.tiers.held_records import record
-from tiers.protocol import TIER_PORT
+from tiers.plain import bounded_text
+from tiers.protocol import MAX_ANSWER_BYTES, TIER_PORT
 from tiers.records import told_in_lines
 
 pytestmark = pytest.mark.root
@@ -83,6 +85,13 @@ def chunked(body: bytes, size: int, end: bytes = b"0\r\n\r\n") -> Answer:
 def test_records_are_read_however_they_are_cut(size: int) -> None:
     with node(chunked(TOLD, size)) as edge:
         assert edge.records() == [one.as_json() for one in RECORDS]
+
+
+def test_the_longest_answer_that_a_model_may_give_is_read_with_its_record() -> None:
+    longest = '"' * (MAX_ANSWER_BYTES // 2 - 1)  # as JSON each has two bytes, between two more
+    given = replace(RECORDS[0], answer=bounded_text(longest, "the answer", MAX_ANSWER_BYTES))
+    with node(sending(b"".join(told_in_lines([given, RECORDS[1]])))) as edge:
+        assert edge.records() == [given.as_json(), RECORDS[1].as_json()]
 
 
 @pytest.mark.parametrize(
