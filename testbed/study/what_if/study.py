@@ -132,6 +132,17 @@ class Study:
             for name, tier in self.tiers.items()
         }
 
+    def prompt_confidences(self, point: Point) -> dict[str, list[float]]:
+        """By tier, the confidence in its answer to each prompt that the point sees.
+
+        Raises:
+            TestbedError: a model does not put out what one is computed from.
+        """
+        return {
+            tier: answers.confidences(point.confidences.get(tier)).tolist()
+            for tier, answers in self.tiers.items()
+        }
+
     def request_confidences(self, point: Point) -> dict[str, list[float]]:
         """By tier, the confidence in its answer to each request that the point sees.
 
@@ -156,7 +167,12 @@ class Study:
         return self.prompt_bytes[self.places]
 
     @cached_property
+    def answer_sizes(self) -> Ints:
+        """Bytes of each tier's answer to each prompt, of the shape (tiers, prompts)."""
+        sizes = [[len(answer.encode()) for answer in tier.answers] for tier in self.tiers.values()]
+        return np.array(sizes, dtype=np.int64)
+
+    @property
     def answer_bytes(self) -> Ints:
         """Bytes of each tier's answer to each request, of the shape (tiers, requests)."""
-        sizes = [[len(answer.encode()) for answer in tier.answers] for tier in self.tiers.values()]
-        return np.array(sizes, dtype=np.int64)[:, self.places]
+        return self.answer_sizes[:, self.places]
