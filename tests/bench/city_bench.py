@@ -15,6 +15,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from testbed.console import Quiet
 from testbed.scenario.scenario import load_scenario
@@ -28,12 +29,13 @@ ALLOWED_S = 300
 
 @dataclass(frozen=True)
 class Used:
-    """What the prediction of so many requests took, of all methods one after the other."""
+    """What the prediction of so many requests took and gave, of all methods one after the other."""
 
     requests: int
     wall_s: float
     cpu_s: float
     peak_bytes: int
+    points: list[dict[str, Any]]
 
     def __str__(self) -> str:
         return (
@@ -42,23 +44,23 @@ class Used:
         )
 
 
-def used(requests: int) -> Used:
-    """Predict the city in a process of its own, and say what that took."""
-    code = f"from tests.bench import city_bench; city_bench.predict({requests})"
+def used(requests: int, *settings: str) -> Used:
+    """Predict the city, with ``settings`` beside its own, in a process of its own."""
+    code = f"from tests.bench import city_bench; city_bench.predict({requests}, *{settings!r})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.PIPE)
     return Used(**json.loads(done.stdout))
 
 
-def predict(requests: int) -> None:
-    """Predict the city here, and print what that took as JSON."""
+def predict(requests: int, *settings: str) -> None:
+    """Predict the city here, and print what that took and gave as JSON."""
     began_s, began_cpu_s = time.monotonic(), time.process_time()
-    settings = [*SIZES, "trace.arrivals.rate=400"]
-    scenario = load_scenario(SCENARIOS / "city.yaml", settings, requests=requests, emulated=False)
-    with_queues(scenario, Quiet())
+    city = [*SIZES, "trace.arrivals.rate=400", *settings]
+    scenario = load_scenario(SCENARIOS / "city.yaml", city, requests=requests, emulated=False)
+    points = [dict(one) for one in with_queues(scenario, Quiet()).points]
     wall_s, cpu_s = time.monotonic() - began_s, time.process_time() - began_cpu_s
     lines = Path("/proc/self/status").read_text().splitlines()
     peak_bytes = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    print(json.dumps(asdict(Used(requests, wall_s, cpu_s, peak_bytes))))
+    print(json.dumps(asdict(Used(requests, wall_s, cpu_s, peak_bytes, points))))
 
 
 def bytes_a_request(fewer: Used, more: Used) -> float:

@@ -124,13 +124,12 @@ class Study:
     @cached_property
     def known_answers(self) -> dict[str, dict[str, str]]:
         """By tier and request id, each answer: what a policy that knows all answers is given of."""
-        return {
-            name: {
-                request.id: tier.answers[place]
-                for request, place in zip(self.trace, self.places.tolist(), strict=True)
-            }
-            for name, tier in self.tiers.items()
-        }
+        return {name: self.by_id(tier.answers) for name, tier in self.tiers.items()}
+
+    def by_id(self, values: Sequence[str]) -> dict[str, str]:
+        """By request id, the value of its prompt."""
+        places = self.places.tolist()
+        return {request.id: values[place] for request, place in zip(self.trace, places, strict=True)}
 
     def prompt_confidences(self, point: Point) -> dict[str, list[float]]:
         """By tier, the confidence in its answer to each prompt that the point sees.

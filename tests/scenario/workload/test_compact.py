@@ -1,4 +1,4 @@
-"""A compact trace is the trace that it was made of, in a tenth of the memory."""
+"""A compact trace is the trace that it was made of, in less memory."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_ids_data_sets_and_devices_of_any_name_stay(odd_at: int) -> None:
     assert list(CompactTrace.of(trace)) == trace
 
 
-def test_it_is_a_tenth_as_large() -> None:
+def test_it_takes_less_than_a_fifth() -> None:
     def bytes_of(made: Callable[[Iterable[Request]], Sequence[Request]]) -> int:
         tracemalloc.start()
         kept = made(requests_of(CITY))

@@ -20,9 +20,14 @@ PAGE = ROOT / "docs" / "CITY.md"
 
 @pytest.mark.timeout(300)
 def test_memory_for_a_hundred_thousand_requests_is_bounded() -> None:
-    few, many = used(20_000), used(100_000)
+    few, many = used(2_000), used(100_000)
     assert 50 << 20 < many.peak_bytes < MOST_RESIDENT_BYTES
     assert bytes_a_request(few, many) < MOST_BYTES_A_REQUEST
+
+
+@pytest.mark.timeout(300)
+def test_what_a_policy_knows_of_all_requests_is_there_once_and_not_on_every_node() -> None:
+    assert used(20_000, "methods=[{name: oracle}]").peak_bytes < MOST_RESIDENT_BYTES  # 1.4 GiB otherwise
 
 
 @pytest.mark.timeout(300)
@@ -37,7 +42,7 @@ def test_the_pages_city_is_predicted_with_fewer_requests(tmp_path: Path) -> None
     done = typed(f"{command} --requests 20000", tmp_path, 240)
     assert done.returncode == 0, done.stderr
     assert "20,000 requests of 10,000 nodes of device" in done.stdout
-    assert "± ?" not in done.stdout  # nothing is overloaded
+    assert "± ? │" not in done.stdout  # nothing is overloaded
     rows = {row["method"]: row for row in csv.DictReader((tmp_path / "city.csv").open())}
     assert list(rows) == ["cloud-only", "recserve"]
     for row in rows.values():
