@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed.errors import TestbedError
-from testbed.scenario.requests import prompts_for, row_order
+from testbed.scenario.requests import examples_for, prompts_for, row_order
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.calibration import CalibrationSplit
 from testbed.scenario.sections.kind import right_by
@@ -37,7 +37,7 @@ def calibration_rows(scenario: Scenario, trace: Sequence[Request]) -> list[Row]:
     split = scenario.calibration
     if split is None or not any(method.calibration_needs for method in scenario.methods):
         return []
-    asked = {_key(example) for example in prompts_for(trace, scenario.task.datasets).values()}
+    asked = {_key(example) for example in examples_for(trace, scenario.task.datasets)}
     return _named(scenario, split, asked) if split.file else _drawn(scenario, split, asked)
 
 

@@ -13,6 +13,7 @@ from testbed.scenario.draws import arrival_times, device_draws, shuffled_forever
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.trace import DrawnTrace
 from testbed.scenario.timeline import late_events
+from testbed.scenario.workload.compact import numbered_id
 from testbed.scenario.workload.datasets import DATASETS, Dataset, Example, load
 from testbed.scenario.workload.trace_file import TRACE_SPLIT, Request, read_trace_file
 from testbed.scenario.workload.trace_time import pauses, require_believable
@@ -37,6 +38,15 @@ def build_trace(scenario: Scenario) -> list[Request]:
     Raises:
         TestbedError: the file does not fit the scenario, or may be in another unit than seconds.
     """
+    return list(requests_of(scenario))
+
+
+def requests_of(scenario: Scenario) -> Iterable[Request]:
+    """The requests of :func:`build_trace`; those that are drawn only as they are asked for.
+
+    Raises:
+        TestbedError: the file does not fit the scenario, or may be in another unit than seconds.
+    """
     trace = scenario.trace
     lowest = scenario.tiers[0]
     devices = [f"{lowest.name}{number}" for number in range(1, lowest.nodes + 1)]
@@ -54,7 +64,7 @@ def build_trace(scenario: Scenario) -> list[Request]:
             told = "unit" in trace.model_fields_set or read.header is not None
             require_believable(replayed, path, unit_is_given=told)
         return replayed
-    return draw_trace(trace, scenario.task.data, devices)
+    return _drawn(trace, scenario.task.data, devices)
 
 
 def draw_trace(
@@ -67,10 +77,16 @@ def draw_trace(
     random order without replacement; once all have been used, in another random order, so that a prompt
     repeats only when there are more requests than rows (:func:`summarise` counts those).
     """
+    return list(_drawn(trace, dataset, devices, rows))
+
+
+def _drawn(
+    trace: DrawnTrace, dataset: str | Dataset, devices: Sequence[str], rows: Sequence[int] | None = None
+) -> Iterator[Request]:
     name = dataset if isinstance(dataset, str) else dataset.name
     named = ((name, row) for row in row_order(dataset, trace.seed, rows))
     times = arrival_times(trace.arrivals, trace.seed)
-    return list(islice(numbered(times, device_draws(devices, trace.seed), named), trace.requests))
+    return islice(numbered(times, device_draws(devices, trace.seed), named), trace.requests)
 
 
 def numbered(
@@ -81,11 +97,21 @@ def numbered(
     Times are rounded to microseconds.
     """
     for number, (at_s, device, (dataset, row)) in enumerate(zip(times, devices, rows, strict=False), start=1):
-        yield Request(f"r{number:06d}", round(at_s, 6), device, dataset, TRACE_SPLIT, row)
+        yield Request(numbered_id(number), round(at_s, 6), device, dataset, TRACE_SPLIT, row)
 
 
 def prompts_for(trace: Sequence[Request], datasets: Mapping[str, Dataset] = DATASETS) -> dict[str, Example]:
     """Each request's prompt and reference, by request id; ``datasets`` are by name.
+
+    Raises:
+        TestbedError: a data set, split or row that does not exist.
+    """
+    found = examples_for(trace, datasets)
+    return {request.id: example for request, example in zip(trace, found, strict=True)}
+
+
+def examples_for(trace: Sequence[Request], datasets: Mapping[str, Dataset] = DATASETS) -> list[Example]:
+    """Each request's prompt and reference, in the trace's order; ``datasets`` are by name.
 
     Raises:
         TestbedError: a data set, split or row that does not exist.
@@ -95,15 +121,15 @@ def prompts_for(trace: Sequence[Request], datasets: Mapping[str, Dataset] = DATA
         (name, split): {example.row: example for example in load(datasets.get(name, name), split)}
         for name, split in wanted
     }
-    prompts = {}
+    found = []
     for request in trace:
         example = examples[request.dataset, request.split].get(request.row)
         if example is None:
             raise TestbedError(
                 f"request {request.id}: {request.dataset}'s {request.split} split has no row {request.row}"
             )
-        prompts[request.id] = example
-    return prompts
+        found.append(example)
+    return found
 
 
 def time_notes(scenario: Scenario, trace: Sequence[Request]) -> list[str]:

@@ -20,12 +20,12 @@ class Oracle(Policy):
     knows = ("request_id", ANSWERS)
 
     def __init__(
-        self, place: Place, *, goes_up: Annotated[Mapping[str, Sequence[str]] | None, Internal()] = None
+        self, place: Place, *, goes_up: Annotated[Mapping[str, Collection[str]] | None, Internal()] = None
     ) -> None:
         super().__init__(place)
         if goes_up is None:
             raise ValueError("which answers are right is not known here")
-        nothing: Sequence[str] = ()
+        nothing: Collection[str] = frozenset()
         self._goes_up = frozenset(at_tier("goes_up", goes_up, place, top=nothing))
 
     @classmethod

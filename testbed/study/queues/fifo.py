@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+Ints = NDArray[np.signedinteger[Any]]
+COUNT = np.int32
+"""Of numbers of requests, nodes and links, of which there are a million at most: half of what int64 takes."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class ByServer:
     def of(cls, arrivals_s: Floats, servers: Ints) -> ByServer:
         order = np.lexsort((arrivals_s, servers))
         firsts = np.flatnonzero(np.diff(servers[order], prepend=-1))
-        return cls(order, np.append(firsts, len(order)))
+        return cls(order.astype(COUNT), np.append(firsts, len(order)))
 
     def __iter__(self) -> Iterator[Ints]:
         """The customers of each server that has any, in order of arrival."""

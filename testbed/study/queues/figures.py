@@ -30,8 +30,7 @@ def queue_figures(study: Study, plant: Plant, point: Point, outcome: Outcome) ->
     found |= percentiles("path_ms", latency_ms - own_s(outcome.answered_by) * 1000)
     found["past_deadline"] = int(np.sum(outcome.latency_s > study.scenario.replay.deadline_s))
     for tier, level in zip(plant.tiers, outcome.tiers, strict=True):
-        waited_ms = level.waited_s * 1000
-        found[f"queue_ms_p95_{tier}"] = float(np.percentile(waited_ms, 95)) if len(waited_ms) else None
+        found[f"queue_ms_p95_{tier}"] = level.waited_ms_p95
         found |= _loads(f"load_{tier}", level.busy_s, plant.lasts_s)
     for hop, up, down, opened in zip(plant.hops, outcome.up, outcome.down, outcome.opened, strict=True):
         for direction, crossed in zip(DIRECTIONS, (up, down), strict=True):

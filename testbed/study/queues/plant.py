@@ -12,7 +12,7 @@ import numpy as np
 from testbed.errors import TestbedError
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.topology import DIRECTIONS, Link, Shape
-from testbed.study.queues.fifo import ByServer, Floats, Ints, departures, in_order
+from testbed.study.queues.fifo import COUNT, ByServer, Floats, Ints, departures, in_order
 from testbed.study.queues.messages import (
     SYN_BYTES,
     answer_payload,
@@ -130,8 +130,8 @@ class Plant:
             names,
             counts,
             _hops(scenario, study, numbers),
-            np.array([numbers[request.device] for request in study.trace]),
-            np.array([request.at_s for request in study.trace]),
+            np.fromiter((numbers[request.device] for request in study.trace), COUNT, len(study.trace)),
+            np.fromiter((request.at_s for request in study.trace), np.float64, len(study.trace)),
             np.stack([_service_s(name, study) for name in names]),
             np.array([request_payload(text) for text in texts]),
             np.array(
@@ -176,7 +176,7 @@ def _hops(scenario: Scenario, study: Study, numbers: dict[str, int]) -> list[Hop
         of_tier.setdefault(study.topology.node(link.child).tier, []).append(link)
     for name in list(study.tiers)[:-1]:
         own, count = of_tier[name], scenario.tier(name).nodes
-        links, parents = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+        links, parents = np.zeros(count, dtype=COUNT), np.zeros(count, dtype=COUNT)
         for at, link in enumerate(own):
             children = [numbers[child] for child in link.children]
             links[children], parents[children] = at, numbers[link.parent]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed.study.queues.decide import Deciders
-from testbed.study.queues.fifo import ByServer, Floats, Ints, departures, found_there, newly_opened
+from testbed.study.queues.fifo import COUNT, ByServer, Floats, Ints, departures, found_there, newly_opened
 from testbed.study.queues.messages import (
     DELAYED_ACK_S,
     OPENED_DOWN_BYTES,
@@ -51,25 +51,24 @@ class Crossed:
 
 @dataclass(frozen=True)
 class Level:
-    """One tier under a method. Arrays are of the requests that come to it, but for the last two.
+    """One tier under a method. Arrays are of the requests that come to it, but for the last.
 
     Attributes:
         asked: their numbers in the trace.
         nodes: where they come, counted from 0.
-        came_s, ready_s: when they came, and when they were inferred and decided.
+        ready_s: when they were inferred and decided.
         infers: whether they were inferred, and not just passed on.
         goes_up: whether they went on. The tier above has these, in the same order.
-        waited_s: of those that were inferred, how long in the queue.
+        waited_ms_p95: of those that were inferred, the wait in the queue; ``None`` if there are none.
         busy_s: of each node, how long it inferred.
     """
 
     asked: Ints
     nodes: Ints
-    came_s: Floats
     ready_s: Floats
     infers: Bools
     goes_up: Bools
-    waited_s: Floats
+    waited_ms_p95: float | None
     busy_s: Floats
 
 
@@ -85,7 +84,7 @@ class Outcome:
         opened: by hop, which requests opened a connection.
     """
 
-    answered_by: Ints
+    answered_by: NDArray[np.int64]
     latency_s: Floats
     tiers: Sequence[Level]
     up: Sequence[Crossed]
@@ -104,10 +103,20 @@ def simulate(study: Study, plant: Plant, point: Point, step: Step) -> Outcome:
     """
     outcome = _once(study, plant, point, None, step)
     for _ in range(MOST_PASSES - 1):
-        before, outcome = outcome, _once(study, plant, point, outcome, step)
+        before = _Before(outcome.opened, outcome.tiers[0])
+        del outcome  # its arrays are as large as those of the pass that follows
+        outcome = _once(study, plant, point, before, step)
         if all(map(np.array_equal, before.opened, outcome.opened)):
             break
     return outcome
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What a pass needs of the one before it."""
+
+    opened: Sequence[Bools]
+    lowest: Level
 
 
 def own_s(answered_by: Ints) -> Floats:
@@ -121,17 +130,17 @@ def steps(plant: Plant) -> int:
     return MOST_PASSES * 2 * len(plant.tiers)
 
 
-def _once(study: Study, plant: Plant, point: Point, before: Outcome | None, step: Step) -> Outcome:
+def _once(study: Study, plant: Plant, point: Point, before: _Before | None, step: Step) -> Outcome:
     """One pass, with the connections that the one ``before`` it opened."""
     draws = np.random.default_rng([study.scenario.seed, point.number])
     deciders = Deciders(study, plant, point)
-    asked = np.arange(len(plant.sent_s))
+    asked: Ints = np.arange(len(plant.sent_s), dtype=COUNT)
     nodes, came_s = plant.devices, plant.sent_s + EXCHANGE_S / 2
     levels: list[Level] = []
     climbs: list[_Climb] = []
     for at, hop in enumerate([*plant.hops, None]):
         if before is not None and at == 0:  # nothing that comes down changes what devices do
-            level = before.tiers[0]
+            level = before.lowest
         else:
             level = _served(study, plant, deciders, at, asked, nodes, came_s)
         levels.append(level)
@@ -159,7 +168,9 @@ def _served(
     ready_s[own] = left_s
     goes_up[own] = deciders.sent_up(at, asked[own], queue, nodes[own])
     busy_s = _sums(nodes[own], services_s, plant.nodes[at])
-    return Level(asked, nodes, came_s, ready_s, infers, goes_up, left_s - services_s - arrived_s, busy_s)
+    waited_ms = (left_s - services_s - arrived_s) * 1000
+    longest_ms = float(np.percentile(waited_ms, 95)) if len(own) else None
+    return Level(asked, nodes, ready_s, infers, goes_up, longest_ms, busy_s)
 
 
 @dataclass(frozen=True)
@@ -210,7 +221,7 @@ def _descended(
         links = hop.links[level.nodes[level.goes_up]]
         size_bytes = payloads[above.asked]
         back_s, crossed = _cross(hop.down, answered_s, size_bytes, links, draws)
-        late = (answered_s - above.came_s > DELAYED_ACK_S) | climb.opens
+        late = (answered_s - climb.came_s > DELAYED_ACK_S) | climb.opens
         acks = (frames_of(size_bytes) + 1) // 2
         up.insert(0, _with(climb.crossed, links, SEGMENT_HEADER_BYTES * acks + OPENED_UP_BYTES * climb.opens))
         down.insert(0, _with(crossed, links, SEGMENT_HEADER_BYTES * late + OPENED_DOWN_BYTES * climb.opens))

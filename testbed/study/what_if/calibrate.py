@@ -22,13 +22,12 @@ def given_beside(study: Study, point: Point) -> dict[str, Any]:
         TestbedError: the calibration rows do not show what the method asks for, or are too few for it.
     """
     if knows_answers(point):
-        references = {
-            request.id: study.references[place] or ""
-            for request, place in zip(study.trace, study.places.tolist(), strict=True)
-        }
-        return given(study.scenario, point.method, study.known_answers, references)
-    found = calibration(study, point)
-    return {} if found is None else dict(found["methods"][point.method.name])
+        references = study.by_id([reference or "" for reference in study.references])
+        found = given(study.scenario, point.method, study.known_answers, references)
+        # One set for all nodes: with a copy on each, a city would need gigabytes.
+        return {key: {tier: frozenset(ids) for tier, ids in of.items()} for key, of in found.items()}
+    calibrated_by = calibration(study, point)
+    return {} if calibrated_by is None else dict(calibrated_by["methods"][point.method.name])
 
 
 def calibration(study: Study, point: Point) -> dict[str, Any] | None:

@@ -78,7 +78,7 @@ def evaluate(
         study.request_confidences(point)
     if study.measure is not None:
         _ = study.counts
-    _ = study.requests, study.devices, study.answer_bytes
+    _ = study.requests, study.devices, study.answer_sizes
     work = _Work(study, points, frozenset(drawn))
     what = f"evaluating {len(points):,} point{'s' * (len(points) > 1)} of {len(study.trace):,} requests"
     done: list[Evaluated] = []

@@ -57,7 +57,7 @@ def _ends(name: str, interval: Interval | None) -> Figures:
 def _hops(study: Study, levels: Ints) -> Figures:
     """Requests by tier; and of each hop, named by the tier below it, what crosses it."""
     tiers = list(study.tiers)
-    answers = np.take_along_axis(study.answer_bytes, levels[np.newaxis], axis=0)[0]
+    answers = study.answer_sizes[levels, study.places]
     found: Figures = {f"served_by_{tier}": int(np.sum(levels == at)) for at, tier in enumerate(tiers)}
     for at, tier in enumerate(tiers[:-1]):
         crosses = levels > at
@@ -76,11 +76,12 @@ def _hops(study: Study, levels: Ints) -> Figures:
 def _burdens(study: Study, point: Point, levels: Ints) -> Figures:
     """Bytes over all hops, and relative to the top tier alone, as docs/BYTES.md defines them."""
     prompts, top = study.request_bytes, len(study.tiers) - 1
-    answers = np.take_along_axis(study.answer_bytes, levels[np.newaxis], axis=0)[0]
+    answers = study.answer_sizes[levels, study.places]
     alone = point.method.only_tier is not None
     crossed = int((levels * prompts).sum())
     paper = int(paper_bytes(levels, prompts, answers, alone).sum())
-    direct = int(paper_bytes(np.full(len(levels), top), prompts, study.answer_bytes[top], alone=True).sum())
+    sent = study.answer_sizes[top, study.places]
+    direct = int(paper_bytes(np.full(len(levels), top), prompts, sent, alone=True).sum())
     return {
         "prompt_bytes": crossed,
         "answer_bytes": int((levels * answers).sum()),

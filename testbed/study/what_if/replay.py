@@ -5,7 +5,7 @@ Each node has its policy, as in a run: what :mod:`tiers.service` does of one req
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ Judge = Callable[[Request, float], Decision]
 class Decider:
     """A node with its policy; ``judge`` is ``None`` where it answers all that it infers."""
 
-    __slots__ = ("confidences", "judge", "level", "name", "parent", "passes_on")
+    __slots__ = ("confidences", "infers", "judge", "level", "name", "parent", "passes_on")
 
     def __init__(
         self, name: str, level: int, policy: Policy, judge: Judge, confidences: Sequence[float]
@@ -38,6 +38,7 @@ class Decider:
         self.judge: Judge = judge
         passes_on = type(policy).passes_on is not Policy.passes_on
         self.passes_on: Callable[[Request], bool] | None = policy.passes_on if passes_on else None
+        self.infers = policy.infers
         if not policy.infers:
             self.passes_on = lambda _request: True
 
@@ -62,7 +63,7 @@ def replay(study: Study, point: Point, record: Callable[[Made], None] | None = N
     Raises:
         TestbedError: the policy cannot be made, or fails.
     """
-    nodes = nodes_of(study, point)
+    nodes = nodes_of(study, point, study.request_confidences(point))
     requests = asked_of(study, point)
     current = 0
     if record is not None:
@@ -85,18 +86,24 @@ def replay(study: Study, point: Point, record: Callable[[Made], None] | None = N
 
 def asked_of(study: Study, point: Point) -> Sequence[Request]:
     """What the policy may know of each request; its prompt, if it asks for that."""
-    policy = find_policy(point.method.policy)  # one from outside the repository is loaded here
-    if "prompt" not in policy.knows:
+    if (texts := texts_for(study, point)) is None:
         return study.requests
-    if study.texts is None:
-        raise TestbedError(
-            f"policy {point.method.policy} asks for the prompt, and a matrix has no texts; predict a scenario"
-        )
-    texts = study.texts
     return [
         replace(request, prompt=texts[place])
         for request, place in zip(study.requests, study.places.tolist(), strict=True)
     ]
+
+
+def texts_for(study: Study, point: Point) -> Sequence[str] | None:
+    """All prompts, if the policy asks for them."""
+    policy = find_policy(point.method.policy)  # one from outside the repository is loaded here
+    if "prompt" not in policy.knows:
+        return None
+    if study.texts is None:
+        raise TestbedError(
+            f"policy {point.method.policy} asks for the prompt, and a matrix has no texts; predict a scenario"
+        )
+    return study.texts
 
 
 def _recorded(node: Decider, request: Callable[[], int], record: Callable[[Made], None]) -> Judge:
@@ -115,14 +122,16 @@ def _plainly(policy: Policy) -> Judge:
     return lambda request, confidence: plain_decision(policy.judge(request, confidence))
 
 
-def nodes_of(study: Study, point: Point) -> dict[str, Decider]:
-    """All nodes, each with its parent; those of a tier have one policy where the method says so."""
+def nodes_of(study: Study, point: Point, confidences: Mapping[str, Sequence[float]]) -> dict[str, Decider]:
+    """All nodes, each with its parent and its tier's ``confidences``.
+
+    Those of a tier have one policy where the method says so.
+    """
     tiers = tuple(study.tiers)
     spec = policy_spec(point.method, study.scenario.seed, given_beside(study, point))
     spec["policy"] = point.method.policy  # a file's path here, not in a container
     nodes: dict[str, Decider] = {}
     shared: dict[str, Policy] = {}
-    confidences = study.request_confidences(point)
     ours = external(point.method.policy) is None
     for node in study.topology.nodes:
         place = Place(node.name, node.tier, tiers)

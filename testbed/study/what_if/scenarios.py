@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from testbed.scenario.calibration import calibration_rows, tiers_to_ask
 from testbed.scenario.matrix import prompt_key
 from testbed.scenario.recorded_rows import tier_rows
 from testbed.scenario.recordings import check_recordings
-from testbed.scenario.requests import build_trace, prompts_for
+from testbed.scenario.requests import examples_for, requests_of
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.models import RecordedEntry
 from testbed.scenario.sections.tiers import Tier
+from testbed.scenario.workload.compact import CompactTrace
 from testbed.study.what_if.matrices import tier_answers
 from testbed.study.what_if.study import Floats, Split, Study, TierAnswers
 from tiers.models.recorded import drawn_ms, read_recordings
@@ -29,10 +31,10 @@ def study_of_scenario(scenario: Scenario) -> Study:
     """
     for tier in scenario.tiers:
         _require_recorded(tier)
-    trace = build_trace(scenario)
-    examples = prompts_for(trace, scenario.task.datasets)
+    trace = CompactTrace.of(requests_of(scenario))
+    asked = examples_for(trace, scenario.task.datasets)
     rows = calibration_rows(scenario, trace)
-    notes = check_recordings(scenario, examples.values())
+    notes = check_recordings(scenario, asked)
     calibrating = [example for _, example in rows]
     if rows:
         notes += check_recordings(scenario, calibrating, "calibration", tiers_to_ask(scenario))
@@ -44,14 +46,13 @@ def study_of_scenario(scenario: Scenario) -> Study:
     if scenario.events:
         notes.append(f"events: the {len(scenario.events)} events are left out; a prediction knows of none")
     places: dict[tuple[str, str], int] = {}  # a user's rows may have one text with several references
-    for example in [*examples.values(), *calibrating]:
+    for example in chain(asked, calibrating):
         places.setdefault((example.text, example.reference), len(places))
-    asked = [places[example.text, example.reference] for example in (examples[one.id] for one in trace)]
     texts = [text for text, _ in places]
     return Study(
         scenario,
         trace,
-        np.array(asked, dtype=np.int64),
+        np.fromiter((places[one.text, one.reference] for one in asked), np.int64, len(asked)),
         np.array([len(text.encode()) for text in texts], dtype=np.int64),
         [reference for _, reference in places],
         {tier.name: _answers(tier, scenario, texts) for tier in scenario.tiers},

@@ -124,12 +124,22 @@ class Study:
     @cached_property
     def known_answers(self) -> dict[str, dict[str, str]]:
         """By tier and request id, each answer: what a policy that knows all answers is given of."""
+        return {name: self.by_id(tier.answers) for name, tier in self.tiers.items()}
+
+    def by_id(self, values: Sequence[str]) -> dict[str, str]:
+        """By request id, the value of its prompt."""
+        places = self.places.tolist()
+        return {request.id: values[place] for request, place in zip(self.trace, places, strict=True)}
+
+    def prompt_confidences(self, point: Point) -> dict[str, list[float]]:
+        """By tier, the confidence in its answer to each prompt that the point sees.
+
+        Raises:
+            TestbedError: a model does not put out what one is computed from.
+        """
         return {
-            name: {
-                request.id: tier.answers[place]
-                for request, place in zip(self.trace, self.places.tolist(), strict=True)
-            }
-            for name, tier in self.tiers.items()
+            tier: answers.confidences(point.confidences.get(tier)).tolist()
+            for tier, answers in self.tiers.items()
         }
 
     def request_confidences(self, point: Point) -> dict[str, list[float]]:
@@ -156,7 +166,12 @@ class Study:
         return self.prompt_bytes[self.places]
 
     @cached_property
+    def answer_sizes(self) -> Ints:
+        """Bytes of each tier's answer to each prompt, of the shape (tiers, prompts)."""
+        sizes = [[len(answer.encode()) for answer in tier.answers] for tier in self.tiers.values()]
+        return np.array(sizes, dtype=np.int64)
+
+    @property
     def answer_bytes(self) -> Ints:
         """Bytes of each tier's answer to each request, of the shape (tiers, requests)."""
-        sizes = [[len(answer.encode()) for answer in tier.answers] for tier in self.tiers.values()]
-        return np.array(sizes, dtype=np.int64)[:, self.places]
+        return self.answer_sizes[:, self.places]

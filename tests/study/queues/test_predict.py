@@ -11,8 +11,8 @@ import pytest
 from testbed.commands.study import what_if
 from testbed.errors import TestbedError
 from testbed.study.queues.predict import FIGURES, errors_by_devices, validated
-from tests import ROOT
-from tests.study.queues.wire import CITY, lines, predicted
+from tests.study.queues.page import PAGE, written
+from tests.study.queues.wire import CITY, predicted
 
 RUNS = validated()["runs"]
 
@@ -38,10 +38,18 @@ def test_bytes_are_those_of_the_wire(run: dict[str, Any]) -> None:
 
 
 def test_the_page_has_the_errors_of_the_file() -> None:
-    page = (ROOT / "docs" / "CITY.md").read_text()
-    assert "\n".join(lines()) in page
+    page = PAGE.read_text()
+    assert page == written(page), "make it anew: python -m tests.study.queues.page"
+    run = RUNS[-1]["methods"][0]["latency_ms_p99"]
+    assert f"| {run['measured']:.1f} → {run['predicted']:.1f} (" in page
     worst = [max(errors[name] for errors in errors_by_devices().values()) for name in FIGURES]
     assert all(f"{one:.1%}".replace("%", " %") in page for one in worst)
+
+
+def test_other_figures_change_the_page() -> None:
+    page = PAGE.read_text()
+    first = f"{RUNS[0]['methods'][0]['latency_ms_p50']['measured']:.1f} →"
+    assert written(page.replace(first, "1.0 →")) == page
 
 
 def test_within_its_error_each_prediction_has_what_the_wire_measured() -> None:

@@ -1,7 +1,7 @@
 """What runs on the wire measured, beside what is predicted: ``python -m tests.study.queues.wire RUN…``.
 
-Each RUN is of ``scenarios/city.yaml``, with other ``nodes`` or not. Writes
-``testbed/study/queues/validated.json``, and prints the errors and the table of docs/CITY.md;
+Each RUN is of ``scenarios/city.yaml``, with other ``nodes`` or not. Each takes the place of the run of its
+size in ``testbed/study/queues/validated.json``; then the tables of docs/CITY.md are made anew from that file.
 :mod:`tests.study.queues.test_predict` predicts it anew. The runs, each of some minutes (N is 10, 30 or 100)::
 
     testbed run scenarios/city.yaml --set tiers.device.nodes=N --set tiers.edge.nodes=N/10 --out RUN
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from testbed.scenario.scenario import Scenario, load_scenario
 from testbed.study.queues.figures import percentiles
 from testbed.study.queues.predict import FIGURES, VALIDATED, errors_by_devices, validated, with_queues
 from tests import SCENARIOS
+from tests.study.queues.page import write
 
 CITY = SCENARIOS / "city.yaml"
 
@@ -74,29 +75,16 @@ def held_against(path: Path) -> dict[str, Any]:
     }
 
 
-def lines() -> Iterator[str]:
-    """The table of docs/CITY.md: measured → predicted, and how far that is off."""
-    yield "| devices, edges, clouds | method | p50 ms | p95 ms | p99 ms | prompt bytes | bytes of frames |"
-    yield "|---|---|--:|--:|--:|--:|--:|"
-    for run in validated()["runs"]:
-        nodes = ", ".join(setting.rpartition("=")[2] for setting in run["settings"])
-        for method in run["methods"]:
-            cells = [_cell(method[name], ".1f") for name in FIGURES if name.startswith("latency")]
-            cells += [_cell(method[name], ",") for name in ("prompt_bytes", "frame_bytes")]
-            yield f"| {nodes} | {method['method']} | {' | '.join(cells)} |"
-
-
-def _cell(pair: dict[str, float], form: str) -> str:
-    off = pair["predicted"] / pair["measured"] - 1
-    return f"{pair['measured']:{form}} → {pair['predicted']:{form}} ({off:+.1%})"
-
-
 def main(paths: Sequence[str]) -> None:
-    runs = sorted((held_against(Path(path)) for path in paths), key=lambda run: int(run["devices"]))
+    """Put the runs into the file, each in place of the one of its size, and its figures into the page."""
+    if not paths:
+        raise SystemExit("python -m tests.study.queues.wire RUN…: name the directories of runs")
+    found = [*validated()["runs"], *(held_against(Path(path)) for path in paths)]
+    runs = sorted({run["devices"]: run for run in found}.values(), key=lambda run: int(run["devices"]))
     VALIDATED.write_text(json.dumps({"scenario": "scenarios/city.yaml", "runs": runs}, indent=1) + "\n")
     for devices, errors in errors_by_devices().items():
         print(devices, {name: f"{error:.1%}" for name, error in errors.items()})
-    print(*lines(), sep="\n")
+    write()
 
 
 if __name__ == "__main__":
