@@ -20,7 +20,7 @@ from tests.e2e.runs import RUN_TIMEOUT_S
 from tests.test_cli import command
 
 WORKFLOWS = sorted((ROOT / "docs" / "workflows").glob("*.yml"))
-HOSTED = ROOT / "docs" / "workflows" / "hosted-runner.yml"
+HOSTED = ROOT / "docs/workflows/hosted-runner.yml"
 THERE = {"HOME": "/root", "RUNNER_TEMP": "/tmp"}
 """Variables that a runner has."""
 STEP_KEYS = {"name", "if", "uses", "with", "run"}

@@ -21,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from testbed.cli import app
 from tests import ROOT
+from tests.docs.named import lacking
 from tests.docs.pages import PAGES, SHELL, Block, blocks, shell_blocks, typed, words
 from tests.docs.test_followed import FOLLOWED
 from tests.study.sweep.made import made_sweep
@@ -100,6 +101,8 @@ def test_what_is_said_of_a_block_is_a_reason_or_a_test(block: Block) -> None:
         path, _, name = rest.partition("::")
         definition = rf"^(?:async )?def {re.escape(name)}\("
         assert re.search(definition, (ROOT / path).read_text(), re.MULTILINE), rest
+        for command in block.commands:
+            assert lacking(command, ROOT / path, name) == [], f"{rest} does not run: {command}"
     else:
         assert kind == "not run"
         assert len(rest.split()) >= 3, f"{block}: why?"
