@@ -51,13 +51,6 @@ def of_testbed(command: str) -> list[str] | None:
     return None if found is None else words(found[1])
 
 
-def inline_commands(page: Path) -> list[str]:
-    """Commands within a page's sentences; not those that name several at once."""
-    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    spans = [" ".join(span.split()) for span in re.findall(r"`(testbed\s+[^`\s]+\s[^`]+)`", text)]
-    return [span for span in spans if not re.search(r" \| |…|\.\.\.|\[|<|i/n", span)]
-
-
 def command_of(arguments: list[str]) -> tuple[TyperCommand, str, list[str]]:
     """The command that words behind ``testbed`` name, its name, and the words behind that."""
     command: object = typer.main.get_command(app)
@@ -114,17 +107,12 @@ def test_what_is_said_of_a_block_is_a_reason_or_a_test(block: Block) -> None:
 def test_each_command_of_the_testbed_is_one_and_names_files_that_exist(page: Path) -> None:
     titles = {block.title for block in blocks(page)}
     in_blocks = [command for block in blocks(page) if block.language in SHELL for command in block.commands]
-    in_sentences = inline_commands(page)
-    for command in [*in_blocks, *in_sentences]:
+    for command in in_blocks:
         arguments = of_testbed(command)
         if arguments is None:
             continue
         found, name, rest = command_of(arguments)
-        if command in in_blocks:
-            found.make_context(name, list(rest))  # which takes the words, or says what is wrong with one
-        options = {option for parameter in found.params for option in parameter.opts}
-        given = {word.partition("=")[0] for word in rest if re.match(r"--\w", word)}
-        assert given - options == set(), command
+        found.make_context(name, list(rest))  # which takes the words, or says what is wrong with one
         named = [word for word in arguments if re.match(r"(scenarios|traces|tests|docs)/", word)]
         missing = [word for word in named if not (ROOT / word).exists() and word not in titles]
         assert [word for word in missing if arguments[arguments.index(word) - 1] != "--out"] == [], command
