@@ -22,7 +22,7 @@ from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry, Rec
 from testbed.scenario.sections.section import Section
 from testbed.scenario.sections.tier_model import TierModel
 from tests import ROOT, SCENARIOS
-from tests.docs.pages import PAGES, blocks
+from tests.docs.pages import blocks
 from tiers.models import KINDS
 from tiers.policies import POLICIES, Place, find_policy, make_policy
 from tiers.policies.base import GIVEN
@@ -114,24 +114,6 @@ def test_what_each_method_may_know_is_written_with_it(policy: str) -> None:
 def without_code(text: str) -> str:
     """A page without its code blocks."""
     return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-
-
-def anchors(text: str) -> set[str]:
-    """The anchors that GitHub gives a page's headings."""
-    headings = re.findall(r"^#+ (.*)$", without_code(text), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
-        if link.startswith(("http://", "https://")):
-            continue
-        path, _, anchor = link.partition("#")
-        target = page.parent / path if path else page
-        assert target.is_file(), f"{link} leads nowhere"
-        if anchor:
-            assert anchor in anchors(target.read_text()), f"{link}: no such heading"
 
 
 def test_every_page_is_linked_from_the_readme() -> None:
