@@ -1,4 +1,4 @@
-"""Commands within sentences: each is one that its program takes. Of docs/PAPER.md, what can be is run.
+"""Commands within sentences: each is one that its program takes.
 
 A span of code that begins with a program is a command of it. One that goes on with an option, or with
 nothing, speaks of the command; any other must be whole.
@@ -14,14 +14,11 @@ import pytest
 import typer
 
 from tests import ROOT
-from tests.docs.pages import PAGES, typed, words
-from tests.docs.test_commands import PLACEHOLDERS, command_of, of_testbed, prepared
+from tests.docs.pages import PAGES, words
+from tests.docs.test_commands import command_of, of_testbed
 
 GENERATED = ROOT / "docs" / "COMMANDS.md"
 """Has each command's usage in its own notation; :mod:`tests.commands.test_commands_page` holds it."""
-PAPER = ROOT / "docs" / "PAPER.md"
-FEW = 100
-"""Requests of what is run: it shows that the command says something, and no figure of the page."""
 
 USAGE: type[Exception] = typer.BadParameter.__base__ or Exception
 """What the command line raises if it is given what it does not take."""
@@ -104,15 +101,3 @@ def test_each_command_in_a_sentence_is_one_that_its_program_takes(page: Path) ->
 def test_what_its_program_does_not_take_is_noticed(command: str) -> None:
     with pytest.raises((AssertionError, USAGE, OSError)):
         check(command)
-
-
-BY_HAND = sorted({span for span in spans(PAPER) if span.startswith("testbed what-if MATRIX ")})
-
-
-@pytest.mark.parametrize("number", range(len(BY_HAND)))
-def test_what_the_page_of_claims_says_to_do_by_hand_is_done(number: int, tmp_path: Path) -> None:
-    prepared(PAPER, tmp_path)
-    command = BY_HAND[number].replace("MATRIX", PLACEHOLDERS["FILE"])
-    done = typed(f"{command} --requests {FEW}", tmp_path, 100)
-    assert done.returncode == 0, f"{command}\n{done.stderr}"
-    assert re.search(rf"\b\d+ points? of {FEW} requests", done.stderr), done.stderr

@@ -31,7 +31,7 @@ def kept() -> tuple[str, str, str]:
 
 def _claim(claim: Claim) -> str:
     lines = [f"\n### {claim.name}", "", claim.says, "", f'- Run: `make paper ARGS="--claims {claim.name}"`']
-    lines += [f"- By hand: {_by_hand(claim)}", *_conditions(claim)]
+    lines += [f"- By hand: `{_by_hand(claim)}`", *_conditions(claim)]
     for kind in SCORES:
         if claim.published.get(kind):
             lines.append(f"- Published ({kind}; mark *{claim.mark}*): {claim.published[kind]}")
@@ -43,13 +43,10 @@ def _claim(claim: Claim) -> str:
 
 def _by_hand(claim: Claim) -> str:
     if isinstance(claim.evidence, Grid):
-        if claim.evidence.other_cloud:
-            two, four = "device,cloud=edge", "device,edge,cloud=other-cloud"
-            return f"`{claim.evidence.by_hand('MATRIX', two)}`; with a fourth model, `--tiers {four}`"
-        return f"`{claim.evidence.by_hand('MATRIX', 'device,edge,cloud')}`"
+        other = "device,cloud=edge, or device,edge,cloud=other-cloud"
+        return claim.evidence.by_hand("MATRIX", other if claim.evidence.other_cloud else "device,edge,cloud")
     path = Path(f"DIR/wire/LADDER-{claim.evidence.kind}.yaml")
-    given = wire.wanted_of(claim.evidence.kind, path, SEEDS).given
-    return f"`{claim.evidence.by_hand(str(path), given)}`"
+    return claim.evidence.by_hand(str(path), wire.wanted_of(claim.evidence.kind, path, SEEDS).given)
 
 
 def _conditions(claim: Claim) -> list[str]:
