@@ -29,6 +29,7 @@ from tiers.policies.base import GIVEN
 
 DOCS = ROOT / "docs"
 README_LINES = 150
+SCHEMA_LINE = "# yaml-language-server: $schema=docs/scenario.schema.json"
 WORKED_OUT = {"ways", "unused", "median_ms", "most_ms"}
 """Keys that only manifests have: they are computed from files that a scenario names."""
 
@@ -53,7 +54,7 @@ def code(page: Path, language: str, begins: str) -> str:
 
 def test_the_readmes_scenario_is_one(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(code(ROOT / "README.md", "yaml", "name: mine"))
+    path.write_text(code(ROOT / "README.md", "yaml", f"{SCHEMA_LINE}\nname: mine"))
     scenario = load_scenario(path, ["links.uplink.loss=2%"])
     assert [method.name for method in scenario.methods] == ["cloud-only", "casserve", "gentle"]
 
