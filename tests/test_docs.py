@@ -23,6 +23,7 @@ from testbed.scenario.sections.section import Section
 from testbed.scenario.sections.tier_model import TierModel
 from tests import ROOT, SCENARIOS
 from tests.docs.pages import blocks
+from tests.scenario.types_table import CHAPTER
 from tiers.models import KINDS
 from tiers.policies import POLICIES, Place, find_policy, make_policy
 from tiers.policies.base import GIVEN
@@ -184,7 +185,8 @@ def keys_of(sections: Iterator[type[Section]]) -> set[str]:
 
 def documented_keys() -> dict[str, set[str]]:
     """By chapter of docs/SCENARIOS.md, the keys in the first column of its tables."""
-    chapters = re.split(r"^## ", without_code((DOCS / "SCENARIOS.md").read_text()), flags=re.MULTILINE)[1:]
+    page = without_code((DOCS / "SCENARIOS.md").read_text()).partition(CHAPTER)[0]
+    chapters = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
     return {
         chapter.splitlines()[0].strip("`"): {
             key

@@ -49,6 +49,22 @@ def test_the_page_has_every_key_and_no_other() -> None:
     assert [(row.heading, key) for row in rows() for key in row.keys if (row.heading, key) not in known] == []
 
 
+def test_each_default_is_what_a_person_may_write() -> None:
+    """An editor puts it into the file; ``30`` would be refused there, and ``30s`` is not."""
+    schema = scenario_schema()
+    given = [
+        (name, key, value)
+        for name, keys in sections(schema)
+        for key, value in keys.items()
+        if "default" in value
+    ]
+    assert len(given) > 30
+    for name, key, value in given:
+        check = Draft202012Validator({**value, "$defs": schema["$defs"]})
+        assert check.is_valid(value["default"]), (name, key, value["default"])
+    assert schema["$defs"]["Replay"]["properties"]["deadline"]["default"] == "30s"
+
+
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_each_scenario_is_valid_and_names_the_schema(path: Path) -> None:
     assert_checked(path.read_text(), path.parent, 0)
