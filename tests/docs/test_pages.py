@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.named import lacking
-from tests.docs.pages import blocks, without_remark
+from tests.docs.pages import blocks, typed_together, without_remark
 from tests.docs.printed import facts
 from tests.docs.test_commands import command_of, of_testbed
 
@@ -76,6 +76,13 @@ def test_what_is_no_command_of_the_testbed_is_noticed() -> None:
     assert of_testbed("make demo") is None
     with pytest.raises(AssertionError, match="testbed weigh x: is no command"):
         command_of(["weigh", "x"])
+
+
+def test_commands_that_are_typed_together_share_a_shell_up_to_one_that_fails(tmp_path: Path) -> None:
+    commands = ["export X='a b'", "echo $X; echo no >&2", "false", "echo never"]
+    _, told, failed = typed_together(commands, tmp_path, tmp_path / "notes")
+    assert (told.args, told.returncode, told.stdout, told.stderr) == (commands[1], 0, "a b\n", "no\n")
+    assert (failed.args, failed.returncode) == ("false", 1)
 
 
 SOURCE = """
