@@ -131,16 +131,16 @@ def carried_out(lines: str, directory: Path) -> subprocess.CompletedProcess[str]
     The Vagrantfile's machine is a directory beside: ``vagrant ssh -c`` and ``ssh`` hand their last word to a
     shell, as there.
     """
-    runner, machine = directory / "runner", directory / "machine"
-    runner.mkdir(exist_ok=True)
-    machine.mkdir(exist_ok=True)
+    runner, machine, temporary = (directory / name for name in ("runner", "machine", "temporary"))
+    for each in (runner, machine, temporary):
+        each.mkdir(exist_ok=True)
     lines = re.sub(r"(cd|-C) /testbed\b", rf"\1 {machine}", lines)
     lines = lines.replace(".venv/bin/testbed", f"{sys.executable} -m testbed.cli")
     environment = {
         **os.environ,
         "SCENARIO": str(ROOT / "scenarios" / "smoke.yaml"),
         "HOME": str(directory / "home"),
-        "RUNNER_TEMP": str(directory),
+        "RUNNER_TEMP": str(temporary),
         "PYTHONPATH": str(ROOT),
     }
     return subprocess.run(
