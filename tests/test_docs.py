@@ -22,13 +22,15 @@ from testbed.scenario.sections.models import CheckpointEntry, EmbeddedEntry, Rec
 from testbed.scenario.sections.section import Section
 from testbed.scenario.sections.tier_model import TierModel
 from tests import ROOT, SCENARIOS
-from tests.docs.pages import PAGES, blocks
+from tests.docs.pages import blocks
+from tests.scenario.types_table import CHAPTER
 from tiers.models import KINDS
 from tiers.policies import POLICIES, Place, find_policy, make_policy
 from tiers.policies.base import GIVEN
 
 DOCS = ROOT / "docs"
 README_LINES = 150
+SCHEMA_LINE = "# yaml-language-server: $schema=docs/scenario.schema.json"
 WORKED_OUT = {"ways", "unused", "median_ms", "most_ms"}
 """Keys that only manifests have: they are computed from files that a scenario names."""
 
@@ -53,7 +55,7 @@ def code(page: Path, language: str, begins: str) -> str:
 
 def test_the_readmes_scenario_is_one(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(code(ROOT / "README.md", "yaml", "name: mine"))
+    path.write_text(code(ROOT / "README.md", "yaml", f"{SCHEMA_LINE}\nname: mine"))
     scenario = load_scenario(path, ["links.uplink.loss=2%"])
     assert [method.name for method in scenario.methods] == ["cloud-only", "casserve", "gentle"]
 
@@ -114,24 +116,6 @@ def test_what_each_method_may_know_is_written_with_it(policy: str) -> None:
 def without_code(text: str) -> str:
     """A page without its code blocks."""
     return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-
-
-def anchors(text: str) -> set[str]:
-    """The anchors that GitHub gives a page's headings."""
-    headings = re.findall(r"^#+ (.*)$", without_code(text), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
-        if link.startswith(("http://", "https://")):
-            continue
-        path, _, anchor = link.partition("#")
-        target = page.parent / path if path else page
-        assert target.is_file(), f"{link} leads nowhere"
-        if anchor:
-            assert anchor in anchors(target.read_text()), f"{link}: no such heading"
 
 
 def test_every_page_is_linked_from_the_readme() -> None:
@@ -201,7 +185,8 @@ def keys_of(sections: Iterator[type[Section]]) -> set[str]:
 
 def documented_keys() -> dict[str, set[str]]:
     """By chapter of docs/SCENARIOS.md, the keys in the first column of its tables."""
-    chapters = re.split(r"^## ", without_code((DOCS / "SCENARIOS.md").read_text()), flags=re.MULTILINE)[1:]
+    page = without_code((DOCS / "SCENARIOS.md").read_text()).partition(CHAPTER)[0]
+    chapters = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
     return {
         chapter.splitlines()[0].strip("`"): {
             key

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from tests.e2e.runs import RUN_TIMEOUT_S
 from tests.test_cli import command
 
 WORKFLOWS = sorted((ROOT / "docs" / "workflows").glob("*.yml"))
-HOSTED = ROOT / "docs" / "workflows" / "hosted-runner.yml"
+HOSTED = ROOT / "docs/workflows/hosted-runner.yml"
+VAGRANT = ROOT / "docs/workflows/vagrant.yml"
+FETCHING = {HOSTED: "Give the runner's user what root wrote", VAGRANT: "Fetch the run"}
+"""The step after the run, from which the files are the runner's."""
 THERE = {"HOME": "/root", "RUNNER_TEMP": "/tmp"}
 """Variables that a runner has."""
 STEP_KEYS = {"name", "if", "uses", "with", "run"}
@@ -83,6 +87,12 @@ def test_every_script_is_one_and_names_variables_that_there_are(path: Path) -> N
         assert set(re.findall(r"\$\{?([A-Z_]+)", lines)) <= known
 
 
+def test_a_fork_without_variables_has_an_index_of_torch_for_cpus() -> None:
+    """Else the hosted job would end while it provisions."""
+    given = str(read(HOSTED)["env"]["TORCH_INDEX_URL"])
+    assert re.fullmatch(r"\$\{\{ vars\.TORCH_INDEX_URL \|\| 'https://[\w./]+/cpu' \}\}", given)
+
+
 @each_file
 def test_every_file_that_is_named_is_there(path: Path) -> None:
     text = path.read_text()
@@ -116,28 +126,58 @@ def test_the_run_is_kept_whether_or_not_it_is_as_expected(path: Path) -> None:
 
 
 def carried_out(lines: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    """Run a step's script as a runner does (``bash -e``), on a small scenario; the tests are root already."""
-    lines = lines.replace(".venv/bin/testbed", f"{ROOT}/.venv/bin/testbed")
+    """Run a step's script as a runner does (``bash -e``), on a small scenario; the tests are root already.
+
+    The Vagrantfile's machine is a directory beside: ``vagrant ssh -c`` and ``ssh`` hand their last word to a
+    shell, as there.
+    """
+    runner, machine, temporary = (directory / name for name in ("runner", "machine", "temporary"))
+    for each in (runner, machine, temporary):
+        each.mkdir(exist_ok=True)
+    lines = re.sub(r"(cd|-C) /testbed\b", rf"\1 {machine}", lines)
+    lines = lines.replace(".venv/bin/testbed", f"{sys.executable} -m testbed.cli")
     environment = {
         **os.environ,
         "SCENARIO": str(ROOT / "scenarios" / "smoke.yaml"),
         "HOME": str(directory / "home"),
+        "RUNNER_TEMP": str(temporary),
         "PYTHONPATH": str(ROOT),
     }
     return subprocess.run(
-        ["bash", "-e", "-c", f'sudo() {{ env "$@"; }}\n{lines}'],
-        cwd=directory, env=environment, capture_output=True, text=True, timeout=RUN_TIMEOUT_S, check=False,
+        ["bash", "-e", "-c", f"{ELSEWHERE}\n{lines}"],
+        cwd=runner, env=environment, capture_output=True, text=True, timeout=RUN_TIMEOUT_S, check=False,
     )  # fmt: skip
+
+
+ELSEWHERE = """
+sudo() { env "$@"; }
+there() { bash -c "${!#}"; }
+ssh() { there "$@"; }
+vagrant() { [ "$1" = ssh-config ] || there "$@"; }
+export -f sudo
+"""
+
+
+@pytest.mark.parametrize("path", FETCHING, ids=lambda path: path.name)
+def test_what_is_expected_comes_through_the_shells_as_it_is_written(path: Path, tmp_path: Path) -> None:
+    asked = script(path, RUN).replace("--requests 30", "--requests 30 --dry-run")
+    done = carried_out(asked, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "requests  30 under each method" in done.stdout
+    mistaken = carried_out(asked.replace("cloud_only<0.8", "cloud_only < x"), tmp_path)
+    assert mistaken.returncode == 2
+    assert "'recserve.burden_vs_cloud_only < x'" in mistaken.stderr
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize("bound", ["0.8", "0.001"])
-def test_the_job_fails_exactly_if_the_run_is_not_as_expected(tmp_path: Path, bound: str) -> None:
-    asked = script(HOSTED, RUN).replace("burden_vs_cloud_only<0.8", f"burden_vs_cloud_only<{bound}")
+@pytest.mark.parametrize("path", FETCHING, ids=lambda path: path.name)
+def test_the_job_fails_exactly_if_the_run_is_not_as_expected(path: Path, tmp_path: Path, bound: str) -> None:
+    asked = script(path, RUN).replace("burden_vs_cloud_only<0.8", f"burden_vs_cloud_only<{bound}")
     done = carried_out(asked, tmp_path)
     found = "as expected: faithful.bytes==true" in done.stdout
     assert (done.returncode, found) == ((0, True) if bound == "0.8" else (1, False)), done.stderr
     if bound != "0.8":
         assert "testbed: --expect recserve.burden_vs_cloud_only<0.001: it is 0." in done.stderr
-    assert (tmp_path / "results" / "ci" / "summary.json").is_file()
-    assert carried_out(script(HOSTED, "Give the runner's user what root wrote"), tmp_path).returncode == 0
+    assert carried_out(script(path, FETCHING[path]), tmp_path).returncode == 0
+    assert (tmp_path / "runner" / "results" / "ci" / "summary.json").is_file()

@@ -19,7 +19,7 @@ from testbed.results.ended import FINISHED, RUNNING, told
 from testbed.results.evidence import BrokenOff
 from testbed.scenario.scenario import RESOLVED
 from testbed.scenario.sections.engines import EngineEntry
-from testbed.scenario.written import scenario_yaml
+from testbed.scenario.written import scenario_yaml, schema_line
 
 _REPLAYED = (
     "# file, and makes the same trace, fates of frames and, in lockstep, decisions, as long as what\n"
@@ -93,6 +93,7 @@ class Manifest:
             f"# Run {self.run_id} of {self._fields['started_at']}, as {made_by} resolved it:\n"
             "# --set and other options are applied, defaults are written out. `testbed run` takes this\n"
             f"{_REPLAYED if self._replayed else _ASKED}"
+            f"{schema_line(self.directory.path)}"
         )
 
     def add(self, **fields: Any) -> None:

@@ -133,6 +133,7 @@ class _Figures(Shape):
     chrf_ci: Ends = None
     quality: Number | None = None
     quality_ci: Ends = None
+    quality_vs_cloud_only: _Difference | None = None
     latency_ms: _Latencies
     latency_ms_ci: _LatencyEnds
     latency_vs_cloud_only: _LatencyDifference | None

@@ -7,15 +7,17 @@ scenario is loaded.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from inspect import isabstract
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema
 
 from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.events import KINDS as EVENTS
 from testbed.scenario.sections.methods import ExternalMethod, Method, method_sections
 from testbed.scenario.sections.models import ExternalModel, model_sections
-from testbed.scenario.sections.section import CLASS_IN_FILE, Section
+from testbed.scenario.sections.section import AS_A_PERSON, CLASS_IN_FILE, Section
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _CLASS, _ONE_TIER = "class", "one-tier"
@@ -36,7 +38,9 @@ def scenario_schema() -> dict[str, Any]:
     named |= {f"model.{_CLASS}": ExternalModel, f"method.{_CLASS}": ExternalMethod}
     named |= {f"method.{_ONE_TIER}": Method}
     sections: list[type[Section]] = [Scenario, *named.values(), *EVENTS]
-    refs, found = models_json_schema([(section, "validation") for section in sections])
+    refs, found = models_json_schema(
+        [(section, "validation") for section in sections], schema_generator=_DefaultsAsWritten
+    )
     definitions = {name: _plain(schema) for name, schema in found["$defs"].items()}
     keys = {section: ref["$ref"].rpartition("/")[2] for (section, _), ref in refs.items()}
     copies = {name: definitions[keys[section]] for name, section in named.items()}
@@ -48,6 +52,20 @@ def scenario_schema() -> dict[str, Any]:
     definitions["Event"] = {"anyOf": _refs([keys[event] for event in EVENTS])}
     whole = definitions.pop(keys[Scenario])
     return {"$schema": DIALECT, "title": "Scenario", **whole, "$defs": dict(sorted(definitions.items()))}
+
+
+class _DefaultsAsWritten(GenerateJsonSchema):
+    """Writes defaults with their units, as a person has to: ``30s``, where the field's own is 30."""
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        found = super().model_schema(schema)
+        section = schema["cls"]
+        if issubclass(section, Section) and "properties" in found and not isabstract(section):
+            written = section.model_construct().model_dump(context=AS_A_PERSON, warnings=False)
+            for key, value in found["properties"].items():
+                if "default" in value and key in written:
+                    value["default"] = written[key]
+        return found
 
 
 def _told_apart(name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +97,7 @@ def _plain(schema: Any) -> Any:
     parts = {key: _plain(value) for key, value in schema.items() if key not in words}
     if "properties" in schema:
         parts["properties"] = {key: _plain(value) for key, value in schema["properties"].items()}
-    if schema.get("default", "") is None:
+    if schema.get("default", 0) in (None, ""):
         del parts["default"]
     if "anyOf" in parts:
         parts["anyOf"] = [part for part in parts["anyOf"] if part != {"type": "null"}]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -10,6 +12,14 @@ from testbed.scenario.scenario import Scenario
 from testbed.scenario.sections.section import AS_A_PERSON
 
 _WIDTH = 110
+_SCHEMA = Path(__file__).parents[2] / "docs" / "scenario.schema.json"
+
+
+def schema_line(folder: Path) -> str:
+    """The comment by which editors check a scenario in a folder; empty where there is no checkout."""
+    if not _SCHEMA.is_file():
+        return ""
+    return f"# yaml-language-server: $schema={os.path.relpath(_SCHEMA, folder.resolve())}\n"
 
 
 def scenario_yaml(scenario: Scenario) -> str:

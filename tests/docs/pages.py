@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,20 +76,47 @@ def words(command: str) -> list[str]:
 
 
 def typed(command: str, folder: Path, timeout_s: int = 600) -> subprocess.CompletedProcess[str]:
-    """Run a command as typed, by a shell in a folder in which ``testbed`` is this checkout's command."""
-    programs = folder / ".programs"
-    programs.mkdir(exist_ok=True)
-    testbed = programs / "testbed"
-    testbed.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m testbed.cli "$@"\n')
-    testbed.chmod(0o755)
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    """Run a command as typed, by a shell in a folder in which ``testbed`` is a command."""
     return subprocess.run(
         ["bash", "-c", command],
         cwd=folder,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "160"},
+        env=_environment(folder),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=timeout_s,
         check=False,
     )
+
+
+def typed_together(
+    commands: Iterable[str], folder: Path, notes: Path, timeout_s: int = 600
+) -> Iterator[subprocess.CompletedProcess[str]]:
+    """Type commands into one shell, one after the other, up to the first that fails; what came of each.
+
+    What one of them sets is there for those after it. ``notes`` is a new folder for what each printed.
+    """
+    asked = dict(enumerate(commands))
+    notes.mkdir()
+    lines = [
+        f"{{ {command}\n}} >{notes}/{at}.out 2>{notes}/{at}.err; status=$?; echo $status >{notes}/{at}\n"
+        "[ $status = 0 ] || exit $status"
+        for at, command in asked.items()
+    ]
+    typed("\n".join(lines), folder, timeout_s)
+    for at, command in asked.items():
+        if (notes / str(at)).exists():
+            out, err = ((notes / f"{at}.{name}").read_text() for name in ("out", "err"))
+            yield subprocess.CompletedProcess(command, int((notes / str(at)).read_text()), out, err)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """What a shell there has: ``testbed`` of the clone that the folder is, or else of this checkout."""
+    programs = folder / ".programs"
+    programs.mkdir(exist_ok=True)
+    testbed = programs / "testbed"
+    testbed.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m testbed.cli "$@"\n')
+    testbed.chmod(0o755)
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    code = folder if (folder / "testbed").is_dir() else ROOT
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(code), "COLUMNS": "160"}

@@ -21,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from testbed.cli import app
 from tests import ROOT
+from tests.docs.named import lacking
 from tests.docs.pages import PAGES, SHELL, Block, blocks, shell_blocks, typed, words
 from tests.docs.test_followed import FOLLOWED
 from tests.study.sweep.made import made_sweep
@@ -48,13 +49,6 @@ def of_testbed(command: str) -> list[str] | None:
     """The words behind ``testbed``, of a command that is the testbed's own."""
     found = re.search(r"(?:^|\$\()testbed ([^)]*)", command)
     return None if found is None else words(found[1])
-
-
-def inline_commands(page: Path) -> list[str]:
-    """Commands within a page's sentences; not those that name several at once."""
-    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    spans = [" ".join(span.split()) for span in re.findall(r"`(testbed\s+[^`\s]+\s[^`]+)`", text)]
-    return [span for span in spans if not re.search(r" \| |…|\.\.\.|\[|<|i/n", span)]
 
 
 def command_of(arguments: list[str]) -> tuple[TyperCommand, str, list[str]]:
@@ -100,6 +94,8 @@ def test_what_is_said_of_a_block_is_a_reason_or_a_test(block: Block) -> None:
         path, _, name = rest.partition("::")
         definition = rf"^(?:async )?def {re.escape(name)}\("
         assert re.search(definition, (ROOT / path).read_text(), re.MULTILINE), rest
+        for command in block.commands:
+            assert lacking(command, ROOT / path, name) == [], f"{rest} does not run: {command}"
     else:
         assert kind == "not run"
         assert len(rest.split()) >= 3, f"{block}: why?"
@@ -111,17 +107,12 @@ def test_what_is_said_of_a_block_is_a_reason_or_a_test(block: Block) -> None:
 def test_each_command_of_the_testbed_is_one_and_names_files_that_exist(page: Path) -> None:
     titles = {block.title for block in blocks(page)}
     in_blocks = [command for block in blocks(page) if block.language in SHELL for command in block.commands]
-    in_sentences = inline_commands(page)
-    for command in [*in_blocks, *in_sentences]:
+    for command in in_blocks:
         arguments = of_testbed(command)
         if arguments is None:
             continue
         found, name, rest = command_of(arguments)
-        if command in in_blocks:
-            found.make_context(name, list(rest))  # which takes the words, or says what is wrong with one
-        options = {option for parameter in found.params for option in parameter.opts}
-        given = {word.partition("=")[0] for word in rest if re.match(r"--\w", word)}
-        assert given - options == set(), command
+        found.make_context(name, list(rest))  # which takes the words, or says what is wrong with one
         named = [word for word in arguments if re.match(r"(scenarios|traces|tests|docs)/", word)]
         missing = [word for word in named if not (ROOT / word).exists() and word not in titles]
         assert [word for word in missing if arguments[arguments.index(word) - 1] != "--out"] == [], command

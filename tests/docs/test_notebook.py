@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests import ROOT
-from tests.docs.notebook import KEPT, VARIES, code_cells, execute
+from tests.docs.notebook import KEPT, PAGE, PICTURE, VARIES, as_page, code_cells, execute
 
 LARGEST = 300_000
 
@@ -42,6 +42,15 @@ def test_it_is_small_whole_and_executed_from_top_to_bottom() -> None:
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     assert "image/png" in dict(shown(cells[-1]))
     assert sum(not varies(cell) for cell in cells if cell["outputs"]) >= 4
+
+
+def test_the_page_is_the_notebook_as_it_is_kept() -> None:
+    """``python -m tests.docs.notebook --page`` makes it anew."""
+    page, picture = as_page(read(KEPT))
+    assert PAGE.read_text() == page
+    assert PICTURE.read_bytes() == picture
+    assert page.count("```python\n") == len(code_cells(read(KEPT)))
+    assert "<style" not in page
 
 
 def varies(cell: dict[str, Any]) -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import blocks, without_remark
+from tests.docs.named import lacking
+from tests.docs.pages import blocks, typed_together, without_remark
 from tests.docs.printed import facts
 from tests.docs.test_commands import command_of, of_testbed
 
@@ -75,6 +76,48 @@ def test_what_is_no_command_of_the_testbed_is_noticed() -> None:
     assert of_testbed("make demo") is None
     with pytest.raises(AssertionError, match="testbed weigh x: is no command"):
         command_of(["weigh", "x"])
+
+
+def test_commands_that_are_typed_together_share_a_shell_up_to_one_that_fails(tmp_path: Path) -> None:
+    commands = ["export X='a b'", "echo $X; echo no >&2", "false", "echo never"]
+    _, told, failed = typed_together(commands, tmp_path, tmp_path / "notes")
+    assert (told.args, told.returncode, told.stdout, told.stderr) == (commands[1], 0, "a b\n", "no\n")
+    assert (failed.args, failed.returncode) == ("false", 1)
+
+
+SOURCE = """
+from tests.e2e.runs import run_command
+
+ASKED = ("--pilot", "--queues=5")
+
+@fixture
+def made():
+    run_command("what-if", *ASKED)
+
+def test_it(made):
+    'It does not --sweep.'
+    assert ran("--short")
+
+def test_another():
+    run_command("sweep")
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "lacks"),
+    [
+        ("testbed what-if RUN --pilot results/x --queues 5", []),
+        ("testbed what-if RUN --queues 6", ["6"]),
+        ("testbed what-if --short", ["--short"]),
+        ("testbed sweep", ["sweep"]),
+        ("testbed report --sweep", ["report", "--sweep"]),
+    ],
+)
+def test_a_test_that_is_named_has_each_word_of_the_command(
+    tmp_path: Path, command: str, lacks: list[str]
+) -> None:
+    (tmp_path / "test_it.py").write_text(SOURCE)
+    assert lacking(command, tmp_path / "test_it.py", "test_it") == lacks
 
 
 TABLE = """\

@@ -20,7 +20,7 @@ from testbed.orchestrator.run import concluded
 from testbed.orchestrator.sources import Sources
 from testbed.results.directory import RunDirectory
 from testbed.scenario.scenario import RESOLVED, Scenario, load_scenario
-from tests import SCENARIOS
+from tests import ROOT, SCENARIOS
 
 QUIET = Reporter(Console(quiet=True))
 
@@ -56,9 +56,11 @@ def test_a_run_leaves_its_scenario_as_it_was_asked_for(tmp_path: Path) -> None:
     directory = RunDirectory.create(tmp_path / "run", scenario.name)
     Manifest(directory, "run7", inputs, Parts(ImageRef("tag", "id", 1), None)).begin()
     assert load_scenario(directory.path) == scenario
-    head = (directory.path / "scenario.yaml").read_text().splitlines()[0]
+    head, *lines = (directory.path / "scenario.yaml").read_text().splitlines()
     assert head.startswith("# Run run7 of 2")
     assert "llm-testbed" in head
+    (path,) = [line.partition("$schema=")[2] for line in lines if line.startswith("# yaml-language-server:")]
+    assert (directory.path / path).resolve() == ROOT / "docs" / "scenario.schema.json"
     directory.seal()
     assert "scenario.yaml" in (directory.path / "SHA256SUMS").read_text()
 

@@ -1,6 +1,6 @@
 """The JSON Schema in docs/, with what the tables of docs/SCENARIOS.md say of each key.
 
-``python -m tests.scenario.schema_file`` writes it anew.
+``python -m tests.scenario.schema_file`` writes it anew, and the page's chapter of types and defaults.
 """
 
 from __future__ import annotations
@@ -103,4 +103,7 @@ def written() -> str:
 
 
 if __name__ == "__main__":
+    from tests.scenario.types_table import page
+
     KEPT.write_text(written())
+    PAGE.write_text(page())

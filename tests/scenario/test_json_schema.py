@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,19 @@ from testbed.errors import TestbedError
 from testbed.scenario.json_schema import scenario_schema
 from testbed.scenario.reading.yamlfile import parse_yaml
 from testbed.scenario.scenario import load_scenario
+from testbed.scenario.written import scenario_yaml, schema_line
 from tests import ROOT
+from tests.docs.pages import PAGES, Block, blocks
 from tests.scenario.schema_file import HEADINGS, KEPT, meaning, rows, sections, written
 
-SCENARIOS = sorted((ROOT / "scenarios").rglob("*.yaml"))
+SCENARIOS = [*sorted((ROOT / "scenarios").rglob("*.yaml")), ROOT / "tests" / "faults" / "small.yaml"]
+SHOWN = [
+    block
+    for page in PAGES
+    for block in blocks(page)
+    if block.language == "yaml" and re.search(r"^tiers:.*^methods:", block.text, re.DOTALL | re.MULTILINE)
+]
+"""Whole scenarios that a page shows; a reader saves them in the checkout's top folder."""
 CHECK = Draft202012Validator(scenario_schema())
 
 
@@ -39,13 +49,49 @@ def test_the_page_has_every_key_and_no_other() -> None:
     assert [(row.heading, key) for row in rows() for key in row.keys if (row.heading, key) not in known] == []
 
 
+def test_each_default_is_what_a_person_may_write() -> None:
+    """An editor puts it into the file; ``30`` would be refused there, and ``30s`` is not."""
+    schema = scenario_schema()
+    given = [
+        (name, key, value)
+        for name, keys in sections(schema)
+        for key, value in keys.items()
+        if "default" in value
+    ]
+    assert len(given) > 30
+    for name, key, value in given:
+        check = Draft202012Validator({**value, "$defs": schema["$defs"]})
+        assert check.is_valid(value["default"]), (name, key, value["default"])
+    assert schema["$defs"]["Replay"]["properties"]["deadline"]["default"] == "30s"
+
+
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_each_scenario_is_valid_and_names_the_schema(path: Path) -> None:
-    text = path.read_text()
+    assert_checked(path.read_text(), path.parent, 0)
+
+
+def assert_checked(text: str, folder: Path, line: int) -> None:
+    """That a scenario is valid, and that a line of it leads from its folder to the schema."""
     assert [error.message for error in CHECK.iter_errors(parse_yaml(text))] == []
-    first = text.splitlines()[0]
-    assert first.startswith("# yaml-language-server: $schema=")
-    assert (path.parent / first.partition("=")[2]).resolve() == KEPT
+    begins, _, schema = text.splitlines()[line].partition("=")
+    assert begins == "# yaml-language-server: $schema"
+    assert (folder / schema).resolve() == KEPT
+
+
+@pytest.mark.parametrize("block", SHOWN, ids=str)
+def test_each_scenario_that_a_page_shows_whole_is_valid_and_names_the_schema(block: Block) -> None:
+    assert_checked(block.text, ROOT, 0)
+
+
+def test_pages_show_whole_scenarios() -> None:
+    """The tutorial's, the README's, and those of how-tos."""
+    assert len(SHOWN) >= 7
+
+
+def test_a_scenario_that_the_testbed_writes_names_the_schema(tmp_path: Path) -> None:
+    scenario = load_scenario(SCENARIOS[0])
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert_checked(schema_line(tmp_path / "link") + scenario_yaml(scenario), tmp_path, 0)
 
 
 SOUND = """

@@ -8,15 +8,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from testbed.console import Reporter
 from testbed.validation.registry import checks
-from testbed.validation.validate import validate
+from tests.e2e.runs import run_command
 
 
 @pytest.mark.root
 def test_the_short_validation_passes_whole(tmp_path: Path) -> None:
     out = tmp_path / "validation"
-    validate(None, out, Reporter(), short=True)
+    done = run_command("validate", "--short", "--out", str(out))
+    assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((out / "validation.json").read_text())
     wrong = [
         (check["name"], figure)
@@ -32,7 +32,8 @@ def test_the_short_validation_passes_whole(tmp_path: Path) -> None:
 @pytest.mark.root
 def test_the_checks_that_are_named_run_and_are_kept(tmp_path: Path) -> None:
     out = tmp_path / "validation"
-    validate(["queue", "capture", "accounting"], out, Reporter(), short=True)
+    done = run_command("validate", "--short", "--only", "queue,capture,accounting", "--out", str(out))
+    assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((out / "validation.json").read_text())
     verdicts = {check["name"]: check["verdict"] for check in found["checks"]}
     assert verdicts == {"queue": "pass", "capture": "pass", "accounting": "pass"}

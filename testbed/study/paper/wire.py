@@ -22,6 +22,7 @@ from testbed.results.run import Run
 from testbed.results.statistics import Estimate, mean_of_seeds, share_interval
 from testbed.scenario.matrix import read_matrix
 from testbed.scenario.workload.trace_file import Request, write_trace
+from testbed.scenario.written import schema_line
 from testbed.study.paper.recorded import OF_CLOUD, Values
 from testbed.study.paper.verdicts import NotTestable, Value
 from testbed.study.sweep.directory import SweepDirectory
@@ -78,7 +79,7 @@ def write_scenario(
         data["task"]["labels"] = list(header.task.labels)
     if kind == UNREACHABLE:
         data |= _unreachable(list(tiers))
-    path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    path.write_text(schema_line(path.parent) + yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
     return wanted_of(kind, path, seeds)
 
 

@@ -47,6 +47,7 @@ def test_the_scenarios_are_ones_and_the_same_each_time(tmp_path: Path) -> None:
     swept, unreachable = tmp_path / "a" / "swept.yaml", tmp_path / "unreachable.yaml"
     wanted = wire.write_scenario(wire.SWEPT, MATRIX, TIERS, 40, 2, swept)
     both = wire.write_scenario(wire.UNREACHABLE, MATRIX, TIERS, 300, 1, unreachable)
+    assert swept.read_text().startswith("# yaml-language-server: $schema=")
     scenario = load_scenario(swept)
     assert scenario.replay.mode == "lockstep", "or the recordings could not predict it to the byte"
     assert [method.name for method in scenario.methods][:3] == ["cloud-only", "recserve-0.1", wire.METHOD]
