@@ -126,7 +126,7 @@ def ubuntu_keys(kept: Path) -> Path:
         "Dir::State::Lists": own / "lists", "Dir::Cache": own / "cache", "APT::Sandbox::User": "root",
     }  # fmt: skip
     apt = ["apt-get", "-q", *(f"-o{name}={value}" for name, value in settings.items())]
-    for words in (["update"], ["download", "ubuntu-archive-keyring"]):
+    for words in (["update"], ["download", "ubuntu-keyring"]):
         subprocess.run([*apt, *words], cwd=own, timeout=600, check=True)
     (package,) = own.glob("*.deb")
     subprocess.run(["dpkg-deb", "-x", str(package), str(own)], timeout=60, check=True)
