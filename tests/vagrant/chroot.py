@@ -71,9 +71,8 @@ def take_steps(trial: Trial, options: argparse.Namespace) -> None:
 
 def provision(asked: Asked) -> str:
     """The Vagrantfile's command, after which the container engine is stopped with its images written."""
-    passed_on = exported((*asked.passed_on, "TORCH_CUDA"))
     stop = f"cd {asked.copied_to} && .venv/bin/python -m testbed.host.engine stop"
-    return f"({passed_on} {asked.provision}) && {stop}"
+    return f"({exported(asked.passed_on)} {asked.provision}) && {stop}"
 
 
 if __name__ == "__main__":
