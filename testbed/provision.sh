@@ -232,7 +232,7 @@ install_torch() {
     fi
     watched "${wheel##*/}" 1200 "${pip[@]}" install --no-deps --no-compile "$wheel" ||
         fail "pip could not install ${wheel##*/}; make room or mend what it says, and try again"
-    if [ -n "${TORCH_CUDA:-}" ]; then need_room 9000000; else torch_has_its_libraries || fail_for_cuda; fi
+    if [ -n "${TORCH_CUDA:-}" ]; then need_room 8000000; else torch_has_its_libraries || fail_for_cuda; fi
 }
 
 torch_has_its_libraries() { # asked before its Python packages are there, so that nothing is fetched in vain

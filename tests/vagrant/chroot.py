@@ -20,6 +20,8 @@ from tests.vagrant.tree import SYSTEMS, Tree, make_tree
 from tests.vagrant.trial import DEMO, DEMO_LINES, Trial, conduct, copy_checkout, provisioned
 from tests.vagrant.vagrantfile import Asked, read_vagrantfile
 
+SCENARIO = "scenarios/quickstart.yaml"
+"""The demo's, whose data set is fetched before: where the demo runs no registry is in reach."""
 NEEDED = {"mmdebstrap": "mmdebstrap", "rsync": "rsync", "unshare": "util-linux", "dpkg-deb": "dpkg"}
 
 
@@ -58,6 +60,10 @@ def take_steps(trial: Trial, options: argparse.Namespace) -> None:
     def carried_out(command: str) -> list[str]:
         return trial.carried_out(command, lambda log, limit_s: tree.run(command, log, limit_s))
 
+    def data() -> str:
+        carried_out(f"cd {asked.copied_to} && .venv/bin/testbed run {SCENARIO} --dry-run")
+        return "there"
+
     def demo() -> str:
         said = carried_out(f"cd {asked.copied_to} && .ci/apart {DEMO}")
         return "\n".join(said[-DEMO_LINES:])
@@ -65,6 +71,7 @@ def take_steps(trial: Trial, options: argparse.Namespace) -> None:
     trial.step("system", system)
     trial.step("copy", copy)
     trial.step("provision", lambda: provisioned(carried_out(provision(asked))))
+    trial.step("data", data)
     trial.step("demo", demo)
     print(f"{tree.size()} of the disk used", flush=True)
 
