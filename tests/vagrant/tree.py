@@ -90,7 +90,7 @@ def make_tree(kept: Path, release: str, mirror: str | None) -> Tree:
     partial, tree = kept / "tree.partial", Tree(kept / "tree")
     shutil.rmtree(partial, ignore_errors=True)
     keys = [f"--keyring={ubuntu_keys(kept)}"] if release == "noble" else []
-    command = [*APART, "mmdebstrap", "--variant=minbase", "--include=ca-certificates", *keys, release]
+    command = [*APART, "mmdebstrap", "--variant=minbase", "--include=apt,ca-certificates", *keys, release]
     status = _run([*command, str(partial), *sources(release, mirror)], 1800)
     if status != 0:
         raise subprocess.CalledProcessError(status, command)
