@@ -5,7 +5,7 @@ host's kernel, with processes, mounts and a container engine of its own, root do
 provisions with (in this host's network), then runs the demo (in a network of its own). Nothing of it stays;
 with --keep DIR the system, the log and what was done stay there, and the same command goes on.
 TORCH_INDEX_URL, TORCH_CUDA, proxies, and the settings of pip and apt are passed on.
-Needs root, Linux, 12 GB of room below TMPDIR or DIR, and
+Needs root, Linux, 14 GB of room below TMPDIR or DIR, and
     apt-get install mmdebstrap rsync debian-archive-keyring
 """
 
