@@ -7,7 +7,8 @@
 #   testbed/provision.sh --tests      what only the tests need as well
 #
 # pip's own settings (index, find-links, proxy, certificates) apply. TORCH_INDEX_URL names the index that
-# holds CPU builds of torch, where pip's configured one has only builds for CUDA, which cannot be loaded without it.
+# holds CPU builds of torch, where pip's configured one has only builds for CUDA. Where no such index is at hand,
+# TORCH_CUDA=yes takes a build for CUDA with its libraries (4 GB more).
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -231,13 +232,31 @@ install_torch() {
     fi
     watched "${wheel##*/}" 1200 "${pip[@]}" install --no-deps --no-compile "$wheel" ||
         fail "pip could not install ${wheel##*/}; make room or mend what it says, and try again"
+    if [ -n "${TORCH_CUDA:-}" ]; then need_room 8000000; else torch_has_its_libraries || fail_for_cuda; fi
 }
 
-# A build for CUDA has its libraries in packages that nothing here needs.
-check_torch() {
-    "$venv/bin/python" -c 'import torch' 2>/dev/null && return
+torch_has_its_libraries() { # asked before its Python packages are there, so that nothing is fetched in vain
+    "$venv/bin/python" -c 'import ctypes, importlib.util
+[directory] = importlib.util.find_spec("torch").submodule_search_locations
+ctypes.CDLL(directory + "/lib/libtorch_global_deps.so")' 2>/dev/null
+}
+
+fail_for_cuda() {
     fail "this build of torch cannot be loaded here; most likely it is one for CUDA: set TORCH_INDEX_URL to PyTorch's" \
-        "index of CPU builds and try again"
+        "index of CPU builds, or TORCH_CUDA=yes for CUDA's libraries (4 GB more), and try again"
+}
+
+# A build for CUDA has its libraries in packages that nothing else here needs, and that the lock has no hashes of.
+check_torch() {
+    local pins=$venv/tmp/pins
+    "$venv/bin/python" -c 'import torch' 2>/dev/null && return
+    [ -n "${TORCH_CUDA:-}" ] || fail_for_cuda
+    grep -oE '^[^ #]+==[^ ]+' "$root/requirements.lock" >"$pins"
+    echo "    CUDA's libraries are not checked: requirements.lock has no hashes of them"
+    watched "CUDA's libraries" 3600 \
+        "${pip[@]}" install --no-compile --only-binary=:all: -c "$pins" "$(grep '^torch==' "$pins")" ||
+        fail "pip could not install CUDA's libraries; make room or mend what it says, and try again"
+    "$venv/bin/python" -c 'import torch' 2>"$log" || fail "torch cannot be loaded: $(tail -n 1 "$log")"
 }
 
 prepared=no tests=no

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import zipfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -83,6 +84,42 @@ def test_a_python_that_is_too_old_is_refused_in_one_sentence(tmp_path: Path, nam
     assert refused.returncode == 1
     assert refused.stderr == f"provision: {python} is older than 3.11; use Debian 12, Ubuntu 24.04 or newer\n"
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.slow
+def test_a_torch_without_its_libraries_is_refused_before_anything_else_is_fetched(tmp_path: Path) -> None:
+    """A build as for CUDA: what it is linked with is not there. It stands alone in the index of torch."""
+    script, index = tmp_path / "checkout" / "testbed" / "provision.sh", tmp_path / "simple" / "torch"
+    for directory in (script.parent, index):
+        directory.mkdir(parents=True)
+    script.write_text(PROVISION.read_text())
+    (tmp_path / "checkout" / "pyproject.toml").touch()
+    (tmp_path / "checkout" / "requirements.lock").write_text(
+        "torch==2.13.0 \\\n    --hash=sha256:0\nno-such==1\n"
+    )
+    information = "torch-2.13.0.dist-info"
+    texts = {
+        "torch/__init__.py": "",
+        "torch/lib/libtorch_global_deps.so": "linked with what is not here",
+        f"{information}/METADATA": "Metadata-Version: 2.1\nName: torch\nVersion: 2.13.0\n",
+        f"{information}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{information}/RECORD": "",
+    }
+    with zipfile.ZipFile(index / "torch-2.13.0-py3-none-any.whl", "w") as wheel:
+        for name, text in texts.items():
+            wheel.writestr(name, text)
+    (index / "index.html").write_text('<a href="torch-2.13.0-py3-none-any.whl">torch</a>')
+    refused = subprocess.run(
+        ["bash", script], capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL, check=False,
+        env={
+            "PATH": os.environ["PATH"], "PIP_CONFIG_FILE": os.devnull,
+            "TORCH_INDEX_URL": f"file://{index.parent}",
+        },
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("provision: this build of torch cannot be loaded here")
+    assert "TORCH_CUDA=yes" in refused.stderr
+    assert refused.stdout.splitlines()[-2].startswith("==> torch-2.13.0-py3-none-any.whl")
 
 
 @pytest.mark.parametrize("name", ["a:b", "a\nb"])

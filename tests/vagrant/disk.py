@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.vagrant.settings import CERTIFICATES, apt_file, directories, files, pip_file, pip_settings
+from tests.vagrant.settings import bring_settings, directories, pip_settings, write_files
 
 PACKAGES = "linux-image-amd64,systemd-sysv,libpam-systemd,dbus,openssh-server,sudo,rsync,ca-certificates"
 APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -55,25 +55,13 @@ def _set_up(tree: Path, hostname: str, public_key: str) -> None:
         f"etc/sudoers.d/{USER}": f"{USER} ALL=(ALL) NOPASSWD: ALL\n",
         f"home/{USER}/.ssh/authorized_keys": public_key,
         "root/.ssh/authorized_keys": public_key,
-        "etc/pip.conf": pip_file(pip_settings()),
-        "etc/apt/apt.conf.d/90host": apt_file(),
     }
     in_tree = ["chroot", str(tree)]
     subprocess.run([*in_tree, "useradd", "-m", "-s", "/bin/bash", USER], timeout=60, check=True)
-    for name, text in written.items():
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        (tree / name).write_text(text)
-    for share in shares:
-        (tree / str(share)[1:]).mkdir(parents=True, exist_ok=True)
-    for file in files(pip_settings()):
-        if file.name != "ca-certificates.crt":  # made of CERTIFICATES below
-            (tree / str(file.parent)[1:]).mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, tree / str(file)[1:])
-    if CERTIFICATES.is_dir():
-        shutil.copytree(CERTIFICATES, tree / str(CERTIFICATES)[1:], dirs_exist_ok=True)
+    write_files(tree, written)
+    bring_settings(tree)
     (tree / f"etc/sudoers.d/{USER}").chmod(0o440)
     for command in (
-        ["update-ca-certificates"],
         ["chown", "-R", f"{USER}:", f"/home/{USER}"],
         ["chmod", "-R", "go=", f"/home/{USER}/.ssh", "/root/.ssh"],
         ["systemctl", "enable", "systemd-networkd"],

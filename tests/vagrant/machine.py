@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.vagrant.settings import directories, pip_settings
+from tests.vagrant.trial import NO_TIME_LEFT
 
 NO_CONSOLE_S = 90
 """So long may a kernel under KVM say nothing; then the host's KVM boots no guest."""
@@ -38,7 +39,7 @@ class Machine:
         return ["ssh", "-F", "none", "-i", str(self._kept / "key"), f"-p{self._port}", f"-l{user}", *given]
 
     def run(self, user: str, command: str, log: Path, limit_s: float) -> int:
-        """Run a command line with its output in a log; its exit status, 124 if it was stopped."""
+        """Run a command line with its output in a log; its exit status, NO_TIME_LEFT if it was stopped."""
         with log.open("ab") as output:
             try:
                 return subprocess.run(
@@ -47,7 +48,7 @@ class Machine:
                     timeout=limit_s, check=False,
                 ).returncode  # fmt: skip
             except subprocess.TimeoutExpired:
-                return 124
+                return NO_TIME_LEFT
 
     def answer(self, command: str) -> str:
         """What root's command prints; empty if it fails."""

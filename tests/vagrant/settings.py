@@ -1,10 +1,11 @@
-"""The host's own way to packages (proxies, indexes, certificates), which the machine gets as well."""
+"""The host's own way to packages (proxies, indexes, certificates), which a machine gets as well."""
 
 from __future__ import annotations
 
 import ast
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,3 +70,33 @@ def apt_file() -> str:
 def exported(names: tuple[str, ...]) -> str:
     """Those variables that the host has, as words before a command."""
     return " ".join(f"{name}={shlex.quote(os.environ[name])}" for name in names if os.environ.get(name))
+
+
+def write_files(tree: Path, texts: dict[str, str]) -> None:
+    """Write texts to the files of a tree that they are named by."""
+    for name, text in texts.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text)
+
+
+def bring_settings(tree: Path) -> None:
+    """Have pip and apt in a tree fetch as the host's do, and give it the host's own certificates.
+
+    Directories that pip takes packages from are made, and are to be mounted.
+    """
+    settings = pip_settings()
+    write_files(tree, {"etc/pip.conf": pip_file(settings), "etc/apt/apt.conf.d/90host": apt_file()})
+    for share in directories(settings):
+        _in(tree, share).mkdir(parents=True, exist_ok=True)
+    for file in files(settings):
+        if file.name != "ca-certificates.crt":  # made of CERTIFICATES below
+            _in(tree, file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, _in(tree, file))
+    if CERTIFICATES.is_dir():
+        shutil.copytree(CERTIFICATES, _in(tree, CERTIFICATES), dirs_exist_ok=True)
+    update = ["chroot", str(tree), "update-ca-certificates"]
+    subprocess.run(update, timeout=120, check=True, capture_output=True)
+
+
+def _in(tree: Path, path: Path) -> Path:
+    return tree / str(path)[1:]

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests import ROOT
 from tests.vagrant.settings import directories, files, pip_file
 from tests.vagrant.vagrantfile import read_vagrantfile
@@ -55,13 +57,12 @@ def test_what_pip_needs_of_the_host_is_found_in_its_settings(tmp_path: Path) -> 
     assert "global.timeout='60'" in listed  # pip takes no line break in what is no list
 
 
-def test_the_trial_tells_what_it_needs_without_doing_anything() -> None:
+@pytest.mark.parametrize(
+    ("module", "first"), [("tests.vagrant", "qemu-system-x86"), ("tests.vagrant.chroot", "mmdebstrap")]
+)
+def test_a_trial_tells_what_it_needs_without_doing_anything(module: str, first: str) -> None:
     told = subprocess.run(
-        [sys.executable, "-m", "tests.vagrant", "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    assert "apt-get install qemu-system-x86" in told
+    assert f"apt-get install {first}" in told
     assert "--keep DIR" in told
