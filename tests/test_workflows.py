@@ -87,12 +87,6 @@ def test_every_script_is_one_and_names_variables_that_there_are(path: Path) -> N
         assert set(re.findall(r"\$\{?([A-Z_]+)", lines)) <= known
 
 
-def test_a_fork_without_variables_has_an_index_of_torch_for_cpus() -> None:
-    """Else the hosted job would end while it provisions."""
-    given = str(read(HOSTED)["env"]["TORCH_INDEX_URL"])
-    assert re.fullmatch(r"\$\{\{ vars\.TORCH_INDEX_URL \|\| 'https://[\w./]+/cpu' \}\}", given)
-
-
 @each_file
 def test_every_file_that_is_named_is_there(path: Path) -> None:
     text = path.read_text()

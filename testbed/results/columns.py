@@ -202,7 +202,7 @@ class TierRow:
     kept: int
     """Inferences whose answer the policy kept."""
     waited_s: float | None
-    """How long its threads together waited for a CPU that its quota allowed
+    """How long its threads together waited for a CPU that its quota allowed, at most 5 ms of each wait
     (:mod:`testbed.host.run_delay`); null in runs of schema version 1 too.
     """
     breaker_opened: int

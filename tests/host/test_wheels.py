@@ -207,7 +207,10 @@ def test_the_hosts_torch_alone_may_be_another_which_is_told_and_recorded(
         [*by_hash, f"{root}/tests/requirements.lock"],
     ]
     script = (root / "testbed" / "provision.sh").read_text()
-    assert len(re.findall(r"-m pip\b|\bpip (?:install|download)|\$\{pip\b", script)) == 1 + len(pip.asked)
+    calls = re.findall(r"-m pip\b|\bpip (?:install|download)|\$\{pip\b", script)
+    assert len(calls) == 1 + len(pip.asked) + 1, (
+        "where it is named, these, and CUDA's libraries if TORCH_CUDA asks"
+    )
     unchecked = f"{case.name} is not checked: requirements.lock has no hash of it"
     assert [line.strip() for line in done.stdout.splitlines() if "checked" in line] == [unchecked] * (
         case.origin is not None

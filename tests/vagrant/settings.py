@@ -67,6 +67,20 @@ def apt_file() -> str:
     return "".join(f"{line}\n" for line in listed.splitlines() if line.startswith(APT_KEYS))
 
 
+def debian_mirror() -> str:
+    """The mirror from which the host's own apt gets Debian's packages.
+
+    Raises:
+        ValueError: it gets none.
+    """
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    for line in listed.splitlines():
+        if line.endswith("/debian/"):
+            return line
+    raise ValueError("this host's apt has no Debian mirror, which packages ubuntu-keyring; install that")
+
+
 def exported(names: tuple[str, ...]) -> str:
     """Those variables that the host has, as words before a command."""
     return " ".join(f"{name}={shlex.quote(os.environ[name])}" for name in names if os.environ.get(name))

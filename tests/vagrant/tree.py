@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.vagrant.disk import APART
-from tests.vagrant.settings import bring_settings, directories, pip_settings, write_files
+from tests.vagrant.settings import bring_settings, debian_mirror, directories, pip_settings, write_files
 from tests.vagrant.trial import NO_TIME_LEFT
 
 SYSTEMS = {"trixie": "Debian 13", "noble": "Ubuntu 24.04"}
@@ -22,8 +22,7 @@ SYSTEMS = {"trixie": "Debian 13", "noble": "Ubuntu 24.04"}
 UBUNTU = "http://archive.ubuntu.com/ubuntu"
 UBUNTU_KEYS = "usr/share/keyrings/ubuntu-archive-keyring.gpg"
 WITH_UBUNTU_KEYS = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} trixie main\n"
-"""Of Debian's own archive: Debian 12 has no package of Ubuntu's keys."""
-DEBIAN = "http://deb.debian.org/debian"
+"""Of a Debian mirror: Debian 12 has no package of Ubuntu's keys."""
 CGROUPS = Path("/sys/fs/cgroup")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 END_S = 30.0
@@ -120,7 +119,9 @@ def ubuntu_keys(kept: Path) -> Path:
     if here.exists():
         return here
     own = kept / "keys"
-    write_files(own, {"sources.list": WITH_UBUNTU_KEYS.format(DEBIAN), "lists/partial/x": "", "cache/x": ""})
+    write_files(
+        own, {"sources.list": WITH_UBUNTU_KEYS.format(debian_mirror()), "lists/partial/x": "", "cache/x": ""}
+    )
     settings = {
         "Dir::Etc::SourceList": own / "sources.list", "Dir::Etc::SourceParts": "/dev/null",
         "Dir::State::Lists": own / "lists", "Dir::Cache": own / "cache", "APT::Sandbox::User": "root",
