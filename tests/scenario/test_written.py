@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import yaml
@@ -11,6 +14,7 @@ import yaml
 from testbed.errors import TestbedError
 from testbed.scenario.requests import build_trace
 from testbed.scenario.scenario import RESOLVED, Scenario, load_scenario
+from testbed.scenario.sections.section import AS_A_PERSON, Section, written
 from testbed.scenario.workload.trace_file import write_trace
 from testbed.scenario.written import scenario_yaml
 from tests import ROOT, SCENARIOS
@@ -120,3 +124,18 @@ def test_every_key_comes_back_from_another_folder(tmp_path: Path, monkeypatch: p
 def test_a_directory_without_one_is_told() -> None:
     with pytest.raises(TestbedError, match=r"run-v1: is a directory without scenario\.yaml"):
         load_scenario(ROOT / "tests" / "data" / "run-v1")
+
+
+@pytest.mark.parametrize("dump", [Section.model_dump, Section.model_dump_json])
+def test_a_signal_waits_until_a_section_is_written(dump: Callable[..., object]) -> None:
+    """Else pydantic makes an error of its own of KeyboardInterrupt."""
+
+    def interrupted(value: float) -> str:
+        signal.raise_signal(signal.SIGINT)
+        return str(value)
+
+    class Interrupted(Section):
+        delay_ms: Annotated[float, written(interrupted)]
+
+    with pytest.raises(KeyboardInterrupt):
+        dump(Interrupted(delay_ms=1.0), context=AS_A_PERSON)

@@ -33,6 +33,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from testbed.errors import TestbedError
 from testbed.host.places import unfit_beside, unfit_file, unfit_folder
+from testbed.host.processes.signals import undisturbed
 from testbed.scenario.reading.mistakes import mistake, nearest
 from testbed.scenario.reading.units import (
     parse_memory_bytes,
@@ -92,6 +93,16 @@ class Section(BaseModel):
             if key not in known:
                 raise mistake(f"unknown key; {nearest(str(key), keys)}", str(key))
         return data
+
+    def model_dump(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """As pydantic's; signals wait, for it makes an error of its own of a KeyboardInterrupt."""
+        with undisturbed():
+            return super().model_dump(*args, **options)
+
+    def model_dump_json(self, *args: Any, **options: Any) -> str:
+        """As pydantic's; signals wait, as in :meth:`model_dump`."""
+        with undisturbed():
+            return super().model_dump_json(*args, **options)
 
     @property
     def unwritten(self) -> Collection[str]:
