@@ -49,6 +49,11 @@ def test_the_repositorys_traces_are_made_again_by_their_commands(
     assert (tmp_path / "again.jsonl").read_bytes() == (ROOT / out).read_bytes()
 
 
+def importing(kind: str, file: Path, *more: str, out: Path) -> list[str | Path]:
+    """The words of an import, with prompts of the small data set."""
+    return ["import", kind, file, "--dataset", "rotten_tomatoes", *more, "--out", out]
+
+
 PAGE = re.findall(r"^testbed trace [^#\n]*", (ROOT / "docs" / "TRACES.md").read_text(), re.MULTILINE)
 
 
@@ -86,9 +91,8 @@ def test_what_is_imported_can_be_shown(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    file, out = written(tmp_path, text), tmp_path / "trace.jsonl"
-    asked: list[str | Path] = ["import", kind, file, "--dataset", "rotten_tomatoes", *more, "--out", out]
-    assert run(monkeypatch, *asked) == 0
+    out = tmp_path / "trace.jsonl"
+    assert run(monkeypatch, *importing(kind, written(tmp_path, text), *more, out=out)) == 0
     assert "bytes on average, where the trace has" in capsys.readouterr().err
     read = read_trace_file(out)
     assert run(monkeypatch, "show", out, "--json") == 0
@@ -131,9 +135,8 @@ def test_what_cannot_be_imported_is_one_sentence_and_leaves_no_file(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    file, out = written(tmp_path, text), tmp_path / "trace.jsonl"
-    asked: list[str | Path] = ["import", kind, file, "--dataset", "rotten_tomatoes", *more, "--out", out]
-    assert run(monkeypatch, *asked) == 1
+    file = written(tmp_path, text)
+    assert run(monkeypatch, *importing(kind, file, *more, out=tmp_path / "trace.jsonl")) == 1
     printed = capsys.readouterr()
     *progress, sentence = printed.err.splitlines()
     assert all(line.endswith(f"s  reading {file}") for line in progress)
@@ -146,8 +149,8 @@ def test_what_cannot_be_imported_is_one_sentence_and_leaves_no_file(
 def test_a_last_line_that_has_no_end_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    file, out = written(tmp_path, AZURE_2023), tmp_path / "trace.jsonl"
-    assert run(monkeypatch, "import", "azure", file, "--dataset", "rotten_tomatoes", "--out", out) == 0
+    file = written(tmp_path, AZURE_2023)
+    assert run(monkeypatch, *importing("azure", file, out=tmp_path / "trace.jsonl")) == 0
     assert f"{file}: row 4, the last one, has no line end; if the file was cut off" in capsys.readouterr().err
 
 

@@ -71,14 +71,16 @@ def debian_mirror() -> str:
     """The mirror from which the host's own apt gets Debian's packages.
 
     Raises:
-        ValueError: it gets none.
+        SubprocessError: it gets none.
     """
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
     listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     for line in listed.splitlines():
         if line.endswith("/debian/"):
             return line
-    raise ValueError("this host's apt has no Debian mirror, which packages ubuntu-keyring; install that")
+    raise subprocess.SubprocessError(
+        "this host's apt has no Debian mirror, which packages ubuntu-keyring; install that"
+    )
 
 
 def exported(names: tuple[str, ...]) -> str:

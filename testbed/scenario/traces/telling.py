@@ -79,9 +79,8 @@ def _source(path: Path, sha256: str, kind: Format) -> dict[str, Any]:
     source: dict[str, Any] = {"file": path.name, "sha256": sha256}
     if kind.source:
         source |= {"of": kind.source, "licence": kind.licence}
-    if (
-        kind.ending or path.suffix
-    ) == ".csv":  # a line of JSON, or a Parquet file, that is cut is none at all
+    # A line of JSON, or a Parquet file, that is cut is none at all.
+    if (kind.ending or path.suffix) == ".csv":
         with path.open("rb") as file:
             file.seek(-1, 2)
             if file.read() not in (b"\n", b"\r"):
