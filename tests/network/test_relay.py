@@ -58,19 +58,20 @@ def test_a_request_that_was_given_up_is_not_held_for_an_engine_that_never_answer
     hasty.write_text(source.replace(f"LEFT_S = {relay_process.LEFT_S}", "LEFT_S = 0.3"))
     monkeypatch.setattr(relay_process, "__file__", str(hasty))
     here = ("127.0.0.1", free_port())
-    with socket.create_server(("127.0.0.1", 0)) as engine, Relay(HERE, here, engine.getsockname(), "cloud1"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as engine,
+        Relay(HERE, here, engine.getsockname(), "cloud1") as relay,
+    ):
         engine.accept()[0].close()  # who looked whether somebody is there
-        wait_until(lambda: len(relays()) == 1, 10)
-        (pid,) = relays()
         with socket.create_connection(here, 10) as client:
             client.sendall(b"prompt")
             asked, _ = engine.accept()
-            held = sockets(pid)
+            held = sockets(relay.pid)
         with asked:
             asked.settimeout(10)
             assert asked.recv(64) == b"prompt"
             assert asked.recv(64) == b""  # no more is to come, and yet it does not answer
-            wait_until(lambda: sockets(pid) == held - 2, 10)
+            wait_until(lambda: sockets(relay.pid) == held - 2, 10)
 
 
 def sockets(pid: int) -> int:

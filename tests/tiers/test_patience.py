@@ -260,10 +260,12 @@ def test_who_comes_when_all_connections_are_taken_gets_the_longest_idle_one_s() 
         busy, *idle = [stack.enter_context(connected(server.port)) for _ in range(20)]
         busy.sendall(PROMPT)
         wait_until(lambda: len(server.channels) == 20)
-        for number in range(3):
-            assert ask(server.port, f"n {number}").status == 200
-        wait_until(lambda: is_closed(idle[0]) and is_closed(idle[1]))
-        assert not any(is_closed(client) for client in idle[-10:])
+        for _ in range(3):
+            late = stack.enter_context(connected(server.port, 20))
+            late.sendall(PROMPT)
+            assert read_message(late).startswith(b"HTTP/1.1 200 ")
+        wait_until(lambda: all(is_closed(client) for client in idle[:3]))
+        assert not any(is_closed(client) for client in idle[3:])
         busy.settimeout(20)
         assert read_message(busy).startswith(b"HTTP/1.1 200 ")
 
