@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,20 @@ class TestDispersion:
         times = [at_s := at_s + draws.expovariate(10) for _ in range(20_000)]
         for window_s in (0.1, 1, 10):
             assert dispersion(times, window_s) == pytest.approx(1, abs=0.35)
+
+    @pytest.mark.parametrize("rate", [10, 20, 100])
+    def test_requests_at_the_edges_of_windows_are_each_in_one(self, rate: int) -> None:
+        """Of floats, the window from 0.1 * 3 on lacks the request at 0.3, and the one before has two."""
+        assert dispersion([round(number / rate, 6) for number in range(100 * rate)], 0.1) == 0
+
+    def test_a_trace_of_a_year_takes_no_memory_for_its_empty_windows(self) -> None:
+        times = [number * 31_536.0 for number in range(1001)]
+        tracemalloc.start()
+        found = dispersion(times, 0.1)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert found == pytest.approx(1, abs=1e-4)  # hardly ever two in a window
+        assert peak_bytes < 1 << 20
 
     def test_over_windows_that_are_too_few_it_tells_nothing(self) -> None:
         assert dispersion([0.0, 19.0], 1) is None
