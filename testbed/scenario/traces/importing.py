@@ -10,6 +10,7 @@ from typing import Any
 
 from testbed.console import Count
 from testbed.errors import TestbedError
+from testbed.host.fingerprints import sha256_of
 from testbed.host.places import unfit_file
 from testbed.scenario.requests import numbered
 from testbed.scenario.traces.columns import Columns
@@ -18,7 +19,6 @@ from testbed.scenario.traces.ground import Ground
 from testbed.scenario.traces.near import Lengths, NearRows
 from testbed.scenario.traces.scaling import Scaling, Taking
 from testbed.scenario.traces.telling import may_be_cut, nearness, notes, told
-from testbed.scenario.workload.datasets.own import sha256_of
 from testbed.scenario.workload.trace_file import MAX_LINES, Request
 
 TOLD_EVERY = 10_000

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from testbed.errors import TestbedError
+from testbed.scenario.reading import table_file
 from testbed.scenario.requests import build_trace
 from testbed.scenario.scenario import load_scenario
 from testbed.scenario.traces.formats import FORMATS, with_columns
@@ -18,7 +19,7 @@ from testbed.scenario.traces.ground import Ground, ground
 from testbed.scenario.traces.importing import Imported, Wanted, import_trace
 from testbed.scenario.traces.near import TOLERANCE, Lengths, NearRows
 from testbed.scenario.traces.scaling import Part, Scaling
-from testbed.scenario.workload.datasets import DATASETS, load
+from testbed.scenario.workload.datasets import DATASETS, load, own
 from testbed.scenario.workload.trace_file import MAX_LINE_BYTES, read_trace_file, trace_lines, write_trace
 from tests import QUICKSTART
 from tests.scenario.traces.samples import (
@@ -149,6 +150,14 @@ class TestImport:
             TestbedError, match=r"more than 1,000,000 requests are left, and a trace has so many"
         ):
             made(path, "burstgpt", scaling=Scaling(rate_scale=1000))
+
+    def test_the_recorded_trace_may_be_larger_than_a_data_set(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is read row by row, and a part may be taken of what was recorded in weeks."""
+        for module in (own, table_file):
+            monkeypatch.setattr(module, "MAX_FILE_BYTES", 10)
+        assert len(list(made(written(tmp_path, AZURE_2023), "azure").requests)) == 4
 
     def test_the_data_set_drifts_on_the_way(self, tmp_path: Path) -> None:
         rows = "\n".join(f"{number},m,60,1,61,l" for number in range(400))
