@@ -30,6 +30,8 @@ PING_FRAME_BYTES = UDP_HEADERS_BYTES + PING_PAYLOAD_BYTES
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _SO_RCVBUFFORCE = 33
+MOST_BUFFER_BYTES = 1 << 30
+"""Of a socket; the kernel takes no larger number for it (socket(7))."""
 _BURST = 64
 
 
@@ -111,7 +113,11 @@ class UdpPath:
 
 
 def set_receive_buffer(receiver: socket.socket, size_bytes: int) -> None:
-    """Give a socket room for so many bytes that wait, the kernel's own for each datagram included."""
+    """Give a socket room for so many bytes that wait, the kernel's own for each datagram included.
+
+    It gets :data:`MOST_BUFFER_BYTES` at most: a tap at a link of 100 Gbit/s would ask for twenty times that.
+    """
+    size_bytes = min(size_bytes, MOST_BUFFER_BYTES)
     receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size_bytes)
     with contextlib.suppress(OSError):  # beyond net.core.rmem_max, where we may
         receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size_bytes)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from testbed.network.measure.rate import slope_bps
+from testbed.network.measure.traffic import set_receive_buffer
 from testbed.network.measure.wire_tap import Sent
 
 FRAME_BYTES = 1514
@@ -25,3 +28,9 @@ def test_a_frame_that_is_late_hides_no_wrong_rate(late: int) -> None:
     sent = frames(101.5e6, 830)
     sent[late] = sent[late]._replace(at_ns=sent[late].at_ns + 2_500_000)
     assert slope_bps(sent) == pytest.approx(101.5e6, rel=5e-4)
+
+
+def test_a_link_as_fast_as_a_scenario_may_have_asks_for_no_buffer_that_no_socket_has() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        set_receive_buffer(receiver, 21 << 30)
+        assert receiver.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) > 0
