@@ -41,7 +41,7 @@ def build_trace(
     With the same seed, arrivals and devices, no drift and no Zipf share, it is what a scenario draws.
 
     Raises:
-        TestbedError: they are none, or too many.
+        TestbedError: they are none, or too many, or a data set cannot be had.
     """
     if not 1 <= requests <= MAX_LINES:
         raise TestbedError(
@@ -58,6 +58,6 @@ def build_trace(
 
 
 def _rows(ground: Ground, requests: int) -> Iterator[tuple[str, int]]:
+    """Data set and row of each request; all data sets are read now, before a file is begun."""
     orders = {dataset.name: row_order(dataset, ground.seed) for dataset in ground.datasets}
-    for dataset in ground.draw_datasets(requests):
-        yield dataset.name, next(orders[dataset.name])
+    return ((dataset.name, next(orders[dataset.name])) for dataset in ground.draw_datasets(requests))

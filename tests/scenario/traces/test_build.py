@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from testbed.errors import TestbedError
 from testbed.scenario.requests import build_trace as build_scenarios
 from testbed.scenario.scenario import load_scenario
 from testbed.scenario.traces.build import arrivals_of, build_trace
-from testbed.scenario.traces.ground import ground
+from testbed.scenario.traces.ground import Ground, ground
+from testbed.scenario.workload.datasets import DATASETS
+from testbed.scenario.workload.datasets.hub import HubDataset
 from testbed.scenario.workload.trace_file import Request, read_trace_file, write_trace
 from tests import QUICKSTART, SCENARIOS
 
@@ -122,6 +125,13 @@ class TestRefusals:
             drawn(**keys)
         assert words in str(caught.value)
         assert "\n" not in str(caught.value)
+
+    def test_a_data_set_that_cannot_be_had_is_refused_before_a_file_is_begun(self, tmp_path: Path) -> None:
+        imdb = DATASETS["stanfordnlp/imdb"]
+        assert isinstance(imdb, HubDataset)
+        gone = replace(imdb, folder=str(tmp_path))
+        with pytest.raises(TestbedError, match="has no plain_text"):
+            build_trace(Ground(gone, ["device1"]), 1, arrivals_of({"process": "poisson", "rate": 1}))
 
     def test_a_data_set_of_ones_own_comes_with_its_scenario(self, tmp_path: Path) -> None:
         (tmp_path / "mine.csv").write_text("question,label\ngood,positive\nbad,negative\n")
