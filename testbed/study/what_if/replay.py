@@ -24,7 +24,10 @@ Judge = Callable[[Request, float], Decision]
 
 
 class Decider:
-    """A node with its policy; ``judge`` is ``None`` where it answers all that it infers."""
+    """A node with its policy.
+
+    ``passes_on`` is ``None`` where it infers whatever comes; ``infers`` is false where it infers nothing.
+    """
 
     __slots__ = ("confidences", "infers", "judge", "level", "name", "parent", "passes_on")
 
