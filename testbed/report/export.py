@@ -50,10 +50,8 @@ def write_figures(
     style = Style(width=round(width_in * POINTS_PER_INCH), font_size=font_size)
     if command is None:
         command = f"testbed report {subject.path.name} --figures --width {width_in:g} --font-size {font_size}"
-    written, lines = (
-        [],
-        [f"{subject.early}: what is drawn was measured until then\n"] if subject.early else [],
-    )
+    written: list[Path] = []
+    lines = [f"{subject.early}: what is drawn was measured until then\n"] if subject.early else []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for figure in subject.figures:

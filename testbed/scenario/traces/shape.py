@@ -102,10 +102,8 @@ def _prompt_bytes(
     try:
         for name in {request.dataset for request in requests}:
             if name not in datasets:
-                return (
-                    None,
-                    f"data set {name} is none of the testbed's; give --scenario, which names its file",
-                )
+                why = f"data set {name} is none of the testbed's; give --scenario, which names its file"
+                return None, why
             examples = load(datasets[name], TRACE_SPLIT)
             known[name] = {example.row: len(example.text.encode()) for example in examples}
     except TestbedError as error:
