@@ -169,7 +169,7 @@ def _record(ladder: Ladder, path: Path, limit: int | None, device: str, reporter
     scenario, effort = load_scenario(ladder.scenario), Effort(device=device)
     models = _models(ladder, scenario, effort, reporter)
     rows = asked.rows_of(scenario.task, "test", limit, scenario.seed)
-    kept = cache_dir() / "recordings" / f"{ladder.name}-{_key(models, rows)}.parquet"
+    kept = cache_dir() / "recordings" / f"{ladder.name}-{_key(models, rows, effort)}.parquet"
     try:
         if kept.is_file():
             reporter.say(f"{ladder.name}: taking the recording of an earlier call, {kept}")
@@ -190,11 +190,12 @@ def _models(ladder: Ladder, scenario: Scenario, effort: Effort, reporter: Report
     return [*models, *asked.models_named([named], scenario.task, None, effort, reporter.say)]
 
 
-def _key(models: Sequence[HostModel], rows: Rows) -> str:
-    """Alike for recordings of the same models and prompts."""
+def _key(models: Sequence[HostModel], rows: Rows, effort: Effort) -> str:
+    """Alike for recordings of the same models and prompts on the same device."""
     told = [
         [model.name, model.word, model.revision, model.confidence, model.told_options()] for model in models
     ]
     prompts = [[example.row, example.text, example.reference] for example in rows.examples]
-    text = json.dumps([rows.dataset, told, prompts], sort_keys=True, default=str)
+    elsewhere = [] if effort.device == Effort().device else [effort.device]
+    text = json.dumps([rows.dataset, told, prompts, *elsewhere], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

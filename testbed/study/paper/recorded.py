@@ -90,6 +90,11 @@ def pays_below(found: WhatIf) -> Values:
     burdens = np.column_stack([drawn.burden(at) for at in range(len(betas))])
     if not burdens[0, 0] < 1 < burdens[0, -1]:
         raise NotTestable(f"the burden does not cross cloud-only's from β = {betas[0]:g} to {betas[-1]:g}")
+    if missed := int(((burdens[:, 0] >= 1) | (burdens[:, -1] <= 1)).sum()):
+        raise NotTestable(
+            f"in {missed} of {len(burdens) - 1} resamples the burden does not cross cloud-only's from "
+            f"β = {betas[0]:g} to {betas[-1]:g}, so that the interval would end there"
+        )
     crossing = np.array([np.interp(1.0, row, betas) for row in np.maximum.accumulate(burdens, axis=1)])
     return {"β": _value(found, crossing, ".3f")}
 
