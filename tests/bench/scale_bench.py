@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 SCENARIO = "scenarios/hundred.yaml"
-LOOK_S = 3.0
+LOOK_S = 15.0
 PROGRAMS = {"containerd-shim-runc-v2": "engine's shims", "dockerd": "engine", "containerd": "engine"}
 """Processes of Docker engines, by the name of their program; all that the host has."""
 OWN = {
@@ -37,7 +37,7 @@ OWN = {
 
 
 class MemoryWatch(threading.Thread):
-    """The most memory of each kind of process at one moment, by a look every 3 s (smaps_rollup, proc(5)).
+    """The most memory of each kind of process at one moment, by a look every 15 s (smaps_rollup, proc(5)).
 
     Attributes:
         most: by kind, how many processes there were and their bytes; of a page that several share, its part.

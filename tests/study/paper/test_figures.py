@@ -16,10 +16,13 @@ from testbed.report.figures.claims import causes_figure
 from testbed.report.figures.style import Style
 from testbed.results.fidelity import CLAIMS as JUDGED
 from testbed.results.run import load_run
+from testbed.results.statistics import Estimate
+from testbed.study.paper import recorded as of_recordings
 from testbed.study.paper import wire
 from testbed.study.paper.ladders import EMBEDDED
 from testbed.study.paper.make import make_table
 from testbed.study.paper.options import Options, claims_named
+from testbed.study.paper.verdicts import NotTestable
 from testbed.study.what_if.predict import Wanted, what_if_grid
 from tests import ROOT, SCENARIOS
 
@@ -186,3 +189,16 @@ def test_the_lengths_figure_is_of_what_went_up_each_hop(
         expected = (sum(up) / len(up)) / (sum(sizes) / len(sizes))
         assert float(row["ratio"]) == pytest.approx(expected)
         assert float(row["low"]) < expected < float(row["high"])
+
+
+def test_an_interval_is_not_cut_where_the_grid_ends() -> None:
+    def asked(*betas: float) -> Estimate:
+        keys = "beta=" + ",".join(f"{beta:.4f}" for beta in betas)
+        found = what_if_grid([MATRIX], ["recserve"], [keys], Wanted(), Quiet())
+        return of_recordings.pays_below(found)["β"].estimate
+
+    found = asked(0.05, 0.3, 0.5, 0.7, 0.9)
+    assert found.interval is not None
+    just_above = (found.value + found.interval.high) / 2
+    with pytest.raises(NotTestable, match=r"in \d+ of \d+ resamples the burden does not cross"):
+        asked(0.05, 0.3, just_above)
