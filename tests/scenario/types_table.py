@@ -14,7 +14,7 @@ from tiers.models import KINDS
 CHAPTER = "## Types and defaults\n"
 _INTRODUCTION = """
 Of each key, as the code has it: `python -m tests.scenario.schema_file` writes this chapter. What a key means
-stands above, and what a default is that depends on other keys.
+stands above, and so do defaults that depend on other keys.
 
 | section | key | type | default |
 |---|---|---|---|

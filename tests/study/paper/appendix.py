@@ -89,7 +89,7 @@ def _needs(page: str) -> str:
         f"- Hardware: {room[1]}; root, for what is measured on the wire; no GPU. The "
         f"[run below](#a-run-of-it) had {host}.",
         f"- Disk: the run below left {disk}.",
-        "- Software: Debian 12 or 13; `make paper` installs what is missing.",
+        "- Software: Debian 12 or 13, or Ubuntu 24.04; `make paper` installs what is missing.",
         f"- Minutes: {minutes.partition(':')[0]}, once the translation ladder is recorded. Those of a claim, "
         "below, are that run's, too; claims that rest on one sweep share its minutes.",
     ])  # fmt: skip
