@@ -68,7 +68,7 @@ def trace_of(
     requests: Annotated[int | None, typer.Option(help="Number of requests.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the trace.")] = None,
 ) -> None:
-    """Write the trace that a scenario would replay, as JSON Lines, and print a summary."""
+    """Write the trace that a scenario would replay, as JSON Lines; print a summary. `of` may be left out."""
     from dataclasses import asdict
 
     from testbed.scenario.requests import build_trace, summarise

@@ -107,6 +107,9 @@ def main(arguments: list[str]) -> None:
             watch.start()
             try:
                 status = process.wait(timeout=3600)
+            except subprocess.TimeoutExpired:
+                process.terminate()  # it seals what it has, and takes its network down
+                raise
             finally:
                 watch.stop()
         assert status == 0, f"the run ended with {status}"
