@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from tiers.api.asked import Stream
 from tiers.errors import RequestError, deadline_passed
+from tiers.garbage import settle
 from tiers.protocol import COUNT_KEY, encode_json
 
 MAX_RECORDS = 200_000
@@ -132,10 +133,13 @@ class Records:
     def __init__(self, limit: int = KEPT) -> None:
         self._lock = threading.Lock()
         self._records: Bounded[str, Record] = Bounded(limit)
+        self._added = 0
 
     def add(self, record: Record) -> None:
         with self._lock:
             self._records.put(record.request_id, record)
+            self._added += 1
+            settle(self._added)
 
     def all(self) -> list[Record]:
         with self._lock:

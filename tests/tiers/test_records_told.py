@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from tests import ROOT
 from tests.tiers.held_records import record
 from tests.tiers.nodes import HOST, records_at
-from tiers.records import told_in_lines
+from tiers.records import Records, told_in_lines
 
 COUNT = 50_000
 BESIDE_BYTES = 20 << 20
@@ -35,6 +36,18 @@ def holding(count: int) -> Iterator[tuple[int, int]]:
 def highest_bytes(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def test_what_a_node_keeps_is_not_walked_by_each_garbage_collection() -> None:
+    kept = Records(COUNT)
+    walked = len(gc.get_objects())
+    try:
+        for number in range(COUNT):
+            kept.add(record(number))
+        assert len(kept.all()) == COUNT
+        assert len(gc.get_objects()) < walked + COUNT / 10
+    finally:
+        gc.unfreeze()
 
 
 def test_records_are_lines_and_the_last_says_how_many_they_are() -> None:

@@ -29,6 +29,7 @@ from testbed.orchestrator.replay.going import Going
 from testbed.orchestrator.replay.shared_windows import SharedWindows
 from testbed.results.audit import CUT_OFF
 from testbed.scenario.workload.trace_file import Request
+from tiers.garbage import settle
 from tiers.protocol import (
     ANY_MODEL,
     COMPLETIONS_PATH,
@@ -248,6 +249,7 @@ class _Replay:
             )  # fmt: skip
         self.going.note((sent_s - scheduled_s) * 1000, ended.tier, ended.path)
         self.progress(self.going.done)
+        settle(self.going.done)
         return outcome
 
     async def _exchange(
