@@ -22,6 +22,7 @@ from testbed.results.evidence import BrokenOff, ChangedFile, Evidence, TierLimit
 from testbed.results.fidelity import JUDGED, Fidelity, judge
 from testbed.results.offload import tie_warnings
 from testbed.results.summary import summarise
+from testbed.results.times import served_s
 from testbed.scenario.topology import Link
 
 
@@ -185,6 +186,7 @@ def _limits(inputs: Inputs, measured: Measured) -> list[TierLimit]:
                 },
                 ran_s={row["method"]: row["cpu_seconds"] for row in rows},
                 waited_s={row["method"]: row["waited_s"] for row in rows},
+                served_s={result.method: served_s(node.name, result.requests) for result in measured.methods},
             )
         )
     return limits

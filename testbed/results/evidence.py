@@ -276,9 +276,10 @@ class Unexplained:
 class TierLimit:
     """A node's CPU limit as asked and as given, and how often it was throttled by it (100 ms periods).
 
-    By method: ``requests`` that reached it, its CPU time (``ran_s``), and how long its threads together
-    waited for a CPU that the limit allowed (``waited_s``, :mod:`testbed.host.run_delay`); ``None`` where the
-    kernel does not tell.
+    By method: ``requests`` that reached it, its CPU time (``ran_s``), how long its threads together waited
+    for a CPU that the limit allowed (``waited_s``, :mod:`testbed.host.run_delay`; ``None`` where the kernel
+    does not tell), and how long requests were there (``served_s``, :func:`testbed.results.times.served_s`;
+    lacking in schemas up to 4 of ``fidelity.json``).
     """
 
     node: str
@@ -290,6 +291,7 @@ class TierLimit:
     requests: Mapping[str, int] = field(default_factory=dict)
     ran_s: Mapping[str, float | None] = field(default_factory=dict)
     waited_s: Mapping[str, float | None] = field(default_factory=dict)
+    served_s: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

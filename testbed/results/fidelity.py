@@ -24,7 +24,7 @@ from testbed.results.latency import (
 from testbed.results.limits import Limits
 from testbed.scenario.scenario import Scenario
 
-SCHEMA = 4
+SCHEMA = 5
 JUDGED = ("fidelity.json", "summary.json")
 """Files that hold verdicts, and are written again when one that was pending is given."""
 MAX_ANSWER_CHARACTERS = 40

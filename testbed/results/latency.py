@@ -232,6 +232,8 @@ def _waited(tier: TierLimit, limits: Limits) -> Iterator[str]:
         ran_s, requests = tier.ran_s.get(method), tier.requests.get(method)
         if waited_s is None or ran_s is None or not requests:
             continue
+        if (served_s := tier.served_s.get(method)) is not None:
+            waited_s = min(waited_s, served_s)  # what waited while no request was there delayed none
         allowed_s = (limits.waited_share * (ran_s + waited_s), requests * limits.waited_ms / 1e3)
         if waited_s > max(*allowed_s, limits.waited_least_s):
             yield (

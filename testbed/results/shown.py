@@ -10,7 +10,7 @@ from testbed.results.columns import total
 from testbed.results.evidence import Evidence, Lateness, Outcomes, Unexplained
 from testbed.results.made_up import made_up_inferences
 from testbed.results.recorded import Recorded, alike
-from testbed.results.times import unexplained
+from testbed.results.times import served_s, unexplained
 
 _ACCOUNTED = (
     "frames", "frame_bytes", "unaccounted_bytes", "unattributed_bytes", "queue_dropped_frames", "lost_frames",
@@ -98,6 +98,10 @@ def _nodes(run: Recorded, evidence: Evidence) -> Iterator[str]:
         for name, column in (("ran_s", "cpu_seconds"), ("waited_s", "waited_s")):
             if told[name] != (there := {row["method"]: row[column] for row in rows}):
                 yield f"{name} of {limit.node} is {told[name]}, and in tiers.parquet {there}"
+        for method, served in limit.served_s.items():
+            if not alike(served, there := served_s(limit.node, run.by_method.get(method, []))):
+                told_as = f"served_s of {limit.node} under {method} is {served}"
+                yield f"{told_as}, and requests.parquet gives {there}"
     opened = {
         (row["method"], row["node"]): (row["breaker_opened"], row["breaker_refused"])
         for row in run.tiers

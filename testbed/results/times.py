@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from testbed.results.evidence import Unexplained
@@ -33,6 +34,21 @@ def work_ms(row: Mapping[str, Any], at: int) -> float:
     """How long the model of a node on the path was at work for a request: of a batch, the request's share."""
     sizes = row.get("batch_sizes") or ()
     return float(row["inference_ms"][at] / ((sizes[at] if sizes else None) or 1))
+
+
+def served_s(node: str, rows: Iterable[Mapping[str, Any]]) -> float | None:
+    """How long requests were at a node, all of them together, without their waits for the tier above.
+
+    ``None`` where a record of the node is lost.
+    """
+    times_ms = [
+        row[column][at]
+        for row in rows
+        for at, there in enumerate(row["path"])
+        if there == node
+        for column in NODE_COLUMNS
+    ]
+    return None if None in times_ms else math.fsum(times_ms) / 1000
 
 
 def unexplained(method: str, rows: Sequence[Mapping[str, Any]]) -> Unexplained:

@@ -18,7 +18,7 @@ from testbed.results.shapes import TRACE
 from testbed.results.table_shapes import SINCE
 from testbed.scenario.scenario import RESOLVED, Scenario
 
-FIDELITY_SCHEMAS = {1: (1,), 2: (1, 2), 3: (2,), 4: (2,), 5: (2,), 6: (3, 4)}
+FIDELITY_SCHEMAS = {1: (1,), 2: (1, 2), 3: (2,), 4: (2,), 5: (2,), 6: (3, 4, 5)}
 """By a run's schema version, what ``schema`` its ``fidelity.json`` may have."""
 RESOLVED_SINCE = 5
 """From which schema version on runs leave their scenario."""

@@ -137,6 +137,8 @@ def show(run: Path) -> None:
         cpu = statistics.fmean(report["cpu_by_second"])
         late_ms = max(report[act]["p99_ms"] for act in ("put_on_wire", "handed_on"))
         print(f"{method}: {frames:,} frames, {size / 1e6:.1f} MB, {lost:,} lost")
+        cpus = fidelity["cpu"][method]
+        print(f"{method}: CPUs busy {cpus['busy']:.0%}, more runnable than CPUs {cpus['contended']:.1%}")
         print(f"{method}: link process at {cpu:.1%} of a CPU, {late_ms:.2f} ms late at p99")
     for claim, holds in fidelity["faithful"].items():
         why = "".join(f"; {reason}" for reason in fidelity["reasons"][claim][:3])

@@ -129,6 +129,10 @@ def _frames(fidelity: dict[str, Any]) -> None:
     fidelity["bytes"][0]["frames"] += 1
 
 
+def _served(fidelity: dict[str, Any]) -> None:
+    fidelity["tiers"][0]["served_s"] = {"cloud-only": 1e-4}
+
+
 def _of_no_schema(fidelity: dict[str, Any]) -> None:
     fidelity["schema"] = 99
 
@@ -156,7 +160,8 @@ def _no_evidence(fidelity: dict[str, Any]) -> None:
         (_lateness, "lateness of cloud-only: p99_ms is 0.25, and requests.parquet gives "),
         (_outcomes, "outcomes of cloud-only are not those of requests.parquet"),
         (_frames, "device1-cloud1 up under cloud-only: frames is "),
-        (_of_no_schema, "schema is 99, and runs of schema version 6 have 3 or 4"),
+        (_served, "served_s of device1 under cloud-only is 0.0001, and requests.parquet gives "),
+        (_of_no_schema, "schema is 99, and runs of schema version 6 have 3 or 4 or 5"),
         (_lacking, "it lacks quotas, on which its verdicts rest"),
         (_no_evidence, "its evidence is none: probes.recserve.1.link must be a"),
     ],
@@ -321,12 +326,12 @@ def test_a_run_that_is_called_older_than_its_tables_is_told_and_still_audited(ru
     assert schema == "fidelity.json: schema is 3, and runs of schema version 5 have 2"
 
 
-@pytest.mark.parametrize("schema", [1, 2, 3, 4, True, None])
+@pytest.mark.parametrize("schema", [1, 2, 3, 4, 5, 6, True, None])
 def test_verdicts_that_are_called_older_are_told_or_given_again(run: RunDirectory, schema: Any) -> None:
     fidelity = run.read_json("fidelity.json")
     run.write_json("fidelity.json", fidelity | {"schema": schema})
-    wanted = {f"fidelity.json: schema is {schema!r}, and runs of schema version 6 have 3 or 4"}
-    assert set(differences(run)) == (set() if schema in (3, 4) else wanted)
+    wanted = {f"fidelity.json: schema is {schema!r}, and runs of schema version 6 have 3 or 4 or 5"}
+    assert set(differences(run)) == (set() if schema in (3, 4, 5) else wanted)
     _verdict(fidelity)
     run.write_json("fidelity.json", fidelity | {"schema": schema})
     run.write_json("summary.json", SUMMARY | {"faithful": fidelity["faithful"]})

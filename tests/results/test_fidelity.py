@@ -390,6 +390,13 @@ def test_a_container_may_wait_a_little(requests: int, ran_s: float, waited_s: fl
     assert judge(replace(SOUND, tiers=[tier])).faithful["latency"]
 
 
+def test_a_container_that_waited_while_no_request_was_there_delayed_none() -> None:
+    waited = replace(TIER, ran_s={"recserve": 0.06}, waited_s={"recserve": 0.9})
+    for served_s, believed in ((0.1, True), (0.8, False), (None, False)):
+        tier = replace(waited, served_s={"recserve": served_s})
+        assert judge(replace(SOUND, tiers=[tier])).faithful["latency"] == believed
+
+
 def test_a_starved_machine_makes_latencies_wrong_and_leaves_bytes_right() -> None:
     starved = replace(
         SOUND,
