@@ -20,7 +20,7 @@ from testbed.results.columns import SCHEMA_VERSION, Row
 from testbed.results.cost import is_priced, with_costs
 from testbed.results.directory import RunDirectory
 from testbed.results.fidelity import CLAIMS, SAME_NAMES, evidence_of, judge
-from testbed.results.limits import Limits
+from testbed.results.limits import limits_of
 from testbed.results.recorded import TOLERANCE, Recorded, alike
 from testbed.results.shapes import told
 from testbed.results.shown import against_evidence
@@ -202,8 +202,9 @@ def _fidelity(run: Recorded) -> Iterator[str]:
     if lacking := [name for name in SAME_NAMES if name not in fidelity]:
         yield f"it lacks {', '.join(lacking)}, on which its verdicts rest"
         return
-    limits = asdict(Limits())
-    if fidelity.get("limits", {}) != {name: limits.get(name) for name in fidelity.get("limits", {})}:
+    limits = limits_of(schema)
+    known, given = asdict(limits), fidelity.get("limits", {})
+    if given != {name: known.get(name) for name in given}:
         yield "its limits are not those by which this version judges"
     try:
         evidence = evidence_of(fidelity, run.scenario)
@@ -212,7 +213,7 @@ def _fidelity(run: Recorded) -> Iterator[str]:
         return
     yield from against_evidence(run, evidence)
     whole = run.directory.read_manifest()["status"] == "finished"
-    for claim, reasons in judge(evidence).reasons.items():
+    for claim, reasons in judge(evidence, limits).reasons.items():
         if reasons and fidelity["faithful"][claim]:
             yield f"{claim} is true, and its evidence speaks against it: {reasons[0]}"
         elif whole and not reasons and not fidelity["faithful"][claim]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from testbed.results.audit import audit_run
 from testbed.results.columns import SCHEMA_VERSION, TABLES
 from testbed.results.directory import RunDirectory
 from testbed.results.fidelity import SCHEMA
+from testbed.results.limits import Limits
 from testbed.results.seals import SUMS
 from testbed.results.whole import FIDELITY_SCHEMAS
 from tests import ROOT
@@ -326,17 +328,30 @@ def test_a_run_that_is_called_older_than_its_tables_is_told_and_still_audited(ru
     assert schema == "fidelity.json: schema is 3, and runs of schema version 5 have 2"
 
 
-@pytest.mark.parametrize("schema", [1, 2, 3, 4, 5, 6, True, None])
+@pytest.mark.parametrize("schema", [1, 2, 3, 4, 6, True, None])
 def test_verdicts_that_are_called_older_are_told_or_given_again(run: RunDirectory, schema: Any) -> None:
     fidelity = run.read_json("fidelity.json")
     run.write_json("fidelity.json", fidelity | {"schema": schema})
     wanted = {f"fidelity.json: schema is {schema!r}, and runs of schema version 6 have 3 or 4 or 5"}
-    assert set(differences(run)) == (set() if schema in (3, 4, 5) else wanted)
+    assert set(differences(run)) == (set() if schema in (3, 4) else wanted)
     _verdict(fidelity)
     run.write_json("fidelity.json", fidelity | {"schema": schema})
     run.write_json("summary.json", SUMMARY | {"faithful": fidelity["faithful"]})
     (found,) = differences(run)
     assert found in wanted or found.startswith("fidelity.json: latency is true, and its evidence speaks")
+
+
+def test_verdicts_are_held_to_the_limits_of_their_schema(run: RunDirectory) -> None:
+    fidelity = run.read_json("fidelity.json") | {"schema": SCHEMA}
+    run.write_json("fidelity.json", fidelity)
+    assert differences(run) == (
+        "fidelity.json: its limits are not those by which this version judges",
+        "fidelity.json: latency is false, and nothing in its evidence speaks against it",
+    )
+    _verdict(fidelity)
+    run.write_json("fidelity.json", fidelity | {"limits": asdict(Limits())})
+    run.write_json("summary.json", SUMMARY | {"faithful": fidelity["faithful"]})
+    assert differences(run) == ()
 
 
 def test_every_schema_version_has_verdicts_of_known_schemas() -> None:
