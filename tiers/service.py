@@ -15,6 +15,7 @@ from tiers.breaker import OWN_STATUSES, sign_of
 from tiers.chat import Step, error_kind, prepend_step, write_answer
 from tiers.config import NodeConfig
 from tiers.errors import RequestError, deadline_passed, defect, error_body, inference_failed
+from tiers.garbage import settle
 from tiers.ids import ShortIds
 from tiers.inference import Batching, Decide, Inference, InferenceQueue, Words
 from tiers.metrics import Metrics
@@ -163,6 +164,7 @@ class Service:
         for way, longest_s in ((self.upstream, round_trip_s), (self.past, past_round_trip_s)):
             if way is not None:
                 way.reset(longest_s)
+        settle(0)  # nor is what loading a model left walked while requests are timed
 
     def disconnect(self) -> None:
         """Close the connections to the tiers above."""

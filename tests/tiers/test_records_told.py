@@ -12,8 +12,10 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from tests import ROOT
+from tests.tiers.clients import impatient
 from tests.tiers.held_records import record
 from tests.tiers.nodes import HOST, records_at
+from tiers.connections import Limits
 from tiers.records import Records, told_in_lines
 
 COUNT = 50_000
@@ -48,6 +50,16 @@ def test_what_a_node_keeps_is_not_walked_by_each_garbage_collection() -> None:
         assert len(gc.get_objects()) < walked + COUNT / 10
     finally:
         gc.unfreeze()
+
+
+def test_what_there_was_before_a_method_is_not_walked_either() -> None:
+    with impatient(Limits()) as (_, service):
+        try:
+            assert len(gc.get_objects()) > 10_000
+            service.reset("recserve", service.config.policy)
+            assert len(gc.get_objects()) < 1000
+        finally:
+            gc.unfreeze()
 
 
 def test_records_are_lines_and_the_last_says_how_many_they_are() -> None:
