@@ -99,9 +99,9 @@ def _nodes(run: Recorded, evidence: Evidence) -> Iterator[str]:
             if told[name] != (there := {row["method"]: row[column] for row in rows}):
                 yield f"{name} of {limit.node} is {told[name]}, and in tiers.parquet {there}"
         for method, served in limit.served_s.items():
-            if not alike(served, there := served_s(limit.node, run.by_method.get(method, []))):
+            if not alike(served, shown := served_s(limit.node, run.by_method.get(method, []))):
                 told_as = f"served_s of {limit.node} under {method} is {served}"
-                yield f"{told_as}, and requests.parquet gives {there}"
+                yield f"{told_as}, and requests.parquet gives {shown}"
     opened = {
         (row["method"], row["node"]): (row["breaker_opened"], row["breaker_refused"])
         for row in run.tiers
