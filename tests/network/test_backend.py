@@ -26,7 +26,8 @@ INSIDE = "/engine/model.gguf"
 NEAR, FAR, EDGE = "10.78.0.6", "10.78.0.7", "10.77.0.4"
 ASK = f"""
 import json, urllib.request
-asked = {{"messages": [{{"role": "user", "content": "Say yes."}}], "max_tokens": 2, "logprobs": True}}
+asked = {{"messages": [{{"role": "user", "content": "Say yes."}}], "max_tokens": 2, "logprobs": True,
+         "temperature": 0}}
 request = urllib.request.Request("http://{FAR}:8000/v1/chat/completions", json.dumps(asked).encode())
 print(urllib.request.urlopen(request, timeout=60).read().decode())
 """

@@ -323,6 +323,14 @@ def test_an_engine_that_answers_nothing_has_not_answered_with_an_empty_text() ->
             assert "its content is null" in answer.json["error"]["message"]
 
 
+def test_an_engine_whose_model_ends_at_once_has_answered_with_an_empty_text() -> None:
+    choice = {"message": {"content": ""}, "finish_reason": "stop"}  # llama.cpp has no logprobs then
+    counts = {"prompt_tokens": 31, "completion_tokens": 1}
+    with parent(sending(lambda: {"choices": [choice], "usage": counts})) as (port, _):
+        output = engine_model(port).infer("x")
+        assert (output.answer, output.token_logprobs, output.completion_tokens) == ("", [], 1)
+
+
 def test_wrong_options_are_refused_before_anything_is_asked() -> None:
     with pytest.raises(ConfigError, match="url of its engine"):
         engine_model(1, url="10.0.0.5:8000")

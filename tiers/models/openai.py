@@ -200,8 +200,10 @@ class OpenAIModel(Model):
             text = choice["message"]["content"]
             if text is not None and not isinstance(text, str):
                 raise TypeError("the content of its message is no text")
-            logprobs = _logprobs(choice["logprobs"])
-            entries = None if top_logprobs is None else _entries(choice["logprobs"], top_logprobs)
+            none = text == "" and not choice.get("logprobs")  # llama.cpp, where the model ended at once
+            found = {"content": []} if none else choice["logprobs"]
+            logprobs = _logprobs(found)
+            entries = None if top_logprobs is None else _entries(found, top_logprobs)
             cut_off = choice.get("finish_reason") == "length"
         except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
             raise EngineError(
