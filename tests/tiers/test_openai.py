@@ -323,12 +323,14 @@ def test_an_engine_that_answers_nothing_has_not_answered_with_an_empty_text() ->
             assert "its content is null" in answer.json["error"]["message"]
 
 
-def test_an_engine_whose_model_ends_at_once_has_answered_with_an_empty_text() -> None:
-    choice = {"message": {"content": ""}, "finish_reason": "stop"}  # llama.cpp has no logprobs then
-    counts = {"prompt_tokens": 31, "completion_tokens": 1}
+@pytest.mark.parametrize("text", ["\ufffd", ""])
+def test_an_answer_that_is_cut_off_in_its_first_character_is_one_without_log_probabilities(text: str) -> None:
+    choice = {"message": {"content": text}, "finish_reason": "length"}  # as llama.cpp sends it
+    counts = {"prompt_tokens": 33, "completion_tokens": 2}
     with parent(sending(lambda: {"choices": [choice], "usage": counts})) as (port, _):
         output = engine_model(port).infer("x")
-        assert (output.answer, output.token_logprobs, output.completion_tokens) == ("", [], 1)
+        assert (output.answer, output.token_logprobs, output.completion_tokens) == (text, [], 2)
+        assert output.cut_off
 
 
 def test_wrong_options_are_refused_before_anything_is_asked() -> None:

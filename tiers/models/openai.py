@@ -200,7 +200,8 @@ class OpenAIModel(Model):
             text = choice["message"]["content"]
             if text is not None and not isinstance(text, str):
                 raise TypeError("the content of its message is no text")
-            none = text == "" and not choice.get("logprobs")  # llama.cpp, where the model ended at once
+            # llama.cpp tells of no token that is part of a character which max_tokens cut off.
+            none = not (text or "").strip("\ufffd") and not choice.get("logprobs")
             found = {"content": []} if none else choice["logprobs"]
             logprobs = _logprobs(found)
             entries = None if top_logprobs is None else _entries(found, top_logprobs)

@@ -83,8 +83,8 @@ def _city() -> Iterator[str]:
             f"{one['queue_ms_p95_cloud']:.0f} ms or more. The busiest link has a load of {most:.4f}."
         )
     yield _bullet(
-        f"The prediction took {found.wall_s:.0f} s and {found.cpu_s:.0f} s of CPU time on two cores of "
-        f"a busy host, and {found.peak_bytes / 2**30:.2f} GiB of memory."
+        f"The prediction took {found.wall_s:.0f} s and {found.cpu_s:.0f} s of CPU time on two cores, "
+        f"and {found.peak_bytes / 2**30:.2f} GiB of memory."
     )
     yield _bullet(
         f"Memory is linear in the number of requests: {few.peak_bytes / 2**20:.0f} MiB for "
