@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from tiers.api.asked import Stream
 from tiers.errors import RequestError, deadline_passed
-from tiers.garbage import settle
+from tiers.garbage import settle_at
 from tiers.protocol import COUNT_KEY, encode_json
 
 MAX_RECORDS = 200_000
@@ -139,7 +139,7 @@ class Records:
         with self._lock:
             self._records.put(record.request_id, record)
             self._added += 1
-            settle(self._added)
+            settle_at(self._added)
 
     def all(self) -> list[Record]:
         with self._lock:

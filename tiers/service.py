@@ -164,7 +164,7 @@ class Service:
         for way, longest_s in ((self.upstream, round_trip_s), (self.past, past_round_trip_s)):
             if way is not None:
                 way.reset(longest_s)
-        settle(0)  # nor is what loading a model left walked while requests are timed
+        settle()  # what loading a model left is not walked while requests are timed
 
     def disconnect(self) -> None:
         """Close the connections to the tiers above."""

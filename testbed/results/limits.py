@@ -14,8 +14,8 @@ class Limits:
     ``waited_share`` of the time that it ran or waited, and in any case for ``waited_ms`` a request and
     ``waited_least_s`` in all, for beside short work the few waits of an idle host weigh much. From
     ``still_ms`` on, once is enough: a tier, the links or the orchestrator stood still. That CPUs are
-    ``contended`` says little by itself: with 5 to 20 % of samples so, latencies over the same trace differed by
-    less than 2 ms at p50, 3 ms at p95 and 3 % at p99, and were not longer where the share was higher.
+    ``contended`` says little by itself: with 5 to 20 % of samples so, latencies over the same trace differed
+    by less than 2 ms at p50, 3 ms at p95 and 3 % at p99, and did not grow with that share.
     """
 
     lateness_p99_ms: float = 10.0

@@ -29,7 +29,7 @@ from testbed.orchestrator.replay.going import Going
 from testbed.orchestrator.replay.shared_windows import SharedWindows
 from testbed.results.audit import CUT_OFF
 from testbed.scenario.workload.trace_file import Request
-from tiers.garbage import settle
+from tiers.garbage import settle, settle_at
 from tiers.protocol import (
     ANY_MODEL,
     COMPLETIONS_PATH,
@@ -111,8 +111,7 @@ def replay(
         raise ValueError("a closed loop needs its users, and no other mode has any")
     if windows is not None and mode != "lockstep":
         raise ValueError("a window is shared in lockstep alone")
-    gc.collect()
-    gc.freeze()  # what set-up left is not walked again while times are taken
+    settle()  # what set-up left is not walked again while times are taken
     try:
         with all_threads_promptly():
             replaying = _Replay(
@@ -249,7 +248,7 @@ class _Replay:
             )  # fmt: skip
         self.going.note((sent_s - scheduled_s) * 1000, ended.tier, ended.path)
         self.progress(self.going.done)
-        settle(self.going.done)
+        settle_at(self.going.done)
         return outcome
 
     async def _exchange(
